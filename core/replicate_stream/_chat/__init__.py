@@ -1,0 +1,1 @@
+"""What is said: messages, parameters and answers, as pure values and functions without I/O."""
