@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 SUCCEEDED = "succeeded"
@@ -41,7 +41,8 @@ class Prediction:
 
     Attributes:
         id: 26 lower-case characters.
-        status: `starting`, `processing`, `succeeded`, `failed`, `canceled`, `aborted`, or a new one.
+        status: `starting`, `processing`, `succeeded`, `failed`, `canceled`, `aborted`; or a new
+            one, which is passed on.
         model: The model that ran, which need not be the one asked for.
         version: 64 hex digits, another form for official models, or `hidden`.
         output: What there is of the output: None, a text, a list of texts, or any JSON value.
@@ -68,6 +69,10 @@ class Prediction:
     def is_terminal(self) -> bool:
         """Whether nothing will change any more."""
         return self.status in TERMINAL
+
+    def with_status(self, status: str) -> Prediction:
+        """The same with another status, where something else than the record has told it."""
+        return replace(self, status=status)
 
 
 def parse_prediction(body: Mapping[str, Any]) -> Prediction:

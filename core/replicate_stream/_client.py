@@ -1,0 +1,362 @@
+"""The client: joins what is said (`_chat`) with how it travels (`_wire`).
+
+The only place where what a stream brings becomes an event of a chat.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, TypeAlias
+
+from replicate_stream._chat.answers import Answer, Collector, finish_reason
+from replicate_stream._chat.inputs import PreparedInput, prepare_input
+from replicate_stream._chat.messages import (
+    Completion,
+    Finished,
+    Messages,
+    StatusChanged,
+    StreamEvent,
+    ToolSpec,
+)
+from replicate_stream._chat.output import output_text
+from replicate_stream._errors import InvalidInputError
+from replicate_stream._records import Prediction, read_usage
+from replicate_stream._settings import ApiKey, read_settings
+from replicate_stream._wire.creation import start
+from replicate_stream._wire.http import Http
+from replicate_stream._wire.models import Model, Models
+from replicate_stream._wire.predictions import Run
+
+OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
+_log = logging.getLogger("replicate_stream")
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """What a request would send.
+
+    Attributes:
+        url: Where a prediction would be created.
+        body: The JSON body.
+        notes: Every adaptation to the model, each in a sentence.
+    """
+
+    url: str
+    body: dict[str, Any] = field(repr=False)
+    notes: list[str] = field(default_factory=list)
+
+
+class Client:
+    """Streams the answers of Replicate's language models.
+
+    Making one does no I/O. It can be used in any number of event loops and threads, and can be
+    copied and pickled (the token goes into a pickle only if it is a function that can be pickled).
+
+    Args:
+        api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
+            that gives the token for each request. `REPLICATE_API_TOKEN` by default.
+        base_url: The API's address, with or without `/v1`. `REPLICATE_BASE_URL` by default, else
+            `https://api.replicate.com/v1`.
+        proxy: An HTTP proxy for everything, `http://user:password@host:port`. By default
+            `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say which.
+        timeout: The longest silence, in seconds: waiting for a reply, for the first token (while
+            a model boots, too), and between tokens. None: no bound.
+        deadline: The longest that a prediction may take in all, in seconds. Replicate is told too
+            (`Cancel-After`), so it holds even where this process dies.
+        headers: Further headers for requests to the API; other hosts do not get them.
+        max_retries: How often a request is repeated that could not be served. A request that
+            costs money is repeated only where the first one cannot have arrived.
+        requires_auth: Whether to raise `MissingAuthError` where there is no token.
+        on_unsupported: What to do about a parameter that the model has no input for: `raise`
+            `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
+
+    Raises:
+        InvalidInputError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        api_key: ApiKey = None,
+        *,
+        base_url: str | None = None,
+        proxy: str | None = None,
+        timeout: float | None = 180.0,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_retries: int = 2,
+        requires_auth: bool = True,
+        on_unsupported: OnUnsupported = "raise",
+    ) -> None:
+        if on_unsupported not in {"raise", "warn", "ignore"}:
+            raise InvalidInputError(
+                f"on_unsupported is {on_unsupported!r}; it must be 'raise', 'warn' or 'ignore'",
+                fields=("on_unsupported",),
+            )
+        self._settings = read_settings(
+            api_key,
+            base_url=base_url,
+            proxy=proxy,
+            timeout=timeout,
+            deadline=deadline,
+            headers=headers,
+            max_retries=max_retries,
+            requires_auth=requires_auth,
+        )
+        self._on_unsupported: OnUnsupported = on_unsupported
+        self._http = Http(self._settings)
+        self._models = Models(self._http)
+
+    def __repr__(self) -> str:
+        return f"Client(base_url={self._settings.base_url!r}, timeout={self._settings.timeout})"
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop. A later request opens new ones."""
+        await self._http.aclose()
+
+    def stream(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        extra_input: Mapping[str, Any] | None = None,
+        include_usage: bool = True,
+    ) -> AbstractAsyncContextManager[EventStream]:
+        """Stream an answer, event by event.
+
+        Entering the context creates the prediction. Leaving it, by whatever way, before the answer
+        has ended cancels the prediction.
+
+        Args:
+            model: `owner/name`, `owner/name:version`, a version of 64 hex digits, or
+                `deployments/owner/name`.
+            messages: A text, or a list of `Message`s or of dicts `{"role", "content"}`.
+            system_prompt: A system text, before those among the messages.
+            max_tokens: The longest answer, in tokens.
+            temperature: Randomness; 0 is the most likely answer.
+            top_p: Sample from the most likely tokens of this total probability.
+            top_k: Sample from this many of the most likely tokens.
+            stop: Texts that end the answer and are not part of it. Enforced here on every model.
+            seed: For repeatable answers, where the model has it.
+            presence_penalty: Against tokens that have come before.
+            frequency_penalty: Against tokens, the more often they have come.
+            tools: Tools that the model may call, where the model has an input for them.
+            tool_choice: Which tool to call, likewise.
+            response_format: The form of the answer, likewise.
+            extra_input: Further inputs of the model under its own names, checked against its
+                schema; they win over the parameters above.
+            include_usage: Whether to ask for the token counts when the answer has ended.
+
+        Returns:
+            An async context manager that gives the stream of events.
+
+        Raises:
+            ReplicateError: On entering and iterating; see its subclasses.
+        """
+        request = _without(locals(), "self", "model", "include_usage")
+        return _Opening(self._start, model, request, include_usage=include_usage)
+
+    async def complete(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        extra_input: Mapping[str, Any] | None = None,
+        include_usage: bool = True,
+    ) -> Completion:
+        """A whole answer. Takes and raises what `stream` does.
+
+        Cancelling the call cancels the prediction.
+        """
+        request = _without(locals(), "self", "model", "include_usage")
+        collector = Collector()
+        async with _Opening(self._start, model, request, include_usage=include_usage) as events:
+            async for event in events:
+                collector.add(event)
+        return collector.completion()
+
+    async def prepare(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        system_prompt: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        extra_input: Mapping[str, Any] | None = None,
+    ) -> PreparedRequest:
+        """What `stream` would send: a dry run that pays nothing and creates nothing.
+
+        Takes what `stream` takes. The model's schema is looked up if it is not known yet.
+
+        Raises:
+            ReplicateError: As `stream` does up to the creation of the prediction.
+        """
+        request = _without(locals(), "self", "model")
+        known, prepared = await self._prepare(model, request)
+        path, beside = known.endpoint()
+        return PreparedRequest(
+            url=self._settings.base_url + path,
+            body={**beside, "input": prepared.input},
+            notes=prepared.notes,
+        )
+
+    async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
+        known = await self._models.look_up(model)
+        prepared = prepare_input(
+            **request, model=model, schema=known.schema, on_unsupported=self._on_unsupported
+        )
+        for note in prepared.notes:
+            _log.debug("%s: %s", model, note)
+        return known, prepared
+
+    async def _start(self, model: str, request: dict[str, Any]) -> tuple[Run, PreparedInput]:
+        known, prepared = await self._prepare(model, request)
+        run = await start(self._http, self._models, known, prepared.input, output_text)
+        return run, prepared
+
+
+def _without(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The arguments of a method whose signature is spelled out for its readers, less some."""
+    return {name: value for name, value in given.items() if name not in names}
+
+
+class EventStream:
+    """The events of one answer. Got from `Client.stream`, which also closes it."""
+
+    def __init__(self, run: Run, prepared: PreparedInput, *, include_usage: bool) -> None:
+        self._run = run
+        self._events = _events(run, prepared, include_usage=include_usage)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The prediction as last seen."""
+        return self._run.prediction
+
+    def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
+        return self._events
+
+    async def __anext__(self) -> StreamEvent:
+        return await self._events.__anext__()
+
+    async def aclose(self) -> None:
+        """End the answer: cancel the prediction if it has not ended, and wait for that."""
+        try:
+            await self._run.cancel()
+        finally:
+            await self._events.aclose()
+
+    def abandon(self) -> None:
+        """End the answer from where nothing can be awaited: the prediction is cancelled."""
+        self._run.abandon()
+
+
+async def _events(
+    run: Run, prepared: PreparedInput, *, include_usage: bool
+) -> AsyncGenerator[StreamEvent, None]:
+    status = ""
+    answer = Answer(prepared.stop)
+    async with aclosing(run.batches()) as batches:
+        yield StatusChanged(status := run.prediction.status)
+        async for batch in batches:
+            if run.prediction.status != status and not run.prediction.is_terminal:
+                yield StatusChanged(status := run.prediction.status)
+            if isinstance(batch, Prediction):
+                continue
+            for event in answer.feed(batch):
+                yield event
+            if answer.is_stopped:
+                break
+    for event in answer.flush():
+        yield event
+    if answer.is_stopped:
+        await run.cancel()
+    elif include_usage:
+        await run.account()
+    usage = read_usage(run.prediction)
+    reason = finish_reason(usage, prepared.max_tokens, is_stopped=answer.is_stopped)
+    yield Finished(reason, usage, run.prediction)
+
+
+class _Opening:
+    """The context manager of `Client.stream`."""
+
+    def __init__(
+        self,
+        start: Callable[[str, dict[str, Any]], Awaitable[tuple[Run, PreparedInput]]],
+        model: str,
+        request: dict[str, Any],
+        *,
+        include_usage: bool,
+    ) -> None:
+        self._start = start
+        self._model = model
+        self._request = request
+        self._include_usage = include_usage
+        self._stream: EventStream | None = None
+
+    async def __aenter__(self) -> EventStream:
+        run, prepared = await self._start(self._model, self._request)
+        self._stream = EventStream(run, prepared, include_usage=self._include_usage)
+        return self._stream
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._stream is None:
+            return
+        if exc_type is not None and issubclass(exc_type, GeneratorExit):
+            # A generator around us is being dropped. Its loop may never come back to an `await`.
+            self._stream.abandon()
+        else:
+            await self._stream.aclose()

@@ -1,0 +1,327 @@
+"""HTTP on aiohttp, which is imported at first use.
+
+An aiohttp session belongs to one event loop; a client may be used in many. So there is a session
+for each running loop, and an async generator keeps it: `asyncio.run` closes a loop's generators
+before the loop, and so the session is closed in time without anybody's doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin
+
+from replicate_stream._errors import (
+    ReplicateConnectionError,
+    ReplicateError,
+    ResponseError,
+)
+from replicate_stream._settings import Settings, origin
+from replicate_stream._version import __version__
+from replicate_stream._wire.failures import (
+    CONNECT_TIMEOUT,
+    NotSentError,
+    chainable,
+    path_of,
+    to_error,
+)
+from replicate_stream._wire.replies import Reply, to_response_error
+
+if TYPE_CHECKING:
+    import aiohttp
+
+T = TypeVar("T")
+LONGEST_WAIT = 60.0
+"""The longest wait between two attempts, in seconds, whatever the service asks for."""
+GRACE = 5.0
+"""How long to wait for the reply to a request whose caller is already gone, in seconds."""
+_MAX_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_KEEPS_METHOD = {307, 308}
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of an event stream's reply, as it comes in."""
+
+    is_event_stream: bool
+    _response: aiohttp.ClientResponse
+
+    async def read(self) -> bytes:
+        """What has come, at least a byte; empty at the end.
+
+        Raises:
+            aiohttp.ClientError: The connection broke.
+        """
+        return await self._response.content.readany()
+
+    def close(self) -> None:
+        """Let go of the connection, at once: one whose body has ended can be used again."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class Http:
+    """Requests to the API and to the stream hosts, in any number of event loops."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._keepers: dict[asyncio.AbstractEventLoop, _Keeper] = {}
+
+    async def get(
+        self, path: str, *, retries: int | None = None, within: float | None = None
+    ) -> Reply:
+        """GET from the API, repeated after connection errors, 429 and 5xx.
+
+        Args:
+            path: A path below the base URL, or a whole URL.
+            retries: How often to repeat it; the settings' `max_retries` if None.
+            within: Seconds for each attempt; the settings' `timeout` if None.
+        """
+        return await self._request("GET", path, retries=retries, within=within)
+
+    async def cancel(self, path: str) -> Reply:
+        """POST without a body that may be repeated like a GET: a second cancel changes nothing."""
+        return await self._request("POST", path, within=GRACE)
+
+    async def create(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str],
+        late: Callable[[Reply], Awaitable[None]],
+    ) -> Reply:
+        """POST that costs money: repeated only where the first one cannot have arrived.
+
+        Args:
+            path: A path below the base URL.
+            body: The JSON body.
+            headers: Further headers.
+            late: Gets the reply if the caller is cancelled while the request is under way.
+        """
+        return await self._request("POST", path, body=body, headers=headers, late=late)
+
+    async def open(self, url: str, last_event_id: str | None) -> Body:
+        """Connect to an event stream. No token goes there: the URL itself is the secret.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError: No connection, or none in time.
+        """
+        import aiohttp
+
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        if last_event_id:
+            headers["Last-Event-ID"] = last_event_id
+        session = await self._session()
+        response = await session.get(
+            url,
+            headers=headers,
+            proxy=self.settings.proxy_for(url),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+        )
+        is_stream = response.content_type == "text/event-stream"
+        return Body(response.status == HTTPStatus.OK and is_stream, response)
+
+    @property
+    def broken(self) -> tuple[type[Exception], ...]:
+        """What reading a stream can raise when its connection does not hold."""
+        import aiohttp
+
+        return (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+
+    async def aclose(self) -> None:
+        """Close the running loop's session; a later request opens a new one."""
+        keeper = self._keepers.pop(asyncio.get_running_loop(), None)
+        if keeper is not None:
+            await keeper.life.aclose()
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        late: Callable[[Reply], Awaitable[None]] | None = None,
+        retries: int | None = None,
+        within: float | None = None,
+    ) -> Reply:
+        left = self.settings.max_retries if retries is None else retries
+        attempt = 0
+        while True:
+            sending = self._send(method, path, body, headers, within or self.settings.timeout)
+            try:
+                reply = await (_outlive(sending, late) if late else sending)
+            except ReplicateConnectionError as error:
+                if left <= 0 or (late and not isinstance(error, NotSentError)):
+                    raise
+                wait = _backoff(attempt)
+            else:
+                if reply.status < HTTPStatus.BAD_REQUEST:
+                    return reply
+                problem = to_response_error(reply, f"{method} {path_of(path)}")
+                asked = self._wait_asked_for(problem, attempt, is_paid=late is not None)
+                if left <= 0 or asked is None:
+                    raise problem
+                wait = asked
+            left -= 1
+            attempt += 1
+            await asyncio.sleep(wait)
+
+    def _wait_asked_for(
+        self, problem: ResponseError, attempt: int, *, is_paid: bool
+    ) -> float | None:
+        """Seconds to wait before a repetition, None if the request must not be repeated."""
+        status = problem.status or 0
+        wait = problem.retry_after
+        if is_paid:
+            refused_unseen = status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None
+            repeatable = status == HTTPStatus.TOO_MANY_REQUESTS or refused_unseen
+        else:
+            server_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            repeatable = status == HTTPStatus.TOO_MANY_REQUESTS or server_error
+        if not repeatable:
+            return None
+        if wait is None:
+            return _backoff(attempt)
+        patience = self.settings.timeout
+        if patience is not None and wait > patience:
+            return None  # the caller would sooner have the error, which says how long
+        return min(wait, LONGEST_WAIT) + random.uniform(0, 0.1)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        within: float | None,
+    ) -> Reply:
+        """One attempt. Redirects are followed here, so that the token stays with its origin."""
+        import aiohttp
+        from multidict import CIMultiDict
+
+        url = path if "://" in path else self.settings.base_url + path
+        to_send = CIMultiDict({"Accept": "application/json"})
+        to_send.update(self.settings.headers)
+        to_send.update(headers or {})
+        if authorization := await self.settings.authorization():
+            to_send["Authorization"] = authorization
+        data = None
+        if body is not None:
+            data = json.dumps(body, allow_nan=False).encode()
+            to_send["Content-Type"] = "application/json"
+        session = await self._session()
+        timeout = aiohttp.ClientTimeout(total=within, sock_connect=CONNECT_TIMEOUT)
+        try:
+            for _ in range(_MAX_REDIRECTS + 1):
+                async with session.request(
+                    method,
+                    url,
+                    data=data,
+                    headers=to_send,
+                    proxy=self.settings.proxy_for(url),
+                    timeout=timeout,
+                    allow_redirects=False,
+                ) as response:
+                    target = response.headers.get("Location")
+                    if response.status not in _REDIRECTS or not target:
+                        return Reply(response.status, dict(response.headers), await response.read())
+                    if method == "POST" and response.status not in _KEEPS_METHOD:
+                        return Reply(response.status, dict(response.headers), b"")
+                    target = urljoin(url, target)
+                    if origin(target) != origin(url):
+                        if method == "POST":
+                            raise ResponseError(
+                                f"{method} {path_of(path)} was redirected to another host; "
+                                "check base_url",
+                                status=response.status,
+                            )
+                        to_send = CIMultiDict({"Accept": "application/json"})
+                    url = target
+        except ReplicateError:
+            raise
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise to_error(error, f"{method} {path_of(path)}", within) from chainable(error)
+        raise ResponseError(f"{method} {path_of(path)} was redirected too often")
+
+    async def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        keeper = self._keepers.get(loop)
+        if keeper is None or keeper.session.closed:
+            for other in list(self._keepers):
+                if other.is_closed():
+                    self._keepers.pop(other, None)
+            session = _new_session()
+            life = _keep(session)
+            await life.__anext__()
+            keeper = self._keepers[loop] = _Keeper(session, life)
+        return keeper.session
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeper:
+    session: aiohttp.ClientSession
+    life: AsyncGenerator[None, None]
+
+
+async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _new_session() -> aiohttp.ClientSession:
+    import aiohttp
+
+    return aiohttp.ClientSession(
+        # No limit: a stream holds its connection for as long as the model speaks.
+        connector=aiohttp.TCPConnector(limit=0),
+        headers={"User-Agent": f"replicate-stream/{__version__}"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def _outlive(sending: Awaitable[Reply], late: Callable[[Reply], Awaitable[None]]) -> Reply:
+    """Await a request; if the caller is cancelled meanwhile, still learn what came of it."""
+    task = asyncio.ensure_future(sending)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        follow_up = asyncio.ensure_future(_hand_over(task, late))
+        _following_up.add(follow_up)
+        follow_up.add_done_callback(_following_up.discard)
+        await outlast({follow_up})
+        raise
+
+
+async def outlast(tasks: set[asyncio.Future[T]]) -> None:
+    """Wait for tasks for a moment, also in a scope that is cancelled already."""
+    from anyio import CancelScope
+
+    with CancelScope(shield=True):
+        await asyncio.wait(tasks, timeout=GRACE)
+
+
+_following_up: set[asyncio.Future[None]] = set()
+
+
+async def _hand_over(task: asyncio.Future[Reply], late: Callable[[Reply], Awaitable[None]]) -> None:
+    try:
+        reply = await task
+    except ReplicateError:
+        return  # nothing was created, or nobody can know what was
+    await late(reply)
+
+
+def _backoff(attempt: int) -> float:
+    return float(min(0.5 * 2**attempt, 8.0)) * random.uniform(0.75, 1.0)
