@@ -1,0 +1,97 @@
+"""The text in a prediction's `output`, which has as many shapes as there are models.
+
+Pieces to be joined, one text, alternatives, an object with a text in it. A link to a file is not
+an answer, and says so instead of passing as one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from replicate_stream._errors import ResponseError
+
+OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
+
+# An answer may well begin with an address; one that is nothing but a file of the service is none.
+_FILE = re.compile(r"https://(?:[\w-]+\.)*replicate\.(?:delivery|com/api/models)/\S+\Z")
+# Keys under which objects hold their text, most specific first.
+_TEXT_KEYS = ("text", "content", "answer", "response", "completion", "generated_text", "output")
+_VALUE_KEYS = ("json_output", "json", "result", "message", "choices")
+
+
+def output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:
+    """What a model's `Output` schema announces; None if it announces nothing.
+
+    `pieces` are to be joined (`x-cog-array-display: concatenate`), `alternatives` are separate
+    answers (replicate-api.md 5.2).
+    """
+    if not schema:
+        return None
+    declared = schema.get("type")
+    if declared == "array":
+        items = schema.get("items")
+        if isinstance(items, Mapping) and items.get("format") == "uri":
+            return "file"
+        joined = schema.get("x-cog-array-display") == "concatenate"
+        return "pieces" if joined else "alternatives"
+    if declared == "string":
+        return "file" if schema.get("format") == "uri" else "text"
+    return "object" if declared == "object" else None
+
+
+def output_text(
+    output: Any, *, kind: OutputKind | None = None, alternative: int | None = 0
+) -> str | None:
+    """The text of a prediction's `output`.
+
+    Args:
+        output: The decoded JSON value.
+        kind: What the model's output schema announces; without it a list counts as pieces.
+        alternative: Which one of several alternatives, from 0; None joins all with blank lines.
+
+    Returns:
+        The text, or None where there is none yet.
+
+    Raises:
+        ResponseError: The output is a file, or an object without any text.
+    """
+    if output is None:
+        return None
+    if isinstance(output, str):
+        return _no_file(output)
+    if isinstance(output, Mapping):
+        return _object_text(output)
+    if isinstance(output, Sequence):
+        texts = [text for each in output if (text := output_text(each)) is not None]
+        if kind != "alternatives":
+            return "".join(texts) if texts else None
+        if alternative is None:
+            return "\n\n".join(texts) if texts else None
+        return texts[alternative] if alternative < len(texts) else None
+    return json.dumps(output)
+
+
+def _no_file(text: str) -> str:
+    if len(text) < 2048 and _FILE.match(text):
+        raise ResponseError("The model's output is a file, not a text")
+    return text
+
+
+def _object_text(output: Mapping[str, Any]) -> str | None:
+    for key in _TEXT_KEYS:
+        if isinstance(output.get(key), str) and output[key]:
+            return _no_file(output[key])
+    for key in _VALUE_KEYS:
+        value = output.get(key)
+        if key in {"message", "choices"} and value:
+            return output_text(value[0] if isinstance(value, list) else value)
+        if value is not None:
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if any(isinstance(output.get(key), str) for key in _TEXT_KEYS):
+        return ""
+    raise ResponseError(
+        f"The model's output is an object without a text; its keys are {', '.join(output) or '-'}"
+    )
