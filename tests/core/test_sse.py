@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from replicate_stream._wire.sse import Decoder, EventTooLargeError, ServerSentEvent
 
 USUAL = b"event: output\nid: 1707756341:%d\ndata: %s\n\n"
@@ -15,11 +17,7 @@ USUAL = b"event: output\nid: 1707756341:%d\ndata: %s\n\n"
 def decode(body: bytes, cuts: list[int] | None = None) -> list[ServerSentEvent]:
     decoder = Decoder()
     edges = [0, *sorted(cuts or []), len(body)]
-    return [
-        event
-        for start, end in zip(edges, edges[1:], strict=False)
-        for event in decoder.feed(body[start:end])
-    ]
+    return [event for start, end in pairwise(edges) for event in decoder.feed(body[start:end])]
 
 
 def texts(body: bytes) -> list[str]:
@@ -112,8 +110,8 @@ def test_the_standards_first_example_is_one_event_of_three_lines() -> None:
 
 
 def test_the_standards_example_of_comments_ids_and_spaces() -> None:
-    body = b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
-    assert decode(body) == [
+    first = b": test stream\n\ndata: first event\nid: 1\n\n"
+    assert decode(first + b"data:second event\nid\n\ndata:  third event\n\n") == [
         ("message", "1", "first event"),
         ("message", "", "second event"),
         ("message", None, " third event"),
@@ -154,8 +152,8 @@ def test_what_a_comment_said_and_when_to_come_back_can_be_asked() -> None:
 @pytest.mark.parametrize("portion", [b"data: " + b"x" * 99, b"data: xxxxxxxxx\n" * 7])
 def test_an_event_longer_than_the_bound_is_an_error(portion: bytes) -> None:
     decoder = Decoder(max_event_bytes=100)
+    decoder.feed(portion[:99])
     with pytest.raises(EventTooLargeError, match="100 bytes"):
-        decoder.feed(portion)
         decoder.feed(portion)
 
 

@@ -1,0 +1,163 @@
+"""The way to the service: addresses, tokens, proxies, and what is refused."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+
+from replicate_stream import Client, InvalidInputError, MissingAuthError
+from replicate_stream._settings import Settings, normalize_base_url, origin, read_settings
+
+TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"
+
+
+class Hidden:
+    def get_secret_value(self) -> str:
+        return TOKEN
+
+
+async def give_token() -> str:
+    return TOKEN
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://api.replicate.com", "https://api.replicate.com/v1"),
+        ("https://api.replicate.com/v1", "https://api.replicate.com/v1"),
+        ("https://api.replicate.com/v1/", "https://api.replicate.com/v1"),
+        ("https://gateway.example/replicate", "https://gateway.example/replicate/v1"),
+        ("http://127.0.0.1:8123", "http://127.0.0.1:8123/v1"),
+        ("http://[::1]:8123/v1", "http://[::1]:8123/v1"),
+        ("https://replicate.com/api/models/", "https://replicate.com/api"),
+        (" https://replicate.com/api ", "https://replicate.com/api"),
+    ],
+)
+def test_a_base_url_is_understood_with_and_without_v1(given: str, used: str) -> None:
+    assert normalize_base_url(given) == used
+
+
+@pytest.mark.parametrize(
+    "url", ["api.replicate.com", "ftp://x.example", "https://", "", "https://u:p@host.example"]
+)
+def test_a_base_url_that_is_none_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="base_url") as caught:
+        read_settings(base_url=url or "nonsense")
+    assert "u:p" not in str(caught.value)
+
+
+def test_plain_http_to_another_host_gives_one_warning() -> None:
+    with pytest.warns(UserWarning, match="unencrypted") as seen:
+        Client(TOKEN, base_url="http://replicate.internal.example/v1")
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+
+
+def test_plain_http_on_this_machine_gives_none() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for host in ("localhost:1", "127.0.0.1:1", "[::1]:1"):
+            Client(TOKEN, base_url=f"http://{host}")
+
+
+def test_the_address_and_the_token_come_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
+    monkeypatch.setenv("REPLICATE_BASE_URL", "https://gateway.example")
+    settings = read_settings()
+    assert settings.base_url == "https://gateway.example/v1"
+    assert settings.api_key == TOKEN
+
+
+def test_without_a_key_where_none_is_needed_the_website_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
+    monkeypatch.delenv("REPLICATE_BASE_URL", raising=False)
+    assert read_settings(requires_auth=False).base_url == "https://replicate.com/api"
+    assert read_settings(TOKEN, requires_auth=False).base_url == "https://api.replicate.com/v1"
+    assert read_settings().base_url == "https://api.replicate.com/v1"
+
+
+@pytest.mark.parametrize(
+    "key", [TOKEN, f"  {TOKEN}\n", Hidden(), lambda: TOKEN, give_token, Hidden]
+)
+async def test_a_token_may_be_text_a_secret_or_a_function(key: Any) -> None:
+    assert await read_settings(key).authorization() == f"Bearer {TOKEN}"
+
+
+async def test_a_missing_token_is_an_error_where_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
+    with pytest.raises(MissingAuthError):
+        await read_settings().authorization()
+    with pytest.raises(MissingAuthError):
+        await read_settings("").authorization()
+    assert await read_settings(requires_auth=False).authorization() is None
+    given = read_settings(headers={"authorization": "Bearer of a gateway"})
+    assert await given.authorization() is None
+
+
+@pytest.mark.parametrize("key", ["r8_\nX-Evil: 1", "r8_é", "r8_ two"])
+async def test_a_token_that_cannot_be_one_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(InvalidInputError, match="api_key") as caught:
+        await read_settings(key).authorization()
+    assert "r8_" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("timeout", 0),
+        ("timeout", -1),
+        ("deadline", 0),
+        ("max_retries", -1),
+        ("proxy", "socks5://x:1"),
+        ("proxy", "x:1"),
+        ("api_key", 7),
+        ("on_unsupported", "shout"),
+    ],
+)
+def test_an_argument_out_of_range_is_named(argument: str, value: Any) -> None:
+    with pytest.raises(InvalidInputError, match=argument) as caught:
+        Client(**{"api_key": TOKEN, argument: value})
+    assert caught.value.fields == (argument,)
+
+
+def test_nothing_shows_the_token_or_a_proxys_password() -> None:
+    settings = read_settings(
+        TOKEN, proxy="http://user:hunter2@proxy.example:8080", headers={"X-Key": "hunter3"}
+    )
+    client = Client(TOKEN, proxy="http://user:hunter2@proxy.example:8080")
+    for shown in (repr(settings), repr(client), str(client)):
+        assert TOKEN not in shown
+        assert "hunter" not in shown
+
+
+def test_the_environments_proxies_are_used_and_no_proxy_is_respected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "internal.example,127.0.0.1")
+    settings = read_settings(TOKEN)
+    assert settings.proxy_for("https://api.replicate.com/v1") == "http://proxy.example:3128"
+    assert settings.proxy_for("https://a.internal.example/v1") is None
+    assert settings.proxy_for("http://127.0.0.1:80/v1") is None
+    assert settings.proxy_for("http://plain.example/") is None
+
+
+def test_a_given_proxy_is_used_for_everything() -> None:
+    settings = read_settings(TOKEN, proxy="http://proxy.example:3128")
+    for url in ("https://api.replicate.com/v1", "http://127.0.0.1:1/", "https://x.replicate.net/"):
+        assert settings.proxy_for(url) == "http://proxy.example:3128"
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin("https://a.example/x?y") == ("https", "a.example", 443)
+    assert origin("https://a.example/") != origin("http://a.example/")
+    assert origin("http://a.example:80/") == origin("http://a.example/")
+    assert Settings("https://a.example/v1").max_retries == 2
