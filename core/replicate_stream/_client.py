@@ -25,7 +25,7 @@ from replicate_stream._chat.messages import (
 from replicate_stream._chat.output import output_text
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._records import Prediction, read_usage
-from replicate_stream._settings import ApiKey, read_settings
+from replicate_stream._settings import ApiKey, Settings, read_settings
 from replicate_stream._wire.creation import start
 from replicate_stream._wire.http import Http
 from replicate_stream._wire.models import Model, Models
@@ -53,8 +53,8 @@ class PreparedRequest:
 class Client:
     """Streams the answers of Replicate's language models.
 
-    Making one does no I/O. It can be used in any number of event loops and threads, and can be
-    copied and pickled (the token goes into a pickle only if it is a function that can be pickled).
+    Making one does no I/O. It can be used in any number of event loops and threads. It can be copied
+    and pickled; a pickle holds no token, and takes `REPLICATE_API_TOKEN` where it is loaded.
 
     Args:
         api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
@@ -96,7 +96,7 @@ class Client:
                 f"on_unsupported is {on_unsupported!r}; it must be 'raise', 'warn' or 'ignore'",
                 fields=("on_unsupported",),
             )
-        self._settings = read_settings(
+        settings = read_settings(
             api_key,
             base_url=base_url,
             proxy=proxy,
@@ -106,9 +106,22 @@ class Client:
             max_retries=max_retries,
             requires_auth=requires_auth,
         )
+        self._set_up(settings, on_unsupported)
+
+    def _set_up(self, settings: Settings, on_unsupported: OnUnsupported) -> None:
+        self._settings = settings
         self._on_unsupported: OnUnsupported = on_unsupported
-        self._http = Http(self._settings)
+        self._http = Http(settings)
         self._models = Models(self._http)
+
+    def __copy__(self) -> Client:
+        return _rebuild(self._settings, self._on_unsupported)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Client:
+        return self.__copy__()  # the settings never change, and connections are not copied
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._settings.without_secrets(), self._on_unsupported)
 
     def __repr__(self) -> str:
         return f"Client(base_url={self._settings.base_url!r}, timeout={self._settings.timeout})"
@@ -261,6 +274,16 @@ class Client:
         known, prepared = await self._prepare(model, request)
         run = await start(self._http, self._models, known, prepared.input, output_text)
         return run, prepared
+
+
+def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:
+    client = Client.__new__(Client)
+    client._set_up(settings, on_unsupported)  # noqa: SLF001 - this is the class's own constructor
+    return client
+
+
+def _restore(settings: Settings, on_unsupported: OnUnsupported) -> Client:
+    return _rebuild(settings.with_environments_token(), on_unsupported)
 
 
 def _without(given: dict[str, Any], *names: str) -> dict[str, Any]:

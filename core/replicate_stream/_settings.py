@@ -7,7 +7,7 @@ import ipaddress
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
 DEFAULT_BASE_URL = "https://api.replicate.com/v1"
 KEYLESS_BASE_URL = "https://replicate.com/api"
 """The base for requests without a token, where none is required (product.md section 2)."""
+_SECRET_HEADERS = {"authorization", "proxy-authorization"}
 
 
 @runtime_checkable
@@ -80,6 +81,18 @@ class Settings:
         if self.requires_auth and not given_by_header:
             raise MissingAuthError
         return None
+
+    def without_secrets(self) -> Settings:
+        """The same for a pickle: without a token, unless a function gives it."""
+        key = self.api_key
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in _SECRET_HEADERS}
+        return replace(self, api_key=key if callable(key) else None, headers=headers)
+
+    def with_environments_token(self) -> Settings:
+        """The same with the environment's token where there is none."""
+        if self.api_key is not None:
+            return self
+        return replace(self, api_key=os.environ.get(TOKEN_VARIABLE) or None)
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy to reach a URL through, None for a direct connection."""
