@@ -1,0 +1,115 @@
+"""Faults on demand: what goes wrong with the next request of a kind, and exactly where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from replicate_stream.testing._http import Response, json_response, problem
+
+Kind = Literal[
+    "create", "get", "cancel", "model", "version", "deployment", "file", "stream", "other"
+]
+"""What a request is for."""
+
+_DETAILS = {
+    401: "You did not pass a valid authentication token",
+    402: "You have insufficient credit to run this model.",
+    404: "The requested resource could not be found.",
+    429: "Request was throttled. Your rate limit resets in ~1s.",
+    500: "Internal server error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong with one request.
+
+    With `status`, `body` or `garbage` the request does nothing else: no prediction is created and
+    none is cancelled. With everything else the request does its work first.
+
+    Attributes:
+        on: The kind of request that it happens to; `any` for whichever comes next.
+        status: Reply with this HTTP status.
+        body: Reply with this body; a dict is sent as JSON.
+        headers: Headers to set in the reply.
+        content_type: The reply's content type, instead of the right one.
+        cut_after: Close the connection after so many bytes of the reply's body.
+        reset: Close by a reset (RST) wherever the fault closes, and not cleanly (FIN).
+        stall_after: After so many bytes of the body send nothing more, and keep the connection.
+        delay: Seconds between doing the work and replying.
+        garbage: Send these bytes instead of an HTTP reply, then close.
+        drop: Close without having done anything.
+        lose_reply: Do the work, then close without a reply.
+    """
+
+    on: Kind | Literal["any"]
+    status: int | None = None
+    body: bytes | str | Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    cut_after: int | None = None
+    reset: bool = False
+    stall_after: int | None = None
+    delay: float = 0.0
+    garbage: bytes | None = None
+    drop: bool = False
+    lose_reply: bool = False
+
+    def canned_reply(self) -> Response | None:
+        """The reply that this fault puts in the place of the right one, None if it does not."""
+        if self.status is None and self.body is None:
+            return None
+        status = self.status or 200
+        if self.body is None:
+            return problem(status, _DETAILS.get(status, "Something went wrong."))
+        if isinstance(self.body, Mapping):
+            return json_response(status, self.body)
+        body = self.body.encode() if isinstance(self.body, str) else self.body
+        return Response(status, body, {"Content-Type": _sniff(body)})
+
+    def edit_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers of a reply that this fault happens to."""
+        content_type = {"Content-Type": self.content_type} if self.content_type else {}
+        return {**headers, **content_type, **self.headers}
+
+
+NO_FAULT = Fault("any")
+
+
+class FaultQueue:
+    """The faults that are still to come, first in, first out for each kind."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Fault, int | None]] = []
+
+    def add(self, fault: Fault, times: int | None) -> None:
+        """Let a fault happen to the next `times` requests of its kind, or to all (None)."""
+        if times is not None and times < 1:
+            raise ValueError(f"times is {times}; it must be 1 or more, or None for always")
+        self._waiting.append((fault, times))
+
+    def clear(self) -> None:
+        """Forget what has not happened yet."""
+        self._waiting.clear()
+
+    def take(self, kind: Kind) -> Fault:
+        """The fault that happens to a request of this kind, `NO_FAULT` if none does."""
+        for index, (fault, times) in enumerate(self._waiting):
+            if fault.on in {kind, "any"}:
+                if times == 1:
+                    del self._waiting[index]
+                elif times is not None:
+                    self._waiting[index] = (fault, times - 1)
+                return fault
+        return NO_FAULT
+
+
+def _sniff(body: bytes) -> str:
+    try:
+        json.loads(body)
+    except ValueError:
+        return "text/html" if body.lstrip().startswith(b"<") else "text/plain"
+    return "application/json"
