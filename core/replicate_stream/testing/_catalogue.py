@@ -38,8 +38,13 @@ class Version:
 
     @property
     def makes_list(self) -> bool:
-        """Whether its output is a list, whose items come one by one."""
+        """Whether its output is a list."""
         return self.output_schema.get("type") == "array"
+
+    @property
+    def is_iterator(self) -> bool:
+        """Whether its output is a list that can be seen growing."""
+        return self.output_schema.get("x-cog-array-type") == "iterator"
 
     def record(self) -> dict[str, Any]:
         """The version as the API describes it."""

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -67,6 +66,17 @@ class Door:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._converse(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+        except ConnectionError:
+            pass  # the client has gone, in its own way
+        finally:
+            # When the emulator stops there is no waiting for a client that does not read.
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._connections)
         try:
             while request := await read_request(reader, writer):
@@ -75,12 +85,6 @@ class Door:
         except BadRequestError as error:
             reply = problem(400, str(error), "Bad request")
             writer.write(reply.head() + reply.body)
-        except ConnectionError:
-            pass  # the client has gone, in its own way
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
     async def _answer(
         self,

@@ -10,7 +10,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any
 
-from replicate_stream.testing._api import Api, StreamRoutes
+from replicate_stream.testing._api import Api
 from replicate_stream.testing._door import Door
 from replicate_stream.testing._faults import Fault
 from replicate_stream.testing._prediction import EmulatedPrediction
@@ -21,6 +21,7 @@ from replicate_stream.testing._schemas import (
     TEXT_STREAM,
     openapi_schema,
 )
+from replicate_stream.testing._streams import Streams
 from replicate_stream.testing._world import Behaviour, RateLimit, RecordedRequest, World
 
 FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - opens nothing but an emulator
@@ -155,7 +156,7 @@ class Emulator:
     async def _main(self, started: Future[None]) -> None:
         world, numbers = self._world, count(1)
         api = Door("api", world, Api(world, streams=self._one_port).route, numbers)
-        streams = Door("stream", world, StreamRoutes(world).route, numbers)
+        streams = Door("stream", world, Streams(world).route, numbers)
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         try:
             port = await api.open(self._host, self._ports[0])

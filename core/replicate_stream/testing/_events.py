@@ -7,6 +7,7 @@ A carriage return goes through raw, a line feed starts a further `data:` line (r
 from __future__ import annotations
 
 import bisect
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import TypeAlias
 
 EventId: TypeAlias = "tuple[int, int]"
 Listener: TypeAlias = Callable[[bytes], None]
+
+_ID = re.compile(r"(\d+):(\d+)")
 
 HI = b": hi\n\n"
 TIMEOUT = b":408: 408 Request Timeout\n\n"
@@ -82,11 +85,7 @@ def encode(event: Event, event_id: EventId) -> bytes:
     return f"event: {event.name}\nid: {event_id[0]}:{event_id[1]}\ndata: {data}\n\n".encode()
 
 
-def parse_event_id(text: str) -> EventId:
-    """Read an id of the form `seconds:n`.
-
-    Raises:
-        ValueError: It has another form.
-    """
-    second, _, number = text.partition(":")
-    return int(second), int(number)
+def parse_event_id(text: str) -> EventId | None:
+    """Read an id of the form `seconds:n`; None for any other text, which Nchan passes over."""
+    match = _ID.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None

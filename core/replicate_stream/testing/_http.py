@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 HEAD_LIMIT = 64 * 1024
 """The longest request head, in bytes."""
+PROBLEM_HEADERS = {"Content-Type": "application/problem+json", "Server": "cloudflare"}
 
 
 class BadRequestError(Exception):
@@ -61,7 +62,7 @@ def problem(status: int, detail: str, title: str | None = None, **more: Any) -> 
     """An error reply (replicate-api.md 1.2): `title` is missing in some of them."""
     fields = {"title": title} if title else {}
     reply = json_response(status, {**fields, "detail": detail, "status": status, **more})
-    return Response(status, reply.body, {"Content-Type": "application/problem+json"})
+    return Response(status, reply.body, PROBLEM_HEADERS)
 
 
 def render_head(status: int, headers: Mapping[str, str]) -> bytes:

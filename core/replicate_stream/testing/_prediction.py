@@ -134,7 +134,7 @@ class EmulatedPrediction:
             "urls": urls,
             **self.echo,
         }
-        if self.started is not None:
+        if self.started is not None and status != "starting":
             fields["started_at"] = timestamp(self.started, self.digits)
         if is_over and self.completed is not None:
             fields["started_at"] = timestamp(self.started or self.completed, self.digits)
@@ -160,23 +160,24 @@ class EmulatedPrediction:
         }
 
     def _logs(self) -> str | None:
-        if self.status in {"canceled", "aborted"} and not self.reply.logs:
-            return None
+        if self.status in {"canceled", "aborted"}:
+            return self.reply.logs or None
         return "" if self.status == "starting" else self.reply.logs
 
     def _output(self, status: str) -> dict[str, Any]:
         if self.data_removed:
             return {"output": None}
-        if status in TERMINAL:
-            if self.reply.output is not UNSET and status == "succeeded":
-                return {"output": self.reply.output}
-            return {"output": self._made() if self.tokens or status == "succeeded" else None}
-        if status == "starting" or not self.tokens:
+        if status == "starting":
             return {}  # absent, not null (replicate-api.md 2.4)
-        # Only an iterator's output is there before the end.
-        return {"output": self._made()} if self.version.makes_list or self.is_terminal else {}
+        if self.status == "succeeded":  # in truth, even where the record lags behind
+            return {"output": self._whole_output()}
+        if self.tokens and self.version.is_iterator:
+            return {"output": list(self.tokens)}
+        return {"output": None} if self.is_terminal else {}
 
-    def _made(self) -> Any:
+    def _whole_output(self) -> Any:
+        if self.reply.output is not UNSET:
+            return self.reply.output
         return list(self.tokens) if self.version.makes_list else "".join(self.tokens)
 
 

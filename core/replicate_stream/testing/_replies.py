@@ -14,6 +14,9 @@ Tokens: TypeAlias = "Iterable[Piece] | AsyncIterable[Piece]"
 CountNames: TypeAlias = Literal["input_token_count", "token_input_count"]
 
 
+_ROLE = re.compile(r"\W*(user|human|assistant|ai|model|system)?\W*", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class _Unset:
     """Stands for an output that the tokens make."""
@@ -96,7 +99,7 @@ def _last_text(input_: Mapping[str, Any]) -> str:
             text = value
     # What a template puts around a turn, e.g. <|eot_id|> or [/INST], was not said by anybody.
     text = re.sub(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<<?/?SYS>>?", " ", text)
-    lines = [line for line in text.splitlines() if not re.fullmatch(r"\s*(\w+:?)?\s*", line)]
+    lines = [line for line in text.splitlines() if not _ROLE.fullmatch(line)]
     return lines[-1] if lines else text
 
 

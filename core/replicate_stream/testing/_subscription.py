@@ -85,13 +85,9 @@ class Subscription:
 
 
 def last_event_id(request: Request) -> EventId | None:
-    """The id that a listener names, in the header or the query; None if it names none.
-
-    Raises:
-        ValueError: It is no id of this server.
-    """
+    """The id that a listener names, in the header or the query; None if it names none."""
     text = request.headers.get("last-event-id") or request.query.get("last_event_id")
-    return parse_event_id(text) if text else None
+    return parse_event_id(text or "")
 
 
 def wants_event_stream(request: Request) -> bool:

@@ -151,6 +151,10 @@ class World:
             urls["stream"] = f"{self.stream_base}/v1/files/{prediction.stream_id}"
         return {**urls, "web": f"https://replicate.com/p/{prediction.id}"}
 
+    def record(self, prediction: EmulatedPrediction, shows: str | None = None) -> dict[str, Any]:
+        """What the API says of a prediction, with another status than the true one if given."""
+        return prediction.record(self.urls(prediction), shows=shows)
+
     def find_stream(self, stream_id: str) -> EmulatedPrediction | None:
         """The prediction that a stream belongs to."""
         found = (p for p in self.predictions.values() if p.stream_id == stream_id)
