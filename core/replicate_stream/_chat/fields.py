@@ -113,6 +113,7 @@ _BOUNDS_ALL = re.compile(
 _BOUNDS_ALL_NAMES = frozenset({"total_tokens", "max_total_tokens", "max_sequence", "max_seq_len"})
 _SYSTEM_TEXT = re.compile(r"\bsystem (?:prompt|message|instruction)")
 _DEPRECATED = re.compile(r"\bdeprecated\b")
+_NO_TEXT = re.compile(r"json|schema|grammar|weights|template|url|key|token|cols|name")
 _SEPARATORS = re.compile(r"[_\-\s]+")
 
 
@@ -168,8 +169,14 @@ def find_text(schema: InputSchema) -> InputField | None:
         if field and (field.is_text or (field.kind == "array" and field.items == "string")):
             return field
     taken = {*SYSTEM, *MESSAGES, *HISTORY, *TEMPLATE, *PARAMETERS["stop"]}
-    free = [f for f in schema.fields.values() if f.is_text and f.name not in taken]
-    return next((f for f in free if f.required), None)
+    return next(
+        (
+            field
+            for name, field in schema.fields.items()
+            if field.is_text and field.required and name not in taken and not _NO_TEXT.search(name)
+        ),
+        None,
+    )
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

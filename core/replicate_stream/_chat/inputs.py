@@ -10,13 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from replicate_stream._chat import fields
+from replicate_stream._chat import fields, said
+from replicate_stream._chat.attachments import Upload, put_media, takes_media
 from replicate_stream._chat.conversation import put_conversation
+from replicate_stream._chat.extras import check, put_extra, put_natives
 from replicate_stream._chat.messages import Message, Messages, ToolSpec, to_messages
 from replicate_stream._chat.output import OutputKind, output_kind
 from replicate_stream._chat.parameters import put_numbers
+from replicate_stream._chat.profiles import profile
 from replicate_stream._chat.report import Report
-from replicate_stream._chat.schema import InputField, InputSchema, read_schema
+from replicate_stream._chat.schema import InputSchema, read_schema
+from replicate_stream._chat.stopping import put_stops
+from replicate_stream._chat.switches import put_switches
 from replicate_stream._errors import InvalidInputError
 
 # What most of Replicate's own language models take (replicate-api.md 5.2), for want of a schema.
@@ -50,6 +55,7 @@ class PreparedInput:
         stop: The stop sequences that the client enforces: all of them, on every model.
         max_tokens: The bound of the answer as sent, in tokens; None if there is none.
         output: What the model's output schema announces; None if it is not known.
+        uploads: What the client has to read or upload before `input` is complete.
     """
 
     input: dict[str, Any] = field(repr=False)
@@ -57,6 +63,7 @@ class PreparedInput:
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     output: OutputKind | None = None
+    uploads: list[Upload] = field(default_factory=list)
 
 
 def prepare_input(
@@ -101,23 +108,27 @@ def prepare_input(
         response_format: The form of the answer.
         extra_input: Further fields of the input under the model's names; they win.
         on_unsupported: What to do about a parameter without a field: `raise`, `warn`, `ignore`.
-        prompt_format: The chat format, where the choice by schema and name is not right.
+        prompt_format: A chat format's name (`llama3`, `chatml`, …), `transcript`, or `plain` for
+            the bare texts, where the choice by schema and name is not right.
 
     Raises:
-        InvalidInputError: A value that cannot be sent, or an input that is still missing.
+        InvalidInputError: A value that cannot be sent, an input that is still missing, or a model
+            that makes files.
         UnsupportedParameterError: No field for a parameter, and `on_unsupported` is `raise`.
     """
     known = _known(schema)
-    report = Report(on_unsupported, known.names if schema is not None else None)
+    report = Report(on_unsupported, known.names if schema is not None else ())
     if schema is None:
         report.note(f"The input schema of {model} is not known; the usual names were used.")
-    if prompt_format is not None:
-        report.unsupported("prompt_format")
-    said = to_messages(messages)
+    if output_kind(known.output) == "file":
+        raise InvalidInputError(f"{model} makes files, not text", fields=("model",))
+    listed = to_messages(messages)
     if system_prompt:
-        said.insert(0, Message("system", system_prompt))
+        listed.insert(0, Message("system", system_prompt))
+    parts = said.read(listed)
     target: dict[str, Any] = {}
-    put_conversation(said, known, target, report)
+    put_conversation(parts, known, profile(known, model), target, report, prompt_format)
+    uploads = put_media([m for part in parts for m in part.media], known, target, report)
     numbers = {
         "max_tokens": max_tokens,
         "temperature": temperature,
@@ -128,19 +139,24 @@ def prepare_input(
         "frequency_penalty": frequency_penalty,
     }
     put_numbers(numbers, known, target, report)
-    stops = _put_stops(stop, known, target, report)
-    natives = {"tools": tools, "tool_choice": tool_choice, "response_format": response_format}
-    _put_natives(natives, known, target, report)
-    _put_extra(extra_input or {}, known if schema is not None else None, target, report)
-    _require(known, target)
+    put_switches(numbers, known, target, report)
+    stops = put_stops(stop, known, target, report)
+    put_natives(tools, tool_choice, response_format, known, target, report)
+    if schema is None:
+        target.update(extra_input or {})
+    else:
+        put_extra(extra_input or {}, known, target, report)
+        check(known, target)
+        _require(known, target)
     bound = fields.find_max_tokens(known)
-    sent = target.get(bound.name) if bound else None
+    sent = target.get(bound.name) if bound is not None else None
     return PreparedInput(
         input=target,
         notes=report.notes,
         stop=stops,
         max_tokens=sent if isinstance(sent, int) else None,
         output=output_kind(known.output),
+        uploads=[u for u in uploads if u.input_name not in (extra_input or {})],
     )
 
 
@@ -150,60 +166,15 @@ def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:
     return read_schema(_USUAL if schema is None else schema)
 
 
-def _put_stops(
-    stop: str | Sequence[str] | None, schema: InputSchema, target: dict[str, Any], report: Report
-) -> tuple[str, ...]:
-    """Send what the model's own encoding can carry; the client enforces all of them anyway."""
-    stops: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    if not all(isinstance(each, str) and each for each in stops):
-        raise InvalidInputError("stop holds what is not a non-empty text", fields=("stop",))
-    own = fields.find_parameter(schema, "stop")
-    if not stops:
-        return stops
-    carried = _encode_stops(stops, own) if own is not None else ()
-    if own is not None and carried:
-        target[own.name] = list(carried) if own.kind == "array" else ",".join(carried)
-    if len(carried) < len(stops):
-        report.note(f"{len(stops) - len(carried)} stop sequences are enforced by the client alone.")
-    return stops
-
-
-def _encode_stops(stops: tuple[str, ...], own: InputField) -> tuple[str, ...]:
-    if own.kind == "array":
-        return stops
-    if "comma" in own.about or (not own.about and own.name == "stop_sequences"):
-        return tuple(each for each in stops if "," not in each)
-    return stops[:1]
-
-
-def _put_natives(
-    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Report
-) -> None:
-    for parameter, value in given.items():
-        if value is None:
-            continue
-        own = fields.find_parameter(schema, parameter)
-        if own is None:
-            report.unsupported(parameter)
-        else:
-            target[own.name] = value
-
-
-def _put_extra(
-    extra: Mapping[str, Any], schema: InputSchema | None, target: dict[str, Any], report: Report
-) -> None:
-    for name, value in extra.items():
-        if schema is not None and name not in schema.fields:
-            report.unsupported(name)
-        else:
-            target[name] = value
-
-
 def _require(schema: InputSchema, target: Mapping[str, Any]) -> None:
-    missing = [f.name for f in schema.fields.values() if f.required and f.name not in target]
-    if missing:
-        raise InvalidInputError(
-            f"The model needs {', '.join(missing)}, which a chat does not fill; "
-            "give it in extra_input",
-            fields=tuple(missing),
-        )
+    missing = [f for f in schema.fields.values() if f.required and f.name not in target]
+    if not missing:
+        return
+    names = tuple(f.name for f in missing)
+    how = "give it in extra_input"
+    if any(takes_media(f) for f in missing):
+        how = "attach it to a message, or give it in extra_input"
+    raise InvalidInputError(
+        f"The model needs {', '.join(names)}, which is not filled by what was said; {how}",
+        fields=names,
+    )

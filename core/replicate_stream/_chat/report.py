@@ -24,7 +24,7 @@ class Report:
 
     Args:
         on_unsupported: `raise`, `warn` or `ignore`.
-        available: The model's inputs, for the error; None where they are not known.
+        available: The model's inputs, for the error; empty where they are not known.
 
     Attributes:
         notes: One sentence each, in the order of the adaptations.
@@ -35,13 +35,13 @@ class Report:
 
     __slots__ = ("_available", "_on_unsupported", "notes")
 
-    def __init__(self, on_unsupported: str, available: Sequence[str] | None) -> None:
+    def __init__(self, on_unsupported: str, available: Sequence[str]) -> None:
         if on_unsupported not in get_args(OnUnsupported):
             raise ValueError(
                 f"on_unsupported is {on_unsupported!r}; one of 'raise', 'warn', 'ignore' is needed"
             )
         self._on_unsupported = on_unsupported
-        self._available = tuple(available or ())
+        self._available = tuple(available)
         self.notes: list[str] = []
 
     def note(self, sentence: str) -> None:
@@ -63,11 +63,11 @@ class Report:
         Raises:
             UnsupportedParameterError: `on_unsupported` is `raise`.
         """
-        near = closest(parameter, self._available)
         fact = because or f"The model has no input for {parameter!r}"
-        hint = f"; did you mean {near}?" if near else "."
-        has = f" It has: {', '.join(self._available)}." if self._available else ""
         if self._on_unsupported == "raise":
+            near = closest(parameter, self._available)
+            hint = f"; did you mean {near}?" if near else "."
+            has = f" It has: {', '.join(self._available)}." if self._available else ""
             raise UnsupportedParameterError(
                 f"{fact}{hint}{has}", parameter=parameter, available=self._available
             )

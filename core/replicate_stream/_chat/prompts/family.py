@@ -1,0 +1,113 @@
+"""What a family of models was trained to read: the marks around its turns.
+
+The trap is white space: one newline too few in front of an answer is a prompt the model has never
+seen. The other is a text that holds the marks itself and so forges a turn; see `defuse`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Speaker: TypeAlias = Literal["user", "assistant", "tool"]
+Marks: TypeAlias = tuple[str, str]
+"""What stands directly before a text and directly after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation proper, as text."""
+
+    speaker: Speaker
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A chat format.
+
+    Attributes:
+        name: What `prompt_format=` calls it.
+        user: The marks around what the user says.
+        assistant: The marks around what the model has said.
+        answer: What invites the model's answer, at the very end.
+        control: What would open or close a turn if a text held it; its last character is not
+            white space, so that a space before it breaks the mark.
+        hint: What is in a template of this family, and in no other's.
+        names: What models of this family are called, in lower case.
+        start: The very beginning of the prompt.
+        system: The marks around the system text as a turn of its own; None if there is none.
+        system_in_user: The marks around it at the head of the first user turn, else.
+        default_system: The system text that the vendor's own template fills in.
+        tool: The marks around a tool's result; None if it goes into a user turn.
+        is_trimmed: Whether the vendor's template strips white space around a text.
+    """
+
+    name: str
+    user: Marks
+    assistant: Marks
+    answer: str
+    control: re.Pattern[str]
+    hint: re.Pattern[str] | None = None
+    names: re.Pattern[str] | None = None
+    start: str = ""
+    system: Marks | None = None
+    system_in_user: Marks = ("", "\n\n")
+    default_system: str | None = None
+    tool: Marks | None = None
+    is_trimmed: bool = False
+
+    def render(self, system: str, turns: Sequence[Turn]) -> str:
+        """The whole prompt.
+
+        Args:
+            system: The system text, empty for none. Like the turns' texts it is defused here.
+            turns: The conversation; the answer to it is invited at the end.
+        """
+        said = [Turn(t.speaker, self._clean(t.text)) for t in turns]
+        text = self._clean(system)
+        head = self.start
+        if not text and self.default_system is not None:
+            text = self.default_system
+        if self.system is not None and (text or self.default_system is not None):
+            head += self.system[0] + text + self.system[1]
+        elif text:
+            said = self._with_system(text, said)
+        return head + "".join(self._turn(t) for t in said) + self.answer
+
+    def defuse(self, text: str) -> str:
+        """Break every mark of the family that a text holds, so that it is read as mere text.
+
+        A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
+        """
+        while self.control.search(text):
+            text = self.control.sub(_broken, text)
+        return text
+
+    def _clean(self, text: str) -> str:
+        return self.defuse(text.strip() if self.is_trimmed else text)
+
+    def _turn(self, turn: Turn) -> str:
+        marks = self.assistant if turn.speaker == "assistant" else self.user
+        if turn.speaker == "tool" and self.tool is not None:
+            marks = self.tool
+        return marks[0] + turn.text + marks[1]
+
+    def _with_system(self, text: str, said: list[Turn]) -> list[Turn]:
+        opening = self.system_in_user[0] + text + self.system_in_user[1]
+        for at, turn in enumerate(said):
+            if turn.speaker == "user":
+                return [*said[:at], Turn("user", opening + turn.text), *said[at + 1 :]]
+        return [Turn("user", opening), *said]
+
+
+def _broken(match: re.Match[str]) -> str:
+    mark = match.group()
+    return f"{mark[:-1]} {mark[-1]}"
+
+
+def literals(*marks: str) -> re.Pattern[str]:
+    """A pattern for any of these marks, exactly."""
+    return re.compile("|".join(map(re.escape, marks)))

@@ -1,0 +1,97 @@
+"""Messages taken apart: the text of each, and the media beside it.
+
+Tool calls and results have no field on most models, so they are written into the text, in the
+format that most tool-trained families know. Nothing that was said is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicate_stream._chat.media import Media, read_media
+from replicate_stream._chat.messages import Message, ToolCall
+from replicate_stream._chat.prompts import Speaker, Turn
+from replicate_stream._errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message: its text, its media, and the message itself for models that take it natively."""
+
+    message: Message
+    text: str = field(repr=False)
+    media: tuple[Media, ...] = ()
+
+    def turn(self) -> Turn:
+        """The message as a turn of a prompt, with its tool calls or its result written out."""
+        if self.message.role == "tool":
+            return Turn("tool", self.text)
+        calls = [_written(call) for call in self.message.tool_calls]
+        text = "\n".join([*([self.text] if self.text or not calls else []), *calls])
+        name = self.message.name
+        speaker: Speaker = "assistant" if self.message.role == "assistant" else "user"
+        return Turn(speaker, f"{name}: {text}" if name and speaker == "user" else text)
+
+
+def read(messages: Sequence[Message]) -> list[Said]:
+    """Take messages apart.
+
+    Raises:
+        InvalidInputError: A content is neither text nor parts, or a part is of an unknown kind.
+    """
+    said = []
+    for at, message in enumerate(messages):
+        content: Any = message.content
+        if isinstance(content, str):
+            said.append(Said(message, content))
+            continue
+        if not isinstance(content, Sequence) or isinstance(content, bytes):
+            raise InvalidInputError(
+                f"messages[{at}].content is a {type(content).__name__}; "
+                "a text or a list of parts is needed",
+                fields=(f"messages[{at}].content",),
+            )
+        texts, media = _parts(content, at)
+        said.append(Said(message, "".join(texts), tuple(media)))
+    return said
+
+
+def _parts(content: Sequence[Any], at: int) -> tuple[list[str], list[Media]]:
+    texts: list[str] = []
+    media: list[Media] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping) and part.get("type", "text") == "text":
+            texts.append(str(part.get("text") or ""))
+        else:
+            media.append(read_media(part, f"messages[{at}]"))
+    return texts, media
+
+
+def _written(call: ToolCall) -> str:
+    arguments: Any = call.arguments
+    body = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{body}\n</tool_call>"
+
+
+def native(said: Said, text: str) -> dict[str, Any]:
+    """A message as OpenAI writes it, for models that take messages."""
+    message = said.message
+    entry: dict[str, Any] = {"role": message.role, "content": text}
+    if message.name:
+        entry["name"] = message.name
+    if message.tool_call_id:
+        entry["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        entry["tool_calls"] = [_native_call(call) for call in message.tool_calls]
+    return entry
+
+
+def _native_call(call: ToolCall) -> dict[str, Any]:
+    arguments = call.arguments
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
