@@ -8,12 +8,14 @@ before the loop, and so the session is closed in time without anybody's doing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urljoin
 
 from replicate_stream._errors import (
@@ -73,7 +75,10 @@ class Http:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._keepers: dict[asyncio.AbstractEventLoop, _Keeper] = {}
+        self._keepers: _Keepers = {}
+        # The finalizer holds the sessions, so that the garbage collector never finds them together
+        # with what used them: it would finalize both, and an open session complains of that.
+        weakref.finalize(self, _close_all, self._keepers).atexit = False
 
     async def get(
         self, path: str, *, retries: int | None = None, within: float | None = None
@@ -257,9 +262,7 @@ class Http:
         loop = asyncio.get_running_loop()
         keeper = self._keepers.get(loop)
         if keeper is None or keeper.session.closed:
-            for other in list(self._keepers):
-                if other.is_closed():
-                    self._keepers.pop(other, None)
+            _close_all({k: self._keepers.pop(k) for k in list(self._keepers) if k.is_closed()})
             session = _new_session()
             life = _keep(session)
             await life.__anext__()
@@ -271,6 +274,26 @@ class Http:
 class _Keeper:
     session: aiohttp.ClientSession
     life: AsyncGenerator[None, None]
+
+
+_Keepers: TypeAlias = "dict[asyncio.AbstractEventLoop, _Keeper]"
+
+
+def _close_all(keepers: _Keepers) -> None:
+    """Close the sessions of a client that is no more, each in its own loop; from any thread."""
+    for loop, keeper in list(keepers.items()):
+        closing = keeper.life.aclose()
+        try:
+            loop.call_soon_threadsafe(_await_soon, closing)
+        except RuntimeError:  # the loop is closed: nothing is left to be waited for
+            with contextlib.suppress(StopIteration, StopAsyncIteration, RuntimeError):
+                closing.send(None)
+
+
+def _await_soon(closing: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(closing)
+    _following_up.add(task)
+    task.add_done_callback(_following_up.discard)
 
 
 async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:

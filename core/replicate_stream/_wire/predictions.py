@@ -167,6 +167,7 @@ class Run:
         except self._http.broken:
             return False
         finally:
+            self._watch.stop()  # it was set for this wait, and wakes anew for the next
             self._watch.patience = self._bounded(self._watch.silence() + FIRST_LOOK)
         self._heard.reconnect()
         return self._body is not None and self._body.is_event_stream

@@ -1,0 +1,249 @@
+"""Requests that are repeated, and those that are not; where the token goes; proxies and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from replicate_stream import (
+    Client,
+    InvalidInputError,
+    ModelNotFoundError,
+    RateLimitError,
+    ReplicateConnectionError,
+    ReplicateTimeoutError,
+    ResponseError,
+)
+from replicate_stream.testing import Emulator, Fault, RecordedRequest
+
+
+def creates(emulator: Emulator) -> list[RecordedRequest]:
+    return [r for r in emulator.requests if r.method == "POST" and r.path.endswith("/predictions")]
+
+
+async def ready(client: Client, emulator: Emulator) -> None:
+    """Make the model known, so that what follows is about the creation."""
+    await client.prepare(emulator.model, "Hi")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(on="create", status=429, body={"detail": "…", "retry_after": 0}),
+        Fault(on="create", status=503, body="", headers={"Retry-After": "0"}),
+    ],
+    ids=["429", "503 with Retry-After"],
+)
+async def test_a_creation_that_was_turned_away_is_tried_again(
+    client: Client, replicate_emulator: Emulator, fault: Fault
+) -> None:
+    await ready(client, replicate_emulator)
+    replicate_emulator.fault(fault, times=2)
+    assert (await client.complete(replicate_emulator.model, "Hi")).text
+    assert len(creates(replicate_emulator)) == 3
+    assert len(replicate_emulator.predictions) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(on="create", lose_reply=True),
+        Fault(on="create", drop=True),
+        Fault(on="create", status=500, body={"detail": "Internal server error"}),
+        Fault(on="create", status=502, body="<html>bad gateway</html>"),
+        Fault(on="create", status=503, body={}),
+    ],
+    ids=["lost reply", "dropped", "500", "502", "503"],
+)
+async def test_a_creation_that_may_have_arrived_is_never_repeated(
+    client: Client, replicate_emulator: Emulator, fault: Fault
+) -> None:
+    await ready(client, replicate_emulator)
+    replicate_emulator.fault(fault)
+    with pytest.raises((ReplicateConnectionError, ResponseError)):
+        await client.complete(replicate_emulator.model, "Hi")
+    assert len(creates(replicate_emulator)) == 1
+
+
+async def test_a_creation_without_a_reply_is_a_time_out_and_not_repeated(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    client = make_client(timeout=0.3)
+    await ready(client, replicate_emulator)
+    replicate_emulator.fault(Fault(on="create", delay=20))
+    with pytest.raises(ReplicateTimeoutError) as caught:
+        await client.complete(replicate_emulator.model, "Hi")
+    assert caught.value.waited_for == "the reply"
+    assert len(creates(replicate_emulator)) == 1
+
+
+async def test_a_refused_connection_names_the_host_and_is_tried_again() -> None:
+    with Emulator() as emulator:
+        base_url = emulator.base_url
+    port = base_url.split(":")[2].split("/")[0]
+    async with Client("r8_FAKE", base_url=base_url, max_retries=1) as client:
+        with pytest.raises(ReplicateConnectionError, match=f"127.0.0.1:{port}"):
+            await client.complete("a" * 64, "Hi")
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+async def test_a_look_up_is_repeated_after_a_servers_error(
+    client: Client, replicate_emulator: Emulator, status: int
+) -> None:
+    fault = Fault(on="model", status=status, body="<html>", headers={"Retry-After": "0"})
+    replicate_emulator.fault(fault, times=2)
+    assert (await client.complete(replicate_emulator.model, "Hi")).text
+
+
+async def test_a_lost_connection_is_no_end_for_a_look_up(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on="model", drop=True), times=2)
+    assert (await client.complete(replicate_emulator.model, "Hi")).text
+
+
+async def test_retries_are_bounded(make_client: type[Client], replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault(on="model", status=500, body="no"), times=9)
+    with pytest.raises(ResponseError) as caught:
+        await make_client(max_retries=1).complete(replicate_emulator.model, "Hi")
+    assert caught.value.status == 500
+    assert len(replicate_emulator.requests) == 2
+
+
+async def test_a_wait_longer_than_the_time_out_is_an_error_that_says_how_long(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    client = make_client(timeout=5)
+    await ready(client, replicate_emulator)
+    detail = "Request was throttled. Your rate limit resets in ~30s."
+    replicate_emulator.fault(Fault(on="create", status=429, body={"detail": detail}))
+    with pytest.raises(RateLimitError) as caught:
+        await client.complete(replicate_emulator.model, "Hi")
+    assert caught.value.retry_after == 30
+
+
+async def test_the_wait_is_as_long_as_the_service_asks(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    await ready(client, replicate_emulator)
+    replicate_emulator.fault(
+        Fault(on="create", status=429, body={"detail": "…", "retry_after": 0.4})
+    )
+    await client.complete(replicate_emulator.model, "Hi")
+    first, second = creates(replicate_emulator)
+    assert second.at - first.at >= 0.4
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, ResponseError), (402, ResponseError)])
+async def test_a_refusal_that_no_repetition_mends_is_not_repeated(
+    client: Client, replicate_emulator: Emulator, status: int, error: type[Exception]
+) -> None:
+    replicate_emulator.fault(Fault(on="model", status=status, body={"detail": "no"}))
+    with pytest.raises(error):
+        await client.complete(replicate_emulator.model, "Hi")
+    assert len(replicate_emulator.requests) == 1
+
+
+async def test_a_wrong_token_is_a_401_that_does_not_show_it(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    with pytest.raises(ResponseError) as caught:
+        await make_client(api_key="r8_WRONG_FAKE").complete(replicate_emulator.model, "Hi")
+    assert caught.value.status == 401
+    assert "r8_WRONG_FAKE" not in repr(caught.value) + str(vars(caught.value))
+
+
+async def test_a_model_that_does_not_exist_is_not_found(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    with pytest.raises(ModelNotFoundError, match="Model not found"):
+        await client.complete("no/such-model", "Hi")
+    with pytest.raises(ModelNotFoundError, match="version"):
+        await client.complete("f" * 64, "Hi")
+
+
+async def test_an_input_that_the_api_refuses_names_the_field(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    await ready(client, replicate_emulator)
+    body = {
+        "title": "Input validation failed",
+        "detail": "- input.top_p: Must be less than or equal to 1\n",
+        "status": 422,
+        "invalid_fields": [
+            {"type": "number_lte", "field": "input.top_p", "description": "Must be less than …"}
+        ],
+    }
+    replicate_emulator.fault(Fault(on="create", status=422, body=body))
+    with pytest.raises(InvalidInputError) as caught:
+        await client.complete(replicate_emulator.model, "Hi")
+    assert caught.value.fields == ("top_p",)
+
+
+async def test_a_creation_without_an_id_is_an_invalid_response(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    await ready(client, replicate_emulator)
+    replicate_emulator.fault(Fault(on="create", status=201, body={"status": "starting"}))
+    with pytest.raises(ResponseError, match="no prediction id"):
+        await client.complete(replicate_emulator.model, "Hi")
+
+
+async def test_a_redirect_to_another_origin_does_not_get_the_token(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    async with Emulator() as other:
+        target = f"{other.base_url}/models/{other.model}"
+        replicate_emulator.fault(Fault(on="model", status=302, headers={"Location": target}))
+        with pytest.raises(ResponseError) as caught:
+            await client.complete(replicate_emulator.model, "Hi")
+        assert caught.value.status == 401
+        assert len(other.requests) == 1
+        assert "authorization" not in other.requests[0].headers
+
+
+async def test_a_creation_is_not_redirected_to_another_origin(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    await ready(client, replicate_emulator)
+    async with Emulator() as other:
+        target = f"{other.base_url}/models/{other.model}/predictions"
+        replicate_emulator.fault(Fault(on="create", status=307, headers={"Location": target}))
+        with pytest.raises(ResponseError, match="redirected to another host"):
+            await client.complete(replicate_emulator.model, "Hi")
+        assert other.requests == []
+
+
+async def test_a_redirect_within_the_origin_is_followed_with_the_token(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    path = f"/v1/models/{replicate_emulator.model}"
+    replicate_emulator.fault(Fault(on="model", status=307, headers={"Location": path}))
+    assert (await client.complete(replicate_emulator.model, "Hi")).text
+
+
+async def test_no_error_shows_the_streams_address(
+    client: Client, replicate_emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    replicate_emulator.behaviour.token_delay = 9.0
+    replicate_emulator.fault(Fault(on="stream", status=500, body="no"), times=50)
+    with pytest.raises(Exception, match="broke off") as caught:
+        await client.complete(replicate_emulator.model, "Hi")
+    urls = {r.path for r in replicate_emulator.requests if r.server == "stream"}
+    assert urls
+    shown = repr(caught.value) + str(vars(caught.value)) + caplog.text
+    assert not any(re.search(re.escape(url), shown) for url in urls)
+    assert replicate_emulator.token not in shown
+
+
+async def test_three_hundred_creations_at_once_are_all_answered(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    completions = await asyncio.gather(
+        *[client.complete(replicate_emulator.model, "Hi") for _ in range(300)]
+    )
+    assert all(completion.text for completion in completions)
+    assert len(replicate_emulator.predictions) == 300
