@@ -53,8 +53,8 @@ class PreparedRequest:
 class Client:
     """Streams the answers of Replicate's language models.
 
-    Making one does no I/O. It can be used in any number of event loops and threads. It can be copied
-    and pickled; a pickle holds no token, and takes `REPLICATE_API_TOKEN` where it is loaded.
+    Making one does no I/O. It can be used in any number of event loops and threads, copied and
+    pickled. A pickle holds no token, and takes `REPLICATE_API_TOKEN` where it is loaded.
 
     Args:
         api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
