@@ -1,0 +1,236 @@
+"""Faults on demand: exactly what goes wrong, and exactly where."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from replicate_stream.testing import Emulator, Fault
+
+Ask = Callable[..., Any]
+
+PATH = "/models/meta/meta-llama-3-70b-instruct/predictions"
+BODY = {"input": {"prompt": "Hi"}}
+STREAM = {"Accept": "text/event-stream"}
+
+
+def exchange(url: str, request: str, *, body: str = "", timeout: float = 5.0) -> tuple[bytes, str]:
+    """Send one request over a raw socket.
+
+    Returns:
+        All bytes that came, and how it ended: `closed`, `reset` or `silent`.
+    """
+    parts = urlsplit(url)
+    received = b""
+    with socket.create_connection((parts.hostname, parts.port), timeout=timeout) as connection:
+        head = f"{request} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+        token = "Authorization: Bearer r8_FAKE_TOKEN_FOR_TESTS\r\n"
+        connection.sendall(f"{head}{token}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        try:
+            while portion := connection.recv(65536):
+                received += portion
+        except ConnectionResetError:
+            return received, "reset"
+        except TimeoutError:
+            return received, "silent"
+    return received, "closed"
+
+
+def exchange_create(emulator: Emulator, timeout: float = 5.0) -> tuple[bytes, str]:
+    request = f"POST /v1{PATH}"
+    return exchange(emulator.base_url, request, body=json.dumps(BODY), timeout=timeout)
+
+
+def listen_raw(url: str, timeout: float = 5.0) -> tuple[bytes, str]:
+    """A stream's body, and how it ended."""
+    received, end = exchange(url, f"GET {urlsplit(url).path}", timeout=timeout)
+    return received.partition(b"\r\n\r\n")[2], end
+
+
+def ended_stream(ask: Ask, emulator: Emulator) -> tuple[str, bytes]:
+    """The URL and the whole body of a stream whose prediction is over."""
+    emulator.behaviour.idle_timeout = 0.02
+    emulator.reply = ["a", "é\n"]
+    url = ask("POST", PATH, BODY).json["urls"]["stream"]
+    emulator.wait_for(lambda e: all(p.is_terminal for p in e.predictions.values()))
+    return url, ask("GET", url, headers=STREAM).body
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["cleanly", "by a reset"])
+def test_a_stream_is_cut_at_any_byte(reset: bool, ask: Ask, replicate_emulator: Emulator) -> None:
+    url, whole = ended_stream(ask, replicate_emulator)
+    for at in range(len(whole) + 1):
+        replicate_emulator.fault(Fault("stream", cut_after=at, reset=reset))
+        body, end = listen_raw(url)
+        assert body == whole[:at]
+        assert end == ("reset" if reset else "closed")
+    assert listen_raw(url) == (whole, "closed")
+
+
+def test_a_cut_may_lie_in_what_comes_later(ask: Ask, replicate_emulator: Emulator) -> None:
+    _, whole = ended_stream(ask, replicate_emulator)
+    replicate_emulator.behaviour.token_delay = 0.02
+    replicate_emulator.behaviour.idle_timeout = 0.5
+    at = len(whole) // 2
+    replicate_emulator.fault(Fault("stream", cut_after=at))
+    body, _ = listen_raw(ask("POST", PATH, BODY).json["urls"]["stream"])
+    ids = re.compile(rb"id: \d+:\d+")
+    assert len(body) == at
+    assert ids.sub(b"", whole).startswith(ids.sub(b"", body[: body.rindex(b"\n")]))
+
+
+def test_a_stream_stalls_with_its_connection_open(ask: Ask, replicate_emulator: Emulator) -> None:
+    url, whole = ended_stream(ask, replicate_emulator)
+    replicate_emulator.fault(Fault("stream", stall_after=10))
+    assert listen_raw(url, timeout=0.3) == (whole[:10], "silent")
+    replicate_emulator.wait_for(lambda e: e.streams_open == 0)
+
+
+def test_a_fault_may_be_repeated_and_ends(ask: Ask, replicate_emulator: Emulator) -> None:
+    url, whole = ended_stream(ask, replicate_emulator)
+    replicate_emulator.fault(Fault("stream", cut_after=7), times=2)
+    assert [len(listen_raw(url)[0]) for _ in range(3)] == [7, 7, len(whole)]
+
+
+def test_a_fault_may_last_until_it_is_cleared(ask: Ask, replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault("model", status=503), times=None)
+    path = f"/models/{replicate_emulator.model}"
+    assert [ask("GET", path).status for _ in range(4)] == [503] * 4
+    replicate_emulator.clear_faults()
+    assert ask("GET", path).status == 200
+
+
+def test_faults_of_a_kind_come_in_order(ask: Ask, replicate_emulator: Emulator) -> None:
+    for status in (500, 502):
+        replicate_emulator.fault(Fault("create", status=status))
+    replicate_emulator.fault(Fault("any", status=503))
+    model = ask("GET", f"/models/{replicate_emulator.model}").status
+    created = [ask("POST", PATH, BODY).status for _ in range(3)]
+    assert (model, created) == (503, [500, 502, 201])
+
+
+def test_a_fault_happens_at_least_once() -> None:
+    with pytest.raises(ValueError, match="times is 0"):
+        Emulator().fault(Fault("any"), times=0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "content_type", "body"),
+    [
+        (
+            Fault("create", status=429),
+            429,
+            "application/problem+json",
+            b'{"detail":"Request was throttled. Your rate limit resets in ~1s.","status":429}\n',
+        ),
+        (
+            Fault("create", status=502, body="<html>Bad gateway</html>"),
+            502,
+            "text/html",
+            b"<html>Bad gateway</html>",
+        ),
+        (Fault("create", body={"status": "starting"}), 200, "application/json", None),
+        (Fault("create", status=500, body=b"\xff\x00"), 500, "text/plain", b"\xff\x00"),
+        (Fault("create", status=500, body='"text"'), 500, "application/json", b'"text"'),
+        (
+            Fault("create", status=418, body="x", content_type="text/x"),
+            418,
+            "text/x",
+            b"x",
+        ),
+        (Fault("create", status=599, body=""), 599, "text/plain", b""),
+    ],
+)
+def test_any_status_comes_with_any_body(
+    fault: Fault,
+    status: int,
+    content_type: str,
+    body: bytes | None,
+    ask: Ask,
+    replicate_emulator: Emulator,
+) -> None:
+    replicate_emulator.fault(fault)
+    reply = ask("POST", PATH, BODY)
+    assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (status, content_type)
+    assert body is None or reply.body == body
+    assert not replicate_emulator.predictions, "the request did nothing else"
+
+
+def test_headers_and_content_type_change_a_right_reply(
+    ask: Ask, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault("create", headers={"Retry-After": "3"}, content_type="text/x"))
+    made = ask("POST", PATH, BODY)
+    assert (made.status, made.headers["retry-after"]) == (201, "3")
+    assert made.headers["content-type"] == "text/x"
+    replicate_emulator.behaviour.idle_timeout = 0.02
+    replicate_emulator.fault(Fault("stream", content_type="application/json"))
+    stream = ask("GET", made.json["urls"]["stream"], headers=STREAM)
+    assert stream.headers["content-type"] == "application/json"
+    assert b"event: done" in stream.body
+
+
+def test_a_delay_comes_after_the_work(ask: Ask, replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault("create", delay=0.2))
+    started = time.monotonic()
+    assert ask("POST", PATH, BODY).status == 201
+    [prediction] = replicate_emulator.predictions.values()
+    assert time.monotonic() - started >= 0.2
+    assert prediction.created < time.time_ns() - 0.15e9
+
+
+def test_a_lost_reply_leaves_the_work_done(replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault("create", lose_reply=True))
+    replicate_emulator.fault(Fault("create", lose_reply=True, reset=True))
+    assert exchange_create(replicate_emulator) == (b"", "closed")
+    assert exchange_create(replicate_emulator) == (b"", "reset")
+    assert len(replicate_emulator.predictions) == 2
+
+
+def test_a_dropped_request_has_arrived_and_done_nothing(replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault("create", drop=True))
+    replicate_emulator.fault(Fault("create", drop=True, reset=True))
+    assert exchange_create(replicate_emulator) == (b"", "closed")
+    assert exchange_create(replicate_emulator) == (b"", "reset")
+    assert [request.kind for request in replicate_emulator.requests] == ["create", "create"]
+    assert not replicate_emulator.predictions
+
+
+def test_garbage_comes_in_the_place_of_a_reply(replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault("create", garbage=b"\x00\x01 what?"))
+    assert exchange_create(replicate_emulator) == (b"\x00\x01 what?", "closed")
+    assert not replicate_emulator.predictions
+
+
+def test_a_reply_of_the_api_is_cut_or_stalls_too(replicate_emulator: Emulator) -> None:
+    replicate_emulator.fault(Fault("create", cut_after=12))
+    replicate_emulator.fault(Fault("create", cut_after=12, reset=True))
+    replicate_emulator.fault(Fault("create", stall_after=12))
+    ends = [exchange_create(replicate_emulator, timeout=0.3) for _ in range(3)]
+    assert [end for _, end in ends] == ["closed", "reset", "silent"]
+    for received, _ in ends:
+        assert len(received.partition(b"\r\n\r\n")[2]) == 12
+    assert len(replicate_emulator.predictions) == 3
+
+
+def test_a_fault_leaves_other_connections_alone(ask: Ask, replicate_emulator: Emulator) -> None:
+    url = urlsplit(replicate_emulator.base_url)
+    token = {"Authorization": f"Bearer {replicate_emulator.token}"}
+    kept = http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)
+    path = f"/v1/models/{replicate_emulator.model}"
+    kept.request("GET", path, headers=token)
+    assert kept.getresponse().read()
+    replicate_emulator.fault(Fault("create", drop=True))
+    assert exchange_create(replicate_emulator) == (b"", "closed")
+    kept.request("GET", path, headers=token)
+    assert kept.getresponse().read()
+    kept.close()
+    assert [r.connection for r in replicate_emulator.requests] == [1, 2, 1]
