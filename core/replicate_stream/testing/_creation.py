@@ -110,6 +110,8 @@ class Creation:
             # The reply comes before the record is complete (replicate-api.md 2.3).
             shows = "processing" if prediction.status == "succeeded" else prediction.status
         record = self._world.record(prediction, shows=shows)
+        if shows == "processing":
+            del record["started_at"]  # as recorded
         return json_response(201, record, {"Preference-Applied": preference})
 
     def _throttle(self) -> Response | None:

@@ -119,8 +119,7 @@ class EmulatedPrediction:
             shows: A status to show instead of the true one, for a record that lags behind.
         """
         status = shows or self.status
-        is_over = status in TERMINAL
-        fields = {
+        return {
             "id": self.id,
             "model": self.reply.model or self.model,
             "version": self.reply.version or self.shown_version,
@@ -128,16 +127,20 @@ class EmulatedPrediction:
             "logs": self._logs(),
             **self._output(status),
             "data_removed": self.data_removed,
-            "error": self.error if is_over else None,
+            "error": self.error if status in TERMINAL else None,
             "status": status,
             "created_at": self.created_at,
+            **self._progress(status),
             "urls": urls,
             **self.echo,
         }
-        if self.started is not None and status != "starting":
-            fields["started_at"] = timestamp(self.started, self.digits)
-        if is_over and self.completed is not None:
-            fields["started_at"] = timestamp(self.started or self.completed, self.digits)
+
+    def _progress(self, status: str) -> dict[str, Any]:
+        started = self.started or self.completed  # one that was never started has both at once
+        if status == "starting" or started is None:
+            return {}
+        fields: dict[str, Any] = {"started_at": timestamp(started, self.digits)}
+        if status in TERMINAL and self.completed is not None:
             fields["completed_at"] = timestamp(self.completed, self.digits)
             fields["metrics"] = self.metrics()
         return fields
