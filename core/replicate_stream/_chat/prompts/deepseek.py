@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from replicate_stream._chat.prompts.family import Family
+from replicate_stream._chat.prompts.family import LINE_START, Family
 
 _START = "<\uff5cbegin\u2581of\u2581sentence\uff5c>"
 _END = "<\uff5cend\u2581of\u2581sentence\uff5c>"
@@ -33,8 +33,8 @@ DEEPSEEK_V2 = Family(
     user=("User: ", "\n\n"),
     assistant=("Assistant: ", _END),
     answer="Assistant:",
-    control=re.compile(rf"{_MARK}|^[^\S\n]*(?:User|Assistant):", re.MULTILINE),
-    hint=re.compile(r"User: \{prompt\}\n\nAssistant:"),
+    control=re.compile(rf"{_MARK}|{LINE_START}(?:User|Assistant):"),
+    hint=re.compile(rf"{_MARK}[\s\S]*User: \{{prompt\}}"),
     names=re.compile(r"deepseek-(?:v2|coder-v2|llm|math|moe|67b|7b-chat)"),
 )
 DEEPSEEK_CODER = Family(

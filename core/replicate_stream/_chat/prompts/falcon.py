@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from replicate_stream._chat.prompts.family import Family
+from replicate_stream._chat.prompts.family import LINE_START, Family
 
-_LABELS = r"^[^\S\n]*(?:System|User|Assistant|Falcon):"
+_LABELS = rf"{LINE_START}(?:System|User|Assistant|Falcon):"
 
 FALCON = Family(
     name="falcon",
@@ -19,7 +19,8 @@ FALCON = Family(
     assistant=("\n\nAssistant: ", ""),
     answer="\n\nAssistant:",
     is_trimmed=True,
-    control=re.compile(rf"{_LABELS}|<\|endoftext\|>", re.MULTILINE),
+    is_system_trimmed=True,
+    control=re.compile(rf"{_LABELS}|<\|endoftext\|>"),
     hint=re.compile(r"User: \{prompt\}\n+Assistant:"),
     names=re.compile(r"falcon"),
 )
@@ -29,7 +30,7 @@ FALCON_180B = Family(
     user=("User: ", "\n"),
     assistant=("Falcon: ", "\n"),
     answer="Falcon:",
-    control=re.compile(rf"{_LABELS}|<\|endoftext\|>", re.MULTILINE),
+    control=re.compile(rf"{_LABELS}|<\|endoftext\|>"),
     hint=re.compile(r"\nFalcon:"),
     names=re.compile(r"falcon-?180b"),
 )

@@ -15,6 +15,9 @@ Speaker: TypeAlias = Literal["user", "assistant", "tool"]
 Marks: TypeAlias = tuple[str, str]
 """What stands directly before a text and directly after it."""
 
+LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
+"""A pattern for where a label opens a turn; some line ends are such for some programs only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -42,7 +45,8 @@ class Family:
         system_in_user: The marks around it at the head of the first user turn, else.
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
-        is_trimmed: Whether the vendor's template strips white space around a text.
+        is_trimmed: Whether the vendor's template strips white space around a turn's text.
+        is_system_trimmed: Whether it does so around the system text.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Family:
     default_system: str | None = None
     tool: Marks | None = None
     is_trimmed: bool = False
+    is_system_trimmed: bool = False
 
     def render(self, system: str, turns: Sequence[Turn]) -> str:
         """The whole prompt.
@@ -66,8 +71,8 @@ class Family:
             system: The system text, empty for none. Like the turns' texts it is defused here.
             turns: The conversation; the answer to it is invited at the end.
         """
-        said = [Turn(t.speaker, self._clean(t.text)) for t in turns]
-        text = self._clean(system)
+        said = [Turn(t.speaker, self._clean(t.text, self.is_trimmed)) for t in turns]
+        text = self._clean(system, self.is_system_trimmed)
         head = self.start
         if not text and self.default_system is not None:
             text = self.default_system
@@ -86,8 +91,8 @@ class Family:
             text = self.control.sub(_broken, text)
         return text
 
-    def _clean(self, text: str) -> str:
-        return self.defuse(text.strip() if self.is_trimmed else text)
+    def _clean(self, text: str, is_trimmed: bool) -> str:
+        return self.defuse(text.strip() if is_trimmed else text)
 
     def _turn(self, turn: Turn) -> str:
         marks = self.assistant if turn.speaker == "assistant" else self.user

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from replicate_stream._chat.prompts.family import Family, Marks
+from replicate_stream._chat.prompts.family import LINE_START, Family, Marks
 
 
 def _turn(role: str) -> Marks:
@@ -33,7 +33,7 @@ GRANITE_CODE = Family(
     user=("Question:\n", "\n\n"),
     assistant=("Answer:\n", "\n\n"),
     answer="Answer:\n",
-    control=re.compile(r"^(?:System|Question|Answer):|<\|endoftext\|>", re.MULTILINE),
+    control=re.compile(rf"{LINE_START}(?:System|Question|Answer):|<\|endoftext\|>"),
     hint=re.compile(r"Question:\n\{prompt\}"),
     names=re.compile(r"granite-\d+b-code"),
 )

@@ -29,6 +29,7 @@ LLAMA3 = Family(
     tool=_turn("ipython"),
     answer=_turn("assistant")[0],
     is_trimmed=True,
+    is_system_trimmed=True,
     control=re.compile(r"<\|[a-z][a-z0-9_]*\|>"),
     hint=re.compile(r"<\|start_header_id\|>"),
     names=re.compile(r"llama-?3(?![.\d])"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from replicate_stream._chat.prompts.family import Family
+from replicate_stream._chat.prompts.family import LINE_START, Family
 
 TRANSCRIPT = Family(
     name="transcript",
@@ -16,8 +16,5 @@ TRANSCRIPT = Family(
     assistant=("Assistant: ", "\n\n"),
     tool=("Tool: ", "\n\n"),
     answer="Assistant:",
-    # Also after line ends that only some programs take for such, and after other white space.
-    control=re.compile(
-        r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*(?:System|User|Assistant|Tool):"
-    ),
+    control=re.compile(rf"{LINE_START}(?:System|User|Assistant|Tool):"),
 )

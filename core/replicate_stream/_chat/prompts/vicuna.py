@@ -18,7 +18,7 @@ VICUNA = Family(
     user=("USER: ", " "),
     assistant=("ASSISTANT: ", "</s>"),
     answer="ASSISTANT:",
-    control=re.compile(r"\b(?:USER|ASSISTANT):|</?s>"),
+    control=re.compile(r"(?:USER|ASSISTANT):|</?s>"),
     hint=re.compile(r"USER: ?[\s\S]*ASSISTANT:"),
     names=re.compile(r"vicuna|wizardlm|airoboros|capybara|goliath"),
 )
