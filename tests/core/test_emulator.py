@@ -7,6 +7,8 @@ import http.client
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -185,6 +187,28 @@ def test_requests_are_remembered_as_they_came(ask: Ask, replicate_emulator: Emul
     assert first.headers["x-own"] == "yes"
     assert first.headers["authorization"] == f"Bearer {replicate_emulator.token}"
     assert first.json == body == json.loads(first.body)
+
+
+def test_no_repr_shows_a_token_or_a_prompt(ask: Ask, replicate_emulator: Emulator) -> None:
+    finish(ask, replicate_emulator, "a secret wish")
+    shown = repr([replicate_emulator.requests, replicate_emulator.predictions, replicate_emulator])
+    assert "create" in shown
+    assert "succeeded" in shown
+    assert replicate_emulator.token not in shown
+    assert "secret" not in shown
+
+
+def test_what_is_public_is_loaded_at_first_use() -> None:
+    code = (
+        "import sys, replicate_stream.testing._pytest as plugin\n"
+        "assert 'replicate_stream.testing._emulator' not in sys.modules\n"
+        "import replicate_stream.testing as kit\n"
+        "found = [getattr(kit, name) for name in dir(kit)]\n"
+        "assert {each.__module__ for each in found} == {'replicate_stream.testing'}\n"
+        "assert dir(kit) == sorted(kit.__all__)\n"
+        "assert not hasattr(kit, 'Manager')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_requests_tell_which_connection_they_shared(replicate_emulator: Emulator) -> None:

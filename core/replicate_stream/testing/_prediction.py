@@ -35,18 +35,18 @@ class EmulatedPrediction:
         stream_id: The last part of its stream's path, which is a secret on the real service.
     """
 
-    version: Version
-    input: Mapping[str, Any]
+    version: Version = field(repr=False)
+    input: Mapping[str, Any] = field(repr=False)
     digits: int
     shown_version: str
-    echo: Mapping[str, Any] = field(default_factory=dict)
+    echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     id: str = field(default_factory=lambda: "".join(random.choices(_BASE32, k=26)))
     stream_id: str = field(
         default_factory=lambda: "".join(random.choices(_BASE32, k=52)), repr=False
     )
     status: str = "starting"
-    tokens: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list, repr=False)
     error: str | None = None
     cancels: int = 0
     lag: int = 0

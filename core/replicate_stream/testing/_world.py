@@ -39,7 +39,7 @@ class RateLimit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request that arrived.
+    """A request that arrived. Its `repr` shows neither its token nor its prompt.
 
     Attributes:
         method: E.g. `POST`.
@@ -56,10 +56,10 @@ class RecordedRequest:
 
     method: str
     path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    json: Any
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    json: Any = field(repr=False)
     at: float
     connection: int
     server: str
