@@ -15,12 +15,13 @@ from replicate_stream._chat.messages import (
     ToolCall,
     ToolCallDelta,
 )
+from replicate_stream._chat.reasoning import Piece, ReasoningSplitter
 from replicate_stream._chat.stops import StopCutter
 from replicate_stream._records import Usage
 
 
 class Answer:
-    """Reads one answer.
+    """Reads one answer: its thoughts, its text, and where a stop sequence ends it.
 
     Attributes:
         is_stopped: Whether a stop sequence has come: nothing of the rest is wanted.
@@ -28,25 +29,49 @@ class Answer:
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
         self.is_stopped = False
+        self._splitter: ReasoningSplitter | None = ReasoningSplitter()
         self._cutter = StopCutter(stop) if stop else None
 
     def feed(self, texts: Sequence[str]) -> Iterable[StreamEvent]:
         """The events of the next pieces of text; empty pieces give none."""
-        if self._cutter is None:
+        if self._splitter is None and self._cutter is None:
             return [TextDelta(text) for text in texts if text]
-        wanted = []
+        events: list[StreamEvent] = []
         for text in texts:
-            piece, self.is_stopped = self._cutter.feed(text)
-            if piece:
-                wanted.append(TextDelta(piece))
+            events += self._read(text)
             if self.is_stopped:
                 break
-        return wanted
+        return events
 
     def flush(self) -> Iterable[StreamEvent]:
         """What was held back, when the answer has ended without a stop sequence."""
+        if self.is_stopped:
+            return []
+        events = self._deliver(self._splitter.flush() if self._splitter is not None else [])
         rest = "" if self._cutter is None or self.is_stopped else self._cutter.flush()
-        return [TextDelta(rest)] if rest else []
+        return [*events, TextDelta(rest)] if rest else events
+
+    def _read(self, text: str) -> list[StreamEvent]:
+        if self._splitter is None:
+            return self._deliver([("text", text)] if text else [])
+        pieces = self._splitter.feed(text)
+        if self._splitter.is_settled:
+            self._splitter = None
+        return self._deliver(pieces)
+
+    def _deliver(self, pieces: Iterable[Piece]) -> list[StreamEvent]:
+        """Pieces as events. Stop sequences are looked for in the answer, not in the thoughts."""
+        events: list[StreamEvent] = []
+        for kind, text in pieces:
+            wanted = text
+            if kind == "reasoning":
+                events.append(ReasoningDelta(text))
+                continue
+            if self._cutter is not None:
+                wanted, self.is_stopped = self._cutter.feed(text)
+            if wanted:
+                events.append(TextDelta(wanted))
+        return events
 
 
 def finish_reason(usage: Usage | None, max_tokens: int | None, *, is_stopped: bool) -> str:

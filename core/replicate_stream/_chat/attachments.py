@@ -27,6 +27,12 @@ _NAMES: tuple[tuple[MediaKind, re.Pattern[str]], ...] = (
 _NO_MEDIA = re.compile(
     r"size|resolution|width|height|detail|format|quality|prompt|caption|archive|name|weights|mask"
 )
+# Of inputs that are not declared as files, only those whose name says nothing else: `voice_style`
+# is no audio.
+_WORDS = re.compile(
+    r"(?:(?:image|img|photo|picture|video|audio|file|document|pdf|input|url|uri|path|base64|b64|data)"
+    r"s?\d*_?)+"
+)
 _EITHER = re.compile(r"\b(image|video|audio)(?: file)?s? or (image|video|audio)\b")
 _AT_MOST = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
@@ -107,7 +113,7 @@ def _kinds(field: InputField) -> set[MediaKind]:
     if _NO_MEDIA.search(name):
         return set()
     kinds: set[MediaKind] = {kind for kind, names in _NAMES if names.search(name)}
-    if not kinds and not field.is_file:
+    if not field.is_file and not (kinds and _WORDS.fullmatch(name)):
         return set()
     for pair in _EITHER.findall(field.about):
         kinds.update(pair)

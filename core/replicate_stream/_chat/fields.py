@@ -102,7 +102,7 @@ TEXT = (
     "inp",
     "prompts",
 )
-MESSAGES = ("messages", "chat_messages", "conversation", "chat")
+MESSAGES = ("messages", "chat_messages", "conversation", "chat", "input_item_list")
 HISTORY = ("history", "chat_history", "conversation_history")
 TEMPLATE = ("prompt_template", "template")
 
@@ -111,8 +111,19 @@ _BOUNDS_ALL = re.compile(
     r"|context (?:length|window|size)|sequence length"
 )
 _BOUNDS_ALL_NAMES = frozenset({"total_tokens", "max_total_tokens", "max_sequence", "max_seq_len"})
-_SYSTEM_TEXT = re.compile(r"\bsystem (?:prompt|message|instruction)")
-_DEPRECATED = re.compile(r"\bdeprecated\b")
+_SYSTEM_TEXT = re.compile(
+    r"\bsystem (?:\(or developer\) )?(?:prompt|message|instruction)|\bdeveloper message"
+)
+_MAX_TOKENS = re.compile(
+    r"\b(?:max\w*|limit\w*|how many|number of)\b.{0,40}\b(?:tokens?|words|length)\b"
+)
+_OTHER_BOUND = re.compile(
+    r"min|image|video|frame|input|prompt|context|history|seq|stop|top|beam|repeat|penalty|batch"
+)
+_STOP = re.compile(r"\bstop (?:sequence|word|string|token|text)s?\b|\bstop generat")
+_DEPRECATED = re.compile(
+    r"\bdeprecated\b|\brenamed to\b|\bbackwards? compatib|\bno longer (?:used|supported)\b"
+)
 _NO_TEXT = re.compile(r"json|schema|grammar|weights|template|url|key|token|cols|name")
 _SEPARATORS = re.compile(r"[_\-\s]+")
 
@@ -132,7 +143,10 @@ def find_parameter(schema: InputSchema, parameter: str) -> InputField | None:
     """The field for a parameter by its canonical name, or for a model's own spelling of it."""
     if parameter == "max_tokens":
         return find_max_tokens(schema)
-    return find(schema, PARAMETERS.get(parameter, (parameter,)))
+    found = find(schema, PARAMETERS.get(parameter, (parameter,)))
+    if found is None and parameter == "stop":
+        return next((f for f in schema.fields.values() if _is_stop(f)), None)
+    return found
 
 
 def find_max_tokens(schema: InputSchema) -> InputField | None:
@@ -143,7 +157,18 @@ def find_max_tokens(schema: InputSchema) -> InputField | None:
         if (field := schema.fields.get(name)) is not None
         and field.kind in {"integer", "number", "string", "any"}
     ]
+    if not present:
+        present = [f for f in schema.fields.values() if f.kind == "integer" and _is_bound(f)]
     return min(present, key=lambda f: (is_deprecated(f), bounds_prompt_too(f)), default=None)
+
+
+def _is_bound(field: InputField) -> bool:
+    return bool(_MAX_TOKENS.search(field.about)) and not _OTHER_BOUND.search(field.name.lower())
+
+
+def _is_stop(field: InputField) -> bool:
+    is_text = field.is_text or (field.kind == "array" and field.items == "string")
+    return is_text and field.name not in TEXT and bool(_STOP.search(field.about))
 
 
 def bounds_prompt_too(field: InputField) -> bool:

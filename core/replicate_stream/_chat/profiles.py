@@ -81,7 +81,8 @@ def profile(schema: InputSchema, model: str) -> Profile:
     family = _family(model, pattern if not is_bare else example)
     return Profile(
         text=text,
-        system=None if is_bare and "{system" not in pattern else system,
+        # A template without a place for the system text drops it (cog-vllm, `format_prompt`).
+        system=system if not pattern or "{system" in pattern else None,
         native=native,
         native_holds_system=native is not None
         and (system is None or bool(_IGNORED.search(native.about))),

@@ -29,18 +29,19 @@ class ReasoningSplitter:
 
     White space in front of an opening tag goes with the reasoning; the tags themselves go nowhere.
     A block that is never closed is reasoning to the end.
-
-    Args:
-        is_open: Whether the prompt itself opened a block, so that the text begins inside it. Its
-            closing tag is then the first one's of `TAGS` that comes.
     """
 
     __slots__ = ("_closing", "_held", "_is_start")
 
-    def __init__(self, *, is_open: bool = False) -> None:
+    def __init__(self) -> None:
         self._held = ""
-        self._is_start = not is_open
-        self._closing: tuple[str, ...] = tuple(close for _, close in TAGS) if is_open else ()
+        self._is_start = True
+        self._closing = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that is still to come is answer, so that it need not be looked at."""
+        return not self._is_start and not self._closing
 
     def feed(self, text: str) -> list[Piece]:
         """Take more of the text; gives what is certain by now, without empty pieces."""
@@ -68,7 +69,7 @@ class ReasoningSplitter:
         body = seen.lstrip()
         for opening, closing in TAGS:
             if body.startswith(opening):
-                self._is_start, self._closing = False, (closing,)
+                self._is_start, self._closing = False, closing
                 blank = seen[: len(seen) - len(body)]
                 if blank:
                     pieces.append(("reasoning", blank))
@@ -77,12 +78,11 @@ class ReasoningSplitter:
         return seen
 
     def _close(self, seen: str, pieces: list[Piece]) -> str:
-        """Inside: give reasoning up to a closing tag; gives the text that follows it."""
-        found = [(at, close) for close in self._closing if (at := seen.find(close)) >= 0]
-        if found:
-            at, close = min(found)
-            self._closing = ()
-            rest = seen[at + len(close) :]
+        """Inside: give reasoning up to the closing tag; gives the text that follows it."""
+        at = seen.find(self._closing)
+        if at >= 0:
+            rest = seen[at + len(self._closing) :]
+            self._closing = ""
         else:
             at = len(seen) - _overlap(seen, self._closing)
             self._held, rest = seen[at:], ""
@@ -91,10 +91,7 @@ class ReasoningSplitter:
         return rest
 
 
-def _overlap(text: str, marks: tuple[str, ...]) -> int:
+def _overlap(text: str, mark: str) -> int:
     """How much of the end of a text may be the beginning of a mark."""
-    longest = max(map(len, marks)) - 1
-    for size in range(min(longest, len(text)), 0, -1):
-        if any(mark.startswith(text[-size:]) for mark in marks):
-            return size
-    return 0
+    sizes = range(min(len(mark) - 1, len(text)), 0, -1)
+    return next((size for size in sizes if mark.startswith(text[-size:])), 0)
