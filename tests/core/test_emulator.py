@@ -385,3 +385,29 @@ def test_events_other_than_output_can_be_scripted(ask: Ask, replicate_emulator: 
     body = ask("GET", made["urls"]["stream"], headers=STREAM).body.decode()
     assert body.index("event: logs\n") < body.index("event: output\n") < body.index("event: done\n")
     assert ask("GET", made["urls"]["get"]).json["output"] == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("host", "named"), [("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("localhost", "localhost")]
+)
+def test_its_addresses_can_be_connected_to_whatever_it_listens_on(
+    host: str, named: str, ask: Ask
+) -> None:
+    try:
+        emulator = Emulator(host=host).start()
+    except OSError as error:
+        pytest.skip(f"cannot listen on {host} here: {error}")
+    try:
+        assert emulator.base_url.startswith(f"http://{named}:")
+        assert ask("GET", f"{emulator.base_url}/models/{emulator.model}").status == 200
+    finally:
+        emulator.stop()
+
+
+def test_an_iterator_that_blocks_blocks_nobody_else(ask: Ask, replicate_emulator: Emulator) -> None:
+    release = threading.Event()
+    replicate_emulator.enqueue(str(release.wait(10)) for _ in range(1))
+    first = create(ask, replicate_emulator)
+    assert finish(ask, replicate_emulator)["status"] == "succeeded"
+    release.set()
+    replicate_emulator.wait_for(lambda e: e.predictions[first["id"]].is_terminal)

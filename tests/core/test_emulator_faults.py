@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from replicate_stream.testing import Emulator, Fault
+from replicate_stream.testing import Emulator, Fault, Reply
 
 Ask = Callable[..., Any]
 
@@ -85,6 +85,16 @@ def test_a_cut_may_lie_in_what_comes_later(ask: Ask, replicate_emulator: Emulato
     ids = re.compile(rb"id: \d+:\d+")
     assert len(body) == at
     assert ids.sub(b"", whole).startswith(ids.sub(b"", body[: body.rindex(b"\n")]))
+
+
+def test_a_cut_between_two_events_waits_for_neither(ask: Ask, replicate_emulator: Emulator) -> None:
+    _, whole = ended_stream(ask, replicate_emulator)
+    first = whole.index(b"\n\n", whole.index(b"data: a")) + 2
+    replicate_emulator.behaviour.idle_timeout = 60.0
+    replicate_emulator.reply = Reply(["a", "never made"], delays=[0.0, 60.0])
+    replicate_emulator.fault(Fault("stream", cut_after=first))
+    body, end = listen_raw(ask("POST", PATH, BODY).json["urls"]["stream"])
+    assert (body[-9:], end) == (b"data: a\n\n", "closed")
 
 
 def test_a_stream_stalls_with_its_connection_open(ask: Ask, replicate_emulator: Emulator) -> None:

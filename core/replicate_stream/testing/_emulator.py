@@ -27,6 +27,10 @@ from replicate_stream.testing._world import Behaviour, RateLimit, RecordedReques
 FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - opens nothing but an emulator
 
 
+# Addresses that can be listened on and not be connected to.
+_REACHABLE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here
+
+
 class Emulator:
     """Replicate on this machine: the API on one port, the event streams on another.
 
@@ -175,8 +179,8 @@ class Emulator:
         await world.stop()
 
     def _origin(self, port: int) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - recognised, not bound
-        return f"http://{host}:{port}"
+        host = _REACHABLE.get(self._host, self._host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     # Where it is
 

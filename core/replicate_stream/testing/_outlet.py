@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 
 from replicate_stream.testing._faults import Fault
+
+# What `struct linger` is made of: two ints, on Windows two shorts.
+_LINGER = "hh" if os.name == "nt" else "ii"
 
 
 class Outlet:
@@ -60,7 +64,7 @@ async def close(writer: asyncio.StreamWriter, *, reset: bool) -> None:
     if reset:
         # No lingering and an abort: the kernel says RST instead of FIN.
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
         transport.abort()
     else:
         writer.close()

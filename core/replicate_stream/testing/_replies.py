@@ -30,7 +30,8 @@ class Reply:
     """One answer in all its particulars.
 
     Attributes:
-        tokens: The tokens of the output, sent one event each; an `Event` is sent as it is.
+        tokens: The tokens of the output, sent one event each; an `Event` is sent as it is. An
+            iterator lasts for one prediction.
         error: The error that the prediction ends with, after its tokens.
         status: How it ends; `failed` with an error, else `succeeded`.
         reason: The `reason` of the `done` event, if it is not to fit the status.

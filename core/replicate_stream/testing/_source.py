@@ -1,7 +1,7 @@
 """Tokens out of a script, wherever they come from.
 
-A function that is not async runs in a thread of its own, so that it may block. It is asked for one
-token at a time and never runs ahead: a cancelled prediction's function stops where it is.
+What is not async runs in a thread of its own, so that it may block. It is asked for one token at a
+time and never runs ahead: a cancelled prediction's function stops where it is.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import asyncio
 import inspect
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar, cast
 
 from replicate_stream.testing._replies import (
+    Answer,
     Piece,
     Reply,
     Script,
@@ -28,12 +29,12 @@ _END = object()
 
 
 class Worker:
-    """A daemon thread that does one thing after the other for an event loop."""
+    """A daemon thread that does one thing after the other for an event loop, once it is needed."""
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     async def do(self, function: Callable[..., T], *args: Any) -> T:
         """Run a function in the thread and return what it returns."""
@@ -47,13 +48,17 @@ class Worker:
             else:
                 self._report(future, result, None)
 
+        if not self._thread.is_alive():
+            self._thread.start()
         self._jobs.put(job)
         return await future
 
-    def finish(self, last: Callable[[], None] | None = None) -> None:
-        """End the thread, after what it is doing now and one last thing."""
-        if last is not None:
-            self._jobs.put(last)
+    def leave(self, function: Callable[[], None]) -> None:
+        """Have a function run after what the thread is doing now, without waiting for it."""
+        self._jobs.put(function)
+
+    def finish(self) -> None:
+        """End the thread, after everything that was given to it."""
         self._jobs.put(None)
 
     def _work(self) -> None:
@@ -84,40 +89,25 @@ async def play(
     Raises:
         Exception: Whatever the script's function raises.
     """
+    worker = Worker("replicate-emulator-reply")
+    try:
+        reply = as_reply(await _answer(script, dict(input_), worker))
+        async with aclosing(_walk(reply.tokens, worker)) as tokens:
+            yield reply, tokens
+    finally:
+        worker.finish()
+
+
+async def _answer(script: Script, input_: dict[str, Any], worker: Worker) -> Answer:
     if script is None:
-        script = scripted_answer(input_)
+        return scripted_answer(input_)
     if not callable(script):
-        reply = as_reply(script)
-        async with _closing(_walk(reply.tokens)) as tokens:
-            yield reply, tokens
-        return
-    worker = None if _is_async(script) else Worker("replicate-emulator-reply")
-    iterator: list[Iterator[Piece]] = []
-    try:
-        given = script(dict(input_)) if worker is None else await worker.do(script, dict(input_))
-        answer = await given if inspect.isawaitable(given) else given
-        reply = as_reply(answer)
-        async with _closing(_walk(reply.tokens, worker, iterator)) as tokens:
-            yield reply, tokens
-    finally:
-        if worker is not None:
-            closers = [it.close for it in iterator if inspect.isgenerator(it)]
-            worker.finish(closers[0] if closers else None)
+        return script
+    given = script(input_) if _is_async(script) else await worker.do(script, input_)
+    return await given if inspect.isawaitable(given) else given
 
 
-@asynccontextmanager
-async def _closing(
-    tokens: AsyncGenerator[Piece, None],
-) -> AsyncGenerator[AsyncGenerator[Piece, None], None]:
-    try:
-        yield tokens
-    finally:
-        await tokens.aclose()
-
-
-async def _walk(
-    tokens: Tokens, worker: Worker | None = None, opened: list[Iterator[Piece]] | None = None
-) -> AsyncGenerator[Piece, None]:
+async def _walk(tokens: Tokens, worker: Worker) -> AsyncGenerator[Piece, None]:
     if isinstance(tokens, AsyncIterable):
         try:
             async for token in tokens:
@@ -125,15 +115,17 @@ async def _walk(
         finally:
             if inspect.isasyncgen(tokens):
                 await tokens.aclose()
-    elif isinstance(tokens, (list, tuple)) or worker is None:
+    elif isinstance(tokens, (list, tuple)):
         for token in tokens:
             yield token
     else:
         iterator = iter(tokens)
-        if opened is not None:
-            opened.append(iterator)
-        while (item := await worker.do(next, iterator, _END)) is not _END:
-            yield cast("Piece", item)
+        try:
+            while (item := await worker.do(next, iterator, _END)) is not _END:
+                yield cast("Piece", item)
+        finally:
+            if inspect.isgenerator(iterator):
+                worker.leave(iterator.close)
 
 
 def _is_async(function: object) -> bool:
