@@ -1,0 +1,304 @@
+"""`ChatReplicate`, a thin face of the core client.
+
+In:  LangChain messages -> `_convert.to_core` -> `Client.stream`, which maps them and the
+     parameters onto the model's own input.
+Out: the client's events -> `_convert.from_core` -> chunks; the last one alone has the metadata.
+
+The sync methods drive the same stream on the core's background loop. A consumer that stops leaves
+the client's context, which cancels the prediction.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.utils import secret_from_env
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+
+from langchain_replicate_stream._convert import PROVIDER, from_core, to_core, to_result
+from langchain_replicate_stream._errors import as_langchains
+from replicate_stream import Client, __version__
+from replicate_stream._sync import call, iterate
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        CallbackManagerForLLMRun,
+    )
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+KeyFunction = Callable[[], Any]
+
+
+class ChatReplicate(BaseChatModel):
+    """A chat model on Replicate, streamed token by token.
+
+        llm = ChatReplicate(model="meta/meta-llama-3-70b-instruct")  # REPLICATE_API_TOKEN
+        async for chunk in llm.astream("Why is the sky blue?"):
+            print(chunk.text, end="", flush=True)
+
+    Every parameter of the answer, and `model=`, can be given for a single call too. What a model
+    has no input for is an error before anything is paid, unless `on_unsupported` says otherwise.
+
+    Raises:
+        ValidationError: An argument that is not known; it names the closest one that is.
+    """
+
+    # A validation error would show what was given, and with it the token.
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+    model: str = Field(validation_alias="model_name")
+    """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
+    api_key: SecretStr | str | KeyFunction | None = Field(
+        default_factory=secret_from_env("REPLICATE_API_TOKEN", default=None),
+        validation_alias="replicate_api_token",
+        repr=False,
+    )
+    """The API token, or a function (async or not) that gives it for each request."""
+    base_url: str | None = None
+    """The API's address; `REPLICATE_BASE_URL` by default."""
+    proxy: str | None = Field(default=None, repr=False)
+    """An HTTP proxy for everything."""
+    timeout: float | None = 180.0
+    """The longest silence in seconds: for a reply, the first token, and between tokens."""
+    deadline: float | None = None
+    """The longest that an answer may take in all, in seconds."""
+    max_retries: int = 2
+    """How often a request is repeated that was not served."""
+    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    """Further headers for requests to the API."""
+    on_unsupported: str = "raise"
+    """What to do about a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
+    client: Client | None = Field(default=None, exclude=True, repr=False)
+    """A client to share with other models; it replaces the settings above."""
+
+    temperature: float | None = None
+    """Randomness; 0 is the most likely answer. None: the model's own default, as below."""
+    max_tokens: int | None = None
+    """The longest answer, in tokens."""
+    top_p: float | None = None
+    """Sample from the most likely tokens of this total probability."""
+    top_k: int | None = None
+    """Sample from this many of the most likely tokens."""
+    stop: list[str] | str | None = Field(default=None, validation_alias="stop_sequences")
+    """Texts that end the answer and are not part of it; enforced on every model."""
+    seed: int | None = None
+    """For repeatable answers, where the model has it."""
+    presence_penalty: float | None = None
+    """Against tokens that have come before."""
+    frequency_penalty: float | None = None
+    """Against tokens, the more often they have come."""
+    system_prompt: str | None = Field(default=None, repr=False)
+    """A system text before those among the messages."""
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Further inputs of the model under its own names; they win."""
+    streaming: bool = False
+    """Whether `invoke` streams inside, too."""
+    stream_usage: bool = True
+    """Whether to ask for the token counts when an answer has ended."""
+
+    _own: tuple[tuple[Any, ...], Client] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_arguments(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            aliases = {field.validation_alias for field in cls.model_fields.values()}
+            known = {*cls.model_fields, *(name for name in aliases if isinstance(name, str))}
+            for name in given:
+                if name not in known:
+                    raise ValueError(_unknown(str(name), known))
+        return given
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _hide(cls, key: Any) -> Any:
+        return SecretStr(key) if isinstance(key, str) else key
+
+    @model_validator(mode="after")
+    def _record_version(self) -> ChatReplicate:
+        self._add_version("replicate-stream", __version__)
+        return self
+
+    @property
+    def _llm_type(self) -> str:
+        return "replicate-stream"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        """Every setting that changes the answer, and no secret: this goes to caches and traces."""
+        given = {name: getattr(self, name) for name in sorted(_PARAMETERS)}
+        # The framework writes the call's own `stop` over that name, be there one or not.
+        return {"model": self.model, **given, "stop_sequences": given.pop("stop")}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The constructor's secrets, and the variables that hold them."""
+        return {"api_key": "REPLICATE_API_TOKEN", "replicate_api_token": "REPLICATE_API_TOKEN"}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider=PROVIDER,
+            ls_model_name=str(kwargs.get("model") or self.model),
+            ls_model_type="chat",
+        )
+        temperature = kwargs.get("temperature", self.temperature)
+        if temperature is not None:
+            params["ls_temperature"] = temperature
+        max_tokens = kwargs.get("max_tokens", self.max_tokens)
+        if max_tokens is not None:
+            params["ls_max_tokens"] = max_tokens
+        stops = stop or self.stop
+        if stops:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        return params
+
+    def _client(self) -> Client:
+        """The shared client, or one for the settings as they are now."""
+        if self.client is not None:
+            return self.client
+        settings = tuple(getattr(self, name) for name in _SETTINGS)
+        if self._own is None or self._own[0] != settings:
+            given = dict(zip(_SETTINGS, settings, strict=True))
+            given["headers"] = given.pop("default_headers")
+            self._own = (settings, Client(given.pop("api_key"), **given))
+        return self._own[1]
+
+    def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of `Client.stream`: this object's, and over them those of the call."""
+        unknown = kwargs.keys() - _CALL
+        if unknown:
+            raise TypeError(_unknown(min(unknown), _CALL))
+        request = {name: getattr(self, name) for name in _PARAMETERS - {"model_kwargs"}}
+        request.update(
+            {name: value for name, value in kwargs.items() if name not in _RENAMED},
+            extra_input={**self.model_kwargs, **_extra(kwargs)} or None,
+            include_usage=kwargs.get("stream_usage", self.stream_usage),
+        )
+        request["stop"] = stop or kwargs.get("stop_sequences") or self.stop
+        request.setdefault("model", self.model)
+        return request
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        request = self._request(stop, kwargs)
+        model = request["model"]
+        with as_langchains():
+            async with self._client().stream(messages=to_core(messages), **request) as events:
+                async for event in events:
+                    chunk = from_core(event, model)
+                    if chunk is not None:
+                        yield chunk
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._request(stop, kwargs)
+        with as_langchains():
+            completion = await self._client().complete(messages=to_core(messages), **request)
+        return to_result(completion, request["model"])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        request = self._request(stop, kwargs)
+        model = request["model"]
+        with as_langchains():
+            said, client = to_core(messages), self._client()
+            with closing(iterate(lambda: client.stream(messages=said, **request))) as events:
+                for event in events:
+                    chunk = from_core(event, model)
+                    if chunk is not None:
+                        yield chunk
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._request(stop, kwargs)
+        with as_langchains():
+            said, client = to_core(messages), self._client()
+            completion = call(lambda: client.complete(messages=said, **request))
+        return to_result(completion, request["model"])
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """The state for a pickle: without the token, which is read again where it is loaded."""
+        state = super().__getstate__()
+        if not callable(self.api_key):
+            state["__dict__"] = {**state["__dict__"], "api_key": None}
+        state["__pydantic_private__"] = {"_own": None}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Restore from a pickle, with the token of this process's environment."""
+        super().__setstate__(state)
+        if self.api_key is None:
+            self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()
+
+
+_SETTINGS = (
+    "api_key",
+    "base_url",
+    "proxy",
+    "timeout",
+    "deadline",
+    "max_retries",
+    "default_headers",
+    "on_unsupported",
+)
+_PARAMETERS = frozenset(
+    {
+        "temperature",
+        "max_tokens",
+        "top_p",
+        "top_k",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "system_prompt",
+        "model_kwargs",
+    }
+)
+_RENAMED = frozenset(
+    {
+        "model_kwargs",
+        "extra_input",
+        "stop_sequences",
+        "stream_usage",
+        "stream",
+    }  # stream: LangChain's own
+)
+_CALL = _PARAMETERS | _RENAMED | {"model", "tools", "tool_choice", "response_format"}
+"""What a single call may give."""
+
+
+def _extra(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(kwargs.get("model_kwargs") or {}), **(kwargs.get("extra_input") or {})}
+
+
+def _unknown(name: str, known: frozenset[str] | set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+    return f"ChatReplicate has no argument {name!r}{hint}"
