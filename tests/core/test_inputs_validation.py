@@ -1,0 +1,60 @@
+"""The check by hand says what jsonschema says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from replicate_stream._chat.validation import problem
+
+NUMBERS = st.integers(-5, 5) | st.sampled_from([0.5, 1.0, -2.5, 1e9])
+SCALARS: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "a", "long enough", "1"])
+)
+VALUES: st.SearchStrategy[Any] = (
+    SCALARS | st.lists(SCALARS, max_size=3) | st.just({}) | st.just({"a": 1})
+)
+TYPES = st.sampled_from(["string", "integer", "number", "boolean", "array", "object", "null"])
+
+
+def specs(items: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "type": TYPES | st.lists(TYPES, min_size=1, max_size=2, unique=True),
+        "enum": st.lists(SCALARS, min_size=1, max_size=3),
+        "minimum": NUMBERS,
+        "maximum": NUMBERS,
+        "exclusiveMinimum": NUMBERS,
+        "exclusiveMaximum": NUMBERS,
+        "minLength": st.integers(0, 3),
+        "maxLength": st.integers(0, 3),
+        "minItems": st.integers(0, 3),
+        "maxItems": st.integers(0, 3),
+        "pattern": st.just("^a"),
+        "title": st.just("Knob"),
+        "x-order": st.just(1),
+    }
+    if items is not None:
+        optional["items"] = items
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+@given(value=VALUES, spec=specs(specs()))
+def test_both_checks_agree_on_every_value_and_schema(value: Any, spec: dict[str, Any]) -> None:
+    assert (problem(value, spec) is None) == Draft202012Validator(spec).is_valid(value)
+
+
+def test_null_is_allowed_where_the_schema_is_nullable() -> None:
+    assert problem(None, {"type": "integer", "nullable": True}) is None
+    assert problem(None, {"type": "integer", "nullable": True, "pattern": "a"}) is None
+    assert problem(None, {"type": "integer"}) == "of type integer"
+
+
+def test_the_answer_says_what_is_allowed_and_not_what_was_given() -> None:
+    assert problem(7, {"maximum": 5}) == "5 or less"
+    assert problem("my secret", {"enum": ["a", "b"]}) == "one of a, b"
+    assert problem(["my secret"], {"items": {"type": "integer"}}) == (
+        "a list whose items are of type integer"
+    )
