@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -187,6 +188,15 @@ def test_requests_are_remembered_as_they_came(ask: Ask, replicate_emulator: Emul
     assert first.headers["x-own"] == "yes"
     assert first.headers["authorization"] == f"Bearer {replicate_emulator.token}"
     assert first.json == body == json.loads(first.body)
+
+
+def test_seeding_does_not_repeat_the_names_of_predictions(
+    ask: Ask, replicate_emulator: Emulator
+) -> None:
+    for _ in range(2):
+        random.seed(0)
+        create(ask, replicate_emulator)
+    assert len(replicate_emulator.predictions) == 2
 
 
 def test_no_repr_shows_a_token_or_a_prompt(ask: Ask, replicate_emulator: Emulator) -> None:

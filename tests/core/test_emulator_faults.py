@@ -127,6 +127,20 @@ def test_faults_of_a_kind_come_in_order(ask: Ask, replicate_emulator: Emulator) 
     assert (model, created) == (503, [500, 502, 201])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"on": "nothing"}, "on is 'nothing'; it must be one of create, get"),
+        ({"on": "stream", "cut_after": -1}, "cut_after is -1"),
+        ({"on": "stream", "stall_after": -1}, "stall_after is -1"),
+        ({"on": "stream", "stall_after": 1, "cut_after": 1}, "exclude each other"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Fault(**arguments)
+
+
 def test_a_fault_happens_at_least_once() -> None:
     with pytest.raises(ValueError, match="times is 0"):
         Emulator().fault(Fault("any"), times=0)
@@ -157,6 +171,7 @@ def test_a_fault_happens_at_least_once() -> None:
             b"x",
         ),
         (Fault("create", status=599, body=""), 599, "text/plain", b""),
+        (Fault("create", status=204, headers={"content-type": "text/x"}), 204, "text/x", b""),
     ],
 )
 def test_any_status_comes_with_any_body(
@@ -177,10 +192,11 @@ def test_any_status_comes_with_any_body(
 def test_headers_and_content_type_change_a_right_reply(
     ask: Ask, replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.fault(Fault("create", headers={"Retry-After": "3"}, content_type="text/x"))
+    headers = {"Retry-After": "3", "SERVER": "other"}
+    replicate_emulator.fault(Fault("create", headers=headers, content_type="text/x"))
     made = ask("POST", PATH, BODY)
     assert (made.status, made.headers["retry-after"]) == (201, "3")
-    assert made.headers["content-type"] == "text/x"
+    assert (made.headers["content-type"], made.headers["server"]) == ("text/x", "other")
     replicate_emulator.behaviour.idle_timeout = 0.02
     replicate_emulator.fault(Fault("stream", content_type="application/json"))
     stream = ask("GET", made.json["urls"]["stream"], headers=STREAM)

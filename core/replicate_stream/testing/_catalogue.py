@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -111,7 +111,7 @@ class Catalogue:
             ValueError: A name or a version of another form.
         """
         _check_name(name)
-        version = version or f"{random.getrandbits(256):064x}"
+        version = version or secrets.token_hex(32)
         if not _HEX.fullmatch(version):
             raise ValueError(f"version is {version!r}; it must be 64 lower-case hex digits")
         model = self.models.setdefault(name, Model(name))

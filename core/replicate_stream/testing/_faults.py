@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from replicate_stream.testing._http import Response, json_response, problem
 
@@ -13,6 +13,8 @@ Kind = Literal[
     "create", "get", "cancel", "model", "version", "deployment", "file", "stream", "other"
 ]
 """What a request is for."""
+_KINDS = (*get_args(Kind), "any")
+_NO_BODY = {204, 304}
 
 _DETAILS = {
     401: "You did not pass a valid authentication token",
@@ -58,11 +60,22 @@ class Fault:
     drop: bool = False
     lose_reply: bool = False
 
+    def __post_init__(self) -> None:
+        if self.on not in _KINDS:
+            raise ValueError(f"on is {self.on!r}; it must be one of {', '.join(_KINDS)}")
+        for name in ("cut_after", "stall_after"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 bytes or more")
+        if self.cut_after is not None and self.stall_after is not None:
+            raise ValueError("cut_after and stall_after exclude each other")
+
     def canned_reply(self) -> Response | None:
         """The reply that this fault puts in the place of the right one, None if it does not."""
         if self.status is None and self.body is None:
             return None
         status = self.status or 200
+        if status in _NO_BODY:
+            return Response(status)
         if self.body is None:
             return problem(status, _DETAILS.get(status, "Something went wrong."))
         if isinstance(self.body, Mapping):
@@ -72,8 +85,10 @@ class Fault:
 
     def edit_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers of a reply that this fault happens to."""
-        content_type = {"Content-Type": self.content_type} if self.content_type else {}
-        return {**headers, **content_type, **self.headers}
+        edits = {"Content-Type": self.content_type} if self.content_type else {}
+        edits.update(self.headers)
+        edited = {name.lower() for name in edits}
+        return {k: v for k, v in headers.items() if k.lower() not in edited} | edits
 
 
 NO_FAULT = Fault("any")

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from replicate_stream.testing._catalogue import Catalogue, Version
 from replicate_stream.testing._changes import Changes
@@ -34,7 +34,7 @@ class RateLimit(NamedTuple):
     requests: int
     seconds: float
     retry_after: bool = False
-    wording: str = "current"
+    wording: Literal["current", "documented"] = "current"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ class Behaviour:
 
 @dataclass(slots=True)
 class World:
-    """Everything that the two servers share. Only the emulator's loop changes it while it runs."""
+    """Everything that the two servers share.
+
+    What a test can see or set is changed under the lock of `changes` only.
+    """
 
     token: str
     behaviour: Behaviour
