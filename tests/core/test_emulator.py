@@ -8,6 +8,7 @@ import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -127,6 +128,7 @@ def test_the_default_reply_says_what_it_is_and_repeats_the_last_words(
 
 def test_enqueued_replies_come_first_and_in_order(ask: Ask, replicate_emulator: Emulator) -> None:
     replicate_emulator.reply = ["always"]
+    assert replicate_emulator.reply == ["always"]
     replicate_emulator.enqueue(["first"])
     replicate_emulator.enqueue(["second"])
     outputs = [finish(ask, replicate_emulator)["output"] for _ in range(3)]
@@ -249,11 +251,47 @@ def test_a_chunked_body_is_read(replicate_emulator: Emulator) -> None:
     assert replicate_emulator.requests[0].body == body
 
 
-def test_what_is_not_http_is_a_bad_request(replicate_emulator: Emulator) -> None:
+def test_a_chunked_body_may_have_trailers_and_wait_for_leave(replicate_emulator: Emulator) -> None:
+    url = urlsplit(replicate_emulator.base_url)
+    head = (
+        f"POST /v1/models/{replicate_emulator.model}/predictions HTTP/1.1\r\n"
+        f"Authorization: Bearer {replicate_emulator.token}\r\n"
+        "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+    )
+    body = b'{"input": {"prompt": "Hi"}}'
+    with socket.create_connection((url.hostname, url.port), timeout=5) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(64) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"%x;own=1\r\n%s\r\n0\r\nX-Sum: 5\r\n\r\n" % (len(body), body))
+        assert connection.recv(64).startswith(b"HTTP/1.1 201 Created\r\n")
+    assert replicate_emulator.requests[0].body == body
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET / SPDY/3\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon here\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    ],
+    ids=["TLS", "another protocol", "a bad header", "a bad length", "too long a head"],
+)
+def test_what_is_not_http_is_a_bad_request(sent: bytes, replicate_emulator: Emulator) -> None:
     url = urlsplit(replicate_emulator.base_url)
     with socket.create_connection((url.hostname, url.port), timeout=5) as connection:
-        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        connection.sendall(sent)
         assert connection.recv(64).startswith(b"HTTP/1.1 400 ")
+    assert not replicate_emulator.requests
+
+
+def test_a_client_that_breaks_off_does_no_harm(ask: Ask, replicate_emulator: Emulator) -> None:
+    url = urlsplit(replicate_emulator.base_url)
+    with socket.create_connection((url.hostname, url.port), timeout=5) as connection:
+        connection.sendall(b"POST /v1/predictions HTTP/1.1\r\nContent-Length: 99\r\n\r\n{")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert finish(ask, replicate_emulator)["status"] == "succeeded"
 
 
 def test_waiting_ends_as_soon_as_it_is_true(ask: Ask, replicate_emulator: Emulator) -> None:

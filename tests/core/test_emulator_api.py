@@ -503,8 +503,15 @@ def test_creations_are_throttled(
     assert refused.json.get("retry_after") == (int(seconds[1]) if has_field else None)
 
 
+def test_every_way_to_create_counts(ask: Ask) -> None:
+    with Emulator(rate_limit=(1, 30)) as emulator:
+        refused = [OFFICIAL, "/predictions", "/deployments/a/b/predictions"]
+        assert ask("POST", emulator.base_url + OFFICIAL, PROMPT).status == 201
+        assert [ask("POST", emulator.base_url + p, PROMPT).status for p in refused] == [429] * 3
+
+
 def test_throttling_passes(ask: Ask) -> None:
-    with Emulator(rate_limit=(1, 0.1)) as emulator:
+    with Emulator(rate_limit=(1, 0.5)) as emulator:
         url = emulator.base_url + OFFICIAL
         statuses = [ask("POST", url, PROMPT).status]
         while statuses[-1] != 201 or len(statuses) < 3:
@@ -565,6 +572,16 @@ def test_a_file_is_taken_byte_for_byte(ask: Ask, replicate_emulator: Emulator) -
     record = ask("POST", "/files", head + data + b"\r\n--b--\r\n", headers=headers).json
     assert record["size"] == len(data)
     assert record["checksums"]["md5"] == hashlib.md5(data).hexdigest()
+
+
+def test_a_file_may_be_too_large(
+    ask: Ask, replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("replicate_stream.testing._files.LARGEST", 4)
+    body = b'--b\r\nContent-Disposition: form-data; name="content"\r\n\r\n12345\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    reply = ask("POST", "/files", body, headers=headers)
+    assert (reply.status, reply.json["detail"]) == (413, "Files must be less than 100MB in size")
 
 
 def test_an_expired_prediction_keeps_its_record_without_its_data(

@@ -100,7 +100,7 @@ def test_a_cut_between_two_events_waits_for_neither(ask: Ask, replicate_emulator
 def test_a_stream_stalls_with_its_connection_open(ask: Ask, replicate_emulator: Emulator) -> None:
     url, whole = ended_stream(ask, replicate_emulator)
     replicate_emulator.fault(Fault("stream", stall_after=10))
-    assert listen_raw(url, timeout=0.3) == (whole[:10], "silent")
+    assert listen_raw(url, timeout=0.8) == (whole[:10], "silent")
     replicate_emulator.wait_for(lambda e: e.streams_open == 0)
 
 
@@ -240,7 +240,7 @@ def test_a_reply_of_the_api_is_cut_or_stalls_too(replicate_emulator: Emulator) -
     replicate_emulator.fault(Fault("create", cut_after=12))
     replicate_emulator.fault(Fault("create", cut_after=12, reset=True))
     replicate_emulator.fault(Fault("create", stall_after=12))
-    ends = [exchange_create(replicate_emulator, timeout=0.3) for _ in range(3)]
+    ends = [exchange_create(replicate_emulator, timeout=0.8) for _ in range(3)]
     assert [end for _, end in ends] == ["closed", "reset", "silent"]
     for received, _ in ends:
         assert len(received.partition(b"\r\n\r\n")[2]) == 12

@@ -51,7 +51,7 @@ class Subscription:
         self._last_event = 0.0
         self._outlet: Outlet | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._stop_listening: Callable[[], None] = _nothing
+        self._stop_listening: Callable[[], None] | None = None
 
     def begin(self, outlet: Outlet) -> None:
         """Send what there is, and from now on what comes."""
@@ -64,7 +64,8 @@ class Subscription:
 
     def end(self) -> None:
         """Stop listening."""
-        self._stop_listening()
+        if self._stop_listening is not None:
+            self._stop_listening()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -109,7 +110,3 @@ async def long_poll(log: EventLog, idle_timeout: float) -> Response:
     frame = (log.oldest() or b"").removesuffix(b"\n\n").split(b"\ndata: ", 1)[-1]
     body = frame.replace(b"\ndata: ", b"\n")
     return Response(200, body, {"Content-Type": "text/plain", "Server": "nginx/1.21.3"})
-
-
-def _nothing() -> None:
-    return
