@@ -1,0 +1,299 @@
+"""`Replicate`, a thin face of the core client for LlamaIndex.
+
+In:  ChatMessages or a prompt -> `_convert.to_core` -> `Client.stream`, which maps them and the
+     parameters onto the model's own input.
+Out: the client's events -> a reader of `_convert` -> cumulative responses; the last has `raw`.
+
+Each public endpoint passes the framework's callback decorator once, and none calls another: that
+would count every token twice. The async ones are async to the ground.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, TypeVar
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.custom import CustomLLM
+
+from llama_index_replicate_stream._closing import closed_with, remember
+from llama_index_replicate_stream._convert import (
+    ChatReader,
+    CompletionReader,
+    to_chat_response,
+    to_completion_response,
+    to_core,
+)
+from replicate_stream import Client, Message, StreamEvent
+from replicate_stream._sync import call, iterate
+
+T = TypeVar("T")
+Read = Callable[[StreamEvent], "T | None"]
+
+
+class Replicate(CustomLLM):
+    """A language model on Replicate, streamed token by token.
+
+        llm = Replicate(model="meta/meta-llama-3-70b-instruct")  # REPLICATE_API_TOKEN
+        async for response in await llm.astream_complete("Why is the sky blue?"):
+            print(response.delta, end="", flush=True)
+
+    Every parameter of the answer, and `model=`, can be given for a single call too. What a model
+    has no input for is an error before anything is paid, unless `on_unsupported` says otherwise.
+
+    Args:
+        model: `owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`.
+        api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
+            that gives it for each request. `REPLICATE_API_TOKEN` by default. It is in no repr,
+            no dict and no pickle.
+        client: A core client to share; it replaces the settings of the connection.
+        settings: The fields below, and those of LlamaIndex's `LLM`.
+
+    Raises:
+        TypeError: An argument that is not known; it names the closest one that is.
+    """
+
+    model: str = Field(description="Which model: owner/name, with a version, or a deployment.")
+    base_url: str | None = Field(default=None, description="The API; REPLICATE_BASE_URL if None.")
+    proxy: str | None = Field(default=None, exclude=True, repr=False, description="An HTTP proxy.")
+    timeout: float | None = Field(default=180.0, description="The longest silence, in seconds.")
+    deadline: float | None = Field(default=None, description="The longest answer, in seconds.")
+    max_retries: int = Field(default=2, description="How often a failed request is repeated.")
+    default_headers: dict[str, str] | None = Field(
+        default=None, exclude=True, repr=False, description="Further headers for the API."
+    )
+    on_unsupported: str = Field(
+        default="raise", description="What to do about a parameter without an input."
+    )
+    temperature: float | None = Field(default=None, description="Randomness; None: the model's.")
+    max_tokens: int | None = Field(default=None, description="The longest answer, in tokens.")
+    top_p: float | None = Field(default=None, description="Sample from this total probability.")
+    top_k: int | None = Field(default=None, description="Sample from this many tokens.")
+    stop: list[str] | str | None = Field(default=None, description="Texts that end the answer.")
+    seed: int | None = Field(default=None, description="For repeatable answers.")
+    presence_penalty: float | None = Field(default=None, description="Against tokens seen before.")
+    frequency_penalty: float | None = Field(default=None, description="The same, by their number.")
+    context_window: int = Field(
+        default=DEFAULT_CONTEXT_WINDOW, gt=0, description="Tokens that the model can hold."
+    )
+    additional_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Further inputs of the model under its own names."
+    )
+
+    _api_key: Any = PrivateAttr(default=None)
+    _shared: Client | None = PrivateAttr(default=None)
+    _own: tuple[tuple[Any, ...], Client] | None = PrivateAttr(default=None)
+
+    def __init__(
+        self, model: str, *, api_key: Any = None, client: Client | None = None, **settings: Any
+    ) -> None:
+        unknown = settings.keys() - type(self).model_fields.keys()
+        if unknown:
+            raise TypeError(_unknown(min(unknown), {*type(self).model_fields, "api_key", "client"}))
+        super().__init__(model=model, **settings)
+        self._api_key = api_key
+        self._shared = client
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name in serialized forms, which never changes."""
+        return "replicate_stream_llm"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What the framework plans with. No I/O."""
+        return LLMMetadata(
+            context_window=self.context_window,
+            num_output=self.max_tokens or DEFAULT_NUM_OUTPUTS,
+            is_chat_model=True,
+            is_function_calling_model=False,
+            model_name=self.model,
+        )
+
+    # Chat
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer messages."""
+        return to_chat_response(self._complete(self._chat(messages, kwargs)))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer messages, token by token."""
+        return self._stream(self._chat(messages, kwargs), ChatReader().read)
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer messages."""
+        return to_chat_response(await self._client().complete(**self._chat(messages, kwargs)))
+
+    async def astream_chat(
+        self, messages: Sequence[ChatMessage], **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Answer messages, token by token."""
+        return await closed_with(self._astream_chat(messages, **kwargs))
+
+    @llm_chat_callback()
+    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
+        return remember(self._astream(self._chat(messages, kwargs), ChatReader().read))
+
+    # Completion
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Complete a prompt."""
+        return to_completion_response(self._complete(self._prompt(prompt, formatted, kwargs)))
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Complete a prompt, token by token."""
+        return self._stream(self._prompt(prompt, formatted, kwargs), CompletionReader().read)
+
+    @llm_completion_callback()
+    async def acomplete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponse:
+        """Complete a prompt."""
+        request = self._prompt(prompt, formatted, kwargs)
+        return to_completion_response(await self._client().complete(**request))
+
+    async def astream_complete(self, *args: Any, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Complete a prompt (`prompt`, `formatted=False`), token by token."""
+        return await closed_with(self._astream_complete(*args, **kwargs))
+
+    @llm_completion_callback()
+    async def _astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+        request = self._prompt(prompt, formatted, kwargs)
+        return remember(self._astream(request, CompletionReader().read))
+
+    # The way to the core
+
+    def _complete(self, request: dict[str, Any]) -> Any:
+        client = self._client()
+        return call(lambda: client.complete(**request))
+
+    def _stream(self, request: dict[str, Any], read: Read[T]) -> Generator[T, None, None]:
+        client = self._client()
+        with closing(iterate(lambda: client.stream(**request))) as events:
+            for event in events:
+                response = read(event)
+                if response is not None:
+                    yield response
+
+    async def _astream(self, request: dict[str, Any], read: Read[T]) -> AsyncGenerator[T, None]:
+        async with self._client().stream(**request) as events:
+            async for event in events:
+                response = read(event)
+                if response is not None:
+                    yield response
+
+    def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
+        render = self.messages_to_prompt
+        if render is not None and render is not messages_to_prompt:
+            return self._request([Message("user", render(messages))], kwargs)
+        request = self._request(to_core(messages), kwargs)
+        system = [m.content for m in messages[:1] if m.role == MessageRole.SYSTEM]
+        if system == [request["system_prompt"]]:
+            request["system_prompt"] = None  # `predict` has put it there already
+        return request
+
+    def _prompt(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if not formatted and self.completion_to_prompt is not None:
+            prompt = self.completion_to_prompt(prompt)
+        return self._request([Message("user", prompt)], kwargs)
+
+    def _request(self, messages: list[Message], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of `Client.stream`: this object's, and over them those of the call."""
+        unknown = kwargs.keys() - _CALL
+        if unknown:
+            raise TypeError(_unknown(min(unknown), _CALL))
+        extra = {name: kwargs.pop(name) or {} for name in _EXTRA & kwargs.keys()}
+        request = {name: getattr(self, name) for name in _PARAMETERS}
+        return {
+            **request,
+            "model": self.model,
+            **kwargs,
+            "messages": messages,
+            "extra_input": _merged([self.additional_kwargs, *extra.values()]),
+        }
+
+    def _client(self) -> Client:
+        """The shared client, or one for the settings as they are now."""
+        if self._shared is not None:
+            return self._shared
+        settings = (self._api_key, *(getattr(self, name) for name in _SETTINGS))
+        if self._own is None or self._own[0] != settings:
+            given = dict(zip(_SETTINGS, settings[1:], strict=True))
+            given["headers"] = given.pop("default_headers")
+            self._own = (settings, Client(self._api_key, **given))
+        return self._own[1]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """The state for a pickle: without the token, which is read again where it is loaded."""
+        state: dict[Any, Any] = super().__getstate__()
+        private = state.get("__pydantic_private__") or {}
+        private["_own"] = None
+        if not callable(self._api_key):
+            private["_api_key"] = None
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Restore from a pickle; the framework's own way loses what is private."""
+        super().__setstate__(state)
+        private = state.get("__pydantic_private__") or {}
+        self._api_key, self._shared = private.get("_api_key"), private.get("_shared")
+
+
+_SETTINGS = (
+    "base_url",
+    "proxy",
+    "timeout",
+    "deadline",
+    "max_retries",
+    "default_headers",
+    "on_unsupported",
+)
+_PARAMETERS = frozenset(
+    {
+        "temperature",
+        "max_tokens",
+        "top_p",
+        "top_k",
+        "stop",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "system_prompt",
+    }
+)
+_EXTRA = frozenset({"additional_kwargs", "extra_input"})
+_CALL = _PARAMETERS | _EXTRA | {"model", "tools", "tool_choice", "response_format", "include_usage"}
+"""What a single call may give."""
+
+
+def _merged(extras: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    return {name: value for extra in extras for name, value in extra.items()} or None
+
+
+def _unknown(name: str, known: frozenset[str] | set[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
+    return f"Replicate has no argument {name!r}{hint}"
