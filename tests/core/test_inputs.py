@@ -220,6 +220,31 @@ def test_history_alternates_and_ends_before_the_last_question() -> None:
     }
 
 
+def test_images_of_earlier_messages_are_marked_where_the_history_asks_for_it() -> None:
+    says = "Earlier messages. Include <image> to specify which message to attach the image to."
+    properties = {
+        "prompt": TEXT,
+        "image": {"type": "string", "format": "uri"},
+        "history": {"type": "array", "items": TEXT, "description": says},
+    }
+    image = {"type": "image", "url": "https://example.com/cat.png"}
+    chat = [
+        {"role": "user", "content": [image, "one"]},
+        {"role": "assistant", "content": "two"},
+        {"role": "user", "content": "three"},
+    ]
+    assert prepare(chat, properties=properties).input == {
+        "history": ["<image>\none", "two"],
+        "prompt": "three",
+        "image": "https://example.com/cat.png",
+    }
+
+
+def test_a_system_text_alone_is_the_prompt() -> None:
+    made = prepare([Message("system", "s")], properties={"prompt": TEXT, "system_prompt": TEXT})
+    assert made.input == {"prompt": "s"}
+
+
 def test_a_system_text_without_a_field_goes_before_the_question() -> None:
     made = prepare(CHAT[:2])
     assert made.input == {"prompt": "be brief\n\none"}
@@ -240,6 +265,26 @@ def test_a_bare_template_gets_the_familys_own_format() -> None:
         "prompt": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n"
     }
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["meta/meta-llama-3-8b-instruct:" + "a1" * 32, "deployments/acme/meta-llama-3-8b-instruct"],
+)
+def test_every_kind_of_reference_tells_the_family(model: str) -> None:
+    properties = {"prompt": TEXT, "prompt_template": {**TEXT, "default": "{prompt}"}}
+    made = prepare("hi", model=model, properties=properties)
+    assert made.input["prompt"].startswith("<|begin_of_text|>")
+
+
+def test_an_example_in_the_schema_tells_that_the_prompt_is_taken_as_it_is() -> None:
+    example = {**TEXT, "default": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"}
+    made = prepare("hi", properties={"prompt": example})
+    assert made.input["prompt"] == ("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_nothing_tells_of_a_template_so_none_is_applied() -> None:
+    assert prepare("hi", model="deepseek-ai/deepseek-r1").input == {"prompt": "hi"}
 
 
 def test_a_base_model_gets_plain_text() -> None:

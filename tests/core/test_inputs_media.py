@@ -163,6 +163,37 @@ def test_what_is_large_or_in_a_file_is_left_to_be_uploaded() -> None:
     assert made.input["images"] == [URL, "https://a/large", "https://a/cat"]
 
 
+def test_one_question_with_an_image_goes_the_way_that_takes_both() -> None:
+    says = "A JSON string of messages. If provided, prompt and system_prompt are ignored."
+    fields = {
+        "system_prompt": TEXT,
+        "messages": {"type": "array", "items": {"type": "object"}, "description": says},
+        "image_input": FILES,
+    }
+    assert prepare(image(), fields=fields).input == {"prompt": "look", "image_input": [URL]}
+
+
+@pytest.mark.parametrize(
+    ("part", "mime"),
+    [
+        ({"type": "image", "data": b"\xff\xd8\xff\xe0"}, "image/jpeg"),
+        ({"type": "image", "data": b"RIFF\0\0\0\0WEBPVP8 "}, "image/webp"),
+        ({"type": "image", "data": b"?"}, "image/png"),
+        ({"type": "image", "path": "cat.JPG"}, "image/jpeg"),
+        ({"type": "audio", "input": 1, "data": b"ID3"}, "audio/mpeg"),
+        ({"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}}, "audio/wav"),
+        (
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}},
+            "application/pdf",
+        ),
+    ],
+)
+def test_the_media_type_is_told_by_bytes_or_name(part: dict[str, Any], mime: str) -> None:
+    made = prepare(part, fields={"image": FILE, "audio": FILE, "document": FILE})
+    (sent,) = {mime for mime in made.input.values() if mime != "look"}
+    assert (made.uploads[0].mime_type if made.uploads else sent[5 : sent.index(";")]) == mime
+
+
 def test_a_single_upload_takes_its_fields_place() -> None:
     made = prepare({"type": "image", "path": "cat.png"}, fields={"image": FILE})
     place_upload(made.input, made.uploads[0], "https://a/cat")
@@ -185,6 +216,8 @@ def test_what_extra_input_replaces_need_not_be_uploaded() -> None:
         ({"type": "image"}, "without a url"),
         ({"type": "hologram", "url": URL}, "of type 'hologram'"),
         ({"type": "image", "url": "data:video/mp4;base64,AAAA"}, "video/mp4 as its image"),
+        ({"type": "audio", "path": "cat.png"}, "image/png as its audio"),
+        ({"type": "image", "data": b"%PDF-1.7", "mime_type": "text/plain"}, "text/plain as its"),
         (7, "of type 'int'"),
     ],
 )

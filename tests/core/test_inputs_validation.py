@@ -53,6 +53,7 @@ def test_null_is_allowed_where_the_schema_is_nullable() -> None:
 
 
 def test_the_answer_says_what_is_allowed_and_not_what_was_given() -> None:
+    assert problem(True, {"enum": [1]}) == "one of 1"
     assert problem(7, {"maximum": 5}) == "5 or less"
     assert problem("my secret", {"enum": ["a", "b"]}) == "one of a, b"
     assert problem(["my secret"], {"items": {"type": "integer"}}) == (

@@ -36,6 +36,21 @@ _KINDS: Mapping[str, MediaKind] = {
     "document": "file",
 }
 _USUAL_TYPE = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
+_SUFFIXES = {
+    "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
+    "webp": "image/webp", "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm",
+    "wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg",
+    "m4a": "audio/mp4", "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown",
+}  # fmt: skip
+_BEGINNINGS = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF", "application/pdf"),
+    (b"ID3", "audio/mpeg"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+)
 _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
 
 
@@ -87,8 +102,18 @@ def data_uri(data: bytes, mime_type: str) -> str:
 
 
 def media_type(media: Media) -> str:
-    """The media type as said, else the usual one of its kind."""
-    return media.mime_type or _USUAL_TYPE.get(media.kind, "application/octet-stream")
+    """The media type as said, else as its bytes or its name tell, else the usual of its kind."""
+    usual = _USUAL_TYPE.get(media.kind, "application/octet-stream")
+    return media.mime_type or _seen_type(media) or usual
+
+
+def _seen_type(media: Media) -> str | None:
+    if media.path is not None:
+        return _SUFFIXES.get(media.path.rpartition(".")[2].lower())
+    data = media.data or b""
+    if data[:4] == b"RIFF":
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(data[8:12])
+    return next((mime for start, mime in _BEGINNINGS if data.startswith(start)), None)
 
 
 def _from_mapping(part: Mapping[str, Any], named: str, kind: MediaKind, where: str) -> Media:
@@ -146,8 +171,7 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _check_type(media: Media, where: str) -> None:
-    stated = (media.mime_type or "").partition("/")[0].lower()
+    known = media.mime_type or _seen_type(media) or ""
+    stated = known.partition("/")[0].lower()
     if stated and media.kind != "file" and stated not in {media.kind, "application"}:
-        raise InvalidInputError(
-            f"{where} gives {media.mime_type} as its {media.kind}", fields=(where,)
-        )
+        raise InvalidInputError(f"{where} gives {known} as its {media.kind}", fields=(where,))

@@ -78,7 +78,8 @@ def profile(schema: InputSchema, model: str) -> Profile:
         and template is None
         and (bool(_EXAMPLE.search(example)) or _is_engine(schema))
     )
-    family = _family(model, pattern if not is_bare else example)
+    name = model.partition(":")[0].lower()
+    family = _family(name, example if is_bare or not pattern else pattern)
     return Profile(
         text=text,
         # A template without a place for the system text drops it (cog-vllm, `format_prompt`).
@@ -90,7 +91,7 @@ def profile(schema: InputSchema, model: str) -> Profile:
         template=template,
         family=family,
         is_raw=is_raw,
-        is_base=is_raw and not (_CHAT_NAME.search(model.lower()) or _EXAMPLE.search(example)),
+        is_base=is_raw and not (_CHAT_NAME.search(name) or _EXAMPLE.search(example)),
     )
 
 

@@ -78,7 +78,7 @@ def _written(call: ToolCall) -> str:
     return f"<tool_call>\n{body}\n</tool_call>"
 
 
-def native(said: Said, text: str) -> dict[str, Any]:
+def as_native(said: Said, text: str) -> dict[str, Any]:
     """A message as OpenAI writes it, for models that take messages."""
     message = said.message
     entry: dict[str, Any] = {"role": message.role, "content": text}

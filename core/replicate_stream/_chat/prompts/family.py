@@ -87,9 +87,7 @@ class Family:
 
         A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
         """
-        while self.control.search(text):
-            text = self.control.sub(_broken, text)
-        return text
+        return self.control.sub(_broken, text)
 
     def _clean(self, text: str, is_trimmed: bool) -> str:
         return self.defuse(text.strip() if is_trimmed else text)
