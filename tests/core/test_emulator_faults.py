@@ -22,6 +22,12 @@ BODY = {"input": {"prompt": "Hi"}}
 STREAM = {"Accept": "text/event-stream"}
 
 
+CREDIT = """{"title":"Insufficient credit","detail":"You have insufficient credit to run this \
+model. Go to https://replicate.com/account/billing#billing to purchase credit. Once you purchase \
+credit, please wait a few minutes before trying again.","status":402}
+"""
+
+
 def exchange(url: str, request: str, *, body: str = "", timeout: float = 5.0) -> tuple[bytes, str]:
     """Send one request over a raw socket.
 
@@ -153,7 +159,19 @@ def test_a_fault_happens_at_least_once() -> None:
             Fault("create", status=429),
             429,
             "application/problem+json",
-            b'{"detail":"Request was throttled. Your rate limit resets in ~1s.","status":429}\n',
+            b'{"detail":"Request was throttled. Your rate limit resets in ~1s."}\n',
+        ),
+        (
+            Fault("create", status=402),
+            402,
+            "application/problem+json",
+            CREDIT.encode(),
+        ),
+        (
+            Fault("create", status=504),
+            504,
+            "application/problem+json",
+            b'{"detail":"Something went wrong.","status":504}\n',
         ),
         (
             Fault("create", status=502, body="<html>Bad gateway</html>"),

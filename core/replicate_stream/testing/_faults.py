@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from replicate_stream.testing._http import Response, json_response, problem
+from replicate_stream.testing._http import PROBLEM_HEADERS, Response, json_response
 
 Kind = Literal[
     "create", "get", "cancel", "model", "version", "deployment", "file", "stream", "other"
@@ -16,12 +16,23 @@ Kind = Literal[
 _KINDS = (*get_args(Kind), "any")
 _NO_BODY = {204, 304}
 
-_DETAILS = {
-    401: "You did not pass a valid authentication token",
-    402: "You have insufficient credit to run this model.",
-    404: "The requested resource could not be found.",
-    429: "Request was throttled. Your rate limit resets in ~1s.",
-    500: "Internal server error",
+# What the service says with a status (replicate-api.md 1.3 and 1.5); anything else has a detail.
+_BODIES: Mapping[int, Mapping[str, Any]] = {
+    401: {
+        "title": "Unauthenticated",
+        "detail": "You did not pass a valid authentication token",
+        "status": 401,
+    },
+    402: {
+        "title": "Insufficient credit",
+        "detail": "You have insufficient credit to run this model. Go to "
+        "https://replicate.com/account/billing#billing to purchase credit. Once you purchase "
+        "credit, please wait a few minutes before trying again.",
+        "status": 402,
+    },
+    404: {"detail": "The requested resource could not be found.", "status": 404},
+    429: {"detail": "Request was throttled. Your rate limit resets in ~1s."},
+    500: {"detail": "Internal server error"},
 }
 
 
@@ -77,7 +88,8 @@ class Fault:
         if status in _NO_BODY:
             return Response(status)
         if self.body is None:
-            return problem(status, _DETAILS.get(status, "Something went wrong."))
+            usual = _BODIES.get(status, {"detail": "Something went wrong.", "status": status})
+            return json_response(status, usual, PROBLEM_HEADERS)
         if isinstance(self.body, Mapping):
             return json_response(status, self.body)
         body = self.body.encode() if isinstance(self.body, str) else self.body
