@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from llama_index.core import Document, PromptTemplate, VectorStoreIndex, instrumentation
+from llama_index.core import Document, PromptTemplate, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import (
     ChatResponse,
@@ -29,6 +29,7 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Stream
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import LLM, ChatMessage, CustomLLM, MessageRole
+from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 import replicate_stream as core
@@ -145,7 +146,7 @@ class Recorder(BaseEventHandler):
 def events() -> Iterator[list[str]]:
     """The events of the LLM, as the framework's instrumentation sees them."""
     recorder = Recorder()
-    dispatcher = instrumentation.get_dispatcher()
+    dispatcher = get_dispatcher()
     dispatcher.add_event_handler(recorder)
     yield recorder._names
     dispatcher.event_handlers.remove(recorder)
@@ -361,7 +362,7 @@ def test_messages_and_their_blocks_are_told_apart(tmp_path: Path) -> None:
     assert told[:2] == [Message("system", "Be brief."), Message("user", "one\ntwo")]
     assert told[2].content == [
         {"type": "text", "text": "what?"},
-        {"type": "image", "url": "https://x.example/a.png"},
+        {"type": "image", "mime_type": "image/png", "url": "https://x.example/a.png"},
     ]
     assert told[3] == Message(
         "assistant", "Well", tool_calls=(ToolCall("c1", "search", {"q": "é"}),)
