@@ -143,7 +143,10 @@ def test_a_prediction_runs_although_nobody_reads_its_stream(
     assert not [r for r in replicate_emulator.requests if r.kind == "stream"]
 
 
-def test_cancelling_closes_the_function_where_it_is(ask: Ask, replicate_emulator: Emulator) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["in a thread", "async"])
+def test_cancelling_closes_the_function_where_it_is(
+    is_async: bool, ask: Ask, replicate_emulator: Emulator
+) -> None:
     closed = threading.Event()
 
     def endless(_: dict[str, Any]) -> Iterator[str]:
@@ -153,7 +156,15 @@ def test_cancelling_closes_the_function_where_it_is(ask: Ask, replicate_emulator
         finally:
             closed.set()
 
-    replicate_emulator.reply = endless
+    async def endless_async(_: dict[str, Any]) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "on "
+        finally:
+            closed.set()
+
+    replicate_emulator.behaviour.token_delay = 0.001
+    replicate_emulator.reply = endless_async if is_async else endless
     made = create(ask, replicate_emulator)
     replicate_emulator.wait_for(lambda e: len(e.predictions[made["id"]].tokens) > 3)
     reply = ask("POST", made["urls"]["cancel"])
