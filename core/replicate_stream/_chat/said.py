@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ from replicate_stream._chat.media import Media, read_media
 from replicate_stream._chat.messages import Message, ToolCall
 from replicate_stream._chat.prompts import Speaker, Turn
 from replicate_stream._errors import InvalidInputError
+
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def _parts(content: Sequence[Any], at: int) -> tuple[list[str], list[Media]]:
     for part in content:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, Mapping) and part.get("type", "text") == "text":
+        elif isinstance(part, Mapping) and part.get("type", "text") in _TEXT_TYPES:
             texts.append(str(part.get("text") or ""))
         else:
             media.append(read_media(part, f"messages[{at}]"))
@@ -74,6 +77,10 @@ def _parts(content: Sequence[Any], at: int) -> tuple[list[str], list[Media]]:
 
 def _written(call: ToolCall) -> str:
     arguments: Any = call.arguments
+    if isinstance(arguments, str):
+        # OpenAI's form has them as a JSON text; what is none stays the text that the model wrote.
+        with suppress(ValueError):
+            arguments = json.loads(arguments)
     body = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
