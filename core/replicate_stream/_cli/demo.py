@@ -1,0 +1,148 @@
+"""`replicate-stream demo`: a real answer, streamed through the core and both frameworks."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from replicate_stream._cli.running import run
+from replicate_stream._errors import MissingAuthError
+from replicate_stream._settings import TOKEN_VARIABLE
+
+PAID_MODEL = "meta/meta-llama-3-8b-instruct"
+_FACTS = (
+    "Owls hunt at night. Their eyes and ears are made for the dark.",
+    "Iron rusts when it is wet, because it takes up oxygen.",
+    "The capital of France is Paris, which lies on the river Seine.",
+)
+
+
+@click.command()
+@click.option("--real", is_flag=True, help="Use Replicate itself, for money, without asking.")
+def demo(real: bool) -> None:
+    """Stream a real answer through the core, LangChain and a LlamaIndex query engine.
+
+    It uses a small model on this machine, or Replicate itself if there is an API token and you
+    say yes.
+    """
+    if real and not os.environ.get(TOKEN_VARIABLE):
+        raise click.ClickException(str(MissingAuthError()))
+    if real or _may_pay():
+        click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
+        _show(PAID_MODEL, {})
+        return
+    with _local() as (model, settings):
+        _show(model, settings)
+
+
+def _may_pay() -> bool:
+    if not os.environ.get(TOKEN_VARIABLE):
+        return False
+    if not sys.stdin.isatty():
+        click.echo(
+            f"{TOKEN_VARIABLE} is set, but nobody is here to be asked: Replicate is not used. "
+            "`make demo REAL=1` or `replicate-stream demo --real` uses it."
+        )
+        return False
+    return click.confirm(f"{TOKEN_VARIABLE} is set. Use Replicate itself, for a little money?")
+
+
+@contextmanager
+def _local() -> Iterator[tuple[str, dict[str, Any]]]:
+    from replicate_stream._cli.local import emulator_with_local_model
+    from replicate_stream.testing.local_model import DESCRIPTION, MODEL
+
+    try:
+        emulator = emulator_with_local_model()
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+    with emulator:
+        click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English, and little sense.")
+        yield MODEL, {"api_key": emulator.token, "base_url": emulator.base_url}
+
+
+def _show(model: str, settings: dict[str, Any]) -> None:
+    missing = [
+        name for name in ("langchain_core", "llama_index") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise click.ClickException(
+            f"the demo needs {' and '.join(missing)}: pip install 'replicate-stream[all]'"
+        )
+    run(_stream_all(model, settings), when_interrupted="The prediction was canceled.")
+
+
+async def _stream_all(model: str, settings: dict[str, Any]) -> None:
+    click.echo("\n--- the core: Client.stream ---")
+    await _through_the_core(model, settings)
+    click.echo("\n\n--- LangChain: prompt | ChatReplicate, astream ---")
+    await _through_langchain(model, settings)
+    click.echo("\n\n--- LlamaIndex: a query engine over three sentences, streaming ---")
+    await _through_llama_index(model, settings)
+    click.echo("\n")
+
+
+async def _through_the_core(model: str, settings: dict[str, Any]) -> None:
+    from replicate_stream import Client, Finished, TextDelta
+
+    question = "Why is the sky blue? Answer in two sentences."
+    async with (
+        Client(**settings) as client,
+        client.stream(model, question, max_tokens=80) as events,
+    ):
+        async for event in events:
+            if isinstance(event, TextDelta):
+                click.echo(event.text, nl=False)
+            elif isinstance(event, Finished) and event.usage:
+                click.echo(f"\n[{event.usage.output_tokens} tokens]", nl=False)
+
+
+async def _through_langchain(model: str, settings: dict[str, Any]) -> None:
+    from langchain_core.prompts import ChatPromptTemplate
+
+    from langchain_replicate_stream import ChatReplicate
+
+    llm = ChatReplicate(model=model, max_tokens=60, **settings)
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "You answer in one sentence."), ("human", "What is {thing}?")]
+    )
+    async for chunk in (prompt | llm).astream({"thing": "an owl"}):
+        click.echo(chunk.text, nl=False)
+
+
+async def _through_llama_index(model: str, settings: dict[str, Any]) -> None:
+    from llama_index.core import Document, VectorStoreIndex
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    from llama_index_replicate_stream import Replicate
+
+    class Words(BaseEmbedding):
+        """An embedding of the words in a text: enough to find the sentence that is meant."""
+
+        def _get_text_embedding(self, text: str) -> list[float]:
+            vector = [0.0] * 256
+            for word in "".join(c if c.isalnum() else " " for c in text.lower()).split():
+                vector[hashlib.sha256(word.encode()).digest()[0]] += 1.0
+            return vector
+
+        def _get_query_embedding(self, query: str) -> list[float]:
+            return self._get_text_embedding(query)
+
+        async def _aget_query_embedding(self, query: str) -> list[float]:
+            return self._get_text_embedding(query)
+
+    index = VectorStoreIndex.from_documents(
+        [Document(text=fact) for fact in _FACTS], embed_model=Words()
+    )
+    llm = Replicate(model=model, max_tokens=60, **settings)
+    engine = index.as_query_engine(llm=llm, streaming=True, similarity_top_k=1)
+    answer: Any = await engine.aquery("What is the capital of France?")
+    async for text in answer.async_response_gen():
+        click.echo(text, nl=False)
