@@ -383,7 +383,7 @@ def test_a_model_without_any_text_is_refused() -> None:
 def test_the_answers_bound_is_found_under_each_of_its_names(name: str) -> None:
     made = prepare(properties={"prompt": TEXT, name: WHOLE}, max_tokens=9)
     assert made.input == {"prompt": "hi", name: 9}
-    assert made.max_tokens == 9
+    assert made.max_tokens == (None if name == "max_sequence" else 9)
 
 
 def test_the_answers_bound_is_found_by_what_it_says() -> None:
@@ -401,6 +401,7 @@ def test_a_bound_on_all_tokens_is_taken_only_for_want_of_another() -> None:
     made = prepare(properties={"prompt": TEXT, "total_tokens": everything}, max_tokens=9)
     assert made.input == {"prompt": "hi", "total_tokens": 9}
     assert any("total_tokens bounds the prompt" in note for note in made.notes)
+    assert made.max_tokens is None
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,28 @@ def test_every_model_gets_every_request_entirely_right(name: str, shared: Path) 
     assert not wrong
 
 
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_live_form_of_a_schema_gives_the_same_input(name: str, shared: Path) -> None:
+    for model in load(shared):
+        if model["model"] not in UNFILLABLE:
+            live = {**model, "input_schema": as_live(model)}
+            live["input_schema"]["required"] = model["input_schema"].get("required")
+            assert ask(live, REQUESTS[name]) == ask(model, REQUESTS[name]), model["model"]
+
+
+def as_live(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema as the API gives it: a document whose enums are siblings of the input."""
+    schema = model["input_schema"]
+    siblings = {n: s for n, s in schema["properties"].items() if "enum" in s}
+    properties = dict(schema["properties"])
+    for name, spec in siblings.items():
+        beside = {key: spec[key] for key in ("default", "x-order", "description") if key in spec}
+        properties[name] = {"allOf": [{"$ref": f"#/components/schemas/{name}"}], **beside}
+        siblings[name] = {"type": "string", "enum": spec["enum"], "title": name}
+    ordered = {name: properties[name] for name in sorted(properties)}
+    return {"components": {"schemas": {"Input": {**schema, "properties": ordered}, **siblings}}}
+
+
 def test_what_a_chat_cannot_fill_is_named_before_anything_is_paid(shared: Path) -> None:
     for model in load(shared):
         field = UNFILLABLE.get(model["model"])

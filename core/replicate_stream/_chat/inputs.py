@@ -1,69 +1,21 @@
 """Messages and parameters into the `input` object that a model really takes.
 
-Pure: what is sent depends on the arguments alone. Replicate ignores an unknown input without a
-word, so everything is checked against the model's schema before anything is paid.
+Pure: what is sent depends on the arguments alone. The chat formats and all the rest are imported
+by the first call, because an application that imports this library may never make one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from replicate_stream._chat import fields, said
-from replicate_stream._chat.attachments import Upload, put_media, takes_media
-from replicate_stream._chat.conversation import put_conversation
-from replicate_stream._chat.extras import check, put_extra, put_natives
-from replicate_stream._chat.messages import Message, Messages, ToolSpec, to_messages
-from replicate_stream._chat.output import OutputKind, output_kind
-from replicate_stream._chat.parameters import put_numbers
-from replicate_stream._chat.profiles import profile
-from replicate_stream._chat.report import Report
-from replicate_stream._chat.schema import InputSchema, read_schema
-from replicate_stream._chat.stopping import put_stops
-from replicate_stream._chat.switches import put_switches
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._chat.messages import Messages, ToolSpec
+from replicate_stream._chat.prepared import PreparedInput
 
-# What most of Replicate's own language models take (replicate-api.md 5.2), for want of a schema.
-_USUAL: Mapping[str, Any] = {
-    "properties": {
-        "prompt": {"type": "string", "x-order": 0},
-        "system_prompt": {"type": "string", "x-order": 1},
-        "max_tokens": {"type": "integer", "x-order": 2},
-        "temperature": {"type": "number", "x-order": 3},
-        "top_p": {"type": "number", "x-order": 4},
-        "top_k": {"type": "integer", "x-order": 5},
-        "presence_penalty": {"type": "number", "x-order": 6},
-        "frequency_penalty": {"type": "number", "x-order": 7},
-        "seed": {"type": "integer", "x-order": 8},
-        "stop_sequences": {
-            "type": "string",
-            "description": "A comma-separated list of sequences.",
-            "x-order": 9,
-        },
-    }
-}
+if TYPE_CHECKING:
+    from replicate_stream._chat.schema import InputSchema
 
-
-@dataclass(frozen=True, slots=True)
-class PreparedInput:
-    """What will be sent, and what the client has to know about it.
-
-    Attributes:
-        input: The `input` object under the model's own names.
-        notes: Each adaptation in one sentence, without the text of a prompt.
-        stop: The stop sequences that the client enforces: all of them, on every model.
-        max_tokens: The bound of the answer as sent, in tokens; None if there is none.
-        output: What the model's output schema announces; None if it is not known.
-        uploads: What the client has to read or upload before `input` is complete.
-    """
-
-    input: dict[str, Any] = field(repr=False)
-    notes: list[str] = field(default_factory=list)
-    stop: tuple[str, ...] = ()
-    max_tokens: int | None = None
-    output: OutputKind | None = None
-    uploads: list[Upload] = field(default_factory=list)
+__all__ = ["PreparedInput", "prepare_input"]
 
 
 def prepare_input(
@@ -116,65 +68,22 @@ def prepare_input(
             that makes files.
         UnsupportedParameterError: No field for a parameter, and `on_unsupported` is `raise`.
     """
-    known = _known(schema)
-    report = Report(on_unsupported, known.names if schema is not None else ())
-    if schema is None:
-        report.note(f"The input schema of {model} is not known; the usual names were used.")
-    if output_kind(known.output) == "file":
-        raise InvalidInputError(f"{model} makes files, not text", fields=("model",))
-    listed = to_messages(messages)
-    if system_prompt:
-        listed.insert(0, Message("system", system_prompt))
-    parts = said.read(listed)
-    target: dict[str, Any] = {}
-    put_conversation(parts, known, profile(known, model), target, report, prompt_format)
-    uploads = put_media([m for part in parts for m in part.media], known, target, report)
-    numbers = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "seed": seed,
-        "presence_penalty": presence_penalty,
-        "frequency_penalty": frequency_penalty,
-    }
-    put_numbers(numbers, known, target, report)
-    put_switches(numbers, known, target, report)
-    stops = put_stops(stop, known, target, report)
-    put_natives(tools, tool_choice, response_format, known, target, report)
-    if schema is None:
-        target.update(extra_input or {})
-    else:
-        put_extra(extra_input or {}, known, target, report)
-        check(known, target)
-        _require(known, target)
-    bound = fields.find_max_tokens(known)
-    sent = target.get(bound.name) if bound is not None else None
-    return PreparedInput(
-        input=target,
-        notes=report.notes,
-        stop=stops,
-        max_tokens=sent if isinstance(sent, int) else None,
-        output=output_kind(known.output),
-        uploads=[u for u in uploads if u.input_name not in (extra_input or {})],
+    from replicate_stream._chat.preparation import Parameters, prepare
+
+    parameters = Parameters(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        stop=stop,
+        tools=tools,
+        tool_choice=tool_choice,
+        response_format=response_format,
+        extra_input=extra_input or {},
     )
-
-
-def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:
-    if isinstance(schema, InputSchema):
-        return schema
-    return read_schema(_USUAL if schema is None else schema)
-
-
-def _require(schema: InputSchema, target: Mapping[str, Any]) -> None:
-    missing = [f for f in schema.fields.values() if f.required and f.name not in target]
-    if not missing:
-        return
-    names = tuple(f.name for f in missing)
-    how = "give it in extra_input"
-    if any(takes_media(f) for f in missing):
-        how = "attach it to a message, or give it in extra_input"
-    raise InvalidInputError(
-        f"The model needs {', '.join(names)}, which is not filled by what was said; {how}",
-        fields=names,
+    return prepare(
+        messages, model, schema, system_prompt, parameters, on_unsupported, prompt_format
     )

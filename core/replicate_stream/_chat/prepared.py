@@ -1,0 +1,32 @@
+"""What a preparation gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from replicate_stream._chat.output import OutputKind
+
+if TYPE_CHECKING:
+    from replicate_stream._chat.attachments import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedInput:
+    """What will be sent, and what the client has to know about it.
+
+    Attributes:
+        input: The `input` object under the model's own names.
+        notes: Each adaptation in one sentence, without the text of a prompt.
+        stop: The stop sequences that the client enforces: all of them, on every model.
+        max_tokens: The bound of the answer as sent, in tokens; None if there is none.
+        output: What the model's output schema announces; None if it is not known.
+        uploads: What the client has to read or upload before `input` is complete.
+    """
+
+    input: dict[str, Any] = field(repr=False)
+    notes: list[str] = field(default_factory=list)
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    output: OutputKind | None = None
+    uploads: list[Upload] = field(default_factory=list)
