@@ -57,11 +57,16 @@ http {{
 """
 
 
-def not_here(reason: str) -> NoReturn:
-    """Skip for a newcomer, fail where the real counterparts have to run."""
+def _not_here(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_REAL"):
         pytest.fail(f"REQUIRE_REAL is set, and {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def not_here() -> Callable[[str], NoReturn]:
+    """Skips for a newcomer with a reason, fails where the real counterparts have to run."""
+    return _not_here
 
 
 def free_port() -> int:
@@ -88,7 +93,7 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[int], str]]:
     """Starts nginx with Nchan and an idle time-out in seconds; gives its origin."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None or not NCHAN_MODULE.exists():
-        not_here("needs nginx with Nchan: apt-get install nginx-light libnginx-mod-nchan")
+        _not_here("needs nginx with Nchan: apt-get install nginx-light libnginx-mod-nchan")
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(idle: int) -> str:
@@ -221,7 +226,7 @@ def tinyproxy(tmp_path: Path) -> Iterator[int]:
     """A proxy that asks for the user `user` with the password `FAKE_PASSWORD`; gives its port."""
     program = shutil.which("tinyproxy")
     if program is None:
-        not_here("needs a proxy: apt-get install tinyproxy")
+        _not_here("needs a proxy: apt-get install tinyproxy")
     port = free_port()
     conf = tmp_path / "tinyproxy.conf"
     conf.write_text(

@@ -109,7 +109,7 @@ async def _through_langchain(model: str, settings: dict[str, Any]) -> None:
 
     from langchain_replicate_stream import ChatReplicate
 
-    llm = ChatReplicate(model=model, max_tokens=60, **settings)
+    llm = ChatReplicate(model=model, max_tokens=60, temperature=0, **settings)
     prompt = ChatPromptTemplate.from_messages(
         [("system", "You answer in one sentence."), ("human", "What is {thing}?")]
     )
@@ -141,7 +141,7 @@ async def _through_llama_index(model: str, settings: dict[str, Any]) -> None:
     index = VectorStoreIndex.from_documents(
         [Document(text=fact) for fact in _FACTS], embed_model=Words()
     )
-    llm = Replicate(model=model, max_tokens=60, **settings)
+    llm = Replicate(model=model, max_tokens=60, temperature=0, **settings)
     engine = index.as_query_engine(llm=llm, streaming=True, similarity_top_k=1)
     answer: Any = await engine.aquery("What is the capital of France?")
     async for text in answer.async_response_gen():

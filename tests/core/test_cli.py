@@ -1,0 +1,161 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from replicate_stream._cli import main
+from replicate_stream.testing import Emulator
+
+RunCommand = Callable[..., Result]
+
+
+@pytest.fixture
+def run(replicate_emulator: Emulator) -> RunCommand:
+    """Runs the command against the emulator."""
+
+    def run(*arguments: str, **settings: object) -> Result:
+        environment = {
+            "REPLICATE_API_TOKEN": replicate_emulator.token,
+            "REPLICATE_BASE_URL": replicate_emulator.base_url,
+        }
+        runner = CliRunner(env=environment)
+        return runner.invoke(main, list(arguments), **settings)  # type: ignore[arg-type]  # click's own
+
+    return run
+
+
+def test_chat_prints_the_answer(run: RunCommand, replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = ["Hello", ", ", "you\n"]
+    result = run("chat", "Hi")
+    assert (result.exit_code, result.stdout) == (0, "Hello, you\n\n")
+
+
+def test_chat_reads_the_standard_input_without_a_prompt(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    assert run("chat", input="What is an owl?").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert "What is an owl?" in str(prediction.input)
+
+
+def test_chat_without_any_prompt_is_a_usage_error(run: RunCommand) -> None:
+    result = run("chat", input="  ")
+    assert result.exit_code == 2
+    assert "there is no prompt" in result.stderr
+
+
+def test_chat_sends_its_options(run: RunCommand, replicate_emulator: Emulator) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    options = ["-m", "other/model", "-s", "Be brief.", "--max-tokens", "7", "--temperature", "0.5"]
+    assert run("chat", *options, "Hi").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert (prediction.input["max_tokens"], prediction.input["temperature"]) == (7, 0.5)
+    assert "Be brief." in str(prediction.input)
+
+
+def test_an_error_is_one_line(run: RunCommand) -> None:
+    result = run("chat", "-m", "no/such-model", "Hi")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Model not found")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["chat", "Hi"], ["models", "a/b"], ["demo", "--real"]])
+def test_a_missing_token_is_one_line_that_says_where_to_get_one(command: list[str]) -> None:
+    runner = CliRunner(
+        env={"REPLICATE_API_TOKEN": None, "REPLICATE_BASE_URL": "http://127.0.0.1:9"}
+    )
+    result = runner.invoke(main, command)
+    assert result.exit_code == 1
+    assert "https://replicate.com/account/api-tokens" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_models_prints_the_inputs_and_what_the_parameters_map_to(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model(
+        "some/model",
+        {
+            "type": "object",
+            "required": ["prompt"],
+            "properties": {
+                "prompt": {"type": "string", "description": "What to say.\nMore.", "x-order": 0},
+                "max_new_tokens": {"type": "integer", "minimum": 1, "default": 64, "x-order": 1},
+                "mode": {"type": "string", "enum": ["fast", "slow"], "x-order": 2},
+            },
+        },
+    )
+    result = run("models", "some/model")
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "prompt string, required. What to say." in lines
+    assert "max_new_tokens integer, 1 to …, default 64" in lines
+    assert "mode string, one of fast, slow" in lines
+    assert "max_tokens max_new_tokens" in lines
+    assert "temperature has no input" in lines
+    assert "stop enforced by the client" in lines
+
+
+def spawn(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "replicate_stream", *arguments],
+        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_cancels_the_prediction_and_says_so(replicate_emulator: Emulator) -> None:
+    replicate_emulator.behaviour.token_delay = 0.01
+    replicate_emulator.reply = ["word "] * 10_000
+    with spawn(
+        "chat",
+        "Hi",
+        REPLICATE_API_TOKEN=replicate_emulator.token,
+        REPLICATE_BASE_URL=replicate_emulator.base_url,
+    ) as process:
+        replicate_emulator.wait_for(lambda e: e.streams_open == 1, timeout=30)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "The prediction was canceled." in errors
+    assert "Traceback" not in errors
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_what_to_set_and_ends_when_it_is_told(number: signal.Signals) -> None:
+    with spawn("serve") as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        while not lines or "REPLICATE_API_TOKEN" not in lines[-1]:
+            line = process.stdout.readline()
+            assert line, "it ended early"
+            lines.append(line)
+        settings = dict(
+            line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line
+        )
+        asked = spawn("chat", "What is an owl?", **settings)
+        answer, _ = asked.communicate(timeout=30)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert "a script" in "".join(lines)
+    assert "What is an owl?" in answer
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_serve_on_a_port_that_is_taken_is_one_line(replicate_emulator: Emulator) -> None:
+    port = replicate_emulator.base_url.split(":")[2].split("/")[0]
+    result = CliRunner().invoke(main, ["serve", "--port", port])
+    assert result.exit_code == 1
+    assert "address already in use" in result.stderr

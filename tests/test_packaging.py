@@ -1,0 +1,95 @@
+"""What is built is what is in the tree: the packages, typed, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import replicate_stream
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "replicate_stream": ROOT / "core" / "replicate_stream",
+    "langchain_replicate_stream": ROOT / "langchain_replicate_stream",
+    "llama_index_replicate_stream": ROOT / "llama_index_replicate_stream",
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> zipfile.ZipFile:
+    (path,) = built.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def modules_in_the_tree() -> set[str]:
+    return {
+        f"{name}/{path.relative_to(folder).as_posix()}"
+        for name, folder in PACKAGES.items()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_exactly_the_trees_modules(wheel: zipfile.ZipFile) -> None:
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == modules_in_the_tree()
+
+
+def test_each_package_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
+    assert {f"{name}/py.typed" for name in PACKAGES} <= set(wheel.namelist())
+
+
+def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = Parser().parsestr(wheel.read(name).decode())
+    assert metadata["Name"] == "replicate-stream"
+    assert metadata["Version"] == replicate_stream.__version__ == "0.1.0"
+    assert set(metadata.get_all("Provides-Extra", [])) == {
+        "all",
+        "dev",
+        "langchain",
+        "llama-index",
+        "local",
+    }
+    required = [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each]
+    names = {each.split("<")[0].split(">")[0].split(";")[0].strip() for each in required}
+    assert names == {"aiohttp", "anyio", "async-timeout", "click", "jsonschema"}
+
+
+def test_the_wheel_has_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    entries = wheel.read(name).decode()
+    assert "replicate-stream = replicate_stream._cli:main" in entries
+    assert "replicate_stream = replicate_stream.testing._pytest" in entries
+
+
+def test_the_sdist_holds_the_sources_and_the_tests(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    assert {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"} <= names
+    assert "core/replicate_stream/_client.py" in names
+    assert "tests/test_packaging.py" in names
+    assert not [name for name in names if name.startswith((".venv", ".git/", "dist"))]
+
+
+def test_no_package_is_named_core() -> None:
+    assert not (ROOT / "core" / "__init__.py").exists()
+    assert not list((ROOT / "tests").rglob("__init__.py"))
