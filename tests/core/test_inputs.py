@@ -555,7 +555,7 @@ def test_unsupported_can_warn_or_be_ignored_and_is_noted_either_way() -> None:
 
 
 def test_another_policy_is_refused() -> None:
-    with pytest.raises(ValueError, match="on_unsupported"):
+    with pytest.raises(InvalidInputError, match="on_unsupported is 'shrug'; 'raise'"):
         prepare(on_unsupported="shrug")
 
 
@@ -606,6 +606,12 @@ def test_tools_and_forms_go_into_native_inputs_in_their_own_type() -> None:
     assert made.input["tools"] == [{"type": "function", "function": function}]
     assert made.input["tool_choice"] == "auto"
     assert json.loads(made.input["json_schema"]) == {"type": "object"}
+
+
+def test_a_form_without_a_schema_has_no_place_in_an_input_for_schemas() -> None:
+    properties = {"prompt": TEXT, "json_schema": TEXT}
+    with pytest.raises(UnsupportedParameterError, match="response_format"):
+        prepare(properties=properties, response_format={"type": "json_object"})
 
 
 @pytest.mark.parametrize("parameter", ["tools", "tool_choice", "response_format"])

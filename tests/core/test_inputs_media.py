@@ -194,6 +194,18 @@ def test_the_media_type_is_told_by_bytes_or_name(part: dict[str, Any], mime: str
     assert (made.uploads[0].mime_type if made.uploads else sent[5 : sent.index(";")]) == mime
 
 
+def test_media_are_named_in_the_prompt_where_the_models_example_does_so() -> None:
+    example = {**TEXT, "default": "Given this image: <img>image1</img>, where is the dog?"}
+    properties = {"prompt": example, "image1": FILE, "image2": FILE}
+    message = {"role": "user", "content": ["look", image("https://a/1"), image("https://a/2")]}
+    made = prepare_input([message], model="a/b", schema={"properties": properties})
+    assert made.input == {
+        "image1": "https://a/1",
+        "image2": "https://a/2",
+        "prompt": "<img>image1</img>\n<img>image2</img>\nlook",
+    }
+
+
 def test_a_single_upload_takes_its_fields_place() -> None:
     made = prepare({"type": "image", "path": "cat.png"}, fields={"image": FILE})
     place_upload(made.input, made.uploads[0], "https://a/cat")

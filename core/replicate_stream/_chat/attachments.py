@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicate_stream._chat import fields
 from replicate_stream._chat.media import DATA_URI_LIMIT, Media, MediaKind, data_uri, media_type
 from replicate_stream._chat.report import Report
+from replicate_stream._chat.said import Said
 from replicate_stream._chat.schema import InputField, InputSchema
 from replicate_stream._errors import InvalidInputError
 
@@ -33,6 +34,7 @@ _WORDS = re.compile(
     r"(?:(?:image|img|photo|picture|video|audio|file|document|pdf|input|url|uri|path|base64|b64|data)"
     r"s?\d*_?)+"
 )
+_TAGGED = re.compile(r"<(\w+)>(\w+)</\1>")
 _EITHER = re.compile(r"\b(image|video|audio)(?: file)?s? or (image|video|audio)\b")
 _AT_MOST = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
@@ -99,6 +101,26 @@ def put_media(
         if upload is not None:
             uploads.append(upload)
     return uploads
+
+
+def mentioned(said: Sequence[Said], schema: InputSchema, target: dict[str, Any]) -> list[Said]:
+    """Messages that name their media, where the model's own example shows that a prompt has to.
+
+    An example such as `<img>image1</img> What is this?` tells that the input `image1` is not looked
+    at unless the text speaks of it. Call this when the media are in `target`.
+    """
+    text = fields.find_text(schema)
+    example = text.default if text is not None and isinstance(text.default, str) else ""
+    names = [f.name for f in schema.fields.values() if f.kind == "string" and takes_media(f)]
+    shown = _TAGGED.search(example)
+    if shown is None or shown.group(2) not in names:
+        return list(said)
+    tag, filled = shown.group(1), iter([name for name in names if name in target])
+    listed = []
+    for each in said:
+        marks = [f"<{tag}>{name}</{tag}>" for _, name in zip(each.media, filled, strict=False)]
+        listed.append(replace(each, text="\n".join([*marks, each.text])))
+    return listed
 
 
 def takes_media(field: InputField) -> bool:

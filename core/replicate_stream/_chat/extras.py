@@ -38,8 +38,9 @@ def put_natives(
         _put("tool_choice", tool_choice, schema, target, report)
     if response_format is not None:
         form = fields.find(schema, _SCHEMAS)
-        if form is not None and "response_format" not in schema.fields:
-            target[form.name] = _as_field(_answer_schema(response_format), form)
+        answer = _answer_schema(response_format)
+        if form is not None and answer is not None and "response_format" not in schema.fields:
+            target[form.name] = _as_field(answer, form)
             report.note(f"response_format went into {form.name}.")
         else:
             _put("response_format", response_format, schema, target, report)
@@ -113,8 +114,14 @@ def _tool(tool: ToolSpec | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer_schema(response_format: Any) -> Any:
-    """The JSON schema inside OpenAI's `{"type": "json_schema", "json_schema": {"schema": …}}`."""
+    """The JSON schema in a form of the answer; None if there is none in it.
+
+    It is bare, or inside OpenAI's `{"type": "json_schema", "json_schema": {"schema": …}}`, whose
+    other types (`json_object`, `text`) name no schema.
+    """
     if not isinstance(response_format, Mapping):
-        return response_format
+        return None
+    if response_format.get("type") in {"json_object", "text"}:
+        return None
     inner = response_format.get("json_schema", response_format)
-    return inner.get("schema", inner) if isinstance(inner, Mapping) else inner
+    return inner.get("schema", inner) if isinstance(inner, Mapping) else None

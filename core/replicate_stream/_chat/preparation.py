@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._chat import fields, said
-from replicate_stream._chat.attachments import put_media, takes_media
+from replicate_stream._chat.attachments import mentioned, put_media, takes_media
 from replicate_stream._chat.conversation import put_conversation
 from replicate_stream._chat.extras import check, put_extra, put_natives
 from replicate_stream._chat.messages import Message, Messages, ToolSpec, to_messages
@@ -98,8 +98,9 @@ def prepare(
         listed.insert(0, Message("system", system_prompt))
     parts = said.read(listed)
     target: dict[str, Any] = {}
-    put_conversation(parts, known, profile(known, model), target, report, prompt_format)
     uploads = put_media([m for part in parts for m in part.media], known, target, report)
+    parts = mentioned(parts, known, target)
+    put_conversation(parts, known, profile(known, model), target, report, prompt_format)
     stops = _put_parameters(parameters, known, target, report)
     if schema is None:
         target.update(parameters.extra_input)

@@ -30,16 +30,14 @@ class Report:
         notes: One sentence each, in the order of the adaptations.
 
     Raises:
-        ValueError: `on_unsupported` is none of the three.
+        InvalidInputError: `on_unsupported` is none of the three.
     """
 
     __slots__ = ("_available", "_on_unsupported", "notes")
 
     def __init__(self, on_unsupported: str, available: Sequence[str]) -> None:
         if on_unsupported not in get_args(OnUnsupported):
-            raise ValueError(
-                f"on_unsupported is {on_unsupported!r}; one of 'raise', 'warn', 'ignore' is needed"
-            )
+            raise refuse("on_unsupported", on_unsupported, "'raise', 'warn' or 'ignore'")
         self._on_unsupported = on_unsupported
         self._available = tuple(available)
         self.notes: list[str] = []
