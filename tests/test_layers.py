@@ -74,7 +74,7 @@ def subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
     "kind",
     sorted(
         (k for k in subclasses(aiohttp.ClientError) if k.__module__.startswith("aiohttp")),
-        key=lambda kind: kind.__name__,
+        key=str,
     ),
     ids=str,
 )
