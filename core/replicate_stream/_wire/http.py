@@ -54,13 +54,13 @@ class Body:
     is_event_stream: bool
     _response: aiohttp.ClientResponse
 
-    async def read(self) -> bytes:
+    def read(self) -> Awaitable[bytes]:
         """What has come, at least a byte; empty at the end.
 
         Raises:
-            aiohttp.ClientError: The connection broke.
+            aiohttp.ClientError: When awaited, if the connection broke.
         """
-        return await self._response.content.readany()
+        return self._response.content.readany()
 
     def close(self) -> None:
         """Let go of the connection, at once: one whose body has ended can be used again."""

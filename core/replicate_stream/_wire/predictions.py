@@ -76,7 +76,9 @@ class Run:
         self._path = path
         self._lease = lease
         self._text_of = text_of
-        self._watch = Watch(self._bounded(FIRST_LOOK), until)
+        self._first_look = self._bounded(FIRST_LOOK)
+        self._clock = asyncio.get_running_loop().time
+        self._watch = Watch(self._first_look, until)
         self._heard = Transcript()
         self._body: Body | None = None
         self._ending: Ending | None = None
@@ -190,8 +192,8 @@ class Run:
             return None
         if not events:
             return []
-        watch.heard = asyncio.get_running_loop().time()
-        watch.patience = self._bounded(FIRST_LOOK)
+        watch.heard = self._clock()
+        watch.patience = self._first_look
         texts, self._ending = heard.take(events)
         if texts and self.prediction.status == "starting":
             self.prediction = self.prediction.with_status("processing")
@@ -241,7 +243,7 @@ class Run:
                 self._lease.settle()
                 self._check_ended_well()
             if text := self._missing():
-                self._watch.heard = asyncio.get_running_loop().time()
+                self._watch.heard = self._clock()
                 self._heard.add(text)
                 yield [text]
             if self.prediction.is_terminal:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from replicate_stream._wire.sse import ServerSentEvent
+from replicate_stream._wire.sse import Event
 
 
 class Ending(NamedTuple):
@@ -50,22 +50,21 @@ class Transcript:
             self._seen = set(self._ids.getvalue().split("\n"))
             self._to_skip = "" if self.last_event_id else self._text.getvalue()
 
-    def take(self, events: Sequence[ServerSentEvent]) -> tuple[list[str], Ending | None]:
+    def take(self, events: Sequence[Event]) -> tuple[list[str], Ending | None]:
         """Sort events into the new pieces of text and, if it came, the end."""
         new = events if self._seen is None else self._unseen(events, self._seen)
         texts: list[str] = []
         ending: Ending | None = None
-        for name, _, data in new:
+        note = self._ids.write
+        for name, event_id, data in new:
+            if event_id:
+                note(event_id + "\n")
             if name == "output":
                 texts.append(data)
-            elif name == "error":
-                ending = Ending(_ERROR, data)
-                break
-            elif name == "done":
-                ending = Ending(data)
+            elif name == "done" or name == "error":
+                ending = Ending(data) if name == "done" else Ending(_ERROR, data)
                 break
         self.events += len(new)
-        self._ids.write("\n".join([event_id for _, event_id, _ in new if event_id]) + "\n")
         if self._to_skip:
             texts = self._unskipped("".join(texts))
         self.add("".join(texts))
@@ -81,9 +80,9 @@ class Transcript:
         delivered = self._text.getvalue()
         return whole[len(delivered) :] if whole.startswith(delivered) else None
 
-    def _unseen(self, events: Iterable[ServerSentEvent], seen: set[str]) -> list[ServerSentEvent]:
-        new = [event for event in events if event.id is None or event.id not in seen]
-        seen.update(event.id for event in new if event.id is not None)
+    def _unseen(self, events: Iterable[Event], seen: set[str]) -> list[Event]:
+        new = [event for event in events if event[1] is None or event[1] not in seen]
+        seen.update(event_id for _, event_id, _ in new if event_id is not None)
         return new
 
     def _unskipped(self, text: str) -> list[str]:

@@ -1,0 +1,115 @@
+"""The ways to read a stream that are compared: the floors by hand, and ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from benchmarks.server import Address
+from replicate_stream import Client, TextDelta
+
+Read = Callable[[str], Awaitable[int]]
+"""Reads the stream of a model to its end, and gives how many tokens there were."""
+
+_END = b"event: done"
+
+
+async def created(session: aiohttp.ClientSession, address: Address, model: str) -> str:
+    """Create a prediction by hand; its stream's URL."""
+    url = f"{address.api}/v1/models/bench/{model}/predictions"
+    async with session.post(url, data=b'{"input":{"prompt":"x"}}') as reply:
+        return str(json.loads(await reply.read())["urls"]["stream"])
+
+
+@asynccontextmanager
+async def sessions() -> AsyncIterator[aiohttp.ClientSession]:
+    """An aiohttp session without a limit to its connections."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield session
+
+
+def raw_socket(address: Address) -> Read:
+    """Bytes out of a socket: the physical floor."""
+
+    async def read(model: str) -> int:
+        async with sessions() as session:
+            url = urlsplit(await created(session, address, model))
+        tail, tokens = b"", 0
+        with socket.create_connection((url.hostname, url.port)) as connected:
+            connected.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            while _END not in tail:
+                portion = connected.recv(65536)
+                tokens += portion.count(b"event: output")
+                tail = tail[-len(_END) :] + portion
+        return tokens
+
+    return read
+
+
+def bytes_only(session: aiohttp.ClientSession, address: Address) -> Read:
+    """Bytes out of aiohttp, and nothing done with them."""
+
+    async def read(model: str) -> int:
+        tail = b""
+        async with session.get(await created(session, address, model)) as reply:
+            while _END not in tail:
+                tail = tail[-len(_END) :] + await reply.content.readany()
+            reply.close()
+        return int(model.split("-")[1])
+
+    return read
+
+
+def naive_split(session: aiohttp.ClientSession, address: Address) -> Read:
+    """A split at blank lines behind aiohttp: the least that gives tokens, if not the right ones."""
+
+    async def read(model: str) -> int:
+        tokens, rest = 0, b""
+        async with session.get(await created(session, address, model)) as reply:
+            while True:
+                *events, rest = (rest + await reply.content.readany()).split(b"\n\n")
+                for each in events:
+                    if each.startswith(_END):
+                        reply.close()
+                        return tokens
+                    at = each.find(b"data: ")
+                    if at >= 0 and each[at + 6 :].decode():
+                        tokens += 1
+
+    return read
+
+
+def core(client: Client) -> Read:
+    """`Client.stream`."""
+
+    async def read(model: str) -> int:
+        tokens = 0
+        async with client.stream(f"bench/{model}", "x", include_usage=False) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    tokens += 1
+        return tokens
+
+    return read
+
+
+def iterated(stream: Callable[[str], Any]) -> Read:
+    """A framework's async iterator, or a coroutine that gives one; each item is a token."""
+
+    async def read(model: str) -> int:
+        items = stream(model)
+        if asyncio.iscoroutine(items):
+            items = await items
+        tokens = 0
+        async for _ in items:
+            tokens += 1
+        return tokens
+
+    return read
