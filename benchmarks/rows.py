@@ -256,7 +256,7 @@ async def imports(*, quick: bool) -> list[Row]:
     rounds = 3 if quick else 7
     pairs = [
         ("import aiohttp", "import aiohttp, replicate_stream", 15.0),
-        ("import langchain_core.language_models", "import langchain_replicate_stream", 20.0),
+        ("import langchain_core.language_models.chat_models", "import langchain_replicate_stream", 20.0),
         ("import llama_index.core", "import llama_index_replicate_stream", 20.0),
     ]
     rows = []

@@ -95,6 +95,8 @@ class ChatReplicate(BaseChatModel):
     """Against tokens, the more often they have come."""
     system_prompt: str | None = Field(default=None, repr=False)
     """A system text before those among the messages."""
+    prompt_format: str | None = None
+    """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win."""
     streaming: bool = False
@@ -278,6 +280,7 @@ _PARAMETERS = frozenset(
         "presence_penalty",
         "frequency_penalty",
         "system_prompt",
+        "prompt_format",
         "model_kwargs",
     }
 )

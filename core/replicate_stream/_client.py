@@ -9,10 +9,10 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from replicate_stream._chat.answers import Answer, Collector, finish_reason
 from replicate_stream._chat.inputs import PreparedInput, prepare_input
 from replicate_stream._chat.messages import (
     Completion,
@@ -22,14 +22,13 @@ from replicate_stream._chat.messages import (
     StreamEvent,
     ToolSpec,
 )
-from replicate_stream._chat.output import output_text
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._records import Prediction, read_usage
 from replicate_stream._settings import ApiKey, Settings, read_settings
-from replicate_stream._wire.creation import start
-from replicate_stream._wire.http import Http
-from replicate_stream._wire.models import Model, Models
-from replicate_stream._wire.predictions import Run
+
+if TYPE_CHECKING:
+    from replicate_stream._wire.models import Model
+    from replicate_stream._wire.predictions import Run
 
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 _log = logging.getLogger("replicate_stream")
@@ -109,10 +108,16 @@ class Client:
         self._set_up(settings, on_unsupported)
 
     def _set_up(self, settings: Settings, on_unsupported: OnUnsupported) -> None:
+        # The wire is imported by the first client: those who only name our types need none of it.
+        from replicate_stream._wire.files import Files
+        from replicate_stream._wire.http import Http
+        from replicate_stream._wire.models import Models
+
         self._settings = settings
         self._on_unsupported: OnUnsupported = on_unsupported
         self._http = Http(settings)
         self._models = Models(self._http)
+        self._files = Files(self._http)
 
     def __copy__(self) -> Client:
         return _rebuild(self._settings, self._on_unsupported)
@@ -159,6 +164,7 @@ class Client:
         tool_choice: str | Mapping[str, Any] | None = None,
         response_format: Mapping[str, Any] | None = None,
         extra_input: Mapping[str, Any] | None = None,
+        prompt_format: str | None = None,
         include_usage: bool = True,
     ) -> AbstractAsyncContextManager[EventStream]:
         """Stream an answer, event by event.
@@ -184,6 +190,8 @@ class Client:
             response_format: The form of the answer, likewise.
             extra_input: Further inputs of the model under its own names, checked against its
                 schema; they win over the parameters above.
+            prompt_format: The family whose chat format the prompt is written in (`llama3`,
+                `chatml`, …), or `plain` for the texts as they are; chosen by the model if None.
             include_usage: Whether to ask for the token counts when the answer has ended.
 
         Returns:
@@ -213,6 +221,7 @@ class Client:
         tool_choice: str | Mapping[str, Any] | None = None,
         response_format: Mapping[str, Any] | None = None,
         extra_input: Mapping[str, Any] | None = None,
+        prompt_format: str | None = None,
         include_usage: bool = True,
     ) -> Completion:
         """A whole answer. Takes and raises what `stream` does.
@@ -220,6 +229,8 @@ class Client:
         Cancelling the call cancels the prediction.
         """
         request = _without(locals(), "self", "model", "include_usage")
+        from replicate_stream._chat.answers import Collector
+
         collector = Collector()
         async with _Opening(self._start, model, request, include_usage=include_usage) as events:
             async for event in events:
@@ -244,10 +255,12 @@ class Client:
         tool_choice: str | Mapping[str, Any] | None = None,
         response_format: Mapping[str, Any] | None = None,
         extra_input: Mapping[str, Any] | None = None,
+        prompt_format: str | None = None,
     ) -> PreparedRequest:
         """What `stream` would send: a dry run that pays nothing and creates nothing.
 
-        Takes what `stream` takes. The model's schema is looked up if it is not known yet.
+        Takes what `stream` takes. The model's schema is looked up if it is not known yet. Files are
+        neither read nor uploaded; placeholders stand for them.
 
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
@@ -276,7 +289,10 @@ class Client:
         return (await self._models.look_up(model)).schema
 
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
+        from replicate_stream._wire.http import ready
+
         known = await self._models.look_up(model)
+        await ready("replicate_stream._chat.preparation")
         prepared = prepare_input(
             **request, model=model, schema=known.schema, on_unsupported=self._on_unsupported
         )
@@ -286,8 +302,28 @@ class Client:
 
     async def _start(self, model: str, request: dict[str, Any]) -> tuple[Run, PreparedInput]:
         known, prepared = await self._prepare(model, request)
-        run = await start(self._http, self._models, known, prepared.input, output_text)
-        return run, prepared
+        try:
+            return await self._create(known, prepared), prepared
+        except InvalidInputError as error:
+            # The model may have another schema by now. Nothing was created, so nothing was paid.
+            if not error.fields or known.schema is None or known.ref.version:
+                raise
+            self._models.forget(known)
+            known, again = await self._prepare(model, request)
+            if again.input == prepared.input:
+                raise
+            return await self._create(known, again), again
+
+    async def _create(self, known: Model, prepared: PreparedInput) -> Run:
+        from replicate_stream._chat.output import output_text
+        from replicate_stream._wire.creation import start
+
+        if prepared.uploads:
+            from replicate_stream._attach import attach
+
+            await attach(prepared, self._files)
+        text_of = partial(output_text, kind=prepared.output)
+        return await start(self._http, self._models, known, prepared.input, text_of)
 
 
 def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:
@@ -338,6 +374,8 @@ class EventStream:
 async def _events(
     run: Run, prepared: PreparedInput, *, include_usage: bool
 ) -> AsyncGenerator[StreamEvent, None]:
+    from replicate_stream._chat.answers import Answer, finish_reason
+
     status = ""
     answer = Answer(prepared.stop)
     async with aclosing(run.batches()) as batches:

@@ -44,6 +44,10 @@ def _rebuild(
     return error
 
 
+class ParameterWarning(UserWarning):
+    """A parameter was changed to what the model allows, or left out."""
+
+
 class MissingAuthError(ReplicateError):
     """An API token is needed and none was given, neither as an argument nor in the environment."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
@@ -219,6 +218,8 @@ def _is_bypassed(host: str, port: int | None, no_proxy: str) -> bool:
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    import ipaddress  # costs more than this module, and few addresses get here
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 from replicate_stream._chat.fields import closest
-from replicate_stream._errors import InvalidInputError, UnsupportedParameterError
+from replicate_stream._errors import (
+    InvalidInputError,
+    ParameterWarning,
+    UnsupportedParameterError,
+)
 
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
-
-
-class ParameterWarning(UserWarning):
-    """A parameter was changed to what the model allows, or left out."""
 
 
 class Report:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import random
+import sys
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -112,7 +114,20 @@ class Http:
             headers: Further headers.
             late: Gets the reply if the caller is cancelled while the request is under way.
         """
-        return await self._request("POST", path, body=body, headers=headers, late=late)
+        data = json.dumps(body, allow_nan=False).encode()
+        to_send = {"Content-Type": "application/json", **headers}
+        return await self._request("POST", path, data=data, headers=to_send, late=late)
+
+    async def post(self, path: str, data: bytes, content_type: str) -> Reply:
+        """POST that may be repeated like a GET, because it costs nothing.
+
+        Args:
+            path: A path below the base URL.
+            data: The body.
+            content_type: Its media type.
+        """
+        headers = {"Content-Type": content_type}
+        return await self._request("POST", path, data=data, headers=headers)
 
     async def open(self, url: str, last_event_id: str | None) -> Body:
         """Connect to an event stream. No token goes there: the URL itself is the secret.
@@ -120,12 +135,12 @@ class Http:
         Raises:
             aiohttp.ClientError, TimeoutError: No connection, or none in time.
         """
+        session = await self._session()
         import aiohttp
 
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
-        session = await self._session()
         response = await session.get(
             url,
             headers=headers,
@@ -153,7 +168,7 @@ class Http:
         method: str,
         path: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         late: Callable[[Reply], Awaitable[None]] | None = None,
         retries: int | None = None,
@@ -162,7 +177,7 @@ class Http:
         left = self.settings.max_retries if retries is None else retries
         attempt = 0
         while True:
-            sending = self._send(method, path, body, headers, within or self.settings.timeout)
+            sending = self._send(method, path, data, headers, within or self.settings.timeout)
             try:
                 reply = await (_outlive(sending, late) if late else sending)
             except ReplicateConnectionError as error:
@@ -206,11 +221,12 @@ class Http:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        data: bytes | None,
         headers: Mapping[str, str] | None,
         within: float | None,
     ) -> Reply:
         """One attempt. Redirects are followed here, so that the token stays with its origin."""
+        session = await self._session()
         import aiohttp
         from multidict import CIMultiDict
 
@@ -220,11 +236,6 @@ class Http:
         to_send.update(headers or {})
         if authorization := await self.settings.authorization():
             to_send["Authorization"] = authorization
-        data = None
-        if body is not None:
-            data = json.dumps(body, allow_nan=False).encode()
-            to_send["Content-Type"] = "application/json"
-        session = await self._session()
         timeout = aiohttp.ClientTimeout(total=within, sock_connect=CONNECT_TIMEOUT)
         try:
             for _ in range(_MAX_REDIRECTS + 1):
@@ -259,6 +270,7 @@ class Http:
         raise ResponseError(f"{method} {path_of(path)} was redirected too often")
 
     async def _session(self) -> aiohttp.ClientSession:
+        await ready("aiohttp")
         loop = asyncio.get_running_loop()
         keeper = self._keepers.get(loop)
         if keeper is None or keeper.session.closed:
@@ -325,6 +337,12 @@ async def _outlive(sending: Awaitable[Reply], late: Callable[[Reply], Awaitable[
         follow_up.add_done_callback(_following_up.discard)
         await outlast({follow_up})
         raise
+
+
+async def ready(module: str) -> None:
+    """Import a module, in a thread if it takes time: the loop has others to serve."""
+    if module not in sys.modules:
+        await asyncio.to_thread(importlib.import_module, module)
 
 
 async def outlast(tasks: set[asyncio.Future[T]]) -> None:

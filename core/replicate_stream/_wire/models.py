@@ -7,7 +7,9 @@ name is looked up once (replicate-api.md 2.1). A version's schema never changes.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,12 +90,25 @@ def parse_model(model: str) -> ModelRef:
     raise InvalidInputError(f"model is {model!r}; it must be {_FORMS}", fields=("model",))
 
 
+OFFICIAL_FOR = 3600.0
+"""Seconds for which what is known of a model without a version is believed."""
+
+# What was looked up, for all clients of the process: by the API's address and the reference, the
+# model and until when it is believed. A version's schema never changes.
+_known: dict[tuple[str, ModelRef], tuple[Model, float]] = {}
+
+
+def forget_models(base_url: str) -> None:
+    """Forget what was looked up at an address: another service may have it by now."""
+    for key in [key for key in _known if key[0] == base_url]:
+        _known.pop(key, None)
+
+
 class Models:
-    """Looks models up, each once; concurrent requests for one share the look-up."""
+    """Looks models up, each once a process; concurrent requests for one share the look-up."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._known: dict[ModelRef, Model] = {}
         self._asked: dict[tuple[int, ModelRef], asyncio.Task[Model]] = {}
 
     async def look_up(self, model: str) -> Model:
@@ -107,23 +122,29 @@ class Models:
             ResponseError: The API refused for another reason than not knowing the model.
         """
         ref = parse_model(model)
-        if ref in self._known:
-            return self._known[ref]
+        known, until = _known.get((self._http.settings.base_url, ref), (None, 0.0))
+        if known is not None and until > time.monotonic():
+            return known
         key = (id(asyncio.get_running_loop()), ref)
         task = self._asked.get(key)
         if task is None:
             task = self._asked[key] = asyncio.ensure_future(self._ask(ref))
-            task.add_done_callback(lambda done: self._forget(key, done))
+            task.add_done_callback(lambda done: self._over(key, done))
         return await asyncio.shield(task)
 
-    def _forget(self, key: tuple[int, ModelRef], done: asyncio.Task[Model]) -> None:
+    def _over(self, key: tuple[int, ModelRef], done: asyncio.Task[Model]) -> None:
         self._asked.pop(key, None)
         if not done.cancelled():
             done.exception()  # seen, also when everybody who waited for it has gone
 
     def remember(self, model: Model) -> None:
         """Keep what running a model has taught."""
-        self._known[model.ref] = model
+        until = math.inf if model.ref.version else time.monotonic() + OFFICIAL_FOR
+        _known[self._http.settings.base_url, model.ref] = (model, until)
+
+    def forget(self, model: Model) -> None:
+        """Look a model up again the next time: what is known of it was not right."""
+        _known.pop((self._http.settings.base_url, model.ref), None)
 
     async def _ask(self, ref: ModelRef) -> Model:
         model = Model(ref)
@@ -132,7 +153,7 @@ class Models:
                 model = await self._describe(ref)
             except ModelNotFoundError:
                 return model  # not remembered: it may be made, or be shared, a minute later
-        self._known[ref] = model
+        self.remember(model)
         return model
 
     async def _describe(self, ref: ModelRef) -> Model:

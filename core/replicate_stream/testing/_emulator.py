@@ -10,6 +10,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any
 
+from replicate_stream._wire.models import forget_models
 from replicate_stream.testing._api import Api
 from replicate_stream.testing._door import Door
 from replicate_stream.testing._faults import Fault
@@ -126,6 +127,7 @@ class Emulator:
         )
         self._thread.start()
         started.result()
+        forget_models(self.base_url)
         return self
 
     def stop(self) -> None:

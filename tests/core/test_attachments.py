@@ -1,0 +1,81 @@
+"""Files in messages: small ones go inside the request, large ones are uploaded once."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from replicate_stream import Client, InvalidInputError
+from replicate_stream.testing import Emulator
+
+MODEL = "some/vision"
+
+
+@pytest.fixture
+def vision(replicate_emulator: Emulator) -> Emulator:
+    replicate_emulator.add_model(
+        MODEL,
+        {
+            "type": "object",
+            "properties": {
+                "prompt": {"type": "string", "x-order": 0},
+                "image": {"type": "string", "format": "uri", "x-order": 1},
+            },
+        },
+        official=True,
+    )
+    return replicate_emulator
+
+
+def said(path: Path) -> list[dict[str, object]]:
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image", "path": str(path), "mime_type": "image/png"},
+    ]
+    return [{"role": "user", "content": parts}]
+
+
+async def test_a_small_file_goes_inside_the_request(
+    client: Client, vision: Emulator, tmp_path: Path
+) -> None:
+    picture = tmp_path / "small.png"
+    picture.write_bytes(b"\x89PNG small")
+    await client.complete(MODEL, said(picture))
+    (prediction,) = vision.predictions.values()
+    encoded = base64.b64encode(b"\x89PNG small").decode()
+    assert prediction.input["image"] == f"data:image/png;base64,{encoded}"
+    assert "What is this?" in prediction.input["prompt"]
+
+
+async def test_a_large_file_is_uploaded_once_and_named_by_its_address(
+    client: Client, vision: Emulator, tmp_path: Path
+) -> None:
+    picture = tmp_path / "large.png"
+    content = b"\x89PNG" + bytes(300 * 1024)
+    picture.write_bytes(content)
+    for _ in range(2):
+        await client.complete(MODEL, said(picture))
+    uploads = [r for r in vision.requests if r.path == "/v1/files"]
+    assert len(uploads) == 1
+    assert content in uploads[0].body
+    sent = {prediction.input["image"] for prediction in vision.predictions.values()}
+    assert len(sent) == 1
+    assert sent.pop().startswith(f"{vision.base_url}/files/")
+
+
+async def test_a_file_that_cannot_be_read_is_an_error_before_anything_is_created(
+    client: Client, vision: Emulator, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="missing") as caught:
+        await client.complete(MODEL, said(tmp_path / "missing.png"))
+    assert caught.value.fields == ("image",)
+    assert not vision.predictions
+
+
+async def test_a_dry_run_uploads_nothing(client: Client, vision: Emulator, tmp_path: Path) -> None:
+    picture = tmp_path / "large.png"
+    picture.write_bytes(bytes(300 * 1024))
+    await client.prepare(MODEL, said(picture))
+    assert not [r for r in vision.requests if r.path == "/v1/files"]
