@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator,
 
 from langchain_replicate_stream._convert import PROVIDER, from_core, to_core, to_result
 from langchain_replicate_stream._errors import as_langchains
-from replicate_stream import Client, __version__
+from replicate_stream import Client, PreparedRequest, __version__
 from replicate_stream._sync import call, iterate
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
     )
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
@@ -243,6 +244,34 @@ class ChatReplicate(BaseChatModel):
             said, client = to_core(messages), self._client()
             completion = call(lambda: client.complete(messages=said, **request))
         return to_result(completion, request["model"])
+
+    def prepare(
+        self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
+    ) -> PreparedRequest:
+        """What `invoke` would send: a dry run that pays nothing and creates nothing.
+
+        Args:
+            messages: What `invoke` takes.
+            stop: As for `invoke`.
+            **kwargs: What a call may override.
+
+        Returns:
+            The URL, the body, and the notes: every adaptation to the model in a sentence.
+
+        Raises:
+            ReplicateError: As `invoke` does up to the creation of the prediction.
+        """
+        return call(lambda: self.aprepare(input, stop, **kwargs))
+
+    async def aprepare(
+        self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
+    ) -> PreparedRequest:
+        """The same for async code."""
+        request = self._request(stop, kwargs)
+        del request["include_usage"]
+        said = to_core(self._convert_input(messages).to_messages())
+        with as_langchains():
+            return await self._client().prepare(messages=said, **request)
 
     def __getstate__(self) -> dict[Any, Any]:
         """The state for a pickle: without the token, which is read again where it is loaded."""

@@ -323,7 +323,14 @@ class Client:
 
             await attach(prepared, self._files)
         text_of = partial(output_text, kind=prepared.output)
-        return await start(self._http, self._models, known, prepared.input, text_of)
+        return await start(
+            self._http,
+            self._models,
+            known,
+            prepared.input,
+            text_of,
+            is_whole=prepared.output in {"alternatives", "object"},
+        )
 
 
 def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:

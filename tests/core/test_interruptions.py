@@ -263,6 +263,21 @@ async def test_a_model_without_a_stream_is_polled(
     assert [r for r in replicate_emulator.requests if r.server == "stream"] == []
 
 
+async def test_of_several_alternatives_the_first_is_the_answer_and_all_can_be_had(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model(
+        "some/choices",
+        {"type": "object", "properties": {"prompt": {"type": "string"}}},
+        output_schema={"type": "array", "items": {"type": "string"}, "title": "Output"},
+        official=True,
+    )
+    replicate_emulator.reply = ["one answer", "another answer"]
+    completion = await client.complete("some/choices", "Hi")
+    assert completion.text == "one answer"
+    assert completion.prediction.output == ["one answer", "another answer"]
+
+
 async def test_a_stop_sequence_ends_the_answer_exactly_and_cancels_at_once(
     client: Client, replicate_emulator: Emulator
 ) -> None:

@@ -168,6 +168,19 @@ async def test_the_constructors_parameters_are_sent(replicate_emulator: Emulator
     assert "STOP" in sent["stop_sequences"]
 
 
+async def test_a_dry_run_shows_the_request_and_sends_none(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    for prepared in (
+        await llm.aprepare([("system", "Be brief."), ("human", "Hi")], max_tokens=5),
+        llm.prepare([("system", "Be brief."), ("human", "Hi")], max_tokens=5),
+    ):
+        assert prepared.url.endswith(f"/models/{replicate_emulator.model}/predictions")
+        assert prepared.body["input"]["max_tokens"] == 5
+        assert "Be brief." in str(prepared.body)
+    assert not replicate_emulator.predictions
+
+
 async def test_a_stop_sequence_is_exact_however_it_is_given(replicate_emulator: Emulator) -> None:
     replicate_emulator.reply = ["one ST", "OP two"]
     assert (await make(replicate_emulator, stop=["STOP"]).ainvoke("Hi")).content == "one "

@@ -133,7 +133,8 @@ class Completion:
     """A whole answer.
 
     Attributes:
-        text: The answer.
+        text: The answer; the first one of a model that gives several, which are all in
+            `prediction.output`.
         reasoning: What the model thought before, empty if nothing is known of it.
         tool_calls: The calls that it made.
         finish_reason: As in `Finished.reason`.

@@ -20,7 +20,13 @@ SHORTEST_DEADLINE = 5
 
 
 async def start(
-    http: Http, models: Models, model: Model, input_: dict[str, Any], text_of: TextOf
+    http: Http,
+    models: Models,
+    model: Model,
+    input_: dict[str, Any],
+    text_of: TextOf,
+    *,
+    is_whole: bool = False,
 ) -> Run:
     """Create a prediction.
 
@@ -33,6 +39,7 @@ async def start(
         model: The model to run.
         input_: The prediction's `input`.
         text_of: Gives the text of a record's `output`.
+        is_whole: Whether the output is no text in pieces, and has to be read as a whole.
 
     Raises:
         ResponseError: The API refused, or its reply has no id.
@@ -62,7 +69,8 @@ async def start(
         else:
             prediction = _created(reply)
             path = _own_url(http, prediction, "get", f"/predictions/{prediction.id}")
-            return Run(http, prediction, path, _lease(http, prediction), text_of, until)
+            lease = _lease(http, prediction)
+            return Run(http, prediction, path, lease, text_of, until, is_whole=is_whole)
 
 
 def _created(reply: Reply) -> Prediction:

@@ -60,6 +60,8 @@ class Run:
         lease: Lease,
         text_of: TextOf,
         until: float | None,
+        *,
+        is_whole: bool = False,
     ) -> None:
         """Take a prediction over.
 
@@ -70,12 +72,14 @@ class Run:
             lease: The duty to end it.
             text_of: Gives the text of a record's `output`, None if it has none.
             until: The deadline, in the running loop's time.
+            is_whole: Whether the output is no text in pieces, and has to be read as a whole.
         """
         self.prediction = prediction
         self._http = http
         self._path = path
         self._lease = lease
         self._text_of = text_of
+        self._is_whole = is_whole
         self._first_look = self._bounded(FIRST_LOOK)
         self._clock = asyncio.get_running_loop().time
         self._watch = Watch(self._first_look, until)
@@ -93,9 +97,8 @@ class Run:
         """
         url = self.prediction.urls.get("stream")
         # Behind /v1/files/ are files, one URL an event (replicate-api.md 2.7).
-        if url and not urlsplit(url).path.startswith("/v1/files/"):
-            return self._stream(url)
-        return self._poll()
+        is_files = urlsplit(url or "").path.startswith("/v1/files/")
+        return self._poll() if not url or is_files or self._is_whole else self._stream(url)
 
     async def account(self) -> None:
         """After the text: get the final record, with what it cost.
