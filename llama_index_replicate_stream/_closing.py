@@ -1,46 +1,102 @@
-"""Streams that are closed when their reader stops, and not some time later.
+"""Streams that are closed when their reader stops, and not some time later, or never.
 
-The framework's callback decorator wraps a stream in a generator that never closes it: it is left to
-the garbage collector. Here the stream that was opened is remembered, and closed after its wrapper.
+The framework's callback decorators wrap a stream in a generator that never closes it. It is left to
+the garbage collector, which does not come while a callback handler keeps the exception that ended
+the reading: `LlamaDebugHandler` does. So here the stream is closed by the one who reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable
-from contextvars import ContextVar
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextlib import aclosing, closing
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
-
-_opened: ContextVar[list[AsyncGenerator[object, None]] | None] = ContextVar("opened", default=None)
-
-
-def remember(stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """Note a stream that is being returned through the decorator; to be called inside it."""
-    opened = _opened.get()
-    if opened is not None:
-        opened.append(stream)
-    return stream
+Callback = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-async def closed_with(start: Awaitable[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-    """Start a decorated stream, and give one that closes it and the streams inside it."""
-    opened: list[AsyncGenerator[object, None]] = []
-    token = _opened.set(opened)
-    try:
-        wrapper = await start
-    finally:
-        _opened.reset(token)
-    return _read(wrapper, opened)
+def streams(
+    callback: Callback,
+) -> Callable[[Callable[P, Generator[T, None, None]]], Callable[P, Generator[T, None, None]]]:
+    """Decorate a method that gives a stream, with a callback decorator of the framework inside.
+
+    Args:
+        callback: `llm_chat_callback()` or `llm_completion_callback()`.
+    """
+
+    def decorate(
+        method: Callable[P, Generator[T, None, None]],
+    ) -> Callable[P, Generator[T, None, None]]:
+        def endpoint(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+            opened: list[Generator[T, None, None]] = []
+
+            # It is the framework's decorator that calls this. The stream must not be handed to it
+            # among the arguments, which go into its events.
+            def opening(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+                opened.append(method(*args, **kwargs))
+                return opened[0]
+
+            observed = callback(opening)(*args, **kwargs)
+            return _read(observed, opened[0])
+
+        return _named_as(method, endpoint)
+
+    return decorate
 
 
-async def _read(
-    wrapper: AsyncGenerator[T, None], opened: list[AsyncGenerator[object, None]]
+def astreams(
+    callback: Callback,
+) -> Callable[
+    [Callable[P, Awaitable[AsyncGenerator[T, None]]]],
+    Callable[P, Coroutine[Any, Any, AsyncGenerator[T, None]]],
+]:
+    """The same for a coroutine that gives an async stream."""
+
+    def decorate(
+        method: Callable[P, Awaitable[AsyncGenerator[T, None]]],
+    ) -> Callable[P, Coroutine[Any, Any, AsyncGenerator[T, None]]]:
+        async def endpoint(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+            opened: list[AsyncGenerator[T, None]] = []
+
+            async def opening(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+                opened.append(await method(*args, **kwargs))
+                return opened[0]
+
+            observed = await callback(opening)(*args, **kwargs)
+            return _aread(observed, opened[0])
+
+        return _named_as(method, endpoint)
+
+    return decorate
+
+
+def _read(
+    observed: Generator[T, None, None], stream: Generator[T, None, None]
+) -> Generator[T, None, None]:
+    with closing(stream), closing(observed):
+        yield from observed
+
+
+async def _aread(
+    observed: AsyncGenerator[T, None], stream: AsyncGenerator[T, None]
 ) -> AsyncGenerator[T, None]:
-    try:
-        async for item in wrapper:
+    async with aclosing(stream), aclosing(observed):
+        async for item in observed:
             yield item
-    finally:
-        await wrapper.aclose()
-        for stream in opened:
-            await stream.aclose()
+
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def _named_as(method: Callable[..., Any], endpoint: Endpoint) -> Endpoint:
+    """What `functools.wraps` does, without its `__wrapped__`.
+
+    By that, the framework's spans would bind the arguments to the method itself, and a missing
+    prompt would no longer be the error that the framework's decorator makes of it.
+    """
+    endpoint.__name__ = method.__name__
+    endpoint.__qualname__ = method.__qualname__
+    endpoint.__doc__ = method.__doc__
+    endpoint.__annotations__ = method.__annotations__
+    return endpoint

@@ -7,6 +7,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
+    CachePoint,
     ChatMessage,
     ChatResponse,
     CitableBlock,
@@ -44,6 +45,8 @@ _ROLES: Mapping[MessageRole, str] = {
     MessageRole.FUNCTION: "tool",
 }
 
+_TIMES = ("created_at", "started_at", "completed_at")
+
 
 def to_core(messages: Sequence[ChatMessage]) -> list[Message]:
     """LlamaIndex's messages as the core's; theirs are not changed.
@@ -76,34 +79,33 @@ def _to_message(index: int, message: ChatMessage) -> Message:
 def _to_parts(block: Any, where: str) -> Iterator[Mapping[str, Any]]:
     if isinstance(block, TextBlock):
         yield {"type": "text", "text": block.text}
-    elif isinstance(block, ThinkingBlock):
-        return  # what the model only thought is not said again
+    elif isinstance(block, ThinkingBlock | CachePoint):
+        return  # what the model only thought is not said again; a place to cache at is no content
     elif isinstance(block, CitableBlock):
         for inner in block.content:
             yield from _to_parts(inner, where)
     elif isinstance(block, CitationBlock):
         yield from _to_parts(block.cited_content, where)
     elif isinstance(block, ImageBlock):
-        yield _media("image", block.image, block.image_mimetype, block)
+        yield _media("image", block, block.image, mime_type=block.image_mimetype)
     elif isinstance(block, AudioBlock):
-        yield _media("audio", block.audio, _audio_type(block.format), block)
+        yield _media("audio", block, block.audio, format=block.format)
     elif isinstance(block, VideoBlock):
-        yield _media("video", block.video, block.video_mimetype, block)
+        yield _media("video", block, block.video, mime_type=block.video_mimetype)
     elif isinstance(block, DocumentBlock):
-        yield _media("file", block.data, block.document_mimetype, block)
+        yield _media("file", block, block.data, mime_type=block.document_mimetype)
     else:
         raise InvalidInputError(
             f"{where} has a {type(block).__name__}, which no model can be told", fields=(where,)
         )
 
 
-def _media(kind: str, data: Any, mime_type: str | None, block: Any) -> Mapping[str, Any]:
-    part: dict[str, Any] = {"type": kind}
-    if mime_type:
-        part["mime_type"] = mime_type
-    if data is not None:
-        content = data if isinstance(data, bytes) else data.read()
-        part["base64"] = content.decode("ascii") if isinstance(content, bytes) else content
+def _media(kind: str, block: Any, data: Any, **about: str | None) -> Mapping[str, Any]:
+    part: dict[str, Any] = {"type": kind, **{name: value for name, value in about.items() if value}}
+    if isinstance(data, bytes):
+        part["base64"] = data.decode("ascii")  # the framework has encoded it
+    elif data is not None:
+        part["data"] = _contents(data)
     elif block.path is not None:
         part["path"] = str(block.path)
     elif block.url is not None:
@@ -111,8 +113,15 @@ def _media(kind: str, data: Any, mime_type: str | None, block: Any) -> Mapping[s
     return part
 
 
-def _audio_type(name: str | None) -> str | None:
-    return f"audio/{name}" if name and "/" not in name else name
+def _contents(file: Any) -> bytes:
+    """All of an open file, whose place is kept: the same message may be sent again."""
+    place = file.tell()
+    file.seek(0)
+    try:
+        contents: bytes = file.read()
+    finally:
+        file.seek(place)
+    return contents
 
 
 class ChatReader:
@@ -127,9 +136,8 @@ class ChatReader:
             self._text += event.text
             return ChatResponse(message=_assistant(self._text), delta=event.text)
         if isinstance(event, Finished):
-            return ChatResponse(
-                message=_assistant(self._text), delta="", **_closing(event.prediction, event)
-            )
+            last = _last(event.reason, event.usage, event.prediction)
+            return ChatResponse(message=_assistant(self._text), delta="", **last)
         return None
 
 
@@ -145,37 +153,37 @@ class CompletionReader:
             self._text += event.text
             return CompletionResponse(text=self._text, delta=event.text)
         if isinstance(event, Finished):
-            return CompletionResponse(
-                text=self._text, delta="", **_closing(event.prediction, event)
-            )
+            last = _last(event.reason, event.usage, event.prediction)
+            return CompletionResponse(text=self._text, delta="", **last)
         return None
 
 
-def to_chat_response(completion: Completion) -> ChatResponse:
+def to_chat_response(whole: Completion) -> ChatResponse:
     """A whole answer as a chat response."""
-    return ChatResponse(
-        message=_assistant(completion.text), **_closing(completion.prediction, completion)
-    )
+    last = _last(whole.finish_reason, whole.usage, whole.prediction)
+    return ChatResponse(message=_assistant(whole.text), **last)
 
 
-def to_completion_response(completion: Completion) -> CompletionResponse:
+def to_completion_response(whole: Completion) -> CompletionResponse:
     """A whole answer as a completion response."""
-    return CompletionResponse(text=completion.text, **_closing(completion.prediction, completion))
+    last = _last(whole.finish_reason, whole.usage, whole.prediction)
+    return CompletionResponse(text=whole.text, **last)
 
 
 def _assistant(text: str) -> ChatMessage:
+    # One block: the framework joins several with newlines, which nobody said.
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)])
 
 
-def _closing(prediction: Prediction, ended: Finished | Completion) -> dict[str, Any]:
+def _last(reason: str, usage: Usage | None, prediction: Prediction) -> dict[str, Any]:
     """What only the last response has. `raw` is a dict: token counters read its `usage`."""
-    counts = _counts(ended.usage)
-    reason = ended.reason if isinstance(ended, Finished) else ended.finish_reason
+    counts = _counts(usage)
+    told = {name: getattr(prediction, name) for name in ("model", "version", *_TIMES)}
     raw = {
         "id": prediction.id,
-        "model": prediction.model,
         "status": prediction.status,
         "finish_reason": reason,
+        **{name: value for name, value in told.items() if value is not None},
         "metrics": dict(prediction.metrics),
         "usage": counts,
     }

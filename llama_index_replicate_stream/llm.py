@@ -10,10 +10,10 @@ would count every token twice. The async ones are async to the ground.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -27,12 +27,13 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
     MessageRole,
 )
-from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
 
-from llama_index_replicate_stream._closing import closed_with, remember
+from llama_index_replicate_stream._arguments import PARAMETERS, for_the_client, refuse_unknown
+from llama_index_replicate_stream._closing import astreams, streams
 from llama_index_replicate_stream._convert import (
     ChatReader,
     CompletionReader,
@@ -40,7 +41,7 @@ from llama_index_replicate_stream._convert import (
     to_completion_response,
     to_core,
 )
-from replicate_stream import Client, Message, StreamEvent
+from replicate_stream import Client, Completion, Message, StreamEvent
 from replicate_stream._sync import call, iterate
 
 T = TypeVar("T")
@@ -67,19 +68,27 @@ class Replicate(CustomLLM):
 
     Raises:
         TypeError: An argument that is not known; it names the closest one that is.
+        ValidationError: A value of the wrong type. It does not show the value, which may be secret.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     model: str = Field(description="Which model: owner/name, with a version, or a deployment.")
     base_url: str | None = Field(default=None, description="The API; REPLICATE_BASE_URL if None.")
-    proxy: str | None = Field(default=None, exclude=True, repr=False, description="An HTTP proxy.")
+    proxy: str | None = Field(
+        default=None, exclude=True, repr=False, description="An HTTP proxy for everything."
+    )
     timeout: float | None = Field(default=180.0, description="The longest silence, in seconds.")
     deadline: float | None = Field(default=None, description="The longest answer, in seconds.")
     max_retries: int = Field(default=2, description="How often a failed request is repeated.")
     default_headers: dict[str, str] | None = Field(
         default=None, exclude=True, repr=False, description="Further headers for the API."
     )
-    on_unsupported: str = Field(
-        default="raise", description="What to do about a parameter without an input."
+    on_unsupported: Literal["raise", "warn", "ignore"] = Field(
+        default="raise", description="What to do about a parameter the model has no input for."
+    )
+    system_prompt: str | None = Field(
+        default=None, repr=False, description="A system text before those among the messages."
     )
     temperature: float | None = Field(default=None, description="Randomness; None: the model's.")
     max_tokens: int | None = Field(default=None, description="The longest answer, in tokens.")
@@ -93,22 +102,33 @@ class Replicate(CustomLLM):
         default=DEFAULT_CONTEXT_WINDOW, gt=0, description="Tokens that the model can hold."
     )
     additional_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="Further inputs of the model under its own names."
+        default_factory=dict,
+        repr=False,
+        description="Further inputs of the model under its own names.",
     )
 
     _api_key: Any = PrivateAttr(default=None)
     _shared: Client | None = PrivateAttr(default=None)
-    _own: tuple[tuple[Any, ...], Client] | None = PrivateAttr(default=None)
+    _own: tuple[dict[str, Any], Client] | None = PrivateAttr(default=None)
 
     def __init__(
-        self, model: str, *, api_key: Any = None, client: Client | None = None, **settings: Any
+        self,
+        model: str,
+        *,
+        api_key: str | SecretStr | Callable[[], Any] | None = None,
+        client: Client | None = None,
+        **settings: Any,
     ) -> None:
-        unknown = settings.keys() - type(self).model_fields.keys()
-        if unknown:
-            raise TypeError(_unknown(min(unknown), {*type(self).model_fields, "api_key", "client"}))
+        refuse_unknown(settings, (*type(self).model_fields, "api_key", "client"))
         super().__init__(model=model, **settings)
         self._api_key = api_key
         self._shared = client
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What is set, without the framework's own fields: two of them are prompts."""
+        for name, value in super().__repr_args__():
+            if name not in CustomLLM.model_fields and value is not None:
+                yield name, value
 
     @classmethod
     def class_name(cls) -> str:
@@ -133,7 +153,7 @@ class Replicate(CustomLLM):
         """Answer messages."""
         return to_chat_response(self._complete(self._chat(messages, kwargs)))
 
-    @llm_chat_callback()
+    @streams(llm_chat_callback())
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer messages, token by token."""
         return self._stream(self._chat(messages, kwargs), ChatReader().read)
@@ -143,15 +163,12 @@ class Replicate(CustomLLM):
         """Answer messages."""
         return to_chat_response(await self._client().complete(**self._chat(messages, kwargs)))
 
+    @astreams(llm_chat_callback())
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """Answer messages, token by token."""
-        return await closed_with(self._astream_chat(messages, **kwargs))
-
-    @llm_chat_callback()
-    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Any:
-        return remember(self._astream(self._chat(messages, kwargs), ChatReader().read))
+        return self._astream(self._chat(messages, kwargs), ChatReader().read)
 
     # Completion
 
@@ -160,7 +177,7 @@ class Replicate(CustomLLM):
         """Complete a prompt."""
         return to_completion_response(self._complete(self._prompt(prompt, formatted, kwargs)))
 
-    @llm_completion_callback()
+    @streams(llm_completion_callback())
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
@@ -175,18 +192,16 @@ class Replicate(CustomLLM):
         request = self._prompt(prompt, formatted, kwargs)
         return to_completion_response(await self._client().complete(**request))
 
-    async def astream_complete(self, *args: Any, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Complete a prompt (`prompt`, `formatted=False`), token by token."""
-        return await closed_with(self._astream_complete(*args, **kwargs))
-
-    @llm_completion_callback()
-    async def _astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        request = self._prompt(prompt, formatted, kwargs)
-        return remember(self._astream(request, CompletionReader().read))
+    @astreams(llm_completion_callback())
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Complete a prompt, token by token."""
+        return self._astream(self._prompt(prompt, formatted, kwargs), CompletionReader().read)
 
     # The way to the core
 
-    def _complete(self, request: dict[str, Any]) -> Any:
+    def _complete(self, request: dict[str, Any]) -> Completion:
         client = self._client()
         return call(lambda: client.complete(**request))
 
@@ -206,94 +221,67 @@ class Replicate(CustomLLM):
                     yield response
 
     def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
-        render = self.messages_to_prompt
-        if render is not None and render is not messages_to_prompt:
-            return self._request([Message("user", render(messages))], kwargs)
-        request = self._request(to_core(messages), kwargs)
+        request = self._request(kwargs)
         system = [m.content for m in messages[:1] if m.role == MessageRole.SYSTEM]
         if system == [request["system_prompt"]]:
-            request["system_prompt"] = None  # `predict` has put it there already
-        return request
+            request["system_prompt"] = None  # `predict` has put it among the messages already
+        render = self.messages_to_prompt
+        if render is None or render is messages_to_prompt:
+            return {**request, "messages": to_core(messages)}
+        return {**request, "messages": [Message("user", render(messages))]}
 
     def _prompt(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
-        return self._request([Message("user", prompt)], kwargs)
+        return {**self._request(kwargs), "messages": [Message("user", prompt)]}
 
-    def _request(self, messages: list[Message], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of `Client.stream`: this object's, and over them those of the call."""
-        unknown = kwargs.keys() - _CALL
-        if unknown:
-            raise TypeError(_unknown(min(unknown), _CALL))
-        extra = {name: kwargs.pop(name) or {} for name in _EXTRA & kwargs.keys()}
-        request = {name: getattr(self, name) for name in _PARAMETERS}
-        return {
-            **request,
-            "model": self.model,
-            **kwargs,
-            "messages": messages,
-            "extra_input": _merged([self.additional_kwargs, *extra.values()]),
-        }
+    def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in PARAMETERS}
+        return for_the_client(own, self.additional_kwargs, kwargs)
 
     def _client(self) -> Client:
         """The shared client, or one for the settings as they are now."""
         if self._shared is not None:
             return self._shared
-        settings = (self._api_key, *(getattr(self, name) for name in _SETTINGS))
+        settings = {name: getattr(self, name) for name in _CONNECTION}
+        settings["headers"] = dict(self.default_headers or {})
+        settings["api_key"] = self._api_key
         if self._own is None or self._own[0] != settings:
-            given = dict(zip(_SETTINGS, settings[1:], strict=True))
-            given["headers"] = given.pop("default_headers")
-            self._own = (settings, Client(self._api_key, **given))
+            self._own = (settings, Client(**settings))
         return self._own[1]
 
     def __getstate__(self) -> dict[Any, Any]:
-        """The state for a pickle: without the token, which is read again where it is loaded."""
-        state: dict[Any, Any] = super().__getstate__()
-        private = state.get("__pydantic_private__") or {}
-        private["_own"] = None
-        if not callable(self._api_key):
-            private["_api_key"] = None
+        """The state for a pickle: without secrets. The token is read again where it is loaded."""
+        bare = self.model_copy()
+        bare.__pydantic_private__ = {
+            "_api_key": self._api_key if callable(self._api_key) else None,
+            "_shared": self._shared,
+            "_own": None,
+        }
+        bare.proxy = _without_password(self.proxy)
+        bare.default_headers = _without_tokens(self.default_headers)
+        state: dict[Any, Any] = super(Replicate, bare).__getstate__()
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Restore from a pickle; the framework's own way loses what is private."""
+        """Restore from a pickle. The framework's own way loses what is private."""
         super().__setstate__(state)
         private = state.get("__pydantic_private__") or {}
         self._api_key, self._shared = private.get("_api_key"), private.get("_shared")
 
 
-_SETTINGS = (
-    "base_url",
-    "proxy",
-    "timeout",
-    "deadline",
-    "max_retries",
-    "default_headers",
-    "on_unsupported",
-)
-_PARAMETERS = frozenset(
-    {
-        "temperature",
-        "max_tokens",
-        "top_p",
-        "top_k",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "system_prompt",
-    }
-)
-_EXTRA = frozenset({"additional_kwargs", "extra_input"})
-_CALL = _PARAMETERS | _EXTRA | {"model", "tools", "tool_choice", "response_format", "include_usage"}
-"""What a single call may give."""
+_CONNECTION = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
 
 
-def _merged(extras: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    return {name: value for extra in extras for name, value in extra.items()} or None
+def _without_password(proxy: str | None) -> str | None:
+    if proxy is None or "@" not in proxy:
+        return proxy
+    parts = urlsplit(proxy)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _unknown(name: str, known: frozenset[str] | set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
-    return f"Replicate has no argument {name!r}{hint}"
+def _without_tokens(headers: dict[str, str] | None) -> dict[str, str] | None:
+    if headers is None:
+        return None
+    secret = {"authorization", "proxy-authorization"}
+    return {name: value for name, value in headers.items() if name.lower() not in secret}

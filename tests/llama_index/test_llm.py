@@ -1,302 +1,260 @@
-"""`Replicate` against the emulator, as a LlamaIndex user meets it."""
+"""`Replicate` against the emulator: its eight endpoints, what is sent, and what the object is."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
-import gc
-import hashlib
 import json
 import logging
 import pickle
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from llama_index.core import Document, PromptTemplate, VectorStoreIndex
-from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.base.llms.types import (
-    ChatResponse,
-    CompletionResponse,
-    ImageBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-)
-from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
-from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.llms import LLM, ChatMessage, CustomLLM, MessageRole
-from llama_index_instrumentation import get_dispatcher
-from pydantic import PrivateAttr
+from llama_index.core import PromptTemplate
+from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.llms import LLM, ChatMessage, CustomLLM
+from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
-from llama_index_replicate_stream._convert import to_core
-from replicate_stream import Client, Message, ToolCall
+from replicate_stream import Client
 from replicate_stream.testing import Emulator, Fault, Reply
 
-WORDS = ["", "Hello", ",", "\n\n", "wor", "ld\u2028 é😀", "\n"]
-WHOLE = "".join(WORDS)
 HI = [ChatMessage(role="user", content="Hi")]
+WHOLES = ["chat", "complete", "achat", "acomplete"]
+STREAMS = ["stream_chat", "stream_complete", "astream_chat", "astream_complete"]
+COUNTED = {"input_token_count": 5, "output_token_count": 7}
 
 
-def make(emulator: Emulator, **settings: Any) -> Replicate:
-    settings.setdefault("model", emulator.model)
-    return Replicate(api_key=emulator.token, base_url=emulator.base_url, **settings)
+def text_of(response: Any) -> str | None:
+    if not isinstance(response, ChatResponse):
+        return str(response.text)
+    (block,) = response.message.blocks
+    assert block.block_type == "text"
+    return block.text
 
 
-@pytest.fixture
-def llm(replicate_emulator: Emulator) -> Replicate:
-    replicate_emulator.reply = WORDS
-    return make(replicate_emulator)
-
-
-def created(emulator: Emulator) -> list[dict[str, Any]]:
+def inputs(emulator: Emulator) -> list[dict[str, Any]]:
     return [dict(prediction.input) for prediction in emulator.predictions.values()]
 
 
-Responses = list[ChatResponse] | list[CompletionResponse]
+# What comes out
 
 
-async def ask(llm: Replicate, way: str, **kwargs: Any) -> Any:
-    """Ask in one of the eight ways; a stream's responses as a list."""
-    given: Any = HI if "chat" in way else "Hi"
-    answered = getattr(llm, way)(given, **kwargs)
-    if way.startswith("a"):
-        answered = await answered
-    if way.startswith("astream"):
-        return [response async for response in answered]
-    return list(answered) if way.startswith("stream") else answered
-
-
-WAYS = [
-    "chat",
-    "complete",
-    "achat",
-    "acomplete",
-    "stream_chat",
-    "stream_complete",
-    "astream_chat",
-    "astream_complete",
-]
-STREAMS = WAYS[4:]
-
-
-def text_of(response: Any) -> str:
-    return str(response.message.content if isinstance(response, ChatResponse) else response.text)
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_every_endpoint_gives_the_exact_text(llm: Replicate, way: str) -> None:
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_every_endpoint_gives_the_exact_text(
+    llm: Replicate, ask: Any, words: list[str], way: str
+) -> None:
     answer = await ask(llm, way)
-    assert text_of(answer[-1] if way in STREAMS else answer) == WHOLE
+    assert text_of(answer[-1] if way in STREAMS else answer) == "".join(words)
 
 
 @pytest.mark.parametrize("way", STREAMS)
-async def test_a_stream_is_cumulative_and_tells_what_is_new(llm: Replicate, way: str) -> None:
+async def test_a_stream_is_cumulative_and_tells_what_is_new(
+    llm: Replicate, ask: Any, words: list[str], way: str
+) -> None:
     responses = await ask(llm, way)
-    assert [response.delta for response in responses] == [*[word for word in WORDS if word], ""]
+    assert [response.delta for response in responses] == [*filter(None, words), ""]
     so_far = ""
     for response in responses:
         so_far += response.delta
         assert text_of(response) == so_far
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_the_last_response_has_the_counts_where_token_counters_look(
-    llm: Replicate, replicate_emulator: Emulator, way: str
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_the_last_response_alone_has_the_counts_where_they_are_looked_for(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
 ) -> None:
-    replicate_emulator.reply = Reply(
-        tokens=WORDS, metrics={"input_token_count": 5, "output_token_count": 7}
-    )
-    answer = await ask(llm, way)
-    last = answer[-1] if way in STREAMS else answer
+    replicate_emulator.reply = Reply(tokens=["a", "b"], metrics=COUNTED)
+    answer = await ask(make_llm(), way)
+    *before, last = answer if way in STREAMS else [answer]
     counts = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
-    assert last.raw["usage"] == counts
-    assert last.additional_kwargs == counts
-    assert last.raw["id"] in replicate_emulator.predictions
-    if way in STREAMS:
-        assert all(response.raw is None for response in answer[:-1])
+    assert last.raw["usage"] == last.additional_kwargs == counts
+    assert [last.raw["id"]] == list(replicate_emulator.predictions)
+    assert last.raw["status"] == "succeeded"
+    assert last.raw["finish_reason"] == "stop"
+    assert last.raw["created_at"].endswith("Z")
+    assert all(response.raw is None for response in before)
 
 
 @pytest.mark.parametrize("way", STREAMS)
 async def test_an_empty_answer_is_one_response(
-    llm: Replicate, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
 ) -> None:
     replicate_emulator.reply = [""]
-    (response,) = await ask(llm, way)
-    assert text_of(response) in {"", "None"}
+    (response,) = await ask(make_llm(), way)
+    assert (text_of(response), response.delta) == ("", "")
 
 
-class Recorder(BaseEventHandler):
-    """Notes the names of the events of an LLM."""
-
-    _names: list[str] = PrivateAttr(default_factory=list)
-
-    def handle(self, event: Any, **_: Any) -> None:
-        name = type(event).__name__
-        if name.startswith("LLM") and "InProgress" not in name:
-            self._names.append(name)
-
-
-@pytest.fixture
-def events() -> Iterator[list[str]]:
-    """The events of the LLM, as the framework's instrumentation sees them."""
-    recorder = Recorder()
-    dispatcher = get_dispatcher()
-    dispatcher.add_event_handler(recorder)
-    yield recorder._names
-    dispatcher.event_handlers.remove(recorder)
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_call_is_one_start_and_one_end(llm: Replicate, events: list[str], way: str) -> None:
-    await ask(llm, way)
-    kind = "Chat" if "chat" in way else "Completion"
-    assert events == [f"LLM{kind}StartEvent", f"LLM{kind}EndEvent"]
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_a_token_counter_counts_a_call_once(replicate_emulator: Emulator, way: str) -> None:
-    replicate_emulator.reply = Reply(
-        tokens=WORDS, metrics={"input_token_count": 5, "output_token_count": 7}
-    )
-    counter = TokenCountingHandler()
-    llm = make(replicate_emulator, callback_manager=CallbackManager([counter]))
-    await ask(llm, way)
-    assert len(counter.llm_token_counts) == 1
-    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (5, 7)
-
-
-async def test_the_async_endpoints_do_not_wait_for_each_other(
-    replicate_emulator: Emulator,
+@pytest.mark.parametrize("way", WHOLES)
+async def test_an_empty_answer_is_an_empty_text(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
 ) -> None:
-    replicate_emulator.behaviour.token_delay = 0.05
-    replicate_emulator.reply = ["word "] * 10
-    llm = make(replicate_emulator)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    await asyncio.gather(*[ask(llm, way) for way in WAYS if way.startswith("a") for _ in range(2)])
-    assert loop.time() - began < 2.5  # one after the other they would take four seconds and more
+    replicate_emulator.reply = [""]
+    assert text_of(await ask(make_llm(), way)) == ""
 
 
-async def test_a_ticker_beside_eight_streams_is_not_held_up(replicate_emulator: Emulator) -> None:
-    replicate_emulator.behaviour.token_delay = 0.02
-    replicate_emulator.reply = [f"word{i} " for i in range(40)]
-    llm = make(replicate_emulator)
-    await ask(llm, "achat")  # what is imported and connected once
-    loop = asyncio.get_running_loop()
-    gaps: list[float] = []
-
-    async def tick() -> None:
-        while True:
-            before = loop.time()
-            await asyncio.sleep(0.005)
-            gaps.append(loop.time() - before - 0.005)
-
-    ticker = asyncio.create_task(tick())
-    await asyncio.gather(*[ask(llm, way) for way in ("astream_chat", "astream_complete") * 4])
-    ticker.cancel()
-    # The worst few belong to a machine that is shared with others.
-    assert sorted(gaps)[-3] < 0.05
-
-
-async def test_every_way_to_give_a_prompt_and_none(llm: Replicate) -> None:
-    assert llm.complete(prompt="Hi").text == WHOLE
-    assert (await llm.acomplete(prompt="Hi")).text == WHOLE
-    assert [r async for r in await llm.astream_complete(prompt="Hi")][-1].text == WHOLE
-    with pytest.raises(ValueError, match="prompt"):
-        await llm.astream_complete()
-    with pytest.raises(TypeError):
-        llm.complete("Hi", prompt="Hi")
-
-
-async def test_the_callers_history_is_not_changed(llm: Replicate) -> None:
-    history = [ChatMessage(role="system", content="S"), ChatMessage(role="user", content="Hi")]
-    before = copy.deepcopy(history)
-    for way in ("chat", "astream_chat"):
-        answered = getattr(llm, way)(history)
-        if way == "astream_chat":
-            [response async for response in await answered]
-    assert history == before
-
-
-async def test_a_call_can_override_every_parameter(
-    llm: Replicate, replicate_emulator: Emulator
+@pytest.mark.parametrize("name", ["llm_stream_1_sse_200", "llm_stream_2_sse_200"])
+@pytest.mark.parametrize("way", STREAMS)
+async def test_a_recorded_stream_gives_exactly_the_recorded_text(
+    shared: Path, make_llm: Any, ask: Any, replicate_emulator: Emulator, name: str, way: str
 ) -> None:
+    body = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]["body"]
+    blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
+    recorded = ["\n".join(line[6:] for line in b if line[:6] == "data: ") for b in blocks]
+    assert len(recorded) > 10
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
+    replicate_emulator.fault(Fault(on="stream", garbage=head + body.encode()))
+    responses = await ask(make_llm(), way)
+    assert [response.delta for response in responses] == [*filter(None, recorded), ""]
+    assert text_of(responses[-1]) == "".join(recorded)
+
+
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_every_endpoint_raises_the_cores_errors(make_llm: Any, ask: Any, way: str) -> None:
+    with pytest.raises(core.ModelNotFoundError):
+        await ask(make_llm(model="no/model"), way)
+
+
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_a_failed_prediction_is_an_error(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.reply = Reply(tokens=["a"], error="boom", status="failed")
+    with pytest.raises(core.PredictionFailedError, match="boom"):
+        await ask(make_llm(), way)
+
+
+# What goes in
+
+
+async def test_a_prompt_may_be_given_by_name(llm: Replicate, words: list[str]) -> None:
+    whole = "".join(words)
+    assert llm.complete(prompt="Hi").text == whole
+    assert list(llm.stream_complete(prompt="Hi"))[-1].text == whole
+    assert (await llm.acomplete(prompt="Hi")).text == whole
+    assert [r async for r in await llm.astream_complete(prompt="Hi")][-1].text == whole
+
+
+@pytest.mark.parametrize("way", [way for way in WHOLES + STREAMS if "complete" in way])
+async def test_no_prompt_and_two_prompts_are_errors(llm: Replicate, way: str) -> None:
+    endpoint: Callable[..., Any] = getattr(llm, way)
+    for args, kwargs, error in [((), {}, ValueError), (("Hi",), {"prompt": "Hi"}, TypeError)]:
+        with pytest.raises(error, match="prompt"):
+            answered = endpoint(*args, **kwargs)
+            if way.startswith("a"):
+                await answered
+
+
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_a_call_overrides_what_the_object_says(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.reply = ["a"]
     replicate_emulator.add_model("other/model", official=True)
-    response = await llm.achat(
-        HI,
-        model="other/model",
-        temperature=0.5,
-        max_tokens=20,
-        top_p=0.5,
-        top_k=5,
-        stop=["STOP"],
-        presence_penalty=0.5,
-        frequency_penalty=0.25,
-        system_prompt="Be brief.",
-        additional_kwargs={"min_tokens": 1},
-    )
-    (sent,) = created(replicate_emulator)
-    expected = {"temperature": 0.5, "max_tokens": 20, "top_p": 0.5, "top_k": 5, "min_tokens": 1}
-    assert expected.items() <= sent.items()
-    assert "STOP" in sent["stop_sequences"]
-    assert "Be brief." in str(sent)
-    assert response.message.content == WHOLE
+    llm = make_llm(temperature=0.1, max_tokens=10, additional_kwargs={"min_tokens": 2})
+    sent = {
+        "temperature": 0.5,
+        "max_tokens": 20,
+        "top_p": 0.5,
+        "top_k": 5,
+        "presence_penalty": 0.5,
+        "frequency_penalty": 0.25,
+    }
+    extra = {"additional_kwargs": {"min_tokens": 1}, "system_prompt": "Be brief.", "stop": ["STOP"]}
+    await ask(llm, way, model="other/model", **sent, **extra)
+    (given,) = inputs(replicate_emulator)
+    assert {**sent, "min_tokens": 1, "system_prompt": "Be brief."}.items() <= given.items()
+    assert "STOP" in given["stop_sequences"]
+    assert llm.additional_kwargs == {"min_tokens": 2}
+    (created,) = [r for r in replicate_emulator.requests if r.method == "POST"]
+    assert created.path == "/v1/models/other/model/predictions"
 
 
-async def test_the_constructors_parameters_are_sent(replicate_emulator: Emulator) -> None:
-    llm = make(
-        replicate_emulator,
-        temperature=0.5,
+async def test_the_objects_own_parameters_are_sent(
+    make_llm: Any, replicate_emulator: Emulator
+) -> None:
+    llm = make_llm(
+        temperature=0,
         max_tokens=20,
         system_prompt="Be brief.",
         additional_kwargs={"min_tokens": 1},
     )
     await llm.achat(HI)
-    (sent,) = created(replicate_emulator)
-    assert (sent["temperature"], sent["max_tokens"], sent["min_tokens"]) == (0.5, 20, 1)
+    (sent,) = inputs(replicate_emulator)
+    assert (sent["temperature"], sent["max_tokens"], sent["min_tokens"]) == (0, 20, 1)
     assert str(sent).count("Be brief.") == 1
+
+
+async def test_what_was_not_said_is_left_to_the_model(
+    make_llm: Any, replicate_emulator: Emulator
+) -> None:
+    await make_llm(temperature=0.5).acomplete("Hi", temperature=None)
+    (sent,) = inputs(replicate_emulator)
+    assert set(sent) == {"prompt"}
 
 
 async def test_a_system_prompt_that_the_framework_has_put_in_is_not_sent_twice(
-    replicate_emulator: Emulator,
+    make_llm: Any, replicate_emulator: Emulator
 ) -> None:
-    llm = make(replicate_emulator, system_prompt="Be brief.")
-    await llm.apredict(PromptTemplate("About {topic}"), topic="owls")
-    (sent,) = created(replicate_emulator)
-    assert str(sent).count("Be brief.") == 1
+    def transcript(messages: Any) -> str:
+        return "\n".join(str(message) for message in messages)
+
+    for settings in ({}, {"messages_to_prompt": transcript}):
+        llm = make_llm(system_prompt="Be brief.", **settings)
+        await llm.apredict(PromptTemplate("About {topic}"), topic="owls")
+    assert [str(sent).count("Be brief.") for sent in inputs(replicate_emulator)] == [1, 1]
+    assert all("About owls" in str(sent) for sent in inputs(replicate_emulator))
 
 
-async def test_the_users_own_prompt_functions_are_used(replicate_emulator: Emulator) -> None:
-    llm = make(
-        replicate_emulator,
+async def test_the_users_own_prompt_functions_are_used(
+    make_llm: Any, replicate_emulator: Emulator
+) -> None:
+    llm = make_llm(
         messages_to_prompt=lambda messages: f"<<{len(messages)} messages>>",
         completion_to_prompt=lambda prompt: f"<<{prompt}>>",
     )
     await llm.achat(HI)
     await llm.acomplete("Ho")
     await llm.acomplete("Hum", formatted=True)
-    prompts = [sent["prompt"] for sent in created(replicate_emulator)]
-    assert "<<1 messages>>" in prompts[0]
-    assert "<<Ho>>" in prompts[1]
-    assert "Hum" in prompts[2]
-    assert "<<Hum>>" not in prompts[2]
+    chatted, completed, formatted = (sent["prompt"] for sent in inputs(replicate_emulator))
+    assert "<<1 messages>>" in chatted
+    assert "<<Ho>>" in completed
+    assert "Hum" in formatted
+    assert "<<" not in formatted
+
+
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_what_the_caller_gave_is_not_changed(llm: Replicate, way: str) -> None:
+    history = [ChatMessage(role="system", content="S"), *copy.deepcopy(HI)]
+    extra = {"min_tokens": 1}
+    before = copy.deepcopy((history, extra))
+    answered = getattr(llm, way)(history if "chat" in way else "Hi", additional_kwargs=extra)
+    answered = await answered if way.startswith("a") else answered
+    if way.startswith("astream"):
+        [response async for response in answered]
+    elif way.startswith("stream"):
+        list(answered)
+    assert (history, extra) == before
 
 
 def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) -> None:
-    with pytest.raises(TypeError, match="did you mean 'temperature'"):
+    with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
         Replicate(model="a/b", temprature=1)
-    with pytest.raises(TypeError, match="did you mean 'max_tokens'"):
+    with pytest.raises(TypeError, match="'api_token'; did you mean 'api_key'"):
+        Replicate(model="a/b", api_token="x")
+    with pytest.raises(TypeError, match="'max_token'; did you mean 'max_tokens'"):
         llm.complete("Hi", max_token=1)
+    with pytest.raises(TypeError, match="'zzz'; known are model, temperature"):
+        llm.complete("Hi", zzz=1)
+
+
+# What the object is
 
 
 def test_it_is_what_llama_index_expects() -> None:
-    llm = Replicate(model="a/b", api_key="r8_FAKE", context_window=1000, max_tokens=50)
+    llm = Replicate("a/b", context_window=1000, max_tokens=50)
     assert isinstance(llm, CustomLLM)
     assert isinstance(llm, LLM)
     assert llm.class_name() == "replicate_stream_llm"
@@ -304,264 +262,108 @@ def test_it_is_what_llama_index_expects() -> None:
     assert (llm.metadata.model_name, llm.metadata.is_chat_model) == ("a/b", True)
 
 
-def test_the_token_is_nowhere_to_be_seen(llm: Replicate, replicate_emulator: Emulator) -> None:
-    secret = make(replicate_emulator, default_headers={"x-key": "FAKE_HEADER"}, proxy="http://p:1")
-    for shown in (repr(secret), str(secret), str(secret.to_dict()), str(secret.to_payload())):
-        assert replicate_emulator.token not in shown
-        assert "FAKE_HEADER" not in shown
-    assert replicate_emulator.token.encode() not in pickle.dumps(secret)
+@pytest.mark.parametrize("wrap", [str, SecretStr, lambda token: lambda: token])
+async def test_the_token_may_be_a_text_a_secret_or_a_function(
+    make_llm: Any, replicate_emulator: Emulator, wrap: Callable[[str], Any]
+) -> None:
+    replicate_emulator.reply = ["ok"]
+    llm = make_llm(api_key=wrap(replicate_emulator.token))
+    assert (await llm.acomplete("Hi")).text == "ok"
+
+
+async def test_a_setting_that_is_changed_counts_from_the_next_call(make_llm: Any) -> None:
+    llm = make_llm(base_url="http://127.0.0.1:9", max_retries=0)
+    with pytest.raises(core.ReplicateConnectionError):
+        await llm.acomplete("Hi")
+    llm.base_url = make_llm().base_url
+    await llm.acomplete("Hi")
+
+
+async def test_headers_are_sent_and_may_be_changed(
+    make_llm: Any, replicate_emulator: Emulator
+) -> None:
+    headers = {"x-team": "one"}
+    llm = make_llm(default_headers=headers)
+    await llm.acomplete("Hi")
+    llm.default_headers["x-team"] = "two"
+    await llm.acomplete("Hi")
+    posts = [r for r in replicate_emulator.requests if r.method == "POST"]
+    assert [post.headers["x-team"] for post in posts] == ["one", "two"]
+    assert headers == {"x-team": "one"}
+
+
+FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"
+PASSWORD, HEADER, PROMPT = "FAKE_PASSWORD", "FAKE_HEADER_SECRET", "FAKE_PROMPT_TEXT"
+
+
+@pytest.fixture
+def guarded(make_llm: Any) -> Replicate:
+    """A model with everything that must not be shown."""
+    guarded: Replicate = make_llm(
+        api_key=FAKE_TOKEN,
+        proxy=f"http://user:{PASSWORD}@proxy.example:3128",
+        default_headers={"Authorization": HEADER, "x-team": "one"},
+        system_prompt=PROMPT,
+        additional_kwargs={"prompt_template": PROMPT},
+        query_wrapper_prompt=PromptTemplate(PROMPT),
+    )
+    guarded._client()  # which holds the secrets too
+    return guarded
+
+
+def test_no_secret_is_shown(guarded: Replicate) -> None:
+    shown = [repr(guarded), str(guarded), str(guarded.to_payload())]
+    for secret in (FAKE_TOKEN, PASSWORD, HEADER, PROMPT):
+        assert not any(secret in text for text in shown)
+    for secret in (FAKE_TOKEN, PASSWORD, HEADER):
+        assert secret not in str(guarded.to_dict())
+        assert secret.encode() not in pickle.dumps(guarded)
+
+
+def test_a_pickle_keeps_what_is_not_secret(guarded: Replicate) -> None:
+    twin = pickle.loads(pickle.dumps(guarded))
+    assert twin.proxy == "http://proxy.example:3128"
+    assert twin.default_headers == {"x-team": "one"}
+    assert twin.system_prompt == PROMPT
+    assert PASSWORD in str(guarded.proxy)  # the one that was pickled is as it was
+    assert guarded.default_headers == {"Authorization": HEADER, "x-team": "one"}
+
+
+def test_an_error_of_a_setting_does_not_show_what_was_given() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Replicate("a/b", system_prompt=[PROMPT], default_headers={"Authorization": [HEADER]})
+    assert "system_prompt" in str(caught.value)
+    assert PROMPT not in str(caught.value)
+    assert HEADER not in str(caught.value)
+
+
+def test_what_to_do_about_the_unsupported_is_one_of_three() -> None:
+    with pytest.raises(ValidationError, match="'raise', 'warn' or 'ignore'"):
+        Replicate("a/b", on_unsupported="explode")
 
 
 async def test_it_can_be_copied_and_pickled_without_a_warning(
     llm: Replicate,
+    words: list[str],
     replicate_emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    await llm.acomplete("Hi")
-    assert (await copy.deepcopy(llm).acomplete("Hi")).text == WHOLE
+    await llm.acomplete("Hi")  # it has a client of its own now
+    for twin in (copy.copy(llm), copy.deepcopy(llm)):
+        assert (await twin.acomplete("Hi")).text == "".join(words)
     monkeypatch.setenv("REPLICATE_API_TOKEN", replicate_emulator.token)
     twin = pickle.loads(pickle.dumps(llm))
-    assert (await twin.acomplete("Hi")).text == WHOLE
+    assert (await twin.acomplete("Hi")).text == "".join(words)
     assert twin.to_dict() == llm.to_dict()
-    assert Replicate.from_dict(llm.to_dict()).model == llm.model
+    assert Replicate.from_dict(llm.to_dict()).to_dict() == llm.to_dict()
     assert caplog.records == []
 
 
 async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
     client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
     for _ in range(2):
-        await Replicate(model=replicate_emulator.model, client=client).acomplete("Hi")
-    looked_up = [r for r in replicate_emulator.requests if r.path.startswith("/v1/models/")]
-    assert len(looked_up) == 3
-
-
-def test_messages_and_their_blocks_are_told_apart(tmp_path: Path) -> None:
-    picture = tmp_path / "a.png"
-    picture.write_bytes(b"\x89PNG")
-    messages = [
-        ChatMessage(role="system", content="Be brief."),
-        ChatMessage(role="user", blocks=[TextBlock(text="one"), TextBlock(text="two")]),
-        ChatMessage(
-            role="user", blocks=[TextBlock(text="what?"), ImageBlock(url="https://x.example/a.png")]
-        ),
-        ChatMessage(
-            role="assistant",
-            blocks=[
-                ThinkingBlock(content="hm"),
-                TextBlock(text="Well"),
-                ToolCallBlock(tool_call_id="c1", tool_name="search", tool_kwargs={"q": "é"}),
-            ],
-        ),
-        ChatMessage(role="tool", content="found", additional_kwargs={"tool_call_id": "c1"}),
-        ChatMessage(role=MessageRole.MODEL, content="So"),
-        ChatMessage(role="user", blocks=[ImageBlock(path=picture, image_mimetype="image/png")]),
-    ]
-    told = to_core(messages)
-    assert told[:2] == [Message("system", "Be brief."), Message("user", "one\ntwo")]
-    assert told[2].content == [
-        {"type": "text", "text": "what?"},
-        {"type": "image", "mime_type": "image/png", "url": "https://x.example/a.png"},
-    ]
-    assert told[3] == Message(
-        "assistant", "Well", tool_calls=(ToolCall("c1", "search", {"q": "é"}),)
-    )
-    assert told[4:6] == [Message("tool", "found", tool_call_id="c1"), Message("assistant", "So")]
-    assert told[6].content == [{"type": "image", "mime_type": "image/png", "path": str(picture)}]
-
-
-def test_bytes_of_an_image_are_told_as_base64() -> None:
-    (message,) = to_core(
-        [
-            ChatMessage(
-                role="user", blocks=[ImageBlock(image=b"\x89PNG", image_mimetype="image/png")]
-            )
-        ]
-    )
-    assert message.content == [{"type": "image", "mime_type": "image/png", "base64": "iVBORw=="}]
-
-
-@pytest.mark.parametrize("way", WAYS)
-async def test_every_endpoint_raises_the_cores_errors(
-    replicate_emulator: Emulator, way: str
-) -> None:
-    llm = make(replicate_emulator, model="no/model")
-    with pytest.raises(core.ModelNotFoundError):
-        await ask(llm, way)
-
-
-@pytest.mark.parametrize("way", STREAMS)
-async def test_a_failed_prediction_is_an_error(replicate_emulator: Emulator, way: str) -> None:
-    replicate_emulator.reply = Reply(tokens=["a"], error="boom", status="failed")
-    with pytest.raises(core.PredictionFailedError, match="boom"):
-        await ask(make(replicate_emulator), way)
-
-
-@pytest.mark.parametrize("name", ["llm_stream_1_sse_200", "llm_stream_2_sse_200"])
-async def test_a_recorded_stream_gives_exactly_the_recorded_text(
-    shared: Path, replicate_emulator: Emulator, name: str
-) -> None:
-    body = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]["body"]
-    blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
-    recorded = ["\n".join(line[6:] for line in b if line[:6] == "data: ") for b in blocks]
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
-    replicate_emulator.fault(Fault(on="stream", garbage=head + body.encode()), times=2)
-    llm = make(replicate_emulator)
-    responses = await ask(llm, "astream_complete")
-    assert [r.delta for r in responses] == [*[token for token in recorded if token], ""]
-    assert llm.chat(HI).message.content == "".join(recorded)
-
-
-# Whoever stops listening stops paying
-
-
-@pytest.fixture
-def endless(replicate_emulator: Emulator) -> Emulator:
-    replicate_emulator.behaviour.token_delay = 0.005
-    replicate_emulator.reply = ["word "] * 20_000
-    return replicate_emulator
-
-
-def one_cancel(emulator: Emulator) -> bool:
-    return emulator.cancels == list(emulator.predictions) and emulator.streams_open == 0
-
-
-async def open_stream(llm: Replicate, way: str) -> AsyncGenerator[Any, None]:
-    given: Any = HI if "chat" in way else "Hi"
-    return cast("AsyncGenerator[Any, None]", await getattr(llm, way)(given))
-
-
-@pytest.mark.parametrize("way", ["astream_chat", "astream_complete"])
-async def test_breaking_out_of_an_async_stream_cancels_once(endless: Emulator, way: str) -> None:
-    count = 0
-    async for _ in await open_stream(make(endless), way):
-        count += 1
-        if count == 10:
-            break
-    gc.collect()
-    await endless.wait_for_async(one_cancel)
-
-
-@pytest.mark.parametrize("way", ["astream_chat", "astream_complete"])
-async def test_a_closed_stream_is_closed_to_the_ground_when_aclose_returns(
-    endless: Emulator, way: str
-) -> None:
-    stream = await open_stream(make(endless), way)
-    for _ in range(10):
-        await anext(stream)
-    gc.disable()
-    try:
-        await stream.aclose()
-        await endless.wait_for_async(one_cancel)
-    finally:
-        gc.enable()
-
-
-@pytest.mark.parametrize("way", ["stream_chat", "stream_complete"])
-def test_breaking_out_of_a_sync_stream_cancels_once(endless: Emulator, way: str) -> None:
-    given: Any = HI if "chat" in way else "Hi"
-    for count, _ in enumerate(getattr(make(endless), way)(given)):
-        if count == 10:
-            break
-    gc.collect()
-    endless.wait_for(one_cancel)
-
-
-@pytest.mark.parametrize("way", ["achat", "acomplete", "astream_chat", "astream_complete"])
-async def test_a_cancelled_task_cancels_once(endless: Emulator, way: str) -> None:
-    task = asyncio.create_task(ask(make(endless), way))
-    await endless.wait_for_async(lambda e: e.streams_open == 1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await endless.wait_for_async(one_cancel)
-
-
-def test_a_loop_that_ends_right_after_a_break_cancels_once(endless: Emulator) -> None:
-    async def main() -> None:
-        async for _ in await make(endless).astream_chat(HI):
-            if endless.streams_open:
-                break
-
-    asyncio.run(main())
-    gc.collect()
-    endless.wait_for(one_cancel)
-
-
-def test_a_sync_stream_made_in_one_thread_is_read_in_another(llm: Replicate) -> None:
-    stream = llm.stream_chat(HI)
-    read: list[str] = []
-    thread = threading.Thread(target=lambda: read.extend(str(r.delta) for r in stream))
-    thread.start()
-    thread.join(10)
-    assert "".join(read) == WHOLE
-
-
-def test_one_object_works_in_loop_after_loop(llm: Replicate) -> None:
-    assert [asyncio.run(ask(llm, "acomplete")).text for _ in range(3)] == [WHOLE] * 3
-
-
-# In a query engine
-
-
-class Words(BaseEmbedding):
-    """An embedding of the words in a text, so that retrieval finds what is asked for."""
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        vector = [0.0] * 256
-        for word in text.lower().replace(".", " ").replace("?", " ").split():
-            vector[hashlib.md5(word.encode()).digest()[0]] += 1.0
-        return vector
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-
-FACTS = [
-    "The capital of France is Paris.",
-    "Owls hunt by night and see far.",
-    "Iron rusts in wet air.",
-]
-
-
-@pytest.fixture
-def engine(replicate_emulator: Emulator) -> Callable[..., Any]:
-    def make_engine(**settings: Any) -> Any:
-        index = VectorStoreIndex.from_documents(
-            [Document(text=fact) for fact in FACTS], embed_model=Words()
-        )
-        llm = make(replicate_emulator)
-        return index.as_query_engine(llm=llm, similarity_top_k=1, **settings)
-
-    return make_engine
-
-
-QUESTION = "What is the capital of France?"
-
-
-async def test_a_query_engine_answers_sync_and_async(
-    engine: Callable[..., Any], replicate_emulator: Emulator
-) -> None:
-    replicate_emulator.reply = WORDS
-    assert str(engine().query(QUESTION)) == WHOLE
-    assert str(await engine().aquery(QUESTION)) == WHOLE
-    assert all(
-        FACTS[0] in str(sent) and QUESTION in str(sent) for sent in created(replicate_emulator)
-    )
-    assert not any(FACTS[1] in str(sent) for sent in created(replicate_emulator))
-
-
-async def test_a_query_engine_streams_sync_and_async(
-    engine: Callable[..., Any], replicate_emulator: Emulator
-) -> None:
-    replicate_emulator.reply = WORDS
-    streamed = engine(streaming=True).query(QUESTION)
-    assert isinstance(streamed, StreamingResponse)
-    assert "".join(streamed.response_gen) == WHOLE
-    streamed = await engine(streaming=True).aquery(QUESTION)
-    assert isinstance(streamed, AsyncStreamingResponse)
-    assert "".join([text async for text in streamed.async_response_gen()]) == WHOLE
+        await Replicate(replicate_emulator.model, client=client).acomplete("Hi")
+    path = f"/v1/models/{replicate_emulator.model}"
+    assert [r.path for r in replicate_emulator.requests].count(path) == 1

@@ -1,0 +1,77 @@
+"""Models of the emulator, and one way to ask them in all of the eight."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from llama_index.core.llms import ChatMessage
+
+from llama_index_replicate_stream import Replicate
+from replicate_stream.testing import Emulator
+
+MakeLLM = Callable[..., Replicate]
+Ask = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def make_llm(replicate_emulator: Emulator) -> MakeLLM:
+    """Makes models of the emulator with further settings."""
+
+    def make(**settings: Any) -> Replicate:
+        given = {
+            "model": replicate_emulator.model,
+            "api_key": replicate_emulator.token,
+            "base_url": replicate_emulator.base_url,
+        }
+        return Replicate(**{**given, **settings})
+
+    return make
+
+
+@pytest.fixture
+def words() -> list[str]:
+    """An answer with what is easily lost: newlines, separators, characters of many bytes."""
+    return ["", "Hello", ",", "\n\n", "wor", "ld\u2028 é😀", "\n"]
+
+
+@pytest.fixture
+def llm(make_llm: MakeLLM, replicate_emulator: Emulator, words: list[str]) -> Replicate:
+    """A model that answers with `words`."""
+    replicate_emulator.reply = words
+    return make_llm()
+
+
+@pytest.fixture
+def endless(replicate_emulator: Emulator) -> Emulator:
+    """An emulator whose answers last longer than any test."""
+    replicate_emulator.behaviour.token_delay = 0.005
+    replicate_emulator.reply = ["word "] * 20_000
+    return replicate_emulator
+
+
+@pytest.fixture
+def call() -> Callable[..., Any]:
+    """Calls an endpoint by its name, with "Hi" in its own form."""
+
+    def call(llm: Replicate, way: str, **kwargs: Any) -> Any:
+        given: Any = [ChatMessage(role="user", content="Hi")] if "chat" in way else "Hi"
+        return getattr(llm, way)(given, **kwargs)
+
+    return call
+
+
+@pytest.fixture
+def ask(call: Callable[..., Any]) -> Ask:
+    """Asks by the name of an endpoint; gives its response, or all of a stream's."""
+
+    async def ask(llm: Replicate, way: str, **kwargs: Any) -> Any:
+        answered = call(llm, way, **kwargs)
+        if way.startswith("a"):
+            answered = await answered
+        if way.startswith("astream"):
+            return [response async for response in answered]
+        return list(answered) if way.startswith("stream") else answered
+
+    return ask

@@ -1,0 +1,117 @@
+"""What the framework's handlers see of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler, TokenCountingHandler
+from llama_index.core.callbacks.schema import CBEventType
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
+from llama_index_instrumentation import get_dispatcher
+from pydantic import PrivateAttr
+
+import replicate_stream as core
+from llama_index_replicate_stream import Replicate
+from replicate_stream.testing import Emulator, Reply
+
+WAYS = ["chat", "complete", "achat", "acomplete", "stream_chat", "stream_complete"]
+WAYS += ["astream_chat", "astream_complete"]
+
+
+class Recorder(BaseEventHandler):
+    """Keeps the events of an LLM."""
+
+    _events: list[Any] = PrivateAttr(default_factory=list)
+
+    def handle(self, event: Any, **_: Any) -> None:
+        if type(event).__name__.startswith("LLM"):
+            self._events.append(event)
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    """The events of the LLM, as the framework's instrumentation sees them."""
+    recorder = Recorder()
+    dispatcher = get_dispatcher()
+    dispatcher.add_event_handler(recorder)
+    yield recorder._events
+    dispatcher.event_handlers.remove(recorder)
+
+
+@pytest.fixture
+def spans() -> Iterator[SimpleSpanHandler]:
+    """The spans that were ended."""
+    handler = SimpleSpanHandler()
+    dispatcher = get_dispatcher()
+    dispatcher.add_span_handler(handler)
+    yield handler
+    dispatcher.span_handlers.remove(handler)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_is_one_start_and_one_end(
+    llm: Replicate, ask: Any, events: list[Any], words: list[str], way: str
+) -> None:
+    await ask(llm, way)
+    names = [type(event).__name__ for event in events]
+    kind = "LLMChat" if "chat" in way else "LLMCompletion"
+    chunks = len([*filter(None, words)]) + 1 if "stream" in way else 0
+    middle = [f"{kind}InProgressEvent"] * chunks
+    assert names == [f"{kind}StartEvent", *middle, f"{kind}EndEvent"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_is_one_event_for_callback_handlers(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.reply = ["a", "b"]
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    await ask(make_llm(callback_manager=CallbackManager([handler])), way)
+    ((started, ended),) = handler.get_event_pairs(CBEventType.LLM)
+    assert (started.payload, ended.payload) != (None, None)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_call_is_one_span_by_its_own_name(
+    llm: Replicate, ask: Any, spans: SimpleSpanHandler, way: str
+) -> None:
+    await ask(llm, way)
+    assert [span.id_.rpartition("-")[0].split("-")[0] for span in spans.completed_spans] == [
+        f"Replicate.{way}"
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_events_hold_no_secret_and_not_the_stream_itself(
+    llm: Replicate, ask: Any, replicate_emulator: Emulator, events: list[Any], way: str
+) -> None:
+    await ask(llm, way)
+    assert not any(replicate_emulator.token in str(event.model_dump()) for event in events)
+    start = events[0]
+    assert start.additional_kwargs == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_token_counter_counts_a_call_once(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.reply = Reply(
+        tokens=["a", "b"], metrics={"input_token_count": 5, "output_token_count": 7}
+    )
+    counter = TokenCountingHandler()
+    await ask(make_llm(callback_manager=CallbackManager([counter])), way)
+    assert len(counter.llm_token_counts) == 1
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (5, 7)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_failed_call_has_no_end_event(
+    make_llm: Any, ask: Any, events: list[Any], way: str
+) -> None:
+    with pytest.raises(core.ModelNotFoundError):
+        await ask(make_llm(model="no/model"), way)
+    kind = "LLMChat" if "chat" in way else "LLMCompletion"
+    assert [type(event).__name__ for event in events] == [f"{kind}StartEvent"]

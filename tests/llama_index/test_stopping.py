@@ -1,0 +1,180 @@
+"""Whoever stops listening stops paying, and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
+
+from replicate_stream.testing import Emulator
+
+ASYNC = ["astream_chat", "astream_complete"]
+SYNC = ["stream_chat", "stream_complete"]
+
+
+def one_cancel(emulator: Emulator) -> bool:
+    (prediction_id,) = emulator.predictions
+    return emulator.cancels == [prediction_id] and emulator.streams_open == 0
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """No garbage is collected: what is closed has been closed by someone."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@contextmanager
+def kept_generators() -> Iterator[list[Any]]:
+    """Every async generator begun in this thread, kept: none is closed by being dropped."""
+    kept: list[Any] = []
+    begin, drop = sys.get_asyncgen_hooks()
+
+    def keep(generator: AsyncGenerator[Any, Any]) -> None:
+        kept.append(generator)
+        if begin is not None:
+            begin(generator)
+
+    sys.set_asyncgen_hooks(firstiter=keep)
+    try:
+        yield kept
+    finally:
+        sys.set_asyncgen_hooks(firstiter=begin, finalizer=drop)
+
+
+@pytest.mark.parametrize("way", ASYNC)
+async def test_breaking_out_of_an_async_stream_cancels_once(
+    endless: Emulator, make_llm: Any, call: Callable[..., Any], no_collector: None, way: str
+) -> None:
+    count = 0
+    async for _ in await call(make_llm(), way):
+        count += 1
+        if count == 10:
+            break
+    await endless.wait_for_async(one_cancel)
+
+
+@pytest.mark.parametrize("way", ASYNC)
+async def test_a_stream_is_closed_to_the_ground_when_aclose_returns(
+    endless: Emulator, make_llm: Any, call: Callable[..., Any], way: str
+) -> None:
+    llm = make_llm()
+    with kept_generators() as kept:
+        stream = await call(llm, way)
+        for _ in range(10):
+            await anext(stream)
+        await stream.aclose()
+    # The core lets go of its own two by another way; here it is about ours and the framework's.
+    streams = [g for g in kept if "llama_index" in g.ag_code.co_filename]
+    assert len(streams) == 3
+    assert [g.__qualname__ for g in streams if g.ag_frame is not None] == []
+    await endless.wait_for_async(one_cancel)
+
+
+@pytest.mark.parametrize("way", ASYNC)
+async def test_a_handler_that_keeps_everything_does_not_keep_an_async_stream_open(
+    endless: Emulator, make_llm: Any, call: Callable[..., Any], way: str
+) -> None:
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    llm = make_llm(callback_manager=CallbackManager([handler]))
+    async for _ in await call(llm, way):
+        break
+    await endless.wait_for_async(one_cancel)
+
+
+@pytest.mark.parametrize("way", SYNC)
+def test_a_handler_that_keeps_everything_does_not_keep_a_sync_stream_open(
+    endless: Emulator, make_llm: Any, call: Callable[..., Any], way: str
+) -> None:
+    handler = LlamaDebugHandler(print_trace_on_end=False)
+    llm = make_llm(callback_manager=CallbackManager([handler]))
+    for _ in call(llm, way):
+        break
+    endless.wait_for(one_cancel)
+
+
+@pytest.mark.parametrize("way", SYNC)
+def test_breaking_out_of_a_sync_stream_cancels_once(
+    endless: Emulator, make_llm: Any, call: Callable[..., Any], no_collector: None, way: str
+) -> None:
+    for count, _ in enumerate(call(make_llm(), way), start=1):
+        if count == 10:
+            break
+    endless.wait_for(one_cancel)
+
+
+@pytest.mark.parametrize("way", SYNC)
+def test_an_error_of_a_sync_reader_cancels_once(
+    endless: Emulator, make_llm: Any, call: Callable[..., Any], way: str
+) -> None:
+    def read() -> None:
+        for _ in call(make_llm(), way):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        read()
+    endless.wait_for(one_cancel)
+
+
+@pytest.mark.parametrize("way", ["achat", "acomplete", *ASYNC])
+async def test_a_cancelled_task_cancels_once(
+    endless: Emulator, make_llm: Any, ask: Any, way: str
+) -> None:
+    task = asyncio.create_task(ask(make_llm(), way))
+    await endless.wait_for_async(lambda e: e.streams_open == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await endless.wait_for_async(one_cancel)
+
+
+@pytest.mark.parametrize("way", ["achat", "astream_complete"])
+async def test_a_timed_out_call_cancels_once(
+    endless: Emulator, make_llm: Any, ask: Any, way: str
+) -> None:
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(ask(make_llm(), way), 1)
+    await endless.wait_for_async(one_cancel)
+
+
+@pytest.mark.parametrize("way", ASYNC)
+def test_a_loop_that_ends_right_after_a_break_cancels_once(
+    endless: Emulator, make_llm: Any, call: Any, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    llm = make_llm()
+
+    async def main() -> None:
+        async for _ in await call(llm, way):
+            break
+
+    asyncio.run(main())
+    endless.wait_for(one_cancel)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("way", [*ASYNC, *SYNC])
+async def test_a_stream_that_nobody_reads_costs_nothing(
+    replicate_emulator: Emulator, make_llm: Any, call: Any, way: str
+) -> None:
+    stream = call(make_llm(), way)
+    if way in ASYNC:
+        await (await stream).aclose()
+    else:
+        stream.close()
+    assert replicate_emulator.requests == []
+
+
+@pytest.mark.parametrize("way", ["stream_chat", "astream_chat", "stream_complete"])
+async def test_an_answer_that_was_read_to_its_end_is_not_cancelled(
+    replicate_emulator: Emulator, make_llm: Any, ask: Any, way: str
+) -> None:
+    await ask(make_llm(), way)
+    await replicate_emulator.wait_for_async(lambda e: e.streams_open == 0)
+    assert replicate_emulator.cancels == []
