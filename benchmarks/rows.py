@@ -15,7 +15,8 @@ import aiohttp
 from benchmarks import readers
 from benchmarks.report import Contender, Row, compare, cpu_per_token
 from benchmarks.server import Address, running
-from replicate_stream import Client, TextDelta
+from replicate_stream import Client, TextDelta, prepare_input
+from replicate_stream.testing._schemas import TEXT_INPUT
 
 TOKEN = "r8_FAKE_TOKEN_OF_BENCHMARKS"
 
@@ -256,7 +257,11 @@ async def imports(*, quick: bool) -> list[Row]:
     rounds = 3 if quick else 7
     pairs = [
         ("import aiohttp", "import aiohttp, replicate_stream", 15.0),
-        ("import langchain_core.language_models.chat_models", "import langchain_replicate_stream", 20.0),
+        (
+            "import langchain_core.language_models.chat_models",
+            "import langchain_replicate_stream",
+            20.0,
+        ),
         ("import llama_index.core", "import llama_index_replicate_stream", 20.0),
     ]
     rows = []
@@ -283,7 +288,40 @@ async def _imported(code: str) -> float:
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
 
 
+async def preparing(*, quick: bool) -> list[Row]:
+    """Microseconds of CPU for a call of `prepare_input`: one question, and a conversation."""
+    calls = 300 if quick else 2_000
+    turns = [
+        {"role": role, "content": f"turn {number} of a conversation"}
+        for number in range(10)
+        for role in ("user", "assistant")
+    ]
+    asked: dict[str, str | list[dict[str, str]]] = {
+        "prepare_input, one question": "Why is the sky blue?",
+        "prepare_input, 21 turns": [*turns, {"role": "user", "content": "And now?"}],
+    }
+    rows = []
+    for name, messages in asked.items():
+        figures = []
+        for _ in range(5):
+            began = time.process_time()
+            for _ in range(calls):
+                prepare_input(
+                    messages,
+                    model="meta/meta-llama-3-70b-instruct",
+                    schema=TEXT_INPUT,
+                    system_prompt="Be brief.",
+                    max_tokens=64,
+                    temperature=0.5,
+                    stop=["END"],
+                )
+            figures.append((time.process_time() - began) / calls * 1e6)
+        rows.append(Row(name, statistics.median(figures), "us/call"))
+    return rows
+
+
 GROUPS = {
+    "preparing": preparing,
     "per-token": per_token,
     "frameworks": frameworks,
     "first-token": first_token,

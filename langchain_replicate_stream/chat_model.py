@@ -261,7 +261,7 @@ class ChatReplicate(BaseChatModel):
         Raises:
             ReplicateError: As `invoke` does up to the creation of the prediction.
         """
-        return call(lambda: self.aprepare(input, stop, **kwargs))
+        return call(lambda: self.aprepare(messages, stop, **kwargs))
 
     async def aprepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any

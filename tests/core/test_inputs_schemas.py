@@ -197,6 +197,7 @@ def test_every_model_gets_every_request_entirely_right(name: str, shared: Path) 
         if model["model"] in UNFILLABLE:
             continue
         found = faults(model, REQUESTS[name], ask(model, REQUESTS[name]))
+        print(f"{name:<22} {model['model']:<56} {'; '.join(found) or 'right'}")  # pytest -rP
         if found:
             wrong[model["model"]] = found
     assert not wrong
