@@ -10,9 +10,8 @@ import pytest
 
 from replicate_stream._chat.inputs import PreparedInput, prepare_input
 from replicate_stream._chat.messages import Message, ToolCall, ToolSpec
-from replicate_stream._chat.report import ParameterWarning
 from replicate_stream._chat.schema import read_schema
-from replicate_stream._errors import InvalidInputError, UnsupportedParameterError
+from replicate_stream._errors import InvalidInputError, ParameterWarning, UnsupportedParameterError
 
 TEXT = {"type": "string"}
 WHOLE = {"type": "integer"}
