@@ -21,6 +21,7 @@ PARAMETERS = (
     "presence_penalty",
     "frequency_penalty",
     "system_prompt",
+    "prompt_format",
 )
 """What an object and a call may both give, under the names of `Client.stream`."""
 

@@ -41,7 +41,7 @@ from llama_index_replicate_stream._convert import (
     to_completion_response,
     to_core,
 )
-from replicate_stream import Client, Completion, Message, StreamEvent
+from replicate_stream import Client, Completion, Message, PreparedRequest, StreamEvent
 from replicate_stream._sync import call, iterate
 
 T = TypeVar("T")
@@ -98,6 +98,9 @@ class Replicate(CustomLLM):
     seed: int | None = Field(default=None, description="For repeatable answers.")
     presence_penalty: float | None = Field(default=None, description="Against tokens seen before.")
     frequency_penalty: float | None = Field(default=None, description="The same, by their number.")
+    prompt_format: str | None = Field(
+        default=None, description="The family whose chat format is used; None: the model's own."
+    )
     context_window: int = Field(
         default=DEFAULT_CONTEXT_WINDOW, gt=0, description="Tokens that the model can hold."
     )
@@ -198,6 +201,30 @@ class Replicate(CustomLLM):
     ) -> CompletionResponseAsyncGen:
         """Complete a prompt, token by token."""
         return self._astream(self._prompt(prompt, formatted, kwargs), CompletionReader().read)
+
+    # A dry run
+
+    def prepare(self, messages: str | Sequence[ChatMessage], **kwargs: Any) -> PreparedRequest:
+        """What `chat` (`complete`, for a text) would send: it pays nothing and creates nothing.
+
+        Returns:
+            The URL, the body, and the notes: every adaptation to the model in a sentence.
+
+        Raises:
+            ReplicateError: As the call does up to the creation of the prediction.
+        """
+        return call(lambda: self.aprepare(messages, **kwargs))
+
+    async def aprepare(
+        self, messages: str | Sequence[ChatMessage], **kwargs: Any
+    ) -> PreparedRequest:
+        """The same for async code."""
+        if isinstance(messages, str):
+            request = self._prompt(messages, False, kwargs)
+        else:
+            request = self._chat(messages, kwargs)
+        request.pop("include_usage", None)
+        return await self._client().prepare(**request)
 
     # The way to the core
 

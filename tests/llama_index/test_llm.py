@@ -367,3 +367,17 @@ async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
         await Replicate(replicate_emulator.model, client=client).acomplete("Hi")
     path = f"/v1/models/{replicate_emulator.model}"
     assert [r.path for r in replicate_emulator.requests].count(path) == 1
+
+
+async def test_a_dry_run_shows_the_request_and_sends_none(
+    llm: Replicate, replicate_emulator: Emulator
+) -> None:
+    for prepared in (
+        await llm.aprepare(HI, max_tokens=5),
+        llm.prepare(HI, max_tokens=5),
+        await llm.aprepare("Hi", max_tokens=5),
+    ):
+        assert prepared.url.endswith(f"/models/{replicate_emulator.model}/predictions")
+        assert prepared.body["input"]["max_tokens"] == 5
+        assert "Hi" in prepared.body["input"]["prompt"]
+    assert not replicate_emulator.predictions
