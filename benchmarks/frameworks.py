@@ -1,4 +1,4 @@
-"""Each framework alone, with ready-made pieces, and our adapters in it."""
+"""Each framework alone: a model that has all its tokens, and only makes the framework's pieces."""
 
 from __future__ import annotations
 
@@ -20,35 +20,27 @@ from llama_index.core.llms.custom import CustomLLM
 TEXT = " tok1"
 
 
-class ReadyChat(BaseChatModel):
-    """A chat model whose chunks are made already: what LangChain itself costs."""
+class BareChat(BaseChatModel):
+    """What LangChain itself costs, the making of its chunks included."""
 
-    chunks: list[ChatGenerationChunk]
+    tokens: int
 
     @property
     def _llm_type(self) -> str:
-        return "ready"
+        return "bare"
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
         raise NotImplementedError
 
     async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in self.chunks:
-            yield chunk
+        for _number in range(self.tokens):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=TEXT))
 
 
-def ready_chat(tokens: int) -> ReadyChat:
-    """The model with so many chunks."""
-    return ReadyChat(
-        chunks=[ChatGenerationChunk(message=AIMessageChunk(content=TEXT)) for _ in range(tokens)]
-    )
+class BareLLM(CustomLLM):
+    """What LlamaIndex itself costs, the making of its responses included."""
 
-
-class ReadyLLM(CustomLLM):
-    """An LLM whose responses are made already: what LlamaIndex itself costs."""
-
-    chats: list[ChatResponse]
-    completions: list[CompletionResponse]
+    tokens: int
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -65,32 +57,25 @@ class ReadyLLM(CustomLLM):
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        """The ready-made responses."""
+        """Cumulative responses."""
 
         async def responses() -> AsyncIterator[CompletionResponse]:
-            for each in self.completions:
-                yield each
+            text = ""
+            for _ in range(self.tokens):
+                text += TEXT
+                yield CompletionResponse(text=text, delta=TEXT)
 
         return responses()
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
-        """The ready-made responses."""
+        """Cumulative responses."""
 
         async def responses() -> AsyncIterator[ChatResponse]:
-            for each in self.chats:
-                yield each
+            text = ""
+            for _ in range(self.tokens):
+                text += TEXT
+                message = ChatMessage(role="assistant", content=text)
+                yield ChatResponse(message=message, delta=TEXT)
 
         return responses()
-
-
-def ready_llm(tokens: int) -> ReadyLLM:
-    """The LLM with so many responses."""
-    texts = [TEXT * (i + 1) for i in range(tokens)]
-    return ReadyLLM(
-        chats=[
-            ChatResponse(message=ChatMessage(role="assistant", content=text), delta=TEXT)
-            for text in texts
-        ],
-        completions=[CompletionResponse(text=text, delta=TEXT) for text in texts],
-    )

@@ -64,16 +64,16 @@ async def per_token(*, quick: bool) -> list[Row]:
 
 
 async def frameworks(*, quick: bool) -> list[Row]:
-    """CPU per token in the frameworks, beside each framework alone with ready-made pieces."""
+    """CPU per token in the frameworks, beside each framework alone."""
     from llama_index.core.llms import ChatMessage
 
-    from benchmarks.frameworks import ready_chat, ready_llm
+    from benchmarks.frameworks import BareChat, BareLLM
     from langchain_replicate_stream import ChatReplicate
     from llama_index_replicate_stream import Replicate
 
     rounds, tokens = (3, 1_000) if quick else (9, 2_000)
     burst, hi = f"burst-{tokens}", [ChatMessage(content="x")]
-    chat, llm = ready_chat(tokens), ready_llm(tokens)
+    chat, llm = BareChat(tokens=tokens), BareLLM(tokens=tokens)
     with running() as address:
         async with Client(TOKEN, base_url=address.api) as client:
             ours = ChatReplicate(model="bench/x", client=client, stream_usage=False)

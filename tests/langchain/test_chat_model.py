@@ -35,14 +35,15 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
-from langchain_replicate_stream._convert import to_core
+from langchain_replicate_stream._convert import text_chunk, to_core
 from langchain_replicate_stream._errors import translate
-from replicate_stream import Client, Message, ToolCall
+from replicate_stream import Client, Message, TextDelta, ToolCall
 from replicate_stream.testing import Emulator, Fault, Reply
 
 WORDS = ["", "Hello", ",", "\n\n", "wor", "ld\u2028 é😀", "\n"]
@@ -285,6 +286,16 @@ def test_traces_know_the_model_of_the_call() -> None:
     assert llm._get_ls_params(model="c/d", max_tokens=3)["ls_model_name"] == "c/d"
     assert llm.metadata is not None
     assert llm.metadata["lc_versions"]["replicate-stream"] == core.__version__
+
+
+def test_a_chunk_of_text_is_what_the_constructors_make_and_shares_nothing() -> None:
+    first, second = text_chunk(TextDelta("a")), text_chunk(TextDelta("a"))
+    made = ChatGenerationChunk(message=AIMessageChunk(content="a"))
+    assert first == second == made
+    assert first.model_dump() == made.model_dump()
+    for name, value in vars(first.message).items():
+        if isinstance(value, dict | list):
+            assert getattr(second.message, name) is not value, name
 
 
 def test_messages_of_every_kind_are_told_apart() -> None:
