@@ -27,7 +27,8 @@ from replicate_stream._records import Prediction, read_usage
 from replicate_stream._settings import ApiKey, Settings, read_settings
 
 if TYPE_CHECKING:
-    from replicate_stream._wire.models import Model
+    from replicate_stream._chat.schema import InputSchema
+    from replicate_stream._wire.models import Model, ModelRef
     from replicate_stream._wire.predictions import Run
 
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
@@ -118,6 +119,7 @@ class Client:
         self._http = Http(settings)
         self._models = Models(self._http)
         self._files = Files(self._http)
+        self._schemas: dict[ModelRef, tuple[Mapping[str, Any], InputSchema]] = {}
 
     def __copy__(self) -> Client:
         return _rebuild(self._settings, self._on_unsupported)
@@ -294,11 +296,26 @@ class Client:
         known = await self._models.look_up(model)
         await ready("replicate_stream._chat.preparation")
         prepared = prepare_input(
-            **request, model=model, schema=known.schema, on_unsupported=self._on_unsupported
+            **request,
+            model=model,
+            schema=self._read_schema(known),
+            on_unsupported=self._on_unsupported,
         )
         for note in prepared.notes:
             _log.debug("%s: %s", model, note)
         return known, prepared
+
+    def _read_schema(self, known: Model) -> InputSchema | None:
+        """The model's inputs, read once: that is half of what preparing a request costs."""
+        from replicate_stream._chat.schema import read_schema
+
+        if known.schema is None:
+            return None
+        given, read = self._schemas.get(known.ref, (None, None))
+        if read is None or given is not known.schema:
+            read = read_schema(known.schema)
+            self._schemas[known.ref] = known.schema, read
+        return read
 
     async def _start(self, model: str, request: dict[str, Any]) -> tuple[Run, PreparedInput]:
         known, prepared = await self._prepare(model, request)
