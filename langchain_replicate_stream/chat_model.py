@@ -125,7 +125,9 @@ class ChatReplicate(BaseChatModel):
 
     @model_validator(mode="after")
     def _record_version(self) -> ChatReplicate:
-        self._add_version("replicate-stream", __version__)
+        add_version = getattr(self, "_add_version", None)  # langchain-core has it from 1.5 on
+        if add_version is not None:
+            add_version("replicate-stream", __version__)
         return self
 
     @property

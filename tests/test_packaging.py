@@ -70,7 +70,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
     }
     required = [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each]
     names = {each.split("<")[0].split(">")[0].split(";")[0].strip() for each in required}
-    assert names == {"aiohttp", "anyio", "async-timeout", "click", "jsonschema"}
+    assert names == {"aiohttp", "anyio", "click", "jsonschema"}
 
 
 def test_the_wheel_has_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile) -> None:
