@@ -64,6 +64,9 @@ class Door:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # When the emulator stops there is no waiting for a client that does not read; and a task
+        # that is cancelled before it began would leave its connection open.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -72,9 +75,6 @@ class Door:
             await writer.wait_closed()
         except ConnectionError:
             pass  # the client has gone, in its own way
-        finally:
-            # When the emulator stops there is no waiting for a client that does not read.
-            writer.transport.abort()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._connections)
