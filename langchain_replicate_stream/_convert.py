@@ -24,6 +24,7 @@ from replicate_stream import (
     InvalidInputError,
     Message,
     Prediction,
+    ReasoningDelta,
     StreamEvent,
     TextDelta,
     ToolCall,
@@ -31,6 +32,7 @@ from replicate_stream import (
 )
 
 PROVIDER = "replicate"
+_REASONING = "reasoning_content"  # the key that the framework reads reasoning blocks from
 # Blocks of an assistant's message that say again what `tool_calls` says, or what it only thought.
 _NOT_SAID = frozenset(
     {"tool_use", "tool_call", "tool_call_chunk", "function_call", "reasoning", "thinking"}
@@ -124,6 +126,9 @@ def from_core(event: StreamEvent, model: str) -> ChatGenerationChunk | None:
     """An event as a chunk, None for one that is no part of the answer."""
     if isinstance(event, TextDelta):
         return text_chunk(event)
+    if isinstance(event, ReasoningDelta):
+        thought = AIMessageChunk(content="", additional_kwargs={_REASONING: event.text})
+        return ChatGenerationChunk(message=thought)
     if isinstance(event, Finished):
         return last_chunk(event, model)
     return None
@@ -133,6 +138,7 @@ def to_result(completion: Completion, model: str) -> ChatResult:
     """A whole answer."""
     message = AIMessage(
         content=completion.text,
+        additional_kwargs={_REASONING: completion.reasoning} if completion.reasoning else {},
         usage_metadata=_usage(completion.usage),
         response_metadata=_metadata(completion.prediction, completion.finish_reason, model),
     )

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator,
 
 from langchain_replicate_stream._convert import PROVIDER, from_core, to_core, to_result
 from langchain_replicate_stream._errors import as_langchains
-from replicate_stream import Client, PreparedRequest, __version__
+from replicate_stream import Client, PreparedRequest, __version__, without_secrets
 from replicate_stream._sync import call, iterate
 
 if TYPE_CHECKING:
@@ -276,10 +276,11 @@ class ChatReplicate(BaseChatModel):
             return await self._client().prepare(messages=said, **request)
 
     def __getstate__(self) -> dict[Any, Any]:
-        """The state for a pickle: without the token, which is read again where it is loaded."""
+        """The state for a pickle: without secrets. The token is read again where it is loaded."""
         state = super().__getstate__()
-        if not callable(self.api_key):
-            state["__dict__"] = {**state["__dict__"], "api_key": None}
+        proxy, headers = without_secrets(self.proxy, self.default_headers)
+        kept = {**state["__dict__"], "proxy": proxy, "default_headers": headers}
+        state["__dict__"] = kept if callable(self.api_key) else {**kept, "api_key": None}
         state["__pydantic_private__"] = {"_own": None}
         return state
 

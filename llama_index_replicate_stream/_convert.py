@@ -28,12 +28,14 @@ from replicate_stream import (
     InvalidInputError,
     Message,
     Prediction,
+    ReasoningDelta,
     StreamEvent,
     TextDelta,
     ToolCall,
     Usage,
 )
 
+_THOUGHT = "thinking_delta"  # where agents look for it
 _ROLES: Mapping[MessageRole, str] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
@@ -129,16 +131,24 @@ class ChatReader:
 
     def __init__(self) -> None:
         self._text = ""
+        self._thoughts = ""
 
     def read(self, event: StreamEvent) -> ChatResponse | None:
         """The response for an event, None for one that is no part of the answer."""
         if isinstance(event, TextDelta):
             self._text += event.text
-            return ChatResponse(message=_assistant(self._text), delta=event.text)
+            return ChatResponse(message=self._message(), delta=event.text)
+        if isinstance(event, ReasoningDelta):
+            self._thoughts += event.text
+            new = {_THOUGHT: event.text}
+            return ChatResponse(message=self._message(), delta="", additional_kwargs=new)
         if isinstance(event, Finished):
             last = _last(event.reason, event.usage, event.prediction)
-            return ChatResponse(message=_assistant(self._text), delta="", **last)
+            return ChatResponse(message=self._message(), delta="", **last)
         return None
+
+    def _message(self) -> ChatMessage:
+        return _assistant(self._text, self._thoughts)
 
 
 class CompletionReader:
@@ -152,6 +162,9 @@ class CompletionReader:
         if isinstance(event, TextDelta):
             self._text += event.text
             return CompletionResponse(text=self._text, delta=event.text)
+        if isinstance(event, ReasoningDelta):
+            new = {_THOUGHT: event.text}
+            return CompletionResponse(text=self._text, delta="", additional_kwargs=new)
         if isinstance(event, Finished):
             last = _last(event.reason, event.usage, event.prediction)
             return CompletionResponse(text=self._text, delta="", **last)
@@ -161,7 +174,7 @@ class CompletionReader:
 def to_chat_response(whole: Completion) -> ChatResponse:
     """A whole answer as a chat response."""
     last = _last(whole.finish_reason, whole.usage, whole.prediction)
-    return ChatResponse(message=_assistant(whole.text), **last)
+    return ChatResponse(message=_assistant(whole.text, whole.reasoning), **last)
 
 
 def to_completion_response(whole: Completion) -> CompletionResponse:
@@ -170,9 +183,11 @@ def to_completion_response(whole: Completion) -> CompletionResponse:
     return CompletionResponse(text=whole.text, **last)
 
 
-def _assistant(text: str) -> ChatMessage:
-    # One block: the framework joins several with newlines, which nobody said.
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text=text)])
+def _assistant(text: str, thoughts: str) -> ChatMessage:
+    # One block of text: the framework joins several with newlines, which nobody said.
+    said = TextBlock(text=text)
+    blocks = [ThinkingBlock(content=thoughts), said] if thoughts else [said]
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
 
 
 def _last(reason: str, usage: Usage | None, prediction: Prediction) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -41,7 +40,14 @@ from llama_index_replicate_stream._convert import (
     to_completion_response,
     to_core,
 )
-from replicate_stream import Client, Completion, Message, PreparedRequest, StreamEvent
+from replicate_stream import (
+    Client,
+    Completion,
+    Message,
+    PreparedRequest,
+    StreamEvent,
+    without_secrets,
+)
 from replicate_stream._sync import call, iterate
 
 T = TypeVar("T")
@@ -285,8 +291,7 @@ class Replicate(CustomLLM):
             "_shared": self._shared,
             "_own": None,
         }
-        bare.proxy = _without_password(self.proxy)
-        bare.default_headers = _without_tokens(self.default_headers)
+        bare.proxy, bare.default_headers = without_secrets(self.proxy, self.default_headers)
         state: dict[Any, Any] = super(Replicate, bare).__getstate__()
         return state
 
@@ -298,17 +303,3 @@ class Replicate(CustomLLM):
 
 
 _CONNECTION = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
-
-
-def _without_password(proxy: str | None) -> str | None:
-    if proxy is None or "@" not in proxy:
-        return proxy
-    parts = urlsplit(proxy)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _without_tokens(headers: dict[str, str] | None) -> dict[str, str] | None:
-    if headers is None:
-        return None
-    secret = {"authorization", "proxy-authorization"}
-    return {name: value for name, value in headers.items() if name.lower() not in secret}

@@ -37,6 +37,7 @@ from replicate_stream._errors import (
 )
 from replicate_stream._provider import Replicate
 from replicate_stream._records import Prediction, Usage
+from replicate_stream._settings import without_secrets
 from replicate_stream._version import __version__
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Usage",
     "__version__",
     "prepare_input",
+    "without_secrets",
 ]
 
 # Tracebacks and reprs name the public package, not the file that a class lives in.

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError
 
@@ -82,10 +82,16 @@ class Settings:
         return None
 
     def without_secrets(self) -> Settings:
-        """The same for a pickle: without a token, unless a function gives it."""
-        key = self.api_key
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in _SECRET_HEADERS}
-        return replace(self, api_key=key if callable(key) else None, headers=headers)
+        """The same for a pickle: without a token, unless a function gives it, and passwords."""
+        proxies = {
+            scheme: without_secrets(proxy)[0] or "" for scheme, proxy in self.proxies.items()
+        }
+        return replace(
+            self,
+            api_key=self.api_key if callable(self.api_key) else None,
+            headers=without_secrets(headers=self.headers)[1] or {},
+            proxies=proxies,
+        )
 
     def with_environments_token(self) -> Settings:
         """The same with the environment's token where there is none."""
@@ -144,6 +150,21 @@ def read_settings(
         max_retries=max_retries,
         requires_auth=requires_auth,
     )
+
+
+def without_secrets(
+    proxy: str | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[str | None, dict[str, str] | None]:
+    """A proxy's address without its password, and headers without those that authorize.
+
+    For what is written down, such as a pickle.
+    """
+    if proxy is not None and "@" in proxy:
+        parts = urlsplit(proxy)
+        proxy = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    if headers is not None:
+        headers = {k: v for k, v in headers.items() if k.lower() not in _SECRET_HEADERS}
+    return proxy, headers
 
 
 def normalize_base_url(url: str) -> str:

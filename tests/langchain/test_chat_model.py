@@ -129,6 +129,23 @@ async def test_usage_can_be_spared(llm: ChatReplicate, replicate_emulator: Emula
     assert not [r for r in replicate_emulator.requests if r.path.startswith("/v1/predictions/")]
 
 
+async def test_what_the_model_only_thought_is_reasoning_and_not_answer(
+    replicate_emulator: Emulator,
+) -> None:
+    replicate_emulator.reply = ["<think>", "Well", ", hm", "</think>", "So", " it is"]
+    llm = make(replicate_emulator)
+    whole = await llm.ainvoke("Hi")
+    total: AIMessageChunk | None = None
+    async for chunk in llm.astream("Hi"):
+        assert isinstance(chunk, AIMessageChunk)
+        total = chunk if total is None else total + chunk
+    assert total is not None
+    for message in (whole, total):
+        assert message.content == "So it is"
+        assert message.additional_kwargs["reasoning_content"] == "Well, hm"
+        assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
+
+
 async def test_a_call_can_override_every_parameter(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
@@ -238,6 +255,20 @@ async def test_it_can_be_copied_and_pickled_without_its_token(
     assert replicate_emulator.token.encode() not in frozen
     monkeypatch.setenv("REPLICATE_API_TOKEN", replicate_emulator.token)
     assert (await pickle.loads(frozen).ainvoke("Hi")).content == WHOLE
+
+
+def test_a_pickle_holds_no_secret_of_the_connection_either() -> None:
+    llm = ChatReplicate(
+        model="a/b",
+        api_key="r8_FAKE",
+        proxy="http://user:FAKE_PASSWORD@proxy.example:8080",
+        default_headers={"Authorization": "Bearer FAKE_BEARER", "x-team": "blue"},
+    )
+    frozen = pickle.dumps(llm)
+    assert b"FAKE" not in frozen
+    twin = pickle.loads(frozen)
+    assert twin.proxy == "http://proxy.example:8080"
+    assert twin.default_headers == {"x-team": "blue"}
 
 
 async def test_a_changed_setting_is_used_by_the_next_call(

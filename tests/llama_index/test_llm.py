@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from llama_index.core import PromptTemplate
-from llama_index.core.base.llms.types import ChatResponse
+from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock
 from llama_index.core.llms import LLM, ChatMessage, CustomLLM
 from pydantic import SecretStr, ValidationError
 
@@ -381,3 +381,20 @@ async def test_a_dry_run_shows_the_request_and_sends_none(
         assert prepared.body["input"]["max_tokens"] == 5
         assert "Hi" in prepared.body["input"]["prompt"]
     assert not replicate_emulator.predictions
+
+
+async def test_what_the_model_only_thought_is_a_block_of_its_own(
+    llm: Replicate, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["<think>", "Well", ", hm", "</think>", "So", " it is"]
+    streamed = [response async for response in await llm.astream_chat(HI)]
+    thought = [r.additional_kwargs.get("thinking_delta") for r in streamed]
+    assert "".join(filter(None, thought)) == "Well, hm"
+    for response in (streamed[-1], await llm.achat(HI)):
+        thinking, text = response.message.blocks
+        assert isinstance(thinking, ThinkingBlock)
+        assert isinstance(text, TextBlock)
+        assert (thinking.content, text.text) == ("Well, hm", "So it is")
+    completed = [response async for response in await llm.astream_complete("Hi")]
+    assert completed[-1].text == "So it is"
+    assert [r.additional_kwargs.get("thinking_delta") for r in completed[:2]] == ["Well", ", hm"]

@@ -294,7 +294,7 @@ _Keepers: TypeAlias = "dict[asyncio.AbstractEventLoop, _Keeper]"
 def _close_all(keepers: _Keepers) -> None:
     """Close the sessions of a client that is no more, each in its own loop; from any thread."""
     for loop, keeper in list(keepers.items()):
-        closing = keeper.life.aclose()
+        closing = keeper.session.close()  # its generator may be running: the loop may be closing
         try:
             loop.call_soon_threadsafe(_await_soon, closing)
         except RuntimeError:  # the loop is closed: nothing is left to be waited for
