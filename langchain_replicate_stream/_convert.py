@@ -40,6 +40,7 @@ _NOT_SAID = frozenset(
 )
 _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
+    "developer": "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",

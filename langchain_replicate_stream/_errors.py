@@ -38,6 +38,7 @@ MissingAuth = _both("MissingAuth", core.MissingAuthError, "ModelAuthenticationEr
 Unauthorized = _both("Unauthorized", core.ResponseError, "ModelAuthenticationError")
 Forbidden = _both("Forbidden", core.ResponseError, "ModelPermissionDeniedError")
 Refused = _both("Refused", core.ResponseError, "ModelInvalidRequestError")
+Unusable = _both("Unusable", core.ResponseError, "ModelError")
 ServerFault = _both("ServerFault", core.ResponseError, "ModelAPIError")
 NotFound = _both("NotFound", core.ModelNotFoundError, "ModelNotFoundError")
 RateLimited = _both("RateLimited", core.RateLimitError, "ModelRateLimitError")
@@ -107,6 +108,6 @@ def _refused(status: int | None) -> type[core.ReplicateError]:
         return Unauthorized
     if status in {HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}:
         return Forbidden
-    if status is not None and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Refused
-    return ServerFault
+    if status is None or status < HTTPStatus.BAD_REQUEST:
+        return Unusable  # the request may have been served, and paid: to repeat it may pay again
+    return Refused if status < HTTPStatus.INTERNAL_SERVER_ERROR else ServerFault

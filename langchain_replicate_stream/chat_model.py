@@ -10,15 +10,21 @@ the client's context, which cancels the prediction.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
+from langchain_replicate_stream._arguments import (
+    CONNECTION,
+    PARAMETERS,
+    for_the_client,
+    the_stop,
+    unknown,
+)
 from langchain_replicate_stream._convert import PROVIDER, from_core, to_core, to_result
 from langchain_replicate_stream._errors import as_langchains
 from replicate_stream import Client, PreparedRequest, __version__, without_secrets
@@ -63,7 +69,7 @@ class ChatReplicate(BaseChatModel):
     """The API token, or a function (async or not) that gives it for each request."""
     base_url: str | None = None
     """The API's address; `REPLICATE_BASE_URL` by default."""
-    proxy: str | None = Field(default=None, repr=False)
+    proxy: str | None = Field(default=None, exclude=True, repr=False)
     """An HTTP proxy for everything."""
     timeout: float | None = 180.0
     """The longest silence in seconds: for a reply, the first token, and between tokens."""
@@ -71,9 +77,9 @@ class ChatReplicate(BaseChatModel):
     """The longest that an answer may take in all, in seconds."""
     max_retries: int = 2
     """How often a request is repeated that was not served."""
-    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for requests to the API."""
-    on_unsupported: str = "raise"
+    on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     """What to do about a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
     client: Client | None = Field(default=None, exclude=True, repr=False)
     """A client to share with other models; it replaces the settings above."""
@@ -105,7 +111,7 @@ class ChatReplicate(BaseChatModel):
     stream_usage: bool = True
     """Whether to ask for the token counts when an answer has ended."""
 
-    _own: tuple[tuple[Any, ...], Client] | None = PrivateAttr(default=None)
+    _own: tuple[dict[str, Any], Client] | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -115,7 +121,7 @@ class ChatReplicate(BaseChatModel):
             known = {*cls.model_fields, *(name for name in aliases if isinstance(name, str))}
             for name in given:
                 if name not in known:
-                    raise ValueError(_unknown(str(name), known))
+                    raise ValueError(unknown(str(name), known))
         return given
 
     @field_validator("api_key", mode="before")
@@ -137,9 +143,11 @@ class ChatReplicate(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         """Every setting that changes the answer, and no secret: this goes to caches and traces."""
-        given = {name: getattr(self, name) for name in sorted(_PARAMETERS)}
+        given = {name: getattr(self, name) for name in PARAMETERS}
         # The framework writes the call's own `stop` over that name, be there one or not.
-        return {"model": self.model, **given, "stop_sequences": given.pop("stop")}
+        given["stop_sequences"] = given.pop("stop")
+        # Another server may run another model under the same name; the demo's does.
+        return {**given, "base_url": without_secrets(self.base_url)[0]}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -158,7 +166,7 @@ class ChatReplicate(BaseChatModel):
         max_tokens = kwargs.get("max_tokens", self.max_tokens)
         if max_tokens is not None:
             params["ls_max_tokens"] = max_tokens
-        stops = stop or self.stop
+        stops = the_stop(stop, kwargs, self.stop)
         if stops:
             params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
         return params
@@ -167,27 +175,16 @@ class ChatReplicate(BaseChatModel):
         """The shared client, or one for the settings as they are now."""
         if self.client is not None:
             return self.client
-        settings = tuple(getattr(self, name) for name in _SETTINGS)
+        settings = {name: getattr(self, name) for name in CONNECTION}
+        settings["headers"] = dict(settings.pop("default_headers") or {})
         if self._own is None or self._own[0] != settings:
-            given = dict(zip(_SETTINGS, settings, strict=True))
-            given["headers"] = given.pop("default_headers")
-            self._own = (settings, Client(given.pop("api_key"), **given))
+            self._own = (settings, Client(**settings))
         return self._own[1]
 
     def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of `Client.stream`: this object's, and over them those of the call."""
-        unknown = kwargs.keys() - _CALL
-        if unknown:
-            raise TypeError(_unknown(min(unknown), _CALL))
-        request = {name: getattr(self, name) for name in _PARAMETERS - {"model_kwargs"}}
-        request.update(
-            {name: value for name, value in kwargs.items() if name not in _RENAMED},
-            extra_input={**self.model_kwargs, **_extra(kwargs)} or None,
-            include_usage=kwargs.get("stream_usage", self.stream_usage),
-        )
-        request["stop"] = stop or kwargs.get("stop_sequences") or self.stop
-        request.setdefault("model", self.model)
-        return request
+        own = {name: getattr(self, name) for name in (*PARAMETERS, "stream_usage")}
+        return for_the_client(own, stop, kwargs)
 
     async def _astream(
         self,
@@ -271,8 +268,8 @@ class ChatReplicate(BaseChatModel):
         """The same for async code."""
         request = self._request(stop, kwargs)
         del request["include_usage"]
-        said = to_core(self._convert_input(messages).to_messages())
         with as_langchains():
+            said = to_core(self._convert_input(messages).to_messages())
             return await self._client().prepare(messages=said, **request)
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -289,51 +286,3 @@ class ChatReplicate(BaseChatModel):
         super().__setstate__(state)
         if self.api_key is None:
             self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()
-
-
-_SETTINGS = (
-    "api_key",
-    "base_url",
-    "proxy",
-    "timeout",
-    "deadline",
-    "max_retries",
-    "default_headers",
-    "on_unsupported",
-)
-_PARAMETERS = frozenset(
-    {
-        "temperature",
-        "max_tokens",
-        "top_p",
-        "top_k",
-        "stop",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "system_prompt",
-        "prompt_format",
-        "model_kwargs",
-    }
-)
-_RENAMED = frozenset(
-    {
-        "model_kwargs",
-        "extra_input",
-        "stop_sequences",
-        "stream_usage",
-        "stream",
-    }  # stream: LangChain's own
-)
-_CALL = _PARAMETERS | _RENAMED | {"model", "tools", "tool_choice", "response_format"}
-"""What a single call may give."""
-
-
-def _extra(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {**(kwargs.get("model_kwargs") or {}), **(kwargs.get("extra_input") or {})}
-
-
-def _unknown(name: str, known: frozenset[str] | set[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(known))}"
-    return f"ChatReplicate has no argument {name!r}{hint}"

@@ -42,7 +42,7 @@ from pydantic import SecretStr, ValidationError
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
 from langchain_replicate_stream._convert import text_chunk, to_core
-from langchain_replicate_stream._errors import translate
+from langchain_replicate_stream._errors import _both, translate
 from replicate_stream import Client, Message, TextDelta, ToolCall
 from replicate_stream.testing import Emulator, Fault, Reply
 
@@ -59,6 +59,16 @@ def llm(replicate_emulator: Emulator) -> ChatReplicate:
 def make(emulator: Emulator, **settings: Any) -> ChatReplicate:
     settings.setdefault("model", emulator.model)
     return ChatReplicate(api_key=emulator.token, base_url=emulator.base_url, **settings)
+
+
+async def ask(llm: ChatReplicate, way: str, said: Any) -> Any:
+    """Ask in the way of that name; a stream is read to its end."""
+    if way == "astream":
+        return [chunk async for chunk in llm.astream(said)]
+    answered = getattr(llm, way)(said)
+    if way == "stream":
+        return list(answered)
+    return await answered if way.startswith("a") else answered
 
 
 def created(emulator: Emulator) -> list[dict[str, Any]]:
@@ -146,6 +156,37 @@ async def test_what_the_model_only_thought_is_reasoning_and_not_answer(
         assert [block["type"] for block in message.content_blocks] == ["reasoning", "text"]
 
 
+async def test_an_empty_answer_is_one_chunk(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = []
+    (chunk,) = [chunk async for chunk in llm.astream("Hi")]
+    assert (chunk.content, chunk.chunk_position) == ("", "last")
+
+
+async def test_the_deadline_is_told_to_the_service(replicate_emulator: Emulator) -> None:
+    await make(replicate_emulator, deadline=90).ainvoke("Hi")
+    (create,) = [r for r in replicate_emulator.requests if r.path.endswith("/predictions")]
+    assert create.headers["cancel-after"] == "90s"
+
+
+async def test_what_the_model_cannot_take_is_an_error_a_warning_or_nothing(
+    replicate_emulator: Emulator,
+) -> None:
+    schema = {"type": "object", "properties": {"prompt": {"type": "string"}}}
+    replicate_emulator.add_model("small/model", schema, official=True)
+    small: dict[str, Any] = {"model": "small/model", "top_k": 5}
+    with pytest.raises(core.UnsupportedParameterError, match="top_k"):
+        await make(replicate_emulator, **small).ainvoke("Hi")
+    assert not replicate_emulator.predictions
+    with pytest.warns(core.ParameterWarning, match="top_k"):
+        await make(replicate_emulator, **small, on_unsupported="warn").ainvoke("Hi")
+    await make(replicate_emulator, **small, on_unsupported="ignore").ainvoke("Hi")
+    assert [sent.keys() for sent in created(replicate_emulator)] == [{"prompt"}] * 2
+    with pytest.raises(ValidationError, match="on_unsupported"):
+        make(replicate_emulator, on_unsupported="shrug")
+
+
 async def test_a_call_can_override_every_parameter(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
@@ -170,6 +211,18 @@ async def test_a_call_can_override_every_parameter(
     assert "STOP" in sent["stop_sequences"]
     assert "Be brief." in str(sent)
     assert message.response_metadata["model_name"] == "other/model"
+
+
+async def test_a_call_can_take_back_what_the_constructor_said(
+    replicate_emulator: Emulator,
+) -> None:
+    replicate_emulator.reply = ["one ST", "OP two"]
+    llm = make(replicate_emulator, stop=["STOP"], temperature=0.5)
+    message = await llm.ainvoke("Hi", stop=[], temperature=None, model=None)
+    assert message.content == "one STOP two"
+    assert message.response_metadata["model_name"] == replicate_emulator.model
+    (sent,) = created(replicate_emulator)
+    assert "temperature" not in sent
 
 
 async def test_the_constructors_parameters_are_sent(replicate_emulator: Emulator) -> None:
@@ -203,6 +256,7 @@ async def test_a_stop_sequence_is_exact_however_it_is_given(replicate_emulator: 
     replicate_emulator.reply = ["one ST", "OP two"]
     assert (await make(replicate_emulator, stop=["STOP"]).ainvoke("Hi")).content == "one "
     assert (await make(replicate_emulator).ainvoke("Hi", stop=["STOP"])).content == "one "
+    assert (await make(replicate_emulator).ainvoke("Hi", stop_sequences=["STOP"])).content == "one "
     assert make(replicate_emulator).bind(stop=["STOP"]).invoke("Hi").content == "one "
 
 
@@ -257,7 +311,7 @@ async def test_it_can_be_copied_and_pickled_without_its_token(
     assert (await pickle.loads(frozen).ainvoke("Hi")).content == WHOLE
 
 
-def test_a_pickle_holds_no_secret_of_the_connection_either() -> None:
+def test_nothing_written_down_holds_a_secret_of_the_connection_either() -> None:
     llm = ChatReplicate(
         model="a/b",
         api_key="r8_FAKE",
@@ -266,6 +320,7 @@ def test_a_pickle_holds_no_secret_of_the_connection_either() -> None:
     )
     frozen = pickle.dumps(llm)
     assert b"FAKE" not in frozen
+    assert "FAKE" not in repr(llm) + str(llm.model_dump()) + llm._get_llm_string()
     twin = pickle.loads(frozen)
     assert twin.proxy == "http://proxy.example:8080"
     assert twin.default_headers == {"x-team": "blue"}
@@ -278,6 +333,9 @@ async def test_a_changed_setting_is_used_by_the_next_call(
     llm.default_headers = {"x-team": "blue"}
     await llm.ainvoke("Hi")
     assert replicate_emulator.requests[-1].headers["x-team"] == "blue"
+    llm.default_headers["x-team"] = "red"
+    await llm.ainvoke("Hi")
+    assert replicate_emulator.requests[-1].headers["x-team"] == "red"
     assert llm._client() is llm._client()
 
 
@@ -288,21 +346,30 @@ async def test_several_models_can_share_a_client(replicate_emulator: Emulator) -
     assert len([r for r in replicate_emulator.requests if r.path.startswith("/v1/models/")]) == 3
 
 
-def test_what_changes_the_answer_is_in_the_cache_key() -> None:
-    settings: list[dict[str, Any]] = [
-        {},
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"model": "c/d"},
+        {"base_url": "http://127.0.0.1:9/v1"},
         {"temperature": 1.0},
         {"max_tokens": 5},
-        {"seed": 1},
-        {"system_prompt": "x"},
+        {"top_p": 0.5},
+        {"top_k": 5},
         {"stop": ["x"]},
+        {"seed": 1},
+        {"presence_penalty": 0.5},
+        {"frequency_penalty": 0.5},
+        {"system_prompt": "x"},
+        {"prompt_format": "plain"},
         {"model_kwargs": {"min_tokens": 1}},
-    ]
-    keys = {
-        ChatReplicate(model="a/b", api_key="r8_FAKE", **setting)._get_llm_string()
-        for setting in settings
-    }
-    assert len(keys) == 7
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_what_changes_the_answer_is_in_the_cache_key(setting: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"model": "a/b", "api_key": "r8_FAKE"}
+    llm = ChatReplicate(**{**plain, **setting})
+    assert llm._get_llm_string() != ChatReplicate(**plain)._get_llm_string()
+    assert llm._get_llm_string() == ChatReplicate(**{**plain, **setting})._get_llm_string()
 
 
 def test_traces_know_the_model_of_the_call() -> None:
@@ -314,7 +381,13 @@ def test_traces_know_the_model_of_the_call() -> None:
         "ls_temperature": 0.5,
         "ls_stop": ["x"],
     }
-    assert llm._get_ls_params(model="c/d", max_tokens=3)["ls_model_name"] == "c/d"
+    called = llm._get_ls_params(model="c/d", max_tokens=3, stop_sequences=["y"])
+    assert (called["ls_model_name"], called["ls_max_tokens"], called["ls_stop"]) == (
+        "c/d",
+        3,
+        ["y"],
+    )
+    assert "ls_stop" not in llm._get_ls_params(stop=[])
     assert llm.metadata is not None
     assert llm.metadata["lc_versions"]["replicate-stream"] == core.__version__
 
@@ -358,6 +431,14 @@ def test_a_message_that_no_model_can_be_told_is_an_error() -> None:
         to_core([RemoveMessage(id="1")])
 
 
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "prepare", "aprepare"])
+async def test_such_a_message_is_langchains_error_too(llm: ChatReplicate, way: str) -> None:
+    messages: list[BaseMessage] = [RemoveMessage(id="1")]
+    with pytest.raises(core.InvalidInputError) as caught:
+        await ask(llm, way, messages)
+    assert isinstance(caught.value, ModelInvalidRequestError)
+
+
 FAILED = {"prediction_id": "p"}
 
 
@@ -370,6 +451,8 @@ FAILED = {"prediction_id": "p"}
         (core.ResponseError("x", status=403), ModelPermissionDeniedError, False),
         (core.ResponseError("x", status=400), ModelInvalidRequestError, False),
         (core.ResponseError("x", status=502), ModelAPIError, True),
+        (core.ResponseError("the reply has no id", status=201), ModelError, False),
+        (core.ResponseError("redirected too often"), ModelError, False),
         (core.ModelNotFoundError("x", status=404), ModelNotFoundError, False),
         (core.RateLimitError("x", status=429, retry_after=2), ModelRateLimitError, True),
         (core.InvalidInputError("x", fields=("a",)), ModelInvalidRequestError, False),
@@ -400,20 +483,16 @@ def test_an_error_is_the_cores_and_langchains_at_once(
     assert (type(twin), str(twin), vars(twin)) == (type(both), str(both), vars(both))
 
 
+def test_an_error_stays_the_cores_where_langchain_has_no_such_kind() -> None:
+    assert _both("X", core.RateLimitError, "NoSuchKind") is core.RateLimitError
+
+
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 async def test_every_way_to_ask_raises_errors_of_both(
     replicate_emulator: Emulator, way: str
 ) -> None:
-    llm = make(replicate_emulator, model="no/model")
     with pytest.raises(ModelNotFoundError) as caught:
-        if way == "invoke":
-            llm.invoke("Hi")
-        elif way == "ainvoke":
-            await llm.ainvoke("Hi")
-        elif way == "stream":
-            list(llm.stream("Hi"))
-        else:
-            [chunk async for chunk in llm.astream("Hi")]
+        await ask(make(replicate_emulator, model="no/model"), way, "Hi")
     assert isinstance(caught.value, core.ModelNotFoundError)
     assert caught.value.status == 404
 
