@@ -1,0 +1,145 @@
+"""What an object and a call may give, and what of it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import replicate_stream as core
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream import Client
+from replicate_stream.testing import Emulator
+
+MakeLLM = Callable[..., ChatReplicate]
+
+
+def created(emulator: Emulator) -> list[dict[str, Any]]:
+    return [dict(prediction.input) for prediction in emulator.predictions.values()]
+
+
+async def test_the_deadline_is_told_to_the_service(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    await make_llm(deadline=90).ainvoke("Hi")
+    (create,) = [r for r in replicate_emulator.requests if r.path.endswith("/predictions")]
+    assert create.headers["cancel-after"] == "90s"
+
+
+async def test_what_the_model_cannot_take_is_an_error_a_warning_or_nothing(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    schema = {"type": "object", "properties": {"prompt": {"type": "string"}}}
+    replicate_emulator.add_model("small/model", schema, official=True)
+    small: dict[str, Any] = {"model": "small/model", "top_k": 5}
+    with pytest.raises(core.UnsupportedParameterError, match="top_k"):
+        await make_llm(**small).ainvoke("Hi")
+    assert not replicate_emulator.predictions
+    with pytest.warns(core.ParameterWarning, match="top_k"):
+        await make_llm(**small, on_unsupported="warn").ainvoke("Hi")
+    await make_llm(**small, on_unsupported="ignore").ainvoke("Hi")
+    assert [sent.keys() for sent in created(replicate_emulator)] == [{"prompt"}] * 2
+    with pytest.raises(ValidationError, match="on_unsupported"):
+        make_llm(on_unsupported="shrug")
+
+
+async def test_a_call_can_override_every_parameter(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    message = await llm.ainvoke(
+        "Hi",
+        model="other/model",
+        temperature=0.5,
+        max_tokens=20,
+        top_p=0.5,
+        top_k=5,
+        stop=["STOP"],
+        presence_penalty=0.5,
+        frequency_penalty=0.25,
+        system_prompt="Be brief.",
+        extra_input={"min_tokens": 1},
+    )
+    (sent,) = created(replicate_emulator)
+    expected = {"temperature": 0.5, "max_tokens": 20, "top_p": 0.5, "top_k": 5, "min_tokens": 1}
+    assert expected.items() <= sent.items()
+    assert (sent["presence_penalty"], sent["frequency_penalty"]) == (0.5, 0.25)
+    assert "STOP" in sent["stop_sequences"]
+    assert "Be brief." in str(sent)
+    assert message.response_metadata["model_name"] == "other/model"
+
+
+async def test_a_call_can_take_back_what_the_constructor_said(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = ["one ST", "OP two"]
+    llm = make_llm(stop=["STOP"], temperature=0.5)
+    message = await llm.ainvoke("Hi", stop=[], temperature=None, model=None)
+    assert message.content == "one STOP two"
+    assert message.response_metadata["model_name"] == replicate_emulator.model
+    (sent,) = created(replicate_emulator)
+    assert "temperature" not in sent
+
+
+async def test_the_constructors_parameters_are_sent(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    llm = make_llm(
+        temperature=0.5, max_tokens=20, stop_sequences=["STOP"], model_kwargs={"min_tokens": 1}
+    )
+    await llm.ainvoke("Hi")
+    (sent,) = created(replicate_emulator)
+    assert (sent["temperature"], sent["max_tokens"], sent["min_tokens"]) == (0.5, 20, 1)
+    assert "STOP" in sent["stop_sequences"]
+
+
+async def test_a_dry_run_shows_the_request_and_sends_none(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    for prepared in (
+        await llm.aprepare([("system", "Be brief."), ("human", "Hi")], max_tokens=5),
+        llm.prepare([("system", "Be brief."), ("human", "Hi")], max_tokens=5),
+    ):
+        assert prepared.url.endswith(f"/models/{replicate_emulator.model}/predictions")
+        assert prepared.body["input"]["max_tokens"] == 5
+        assert "Be brief." in str(prepared.body)
+    assert not replicate_emulator.predictions
+
+
+async def test_a_stop_sequence_is_exact_however_it_is_given(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = ["one ST", "OP two"]
+    assert (await make_llm(stop=["STOP"]).ainvoke("Hi")).content == "one "
+    assert (await make_llm().ainvoke("Hi", stop=["STOP"])).content == "one "
+    assert (await make_llm().ainvoke("Hi", stop_sequences=["STOP"])).content == "one "
+    assert make_llm().bind(stop=["STOP"]).invoke("Hi").content == "one "
+
+
+def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: ChatReplicate) -> None:
+    with pytest.raises(ValidationError, match="did you mean 'temperature'"):
+        ChatReplicate(model="a/b", api_key="r8_FAKE", temprature=1)  # type: ignore[call-arg]  # the point
+    with pytest.raises(TypeError, match="did you mean 'max_tokens'"):
+        llm.invoke("Hi", max_token=1)
+
+
+async def test_a_changed_setting_is_used_by_the_next_call(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    await llm.ainvoke("Hi")
+    llm.default_headers = {"x-team": "blue"}
+    await llm.ainvoke("Hi")
+    assert replicate_emulator.requests[-1].headers["x-team"] == "blue"
+    llm.default_headers["x-team"] = "red"
+    await llm.ainvoke("Hi")
+    assert replicate_emulator.requests[-1].headers["x-team"] == "red"
+    assert llm._client() is llm._client()
+
+
+async def test_several_models_can_share_a_client(replicate_emulator: Emulator) -> None:
+    client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
+    for _ in range(2):
+        assert (await ChatReplicate(model=replicate_emulator.model, client=client).ainvoke("")).id
+    assert len([r for r in replicate_emulator.requests if r.path.startswith("/v1/models/")]) == 3

@@ -1,0 +1,104 @@
+"""Errors that are the core's and LangChain's at once."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import (
+    ContextOverflowError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelError,
+    ModelInvalidRequestError,
+    ModelNotFoundError,
+    ModelPermissionDeniedError,
+    ModelRateLimitError,
+    ModelTimeoutError,
+)
+from langchain_core.messages import BaseMessage, RemoveMessage
+
+import replicate_stream as core
+from langchain_replicate_stream import ChatReplicate
+from langchain_replicate_stream._errors import _both, translate
+from replicate_stream.testing import Emulator, Reply
+
+MakeLLM = Callable[..., ChatReplicate]
+Ask = Callable[..., Awaitable[Any]]
+FAILED = {"prediction_id": "p"}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable"),
+    [
+        (core.MissingAuthError(), ModelAuthenticationError, False),
+        (core.ResponseError("x", status=401), ModelAuthenticationError, False),
+        (core.ResponseError("x", status=402), ModelPermissionDeniedError, False),
+        (core.ResponseError("x", status=403), ModelPermissionDeniedError, False),
+        (core.ResponseError("x", status=400), ModelInvalidRequestError, False),
+        (core.ResponseError("x", status=502), ModelAPIError, True),
+        (core.ResponseError("the reply has no id", status=201), ModelError, False),
+        (core.ResponseError("redirected too often"), ModelError, False),
+        (core.ModelNotFoundError("x", status=404), ModelNotFoundError, False),
+        (core.RateLimitError("x", status=429, retry_after=2), ModelRateLimitError, True),
+        (core.InvalidInputError("x", fields=("a",)), ModelInvalidRequestError, False),
+        (core.UnsupportedParameterError("x", parameter="a"), ModelInvalidRequestError, False),
+        (core.ReplicateConnectionError("x"), ModelConnectionError, True),
+        (core.ReplicateTimeoutError("x", waited_for="y", seconds=1), ModelTimeoutError, True),
+        (core.PredictionFailedError("x", error="boom", **FAILED), ModelError, False),
+        (core.PredictionFailedError("x", error="… (code: PA)", **FAILED), ModelAPIError, True),
+        (
+            core.PredictionFailedError("x", error="exceeds the context length", **FAILED),
+            ContextOverflowError,
+            False,
+        ),
+        (core.PredictionCanceledError("x", **FAILED), ModelError, False),
+        (core.StreamInterruptedError("x", delivered=3, **FAILED), ModelConnectionError, True),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
+)
+def test_an_error_is_the_cores_and_langchains_at_once(
+    error: core.ReplicateError, kind: type[ModelError], retryable: bool
+) -> None:
+    both = translate(error)
+    assert isinstance(both, type(error))
+    assert isinstance(both, kind)
+    assert both.is_retryable is retryable
+    assert (str(both), vars(both)) == (str(error), vars(error))
+    twin = pickle.loads(pickle.dumps(both))
+    assert (type(twin), str(twin), vars(twin)) == (type(both), str(both), vars(both))
+
+
+def test_an_error_stays_the_cores_where_langchain_has_no_such_kind() -> None:
+    assert _both("X", core.RateLimitError, "NoSuchKind") is core.RateLimitError
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_every_way_to_ask_raises_errors_of_both(
+    replicate_emulator: Emulator, way: str, make_llm: MakeLLM, ask: Ask
+) -> None:
+    with pytest.raises(ModelNotFoundError) as caught:
+        await ask(make_llm(model="no/model"), way, "Hi")
+    assert isinstance(caught.value, core.ModelNotFoundError)
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "prepare", "aprepare"])
+async def test_such_a_message_is_langchains_error_too(
+    llm: ChatReplicate, way: str, ask: Ask
+) -> None:
+    messages: list[BaseMessage] = [RemoveMessage(id="1")]
+    with pytest.raises(core.InvalidInputError) as caught:
+        await ask(llm, way, messages)
+    assert isinstance(caught.value, ModelInvalidRequestError)
+
+
+async def test_a_failed_prediction_is_an_error_in_a_stream_too(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = Reply(tokens=["a"], error="boom", status="failed")
+    with pytest.raises(core.PredictionFailedError, match="boom"):
+        [chunk async for chunk in make_llm().astream("Hi")]

@@ -1,0 +1,125 @@
+"""The token: where it comes from, and where it never shows; caches and traces."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+import replicate_stream as core
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream.testing import Emulator
+
+
+def test_a_validation_error_does_not_show_the_token() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ChatReplicate(model="a/b", api_key="r8_FAKE_TOKEN", bogus=1)  # type: ignore[call-arg]  # the point
+    assert "r8_FAKE_TOKEN" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["api_key", "replicate_api_token"])
+def test_the_token_is_a_secret_under_either_name(name: str) -> None:
+    given: dict[str, Any] = {"model": "a/b", name: "r8_FAKE_TOKEN"}
+    llm = ChatReplicate(**given)
+    assert isinstance(llm.api_key, SecretStr)
+    shown = repr(llm) + str(llm) + str(llm.model_dump()) + json.dumps(llm.to_json(), default=str)
+    assert "r8_FAKE_TOKEN" not in shown
+    assert "r8_FAKE_TOKEN" not in str(llm._identifying_params) + llm._get_llm_string()
+
+
+def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_FAKE_TOKEN")
+    llm = ChatReplicate(model="a/b")
+    assert isinstance(llm.api_key, SecretStr)
+    assert llm.api_key.get_secret_value() == "r8_FAKE_TOKEN"
+
+
+async def test_the_token_may_come_from_a_function(replicate_emulator: Emulator) -> None:
+    llm = ChatReplicate(
+        model=replicate_emulator.model,
+        api_key=lambda: replicate_emulator.token,
+        base_url=replicate_emulator.base_url,
+    )
+    assert (await llm.ainvoke("Hi")).content
+
+
+async def test_it_can_be_copied_and_pickled_without_its_token(
+    llm: ChatReplicate,
+    replicate_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+) -> None:
+    await llm.ainvoke("Hi")
+    assert (await copy.deepcopy(llm).ainvoke("Hi")).content == "".join(words)
+    assert (await llm.model_copy(update={"temperature": 0.1}).ainvoke("Hi")).content == "".join(
+        words
+    )
+    frozen = pickle.dumps(llm)
+    assert replicate_emulator.token.encode() not in frozen
+    monkeypatch.setenv("REPLICATE_API_TOKEN", replicate_emulator.token)
+    assert (await pickle.loads(frozen).ainvoke("Hi")).content == "".join(words)
+
+
+def test_nothing_written_down_holds_a_secret_of_the_connection_either() -> None:
+    llm = ChatReplicate(
+        model="a/b",
+        api_key="r8_FAKE",
+        proxy="http://user:FAKE_PASSWORD@proxy.example:8080",
+        default_headers={"Authorization": "Bearer FAKE_BEARER", "x-team": "blue"},
+    )
+    frozen = pickle.dumps(llm)
+    assert b"FAKE" not in frozen
+    assert "FAKE" not in repr(llm) + str(llm.model_dump()) + llm._get_llm_string()
+    twin = pickle.loads(frozen)
+    assert twin.proxy == "http://proxy.example:8080"
+    assert twin.default_headers == {"x-team": "blue"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"model": "c/d"},
+        {"base_url": "http://127.0.0.1:9/v1"},
+        {"temperature": 1.0},
+        {"max_tokens": 5},
+        {"top_p": 0.5},
+        {"top_k": 5},
+        {"stop": ["x"]},
+        {"seed": 1},
+        {"presence_penalty": 0.5},
+        {"frequency_penalty": 0.5},
+        {"system_prompt": "x"},
+        {"prompt_format": "plain"},
+        {"model_kwargs": {"min_tokens": 1}},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_what_changes_the_answer_is_in_the_cache_key(setting: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"model": "a/b", "api_key": "r8_FAKE"}
+    llm = ChatReplicate(**{**plain, **setting})
+    assert llm._get_llm_string() != ChatReplicate(**plain)._get_llm_string()
+    assert llm._get_llm_string() == ChatReplicate(**{**plain, **setting})._get_llm_string()
+
+
+def test_traces_know_the_model_of_the_call() -> None:
+    llm = ChatReplicate(model="a/b", api_key="r8_FAKE", temperature=0.5, stop="x")
+    assert llm._get_ls_params() == {
+        "ls_provider": "replicate",
+        "ls_model_name": "a/b",
+        "ls_model_type": "chat",
+        "ls_temperature": 0.5,
+        "ls_stop": ["x"],
+    }
+    called = llm._get_ls_params(model="c/d", max_tokens=3, stop_sequences=["y"])
+    assert (called["ls_model_name"], called["ls_max_tokens"], called["ls_stop"]) == (
+        "c/d",
+        3,
+        ["y"],
+    )
+    assert "ls_stop" not in llm._get_ls_params(stop=[])
+    assert llm.metadata is not None
+    assert llm.metadata["lc_versions"]["replicate-stream"] == core.__version__
