@@ -1,5 +1,5 @@
-"""What a token costs, beside the floors of the same run. `python -m benchmarks`.
+"""What a token costs, beside the floors of the same run: `python -m benchmarks`.
 
-The machine's speed drifts, so nothing is quoted as a time: every row is a ratio to a floor that was
-measured in turn with it.
+The machine's speed drifts, so no time is worth quoting by itself: whatever is compared is measured
+in turn (A B C, A B C, …), and its ratio to the floor is what counts.
 """

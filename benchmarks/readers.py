@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from benchmarks.report import Read
 from benchmarks.server import Address
 from replicate_stream import Client, TextDelta
 
-Read = Callable[[str], Awaitable[int]]
-"""Reads the stream of a model to its end, and gives how many tokens there were."""
-
-_END = b"event: done"
+TOKEN = "r8_FAKE_TOKEN_OF_BENCHMARKS"
+END = b"event: done"
 
 
 async def created(session: aiohttp.ClientSession, address: Address, model: str) -> str:
@@ -36,19 +35,17 @@ async def sessions() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def raw_socket(address: Address) -> Read:
-    """Bytes out of a socket: the physical floor."""
+    """Bytes out of a socket: the physical floor. It blocks, which only a benchmark may."""
 
     async def read(model: str) -> int:
         async with sessions() as session:
             url = urlsplit(await created(session, address, model))
-        tail, tokens = b"", 0
+        tail = b""
         with socket.create_connection((url.hostname, url.port)) as connected:
             connected.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            while _END not in tail:
-                portion = connected.recv(65536)
-                tokens += portion.count(b"event: output")
-                tail = tail[-len(_END) :] + portion
-        return tokens
+            while END not in tail:
+                tail = tail[-len(END) :] + connected.recv(65536)
+        return _tokens(model)
 
     return read
 
@@ -59,10 +56,10 @@ def bytes_only(session: aiohttp.ClientSession, address: Address) -> Read:
     async def read(model: str) -> int:
         tail = b""
         async with session.get(await created(session, address, model)) as reply:
-            while _END not in tail:
-                tail = tail[-len(_END) :] + await reply.content.readany()
+            while END not in tail:
+                tail = tail[-len(END) :] + await reply.content.readany()
             reply.close()
-        return int(model.split("-")[1])
+        return _tokens(model)
 
     return read
 
@@ -76,9 +73,9 @@ def naive_split(session: aiohttp.ClientSession, address: Address) -> Read:
             while True:
                 *events, rest = (rest + await reply.content.readany()).split(b"\n\n")
                 for each in events:
-                    if each.startswith(_END):
+                    if each.startswith(END):
                         reply.close()
-                        return tokens
+                        return _checked(tokens, model)
                     at = each.find(b"data: ")
                     if at >= 0 and each[at + 6 :].decode():
                         tokens += 1
@@ -95,21 +92,46 @@ def core(client: Client) -> Read:
             async for event in events:
                 if isinstance(event, TextDelta):
                     tokens += 1
-        return tokens
+        return _checked(tokens, model)
 
     return read
 
 
-def iterated(stream: Callable[[str], Any]) -> Read:
-    """A framework's async iterator, or a coroutine that gives one; each item is a token."""
+def items(stream: Callable[[str], Any]) -> Read:
+    """A framework's async iterator, or a coroutine that gives one: a token an item.
+
+    Frameworks add an item or two of their own, at the end.
+    """
 
     async def read(model: str) -> int:
-        items = stream(model)
-        if asyncio.iscoroutine(items):
-            items = await items
-        tokens = 0
-        async for _ in items:
-            tokens += 1
-        return tokens
+        given = stream(model)
+        if asyncio.iscoroutine(given):
+            given = await given
+        number = 0
+        async for _ in given:
+            number += 1
+        return _checked(number, model, more=2)
 
     return read
+
+
+def in_thread(stream: Callable[[str], Any]) -> Read:
+    """A framework's sync iterator, read in another thread."""
+
+    async def read(model: str) -> int:
+        number = await asyncio.to_thread(lambda: sum(1 for _ in stream(model)))
+        return _checked(number, model, more=2)
+
+    return read
+
+
+def _tokens(model: str) -> int:
+    return int(model.split("-")[1])
+
+
+def _checked(number: int, model: str, more: int = 0) -> int:
+    """A benchmark of something that loses tokens would be worth nothing."""
+    expected = _tokens(model)
+    if not expected <= number <= expected + more:
+        raise RuntimeError(f"{model} gave {number} tokens instead of {expected}")
+    return expected

@@ -1,31 +1,38 @@
 """A load server in a process of its own: Replicate's shape, as cheap as it can be.
 
-The model's name says what its stream does: `bench/burst-2000` sends 2,000 tokens at once,
-`bench/single-2000` each in a segment of its own, `bench/paced-100` 50 a second, each with the time
-of its sending. After `done` a connection is held open, as the real server does.
+The model's name says what its stream does, `bench/KIND-TOKENS` and perhaps `-` and anything more:
+
+    burst   all tokens at once, each in a chunk of HTTP, as the floors were measured
+    plain   all at once and without chunks, as the real server was recorded
+    single  each token in a segment of its own, at least a millisecond apart
+    paced   50 tokens a second, each the time of its sending
+    held    a few tokens, and then nothing
+
+After `done` a connection is held open, as the real server does (replicate-api.md 3.3). The file
+runs as a script and needs nothing but the standard library, so that it starts at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
+import re
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import count
-from multiprocessing.connection import Connection
 
 RATE = 50
 """Tokens a second of a paced stream."""
-SINGLES = 2000
-"""Segments a second of a stream that sends each token by itself."""
-
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n6\r\n: hi\n\n\r\n"
-)
+_SLOTS = 10  # a paced stream gets its tokens in one of these parts of the time between two
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+_HELLO = b": hi\n\n"
+_DONE = b"event: done\nid: 2000000000:0\ndata: {}\n\n"
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SCHEMA = {
     "components": {
         "schemas": {
@@ -43,28 +50,15 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a load server listens."""
+    """Where a load server listens.
+
+    Attributes:
+        api: The URL of the API. `/counts` there tells how many requests there were.
+        streams: The URL of the stream host.
+    """
 
     api: str
     streams: str
-
-
-def _chunk(event: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(event), event)
-
-
-def event(number: int, text: str) -> bytes:
-    """A token as Replicate's stream server writes it, in a chunk of HTTP as proxies pass it on."""
-    event_id = (1_707_756_341 + number // RATE, number % RATE)
-    return _chunk(b"event: output\nid: %d:%d\ndata: %s\n\n" % (*event_id, text.encode()))
-
-
-_DONE = _chunk(b"event: done\nid: 2000000000:0\ndata: {}\n\n")
-
-
-def burst(tokens: int) -> bytes:
-    """A whole stream."""
-    return b"".join(event(i, f" tok{i % 10}") for i in range(tokens))
 
 
 @contextmanager
@@ -72,104 +66,173 @@ def running(delay: float = 0.0) -> Iterator[Address]:
     """Run a server in another process.
 
     Args:
-        delay: Seconds that each request, and each new connection, waits.
+        delay: Seconds that each new connection waits, and then each request.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, delay), daemon=True)
-    process.start()
-    api, streams = ours.recv()
-    yield Address(f"http://127.0.0.1:{api}", f"http://127.0.0.1:{streams}")
-    process.terminate()
-    process.join()
-
-
-def _serve(pipe: Connection, delay: float) -> None:
-    asyncio.run(_Server(delay).run(pipe))
-
-
-class _Server:
-    def __init__(self, delay: float) -> None:
-        self._delay = delay
-        self._ids = count(1)
-        self._streams = ""
-        self._bursts: dict[int, bytes] = {}
-
-    async def run(self, pipe: Connection) -> None:
-        servers = [
-            await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=2048)
-            for _ in range(2)
-        ]
-        api, streams = (server.sockets[0].getsockname()[1] for server in servers)
-        self._streams = f"http://127.0.0.1:{streams}"
-        pipe.send((api, streams))
-        await asyncio.Event().wait()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    command = [sys.executable, __file__, str(delay)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        api, streams = json.loads(process.stdout.readline())
         try:
-            await asyncio.sleep(self._delay)
-            while await self._answer(reader, writer):
-                pass
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+            yield Address(f"http://127.0.0.1:{api}", f"http://127.0.0.1:{streams}")
         finally:
-            writer.close()
+            process.terminate()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        method, path, _ = head.split("\r\n", 1)[0].split(" ")
-        length = next(
-            (
-                int(line[15:])
-                for line in head.split("\r\n")
-                if line.lower()[:15] == "content-length:"
-            ),
-            0,
-        )
-        await reader.readexactly(length)
-        await asyncio.sleep(self._delay)
+
+def event(number: int, text: str) -> bytes:
+    """A token as Replicate's stream server writes it."""
+    event_id = 1_707_756_341 + number // RATE, number % RATE
+    return b"event: output\nid: %d:%d\ndata: %s\n\n" % (*event_id, text.encode())
+
+
+def _chunk(body: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(body), body)
+
+
+@lru_cache
+def _whole(kind: str, tokens: int) -> bytes:
+    events = [_HELLO, *(event(i, f" tok{i % 10}") for i in range(tokens))]
+    if kind != "held":
+        events.append(_DONE)
+    if kind == "plain":
+        return _HEAD + b"\r\n" + b"".join(events)
+    return _HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(map(_chunk, events))
+
+
+class _Service:
+    """What the connections share."""
+
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
+        self.requests = 0
+        self.pacer = _Pacer()
+        self.stream_url = ""
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._ids = count(1)
+
+    def reply(self, method: str, path: str) -> tuple[int, dict[str, object]]:
+        """The status and the body of the API's answer."""
+        if path == "/counts":
+            return 200, {"requests": self.requests}
+        if method == "POST" and path.endswith("/predictions"):
+            number, model = next(self._ids), path.split("/")[4]
+            stream = f"{self.stream_url}/v1/streams/{model}-{number}"
+            return 201, {"id": f"p{number}", "status": "starting", "urls": {"stream": stream}}
+        if path.startswith("/v1/models/"):
+            return 200, {"is_official": True, "latest_version": {"openapi_schema": _SCHEMA}}
+        status = "canceled" if path.endswith("/cancel") else "succeeded"
+        metrics = {"input_token_count": 1, "output_token_count": 1}
+        return 200, {"id": path.split("/")[3], "status": status, "metrics": metrics}
+
+
+class _Pacer:
+    """Gives all paced streams their tokens, with one timer for all of them."""
+
+    def __init__(self) -> None:
+        self._slots: list[list[Callable[[], bool]]] = [[] for _ in range(_SLOTS)]
+        self._tick = 0
+        self._runs = False
+
+    def add(self, say: Callable[[], bool]) -> None:
+        """Have `say` called `RATE` times a second, until it gives False."""
+        self._slots[self._tick % _SLOTS].append(say)
+        if not self._runs:
+            self._runs = True
+            self._turn(asyncio.get_running_loop().time())
+
+    def _turn(self, due: float) -> None:
+        slot = self._slots[self._tick % _SLOTS]
+        slot[:] = [say for say in slot if say()]
+        self._tick += 1
+        self._runs = any(self._slots)
+        if self._runs:
+            due += 1 / RATE / _SLOTS
+            asyncio.get_running_loop().call_at(due, self._turn, due)
+
+
+class _Connection(asyncio.Protocol):
+    _transport: asyncio.Transport
+
+    def __init__(self, service: _Service) -> None:
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._ready_at = self._loop.time() + service.delay
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if not end or len(rest) < (int(length[1]) if length else 0):
+            return
+        self._received = b""  # nobody here sends a second request before the first is answered
+        method, path, _ = head.decode().split(" ", 2)
+        if path != "/counts":
+            self._service.requests += 1
+        if self._service.delay:
+            due = max(self._loop.time(), self._ready_at) + self._service.delay
+            self._loop.call_at(due, self._answer, method, path)
+        else:
+            self._answer(method, path)
+
+    def _answer(self, method: str, path: str) -> None:
         if path.startswith("/v1/streams/"):
-            kind, tokens, _ = path.rsplit("/", 1)[1].split("-")
-            writer.write(_HEAD)
-            await self._stream(writer, kind, int(tokens))
-            await reader.read()  # held open until the client lets go
-            return False
-        status, body = (201, self._created(path)) if method == "POST" else (200, self._got(path))
+            kind, tokens, _ = path.rsplit("/", 1)[1].split("-", 2)
+            self._stream(kind, int(tokens))
+            return
+        status, body = self._service.reply(method, path)
         text = json.dumps(body).encode()
-        writer.write(
-            b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-            % (status, len(text), text)
-        )
+        head = b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self._transport.write(head % (status, len(text)) + text)
+
+    def _stream(self, kind: str, tokens: int) -> None:
+        if kind in {"burst", "plain", "held"}:
+            self._transport.write(_whole(kind, tokens))
+            return
+        self._transport.write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _chunk(_HELLO))
+        if kind == "paced":
+            numbers = iter(range(tokens))
+            self._service.pacer.add(lambda: self._say_the_time(numbers))
+        else:
+            task = self._loop.create_task(self._one_by_one(tokens))
+            self._service.tasks.add(task)
+            task.add_done_callback(self._service.tasks.discard)
+
+    def _say_the_time(self, numbers: Iterator[int]) -> bool:
+        number = next(numbers, None)
+        if self._transport.is_closing():
+            return False
+        if number is None:
+            self._transport.write(_chunk(_DONE))
+            return False
+        self._transport.write(_chunk(event(number, f"{time.monotonic():.6f} ")))
         return True
 
-    def _created(self, path: str) -> dict[str, object]:
-        what = path.split("/")[4]
-        number = next(self._ids)
-        return {
-            "id": f"p{number}",
-            "status": "starting",
-            "urls": {"stream": f"{self._streams}/v1/streams/{what}-{number}"},
-        }
+    async def _one_by_one(self, tokens: int) -> None:
+        for number in range(tokens):
+            await asyncio.sleep(0.001)
+            self._transport.write(_chunk(event(number, f" tok{number % 10}")))
+        self._transport.write(_chunk(_DONE))
 
-    def _got(self, path: str) -> dict[str, object]:
-        if path.startswith("/v1/models/"):
-            return {"is_official": True, "latest_version": {"openapi_schema": _SCHEMA}}
-        metrics = {"input_token_count": 1, "output_token_count": 1}
-        return {"id": path.split("/")[3], "status": "succeeded", "metrics": metrics}
 
-    async def _stream(self, writer: asyncio.StreamWriter, kind: str, tokens: int) -> None:
-        if kind == "burst":
-            if tokens not in self._bursts:
-                self._bursts[tokens] = burst(tokens)
-            writer.write(self._bursts[tokens])
-        else:
-            loop = asyncio.get_running_loop()
-            rate = SINGLES if kind == "single" else RATE
-            began = loop.time()
-            for number in range(tokens):
-                wait = began + number / rate - loop.time()
-                await asyncio.sleep(max(0.0, wait))
-                text = f" tok{number % 10}" if kind == "single" else f"{time.monotonic():.6f} "
-                writer.write(event(number, text))
-        writer.write(_DONE)
-        await writer.drain()
+async def _serve(delay: float) -> None:
+    loop = asyncio.get_running_loop()
+    service = _Service(delay)
+    ports = []
+    for _ in range(2):
+        server = await loop.create_server(
+            lambda: _Connection(service), "127.0.0.1", 0, backlog=2048
+        )
+        ports.append(server.sockets[0].getsockname()[1])
+    service.stream_url = f"http://127.0.0.1:{ports[1]}"
+    print(json.dumps(ports), flush=True)
+    orphaned = asyncio.Event()
+    loop.add_reader(sys.stdin, orphaned.set)  # its end is the end of who started us
+    await orphaned.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(float(sys.argv[1])))

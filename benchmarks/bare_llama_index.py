@@ -1,13 +1,10 @@
-"""Each framework alone: a model that has all its tokens, and only makes the framework's pieces."""
+"""LlamaIndex alone: a model that has all its tokens, and gives them to the framework."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -20,25 +17,8 @@ from llama_index.core.llms.custom import CustomLLM
 TEXT = " tok1"
 
 
-class BareChat(BaseChatModel):
-    """What LangChain itself costs, the making of its chunks included."""
-
-    tokens: int
-
-    @property
-    def _llm_type(self) -> str:
-        return "bare"
-
-    def _generate(self, *_: Any, **__: Any) -> ChatResult:
-        raise NotImplementedError
-
-    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
-        for _number in range(self.tokens):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=TEXT))
-
-
 class BareLLM(CustomLLM):
-    """What LlamaIndex itself costs, the making of its responses included."""
+    """What LlamaIndex itself costs, the making of its cumulative responses included."""
 
     tokens: int
 

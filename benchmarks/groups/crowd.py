@@ -1,0 +1,105 @@
+"""Many streams at once, each of 50 tokens a second: how many end whole, and how late tokens are."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from benchmarks import readers
+from benchmarks.report import Contender, Row, take_turns
+from benchmarks.server import RATE, Address, running
+from benchmarks.sizes import Sizes
+from replicate_stream import Client, TextDelta
+
+NEEDS = ()
+PER_SECOND = 250
+"""How many streams are opened in a second, so that not only their opening is measured."""
+
+Listen = Callable[[list[float]], Awaitable[None]]
+"""Reads a stream, and notes for how many seconds each of its tokens was under way."""
+
+
+async def rows(sizes: Sizes) -> list[Row]:
+    """By hand with aiohttp, and `Client.stream`."""
+    streams, tokens = sizes.crowd, sizes.seconds * RATE
+    model, whole = f"paced-{tokens}", 0
+    delays: dict[str, list[float]] = {"aiohttp by hand": [], "Client.stream": []}
+
+    def crowd_of(name: str, listen: Listen) -> Contender:
+        async def measure() -> float:
+            nonlocal whole
+            heard = await _crowd(listen, streams)
+            delays[name] += [delay for late in heard for delay in late]
+            if name == "Client.stream":
+                whole += sum(len(late) == tokens for late in heard)
+            return 0.0
+
+        return Contender(name, measure)
+
+    with running() as address:
+        async with (
+            readers.sessions() as session,
+            Client(readers.TOKEN, base_url=address.api) as client,
+        ):
+            ways = [
+                crowd_of("aiohttp by hand", lambda late: _by_hand(session, address, model, late)),
+                crowd_of("Client.stream", lambda late: _with_core(client, model, late)),
+            ]
+            await take_turns(ways, rounds=sizes.crowd_rounds, warm_up=False)
+    missing = streams * sizes.crowd_rounds - whole
+    return [Row("Client.stream: incomplete", missing, "streams", most=0), *_delays(delays)]
+
+
+def _delays(delays: dict[str, list[float]]) -> list[Row]:
+    rows: list[Row] = []
+    for percent, most_ratio in ((50, None), (99, 1.3)):
+        floor, own = (
+            statistics.quantiles(each, n=100)[percent - 1] * 1e3 for each in delays.values()
+        )
+        by_hand, ours = (f"{name}: delay of a token, p{percent}" for name in delays)
+        rows.append(Row(by_hand, floor, "ms"))
+        rows.append(Row(ours, own, "ms", own / floor, most_ratio))
+    return rows
+
+
+async def _crowd(listen: Listen, streams: int) -> list[list[float]]:
+    """Run streams at once, and give what each noted; one that fails has noted less."""
+
+    async def one(number: int) -> list[float]:
+        late: list[float] = []
+        await asyncio.sleep(number / PER_SECOND)
+        await listen(late)
+        return late
+
+    return await asyncio.gather(*[one(number) for number in range(streams)])
+
+
+async def _by_hand(
+    session: aiohttp.ClientSession, address: Address, model: str, late: list[float]
+) -> None:
+    async with session.get(await readers.created(session, address, model)) as reply:
+        rest = b""
+        while True:
+            *events, rest = (rest + await reply.content.readany()).split(b"\n\n")
+            for each in events:
+                if each.startswith(readers.END):
+                    reply.close()
+                    return
+                at = each.find(b"data: ")
+                if at >= 0:
+                    late.append(time.monotonic() - float(each[at + 6 :]))
+
+
+async def _with_core(client: Client, model: str, late: list[float]) -> None:
+    async with client.stream(f"bench/{model}", "x", include_usage=False) as events:
+        late.extend(
+            [
+                time.monotonic() - float(event.text)
+                async for event in events
+                if isinstance(event, TextDelta)
+            ]
+        )

@@ -1,0 +1,44 @@
+"""The client's CPU for a token in LangChain, beside LangChain alone and the core alone."""
+
+from __future__ import annotations
+
+from benchmarks import readers
+from benchmarks.report import Contender, Row, compare, cpu_per_token
+from benchmarks.server import running
+from benchmarks.sizes import Sizes
+from replicate_stream import Client
+
+NEEDS = ("langchain_core",)
+
+
+async def rows(sizes: Sizes) -> list[Row]:
+    """`ChatReplicate.astream`, and `stream` over the bridge for sync code."""
+    from benchmarks.bare_langchain import BareChat
+    from langchain_replicate_stream import ChatReplicate
+
+    model, tokens = f"burst-{sizes.chunks}", sizes.chunks
+    made, ready = BareChat(tokens=tokens), BareChat(tokens=tokens, makes_them=False)
+    with running() as address:
+        async with Client(readers.TOKEN, base_url=address.api) as client:
+            chat = ChatReplicate(model=f"bench/{model}", client=client, stream_usage=False)
+            has_ready = readers.items(lambda _: ready.astream("x"))
+            makes = readers.items(lambda _: made.astream("x"))
+            streams = readers.items(lambda _: chat.astream("x"))
+            bridged = readers.in_thread(lambda _: chat.stream("x"))
+            alone = "LangChain alone, making its chunks"
+            return await compare(
+                [
+                    Contender("LangChain alone, chunks ready", cpu_per_token(has_ready, model)),
+                    Contender(alone, cpu_per_token(makes, model)),
+                    Contender("the core alone", cpu_per_token(readers.core(client), model)),
+                    Contender("ChatReplicate.astream", cpu_per_token(streams, model), alone, 1.25),
+                    Contender(
+                        "ChatReplicate.stream, over the bridge",
+                        cpu_per_token(bridged, model),
+                        "ChatReplicate.astream",
+                        2.0,
+                    ),
+                ],
+                rounds=sizes.rounds,
+                unit="us/token",
+            )
