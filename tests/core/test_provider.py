@@ -44,6 +44,7 @@ async def test_a_single_text_can_be_asked_for(replicate_emulator: Emulator) -> N
     )
     assert await anext(generator) == "Hello"
     await generator.aclose()
+    await replicate_emulator.wait_for_async(lambda e: len(e.cancels) == 1)
 
 
 def test_its_class_attributes_say_what_it_is() -> None:

@@ -37,7 +37,8 @@ class Door:
         self._world = world
         self._route = route
         self._connections = connections
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._is_closed = False
         self._server: asyncio.Server | None = None
 
     async def open(self, host: str, port: int) -> int:
@@ -54,19 +55,28 @@ class Door:
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
+        self._is_closed = True
         if self._server is not None:
             self._server.close()
+        await _settled()  # a connection may have been accepted in this moment
+        writers = tuple(self._tasks.values())
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A task that was cancelled before it began has left its connection open; and there is no
+        # waiting for a client that does not read.
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*[w.wait_closed() for w in writers], return_exceptions=True)
+        await _settled()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:
+            writer.transport.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # When the emulator stops there is no waiting for a client that does not read; and a task
-        # that is cancelled before it began would leave its connection open.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        self._tasks[task] = writer
+        task.add_done_callback(self._tasks.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -74,7 +84,7 @@ class Door:
             writer.close()
             await writer.wait_closed()
         except ConnectionError:
-            pass  # the client has gone, in its own way
+            writer.transport.abort()  # the client has gone, in its own way
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._connections)
@@ -138,6 +148,12 @@ class Door:
     def _count_streams(self, change: int) -> None:
         with self._world.changes.making():
             self._world.streams_open += change
+
+
+async def _settled() -> None:
+    """Let what the loop has already begun come to its end: an accepted or a lost connection."""
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 async def _send(
