@@ -25,6 +25,8 @@ def test_a_chunk_of_text_is_what_the_constructors_make_and_shares_nothing() -> N
     made = ChatGenerationChunk(message=AIMessageChunk(content="a"))
     assert first == second == made
     assert first.model_dump() == made.model_dump()
+    assert first.model_dump(exclude_unset=True) == made.model_dump(exclude_unset=True)
+    assert first.message.model_fields_set == made.message.model_fields_set
     for name, value in vars(first.message).items():
         if isinstance(value, dict | list):
             assert getattr(second.message, name) is not value, name
