@@ -34,13 +34,16 @@ class Answer:
 
     def feed(self, texts: Sequence[str]) -> Iterable[StreamEvent]:
         """The events of the next pieces of text; empty pieces give none."""
-        if self._splitter is None and self._cutter is None:
-            return [TextDelta(text) for text in texts if text]
+        if self._is_plain():
+            return _plain(texts)
         events: list[StreamEvent] = []
-        for text in texts:
+        rest = iter(texts)
+        for text in rest:
             events += self._read(text)
             if self.is_stopped:
                 break
+            if self._is_plain():
+                events += _plain(rest)  # there may be thousands in a batch
         return events
 
     def flush(self) -> Iterable[StreamEvent]:
@@ -50,6 +53,10 @@ class Answer:
         events = self._deliver(self._splitter.flush() if self._splitter is not None else [])
         rest = "" if self._cutter is None or self.is_stopped else self._cutter.flush()
         return [*events, TextDelta(rest)] if rest else events
+
+    def _is_plain(self) -> bool:
+        """Whether nothing has to be looked for any more."""
+        return self._splitter is None and self._cutter is None
 
     def _read(self, text: str) -> list[StreamEvent]:
         if self._splitter is None:
@@ -72,6 +79,10 @@ class Answer:
             if wanted:
                 events.append(TextDelta(wanted))
         return events
+
+
+def _plain(texts: Iterable[str]) -> list[StreamEvent]:
+    return [TextDelta(text) for text in texts if text]
 
 
 def finish_reason(usage: Usage | None, max_tokens: int | None, *, is_stopped: bool) -> str:

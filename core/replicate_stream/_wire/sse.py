@@ -102,18 +102,20 @@ class Decoder:
         return start.removeprefix(_BOM)
 
     def _read(self, text: str, events: list[Event]) -> None:
-        """Read whole lines: the usual events at once, the others line by line."""
+        """Read whole lines: the usual events at once, what comes before them line by line."""
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        pos = self._read_event(text, 0, events) if self._in_event else 0
-        if not self._in_event:
-            end = text.rfind("\n\n", pos) + 2
-            usual = _read_usual(text[pos:end]) if end > pos else None
-            if usual is not None:
-                events += usual
-                self.last_event_id = usual[-1][1]
-                pos = end
+        pos, is_usual = 0, True
         while pos < len(text):
+            if is_usual and not self._in_event and text.startswith("event: ", pos):
+                end = text.rfind("\n\n", pos) + 2
+                usual = _read_usual(text[pos:end]) if end > pos else None
+                if usual is not None:
+                    events += usual
+                    self.last_event_id = usual[-1][1]
+                    pos = end
+                    continue
+                is_usual = False  # tried once, lest every event be looked at again and again
             pos = self._read_event(text, pos, events)
 
     def _read_event(self, text: str, pos: int, events: list[Event]) -> int:
@@ -161,10 +163,13 @@ def _read_usual(text: str) -> list[Event] | None:
         name, event_id, data = match.groups()
         return [(name, event_id, data.replace("\ndata: ", "\n"))]
     events: list[Event] = _USUAL.findall(text)
-    length = len(events) * _USUAL_FRAME
-    for at, (name, event_id, data) in enumerate(events):
-        length += len(name) + len(event_id or "") + len(data)
-        if "\n" in data:
-            events[at] = (name, event_id, data.replace("\ndata: ", "\n"))
+    if not events:
+        return None
+    names, ids, texts = zip(*events, strict=True)
+    framing = len(events) * _USUAL_FRAME
     # Matches do not overlap, so they cover the text exactly if their lengths add up to its own.
-    return events if events and length == len(text) else None
+    if framing + sum(map(len, names)) + sum(map(len, ids)) + sum(map(len, texts)) != len(text):
+        return None
+    if text.count("\ndata: ") == len(events):
+        return events
+    return [(name, event_id, data.replace("\ndata: ", "\n")) for name, event_id, data in events]
