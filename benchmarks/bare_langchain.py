@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import Field
 
 TEXT = " tok1"
 
@@ -16,12 +17,12 @@ class BareChat(BaseChatModel):
     """What LangChain itself costs.
 
     Attributes:
-        tokens: How many chunks there are.
-        makes_them: Whether it makes each chunk, as everybody who streams has to, or has one ready.
+        tokens: How many chunks it makes, as everybody who streams has to.
+        ready: Chunks that it has instead, which only a floor can.
     """
 
-    tokens: int
-    makes_them: bool = True
+    tokens: int = 0
+    ready: list[ChatGenerationChunk] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -31,12 +32,12 @@ class BareChat(BaseChatModel):
         raise NotImplementedError
 
     async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
-        if self.makes_them:
-            for _number in range(self.tokens):
-                yield ChatGenerationChunk(message=AIMessageChunk(content=TEXT))
-            return
-        ready = [
-            ChatGenerationChunk(message=AIMessageChunk(content=TEXT)) for _ in range(self.tokens)
-        ]
-        for chunk in ready:
+        for chunk in self.ready:
             yield chunk
+        for _number in range(self.tokens):
+            yield a_chunk()
+
+
+def a_chunk() -> ChatGenerationChunk:
+    """A token, as the constructors make it."""
+    return ChatGenerationChunk(message=AIMessageChunk(content=TEXT))

@@ -34,15 +34,16 @@ async def _requests(address: Address) -> list[Row]:
     async with Client(readers.TOKEN, base_url=address.api) as client:
         rows = []
         for which, most in (("unknown", 3), ("known", 2)):
-            before = _count(address)
+            before = requests_to(address)
             async with _first_token(client, "burst-5"):
-                sent = _count(address) - before
+                sent = requests_to(address) - before
             name = f"requests to the first token, {which} model"
             rows.append(Row(name, sent, "requests", most=most))
     return rows
 
 
-def _count(address: Address) -> int:
+def requests_to(address: Address) -> int:
+    """How many requests the server had. It blocks."""
     # From outside of what is measured, so that no connection of it is used.
     with urlopen(f"{address.api}/counts") as reply:
         return int(json.load(reply)["requests"])
