@@ -14,7 +14,7 @@ import json
 import random
 import sys
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -294,16 +294,16 @@ _Keepers: TypeAlias = "dict[asyncio.AbstractEventLoop, _Keeper]"
 def _close_all(keepers: _Keepers) -> None:
     """Close the sessions of a client that is no more, each in its own loop; from any thread."""
     for loop, keeper in list(keepers.items()):
-        closing = keeper.session.close()  # its generator may be running: the loop may be closing
         try:
-            loop.call_soon_threadsafe(_await_soon, closing)
+            loop.call_soon_threadsafe(_close_soon, keeper.session)
         except RuntimeError:  # the loop is closed: nothing is left to be waited for
-            with contextlib.suppress(StopIteration, StopAsyncIteration, RuntimeError):
-                closing.send(None)
+            with contextlib.suppress(StopIteration, RuntimeError):
+                keeper.session.close().send(None)
 
 
-def _await_soon(closing: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.ensure_future(closing)
+def _close_soon(session: aiohttp.ClientSession) -> None:
+    """In its loop, so that no coroutine is left over if the loop ends before."""
+    task = asyncio.ensure_future(session.close())
     _following_up.add(task)
     task.add_done_callback(_following_up.discard)
 
