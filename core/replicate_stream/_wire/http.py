@@ -294,11 +294,15 @@ _Keepers: TypeAlias = "dict[asyncio.AbstractEventLoop, _Keeper]"
 def _close_all(keepers: _Keepers) -> None:
     """Close the sessions of a client that is no more, each in its own loop; from any thread."""
     for loop, keeper in list(keepers.items()):
-        try:
-            loop.call_soon_threadsafe(_close_soon, keeper.session)
-        except RuntimeError:  # the loop is closed: nothing is left to be waited for
-            with contextlib.suppress(StopIteration, RuntimeError):
-                keeper.session.close().send(None)
+        _close(loop, keeper.session)
+
+
+def _close(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
+    try:
+        loop.call_soon_threadsafe(_close_soon, session)
+    except RuntimeError:  # the loop is closed: nothing is left to be waited for
+        with contextlib.suppress(StopIteration, RuntimeError):
+            session.close().send(None)
 
 
 def _close_soon(session: aiohttp.ClientSession) -> None:
