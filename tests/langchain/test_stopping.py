@@ -33,16 +33,32 @@ def endless(replicate_emulator: Emulator) -> Iterator[Emulator]:
     finally:
         gc.enable()
     gc.collect()
+    join_cancels()
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+    assert len(replicate_emulator.cancels) == 1
+
+
+def join_cancels() -> None:
+    """Wait for the threads that cancel what was dropped."""
     for thread in threading.enumerate():
         if thread.name == "replicate-stream-cancel":
             thread.join(timeout=10)
-    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
-    assert len(replicate_emulator.cancels) == 1
 
 
 def one_cancel(emulator: Emulator) -> bool:
     (prediction_id,) = emulator.predictions
     return emulator.cancels == [prediction_id] and emulator.streams_open == 0
+
+
+async def until_cancelled(emulator: Emulator) -> None:
+    """Wait for the cancel, and for the end of all that goes with it: the loop lives on."""
+    await emulator.wait_for_async(one_cancel)
+    await asyncio.to_thread(join_cancels)
+    await asyncio.sleep(0)  # a thread that ends may leave the loop something to close
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        _, unfinished = await asyncio.wait(others, timeout=10)
+        assert not unfinished
 
 
 async def take_ten(items: AsyncIterator[Any]) -> None:
@@ -56,7 +72,7 @@ async def take_ten(items: AsyncIterator[Any]) -> None:
 
 async def test_breaking_out_of_astream_cancels_once(endless: Emulator, make_llm: MakeLLM) -> None:
     await take_ten(make_llm().astream("Hi"))
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 async def test_closing_astream_cancels_once(endless: Emulator, make_llm: MakeLLM) -> None:
@@ -64,7 +80,7 @@ async def test_closing_astream_cancels_once(endless: Emulator, make_llm: MakeLLM
     for _ in range(10):
         await anext(stream)
     await stream.aclose()
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 async def test_breaking_out_of_an_event_stream_cancels_once(
@@ -75,7 +91,7 @@ async def test_breaking_out_of_an_event_stream_cancels_once(
         count += event["event"] == "on_chat_model_stream"
         if count == 10:
             break
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 async def test_leaving_a_stream_of_the_protocol_cancels_once(
@@ -86,7 +102,7 @@ async def test_leaving_a_stream_of_the_protocol_cancels_once(
         stream: Any = await make_llm().astream_events("Hi", version="v3")
     async with stream:
         await take_ten(aiter(stream.text))
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 @pytest.mark.parametrize("way", ["ainvoke", "astream"])
@@ -99,7 +115,7 @@ async def test_a_time_out_cancels_once(endless: Emulator, make_llm: MakeLLM, way
 
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(read(), 1.0)
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -111,7 +127,7 @@ async def test_a_cancelled_task_cancels_once(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 async def test_an_error_of_the_reader_cancels_once(endless: Emulator, make_llm: MakeLLM) -> None:
@@ -121,7 +137,7 @@ async def test_an_error_of_the_reader_cancels_once(endless: Emulator, make_llm: 
 
     with pytest.raises(LookupError):
         await read()
-    await endless.wait_for_async(one_cancel)
+    await until_cancelled(endless)
 
 
 def test_breaking_out_of_stream_cancels_once(endless: Emulator, make_llm: MakeLLM) -> None:
