@@ -17,6 +17,8 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 _USUAL = re.compile(
     r"event: ([^\n]+)\nid: ([^\n\0]+)\ndata: ([^\n]*(?:\ndata: [^\n]*)*)\n\n",
 )
+# The same by itself and with one line of text, as tokens come from a model that is thinking.
+_USUAL_TOKEN = re.compile(r"event: (.+)\nid: ([^\n\0]+)\ndata: (.*)\n\n")
 _USUAL_FRAME = len("event: \nid: \ndata: \n\n")
 _BOM = b"\xef\xbb\xbf"
 
@@ -158,10 +160,10 @@ class Decoder:
 
 def _read_usual(text: str) -> list[Event] | None:
     """All of a text as usual events, or None if any of it has another form."""
-    match = _USUAL.fullmatch(text)
-    if match is not None:  # a token by itself, as they come from a model that is thinking
-        name, event_id, data = match.groups()
-        return [(name, event_id, data.replace("\ndata: ", "\n"))]
+    token = _USUAL_TOKEN.fullmatch(text)
+    if token is not None:
+        name, event_id, data = token.groups()
+        return [(name, event_id, data)]
     events: list[Event] = _USUAL.findall(text)
     if not events:
         return None

@@ -29,19 +29,22 @@ class Transcript:
     Attributes:
         last_event_id: Where to take the stream up again.
         events: How many events came.
-        length: How many characters were delivered.
         connections: How many connections there were.
     """
 
     def __init__(self) -> None:
         self.last_event_id: str | None = None
         self.events = 0
-        self.length = 0
         self.connections = 0
         self._ids = io.StringIO()
         self._text = io.StringIO()
         self._seen: set[str] | None = None
         self._to_skip = ""  # text without ids that a replay will bring once more
+
+    @property
+    def length(self) -> int:
+        """How many characters were delivered."""
+        return self._text.tell()
 
     def reconnect(self) -> None:
         """A new connection: what it repeats is known by its ids, or else by its text."""
@@ -67,13 +70,12 @@ class Transcript:
         self.events += len(new)
         if self._to_skip:
             texts = self._unskipped("".join(texts))
-        self.add("".join(texts))
+        self._text.writelines(texts)
         return texts, ending
 
     def add(self, text: str) -> None:
         """Note text that is being delivered."""
         self._text.write(text)
-        self.length += len(text)
 
     def rest_of(self, whole: str) -> str | None:
         """What a text has beyond the delivered one; None if it does not begin with it."""
