@@ -32,11 +32,13 @@ async def rows(sizes: Sizes) -> list[Row]:
     def crowd_of(name: str, listen: Listen) -> Contender:
         async def measure() -> float:
             nonlocal whole
+            began = time.process_time()
             heard = await _crowd(listen, streams)
+            cost = (time.process_time() - began) / streams / tokens * 1e6
             delays[name] += [delay for late in heard for delay in late]
             if name == "Client.stream":
                 whole += sum(len(late) == tokens for late in heard)
-            return 0.0
+            return cost
 
         return Contender(name, measure)
 
@@ -49,9 +51,15 @@ async def rows(sizes: Sizes) -> list[Row]:
                 crowd_of("aiohttp by hand", lambda late: _by_hand(session, address, model, late)),
                 crowd_of("Client.stream", lambda late: _with_core(client, model, late)),
             ]
-            await take_turns(ways, rounds=sizes.crowd_rounds, warm_up=False)
+            costs = await take_turns(ways, rounds=sizes.crowd_rounds, warm_up=False)
     missing = streams * sizes.crowd_rounds - whole
-    return [Row("Client.stream: incomplete", missing, "streams", most=0), *_delays(delays)]
+    floor, own = (statistics.median(each) for each in costs.values())
+    return [
+        Row("Client.stream: incomplete", missing, "streams", most=0),
+        Row("aiohttp by hand: CPU", floor, "us/token"),
+        Row("Client.stream: CPU", own, "us/token", own / floor),
+        *_delays(delays),
+    ]
 
 
 def _delays(delays: dict[str, list[float]]) -> list[Row]:

@@ -6,9 +6,8 @@ import asyncio
 import statistics
 import sys
 from importlib.util import find_spec
-from resource import RUSAGE_CHILDREN, getrusage
 
-from benchmarks.report import Contender, Measure, Row, take_turns
+from benchmarks.report import Row
 from benchmarks.sizes import Sizes
 
 NEEDS = ()
@@ -17,6 +16,15 @@ _PAIRS = (
     ("langchain_core.language_models.chat_models", "langchain_replicate_stream", 20.0),
     ("llama_index.core", "llama_index_replicate_stream", 20.0),
 )
+_CODE = """
+import sys
+from time import process_time as now
+began = now()
+import {under}
+between = now()
+import {ours}
+print((between - began) * 1e3, (now() - between) * 1e3, "aiohttp" in sys.modules)
+"""
 
 
 async def rows(sizes: Sizes) -> list[Row]:
@@ -25,28 +33,25 @@ async def rows(sizes: Sizes) -> list[Row]:
     for under, ours, most in _PAIRS:
         if find_spec(under.partition(".")[0]) is None:
             continue  # the groups of the frameworks say that it is not installed
-        alone, both = f"import {under}", f"import {under}, {ours}"
-        ways = [Contender(code, _cpu_of(code)) for code in (alone, both)]
-        figures = await take_turns(ways, rounds=sizes.imports)
-        more = [b - a for a, b in zip(figures[alone], figures[both], strict=True)]
-        rows.append(Row(alone, statistics.median(figures[alone]), "ms CPU"))
-        rows.append(Row(f"  and {ours}", statistics.median(more), "ms CPU", most=most))
-        loaded = await _run(f"import sys, {ours}; sys.exit('aiohttp' in sys.modules)")
-        rows.append(Row(f"  {ours} loads aiohttp", loaded, "times", most=0))
-    return rows
+        # In one process after the other, because the difference of two would be mostly noise.
+        figures = [await _import(under, ours) for _ in range(sizes.imports)]
+        alone, more, aiohttp = (statistics.median(each) for each in zip(*figures, strict=True))
+        rows.append(Row(f"import {under}", alone, "ms CPU"))
+        rows.append(Row(f"  and {ours}", more, "ms CPU", most=most))
+        if under != "aiohttp":
+            rows.append(Row(f"  {ours} loads aiohttp", aiohttp, "times", most=0))
+    bare = await _import("asyncio", "replicate_stream")
+    return [*rows, Row("replicate_stream alone loads aiohttp", bare[-1], "times", most=0)]
 
 
-def _cpu_of(code: str) -> Measure:
-    async def measure() -> float:
-        before = getrusage(RUSAGE_CHILDREN)
-        if await _run(code):
-            raise RuntimeError(f"{code} failed")
-        after = getrusage(RUSAGE_CHILDREN)
-        return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
-
-    return measure
-
-
-async def _run(code: str) -> int:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
-    return await process.wait()
+async def _import(under: str, ours: str) -> tuple[float, float, bool]:
+    """Milliseconds for the one, then for the other, and whether aiohttp was loaded."""
+    code = _CODE.format(under=under, ours=ours)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"importing {under} and {ours} failed")
+    alone, more, aiohttp = printed.split()
+    return float(alone), float(more), aiohttp == b"True"
