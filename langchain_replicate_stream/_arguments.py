@@ -39,9 +39,9 @@ PARAMETERS = (
 """What changes an answer. An object and a call may both give it."""
 
 _RENAMED = ("stop_sequences", "model_kwargs", "extra_input", "stream_usage")
-_NATIVE = ("tools", "tool_choice", "response_format")
+_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "response_format")
 _FRAMEWORKS = ("stream",)  # LangChain's own switch of `invoke`, which it passes on
-_CALL = (*PARAMETERS, *_RENAMED, *_NATIVE, *_FRAMEWORKS)
+_CALL = (*PARAMETERS, *_RENAMED, *_TOOLS, *_FRAMEWORKS)
 
 
 def for_the_client(

@@ -2,7 +2,7 @@
 
 In:  LangChain messages -> `_convert.to_core` -> `Client.stream`, which maps them and the
      parameters onto the model's own input.
-Out: the client's events -> `_convert.from_core` -> chunks; the last one alone has the metadata.
+Out: the client's events -> `_chunks.Chunks` -> chunks; the last one alone has the metadata.
 
 The sync methods drive the same stream on the core's background loop. A consumer that stops leaves
 the client's context, which cancels the prediction.
@@ -10,7 +10,7 @@ the client's context, which cancels the prediction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,9 +25,11 @@ from langchain_replicate_stream._arguments import (
     the_stop,
     unknown,
 )
-from langchain_replicate_stream._convert import PROVIDER, from_core, to_core, to_result
+from langchain_replicate_stream._chunks import PROVIDER, Chunks, text_chunk, to_result
+from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
-from replicate_stream import Client, PreparedRequest, __version__, without_secrets
+from langchain_replicate_stream._tools import to_format, to_tools
+from replicate_stream import Client, PreparedRequest, TextDelta, __version__, without_secrets
 from replicate_stream._sync import call, iterate
 
 if TYPE_CHECKING:
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
         CallbackManagerForLLMRun,
     )
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import BaseMessage
+    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
+
+    from langchain_replicate_stream._tools import Schema, ToolLike
 
 KeyFunction = Callable[[], Any]
 
@@ -194,12 +199,14 @@ class ChatReplicate(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         request = self._request(stop, kwargs)
-        model = request["model"]
+        chunks = Chunks(request["model"])
         with as_langchains():
             async with self._client().stream(messages=to_core(messages), **request) as events:
                 async for event in events:
-                    chunk = from_core(event, model)
-                    if chunk is not None:
+                    if isinstance(event, TextDelta):  # as nearly all are
+                        yield text_chunk(event)
+                        continue
+                    for chunk in chunks.of(event):
                         yield chunk
 
     async def _agenerate(
@@ -222,14 +229,15 @@ class ChatReplicate(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         request = self._request(stop, kwargs)
-        model = request["model"]
+        chunks = Chunks(request["model"])
         with as_langchains():
             said, client = to_core(messages), self._client()
             with closing(iterate(lambda: client.stream(messages=said, **request))) as events:
                 for event in events:
-                    chunk = from_core(event, model)
-                    if chunk is not None:
-                        yield chunk
+                    if isinstance(event, TextDelta):
+                        yield text_chunk(event)
+                        continue
+                    yield from chunks.of(event)
 
     def _generate(
         self,
@@ -243,6 +251,41 @@ class ChatReplicate(BaseChatModel):
             said, client = to_core(messages), self._client()
             completion = call(lambda: client.complete(messages=said, **request))
         return to_result(completion, request["model"])
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
+        response_format: Schema | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """This model with tools that it may call. Works on every text model.
+
+        Args:
+            tools: Tools, functions, Pydantic classes, TypedDicts, JSON schemas with a title, or
+                the dicts of OpenAI, Anthropic and Amazon; may be empty.
+            tool_choice: `auto` (the default), `none` or False, `any`, `required` or True for at
+                least one call, a tool's name, or OpenAI's or Anthropic's dict for one of these.
+            parallel_tool_calls: False: one call in an answer at most.
+            strict: Asks models that know of it to keep to the schemas exactly.
+            response_format: The form of an answer that calls no tool: a schema as for
+                `with_structured_output`, or OpenAI's dict. The answer's text is bare JSON then.
+            **kwargs: What a call may override, e.g. `temperature` or `max_repairs`.
+
+        Raises:
+            ValueError: A tool or a schema is of no kind that is known.
+        """
+        bound: dict[str, Any] = {"tools": to_tools(tools, strict=strict)}
+        if tool_choice is not None:
+            bound["tool_choice"] = tool_choice
+        if parallel_tool_calls is not None:
+            bound["parallel_tool_calls"] = parallel_tool_calls
+        if response_format is not None:
+            bound["response_format"] = to_format(response_format, strict=strict)
+        return self.bind(**bound, **kwargs)
 
     def prepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any

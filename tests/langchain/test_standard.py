@@ -51,5 +51,13 @@ class TestIntegration(ChatModelIntegrationTests):
         return {"api_key": self.emulator.token, "base_url": self.emulator.base_url}
 
     @property
+    def has_tool_calling(self) -> bool:
+        return False
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
+
+    @property
     def model_override_value(self) -> str:
         return OTHER_MODEL

@@ -1,0 +1,48 @@
+"""What `bind_tools` binds: tools and the answer's format as the core takes them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
+
+ToolLike: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any] | BaseTool"
+Schema: TypeAlias = "Mapping[str, Any] | type"
+
+_FORMATS = frozenset({"text", "json_object", "json_schema"})
+
+
+def to_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[dict[str, Any]]:
+    """Tools of every kind as OpenAI's dicts.
+
+    Raises:
+        ValueError: One is of no kind that is known.
+    """
+    return [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+
+
+def to_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
+    """A schema of every kind, or OpenAI's `response_format`, as the latter.
+
+    Raises:
+        ValueError: It is of no kind that is known.
+    """
+    if not isinstance(schema, Mapping):
+        function = convert_to_openai_function(schema, strict=strict)
+        about = {"name": function["name"], "schema": function.get("parameters", {})}
+        if function.get("description"):
+            about["description"] = function["description"]
+    elif schema.get("type") in _FORMATS:
+        return dict(schema)
+    elif isinstance(schema.get("schema"), Mapping):
+        about = dict(schema)
+    elif "parameters" in schema or isinstance(schema.get("function"), Mapping):
+        function = schema.get("function", schema)
+        about = {"name": function["name"], "schema": function["parameters"]}
+    else:
+        about = {"name": schema.get("title") or "answer", "schema": dict(schema)}
+    if strict is not None:
+        about["strict"] = strict
+    return {"type": "json_schema", "json_schema": about}
