@@ -28,6 +28,7 @@ from langchain_replicate_stream._arguments import (
 from langchain_replicate_stream._chunks import PROVIDER, Chunks, text_chunk, to_result
 from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
+from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import to_format, to_tools
 from replicate_stream import Client, PreparedRequest, TextDelta, __version__, without_secrets
 from replicate_stream._sync import call, iterate
@@ -286,6 +287,27 @@ class ChatReplicate(BaseChatModel):
         if response_format is not None:
             bound["response_format"] = to_format(response_format, strict=strict)
         return self.bind(**bound, **kwargs)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """A number for each piece of a text that is about a token.
+
+        They are no ids of the model's vocabulary, which would have to be downloaded: their count is
+        what they are for. `custom_get_token_ids` gives exact ones.
+        """
+        custom = self.custom_get_token_ids
+        return token_ids(text) if custom is None else custom(text)
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[ToolLike] | None = None
+    ) -> int:
+        """About how many tokens messages have, their format's marks and tools included.
+
+        Counted without the model's vocabulary, as `get_num_tokens` is: English and code come out
+        within about a tenth, other languages up to half too low. Images and files are not counted.
+        """
+        told = [dumped(tool) for tool in to_tools(tools or (), strict=None)]
+        said = [text_of(message) for message in to_core(messages)]
+        return MARKS * len(said) + sum(self.get_num_tokens(text) for text in (*told, *said))
 
     def prepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
