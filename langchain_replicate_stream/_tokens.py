@@ -17,11 +17,10 @@ from zlib import crc32
 if TYPE_CHECKING:
     from replicate_stream import Message
 
-_PIECE = re.compile(
+_PIECE = (  # compiled at first use, because that takes milliseconds
     "[\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
     r"| ?[A-Za-z]{1,8}(?![A-Za-z])| ?[A-Za-z]{1,5}| ?[^\W\d_]{1,3}|\d{1,3}"
-    r"| ?[!-/:-@\[-`{-~]{1,2}|\s+|.",
-    re.DOTALL,
+    r"| ?[!-/:-@\[-`{-~]{1,2}|\s+|."
 )
 MARKS = 5
 """What a chat's format puts around a message, e.g. `<|im_start|>`, a role and two newlines."""
@@ -29,7 +28,7 @@ MARKS = 5
 
 def token_ids(text: str) -> list[int]:
     """A number for each piece that is about a token; equal pieces have equal ones."""
-    return [crc32(piece.encode(errors="replace")) for piece in _PIECE.findall(text)]
+    return [crc32(piece.encode(errors="replace")) for piece in re.findall(_PIECE, text, re.DOTALL)]
 
 
 def text_of(message: Message) -> str:
