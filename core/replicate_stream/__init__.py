@@ -19,8 +19,9 @@ from replicate_stream._chat.messages import (
     ToolCallDelta,
     ToolSpec,
 )
-from replicate_stream._client import Client, EventStream, PreparedRequest
+from replicate_stream._client import Client, PreparedRequest
 from replicate_stream._errors import (
+    AnswerFormatError,
     InvalidInputError,
     MissingAuthError,
     ModelNotFoundError,
@@ -38,9 +39,11 @@ from replicate_stream._errors import (
 from replicate_stream._provider import Replicate
 from replicate_stream._records import Prediction, Usage
 from replicate_stream._settings import without_secrets
+from replicate_stream._stream import EventStream
 from replicate_stream._version import __version__
 
 __all__ = [
+    "AnswerFormatError",
     "Client",
     "Completion",
     "EventStream",

@@ -1,30 +1,20 @@
-"""The client: joins what is said (`_chat`) with how it travels (`_wire`).
-
-The only place where what a stream brings becomes an event of a chat.
-"""
+"""The client: joins what is said (`_chat`) with how it travels (`_wire`)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from replicate_stream._chat.inputs import PreparedInput, prepare_input
-from replicate_stream._chat.messages import (
-    Completion,
-    Finished,
-    Messages,
-    StatusChanged,
-    StreamEvent,
-    ToolSpec,
-)
+from replicate_stream._chat.messages import Completion, Message, Messages, ToolSpec, to_messages
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._records import Prediction, read_usage
 from replicate_stream._settings import ApiKey, Settings, read_settings
+from replicate_stream._stream import EventStream, Telling
 
 if TYPE_CHECKING:
     from replicate_stream._chat.schema import InputSchema
@@ -163,11 +153,13 @@ class Client:
         presence_penalty: float | None = None,
         frequency_penalty: float | None = None,
         tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
-        tool_choice: str | Mapping[str, Any] | None = None,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
         response_format: Mapping[str, Any] | None = None,
         extra_input: Mapping[str, Any] | None = None,
         prompt_format: str | None = None,
         include_usage: bool = True,
+        max_repairs: int = 1,
     ) -> AbstractAsyncContextManager[EventStream]:
         """Stream an answer, event by event.
 
@@ -187,23 +179,34 @@ class Client:
             seed: For repeatable answers, where the model has it.
             presence_penalty: Against tokens that have come before.
             frequency_penalty: Against tokens, the more often they have come.
-            tools: Tools that the model may call, where the model has an input for them.
-            tool_choice: Which tool to call, likewise.
-            response_format: The form of the answer, likewise.
+            tools: Tools that the model may call: `ToolSpec`s, or dicts as OpenAI writes them. Any
+                text model can: one without an input for tools is told in the prompt, in the format
+                that it was trained on.
+            tool_choice: `auto`, `none`, `required` (or `any`), or the name of the tool that must be
+                called; also in a dict, as OpenAI and Anthropic write it.
+            parallel_tool_calls: False for one call at most in an answer.
+            response_format: The form of the answer: `{"type": "json_object"}`, `{"type":
+                "json_schema", "json_schema": {"schema": …}}`, or a JSON schema. The text is then
+                bare JSON, held against the schema.
             extra_input: Further inputs of the model under its own names, checked against its
                 schema; they win over the parameters above.
             prompt_format: The family whose chat format the prompt is written in (`llama3`,
                 `chatml`, …), or `plain` for the texts as they are; chosen by the model if None.
             include_usage: Whether to ask for the token counts when the answer has ended.
+            max_repairs: How often an answer that is not what was asked for (no call where one is
+                required, JSON that does not fit) is asked for again, which is paid again. Only
+                while nothing of it has been delivered; in `complete` always.
 
         Returns:
             An async context manager that gives the stream of events.
 
         Raises:
-            ReplicateError: On entering and iterating; see its subclasses.
+            ReplicateError: On entering and iterating; see its subclasses. `AnswerFormatError` for
+                an answer that is not what was asked for.
         """
-        request = _without(locals(), "self", "model", "include_usage")
-        return _Opening(self._start, model, request, include_usage=include_usage)
+        request = _without(locals(), "self", "model", "include_usage", "max_repairs")
+        told = Telling(include_usage=include_usage, max_repairs=max_repairs)
+        return _Opening(self._start, model, request, told)
 
     async def complete(
         self,
@@ -220,21 +223,24 @@ class Client:
         presence_penalty: float | None = None,
         frequency_penalty: float | None = None,
         tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
-        tool_choice: str | Mapping[str, Any] | None = None,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
         response_format: Mapping[str, Any] | None = None,
         extra_input: Mapping[str, Any] | None = None,
         prompt_format: str | None = None,
         include_usage: bool = True,
+        max_repairs: int = 1,
     ) -> Completion:
         """A whole answer. Takes and raises what `stream` does.
 
         Cancelling the call cancels the prediction.
         """
-        request = _without(locals(), "self", "model", "include_usage")
+        request = _without(locals(), "self", "model", "include_usage", "max_repairs")
+        told = Telling(include_usage=include_usage, max_repairs=max_repairs, is_whole=True)
         from replicate_stream._chat.answers import Collector
 
         collector = Collector()
-        async with _Opening(self._start, model, request, include_usage=include_usage) as events:
+        async with _Opening(self._start, model, request, told) as events:
             async for event in events:
                 collector.add(event)
         return collector.completion()
@@ -254,7 +260,8 @@ class Client:
         presence_penalty: float | None = None,
         frequency_penalty: float | None = None,
         tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
-        tool_choice: str | Mapping[str, Any] | None = None,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
         response_format: Mapping[str, Any] | None = None,
         extra_input: Mapping[str, Any] | None = None,
         prompt_format: str | None = None,
@@ -339,7 +346,9 @@ class Client:
             from replicate_stream._attach import attach
 
             await attach(prepared, self._files)
-        text_of = partial(output_text, kind=prepared.output)
+        text_of = partial(
+            output_text, kind=prepared.output, has_tools=prepared.reading.tools is not None
+        )
         return await start(
             self._http,
             self._models,
@@ -365,65 +374,6 @@ def _without(given: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in names}
 
 
-class EventStream:
-    """The events of one answer. Got from `Client.stream`, which also closes it."""
-
-    def __init__(self, run: Run, prepared: PreparedInput, *, include_usage: bool) -> None:
-        self._run = run
-        self._events = _events(run, prepared, include_usage=include_usage)
-
-    @property
-    def prediction(self) -> Prediction:
-        """The prediction as last seen."""
-        return self._run.prediction
-
-    def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
-        return self._events
-
-    async def __anext__(self) -> StreamEvent:
-        return await self._events.__anext__()
-
-    async def aclose(self) -> None:
-        """End the answer: cancel the prediction if it has not ended, and wait for that."""
-        try:
-            await self._run.cancel()
-        finally:
-            await self._events.aclose()
-
-    def abandon(self) -> None:
-        """End the answer from where nothing can be awaited: the prediction is cancelled."""
-        self._run.abandon()
-
-
-async def _events(
-    run: Run, prepared: PreparedInput, *, include_usage: bool
-) -> AsyncGenerator[StreamEvent, None]:
-    from replicate_stream._chat.answers import Answer, finish_reason
-
-    status = ""
-    answer = Answer(prepared.stop)
-    async with aclosing(run.batches()) as batches:
-        yield StatusChanged(status := run.prediction.status)
-        async for batch in batches:
-            if run.prediction.status != status and not run.prediction.is_terminal:
-                yield StatusChanged(status := run.prediction.status)
-            if isinstance(batch, Prediction):
-                continue
-            for event in answer.feed(batch):
-                yield event
-            if answer.is_stopped:
-                break
-    for event in answer.flush():
-        yield event
-    if answer.is_stopped:
-        await run.cancel()
-    elif include_usage:
-        await run.account()
-    usage = read_usage(run.prediction)
-    reason = finish_reason(usage, prepared.max_tokens, is_stopped=answer.is_stopped)
-    yield Finished(reason, usage, run.prediction)
-
-
 class _Opening:
     """The context manager of `Client.stream`."""
 
@@ -432,19 +382,24 @@ class _Opening:
         start: Callable[[str, dict[str, Any]], Awaitable[tuple[Run, PreparedInput]]],
         model: str,
         request: dict[str, Any],
-        *,
-        include_usage: bool,
+        told: Telling,
     ) -> None:
         self._start = start
         self._model = model
         self._request = request
-        self._include_usage = include_usage
+        self._told = told
         self._stream: EventStream | None = None
 
     async def __aenter__(self) -> EventStream:
+        self._request["messages"] = to_messages(self._request["messages"])
         run, prepared = await self._start(self._model, self._request)
-        self._stream = EventStream(run, prepared, include_usage=self._include_usage)
+        self._stream = EventStream(run, prepared, self._again, self._told)
         return self._stream
+
+    async def _again(self, *more: Message) -> tuple[Run, PreparedInput]:
+        """The same request, with what was answered and what is wrong with it."""
+        messages = [*self._request["messages"], *more]
+        return await self._start(self._model, {**self._request, "messages": messages})
 
     async def __aexit__(
         self,

@@ -12,6 +12,7 @@
       + PredictionFailedError        the model, or Replicate, gave up on the prediction
       + PredictionCanceledError      somebody else ended the prediction
       + StreamInterruptedError       the stream broke, and the rest could not be had
+      + AnswerFormatError            no tool call, or no fitting JSON, where that was asked for
 
 Messages carry neither the API token, nor the stream's URL, nor the text of a prompt.
 """
@@ -186,3 +187,17 @@ class StreamInterruptedError(ReplicateError):
         super().__init__(message)
         self.prediction_id = prediction_id
         self.delivered = delivered
+
+
+class AnswerFormatError(ReplicateError):
+    """The answer is not what was asked for: no tool call, or no JSON of that form.
+
+    Attributes:
+        problem: What is wrong with it, without its text.
+        completion: The whole answer, a `Completion`.
+    """
+
+    def __init__(self, problem: str, *, completion: Any) -> None:
+        super().__init__(f"The model's answer is not what was asked for: {problem}")
+        self.problem = problem
+        self.completion = completion

@@ -9,9 +9,12 @@ import pytest
 
 import replicate_stream
 from replicate_stream import (
+    AnswerFormatError,
+    Completion,
     InvalidInputError,
     MissingAuthError,
     ModelNotFoundError,
+    Prediction,
     PredictionCanceledError,
     PredictionFailedError,
     RateLimitError,
@@ -36,6 +39,10 @@ ERRORS: list[ReplicateError] = [
     PredictionFailedError("text", prediction_id="p", error="E1001"),
     PredictionCanceledError("text", prediction_id="p", status="aborted"),
     StreamInterruptedError("text", prediction_id="p", delivered=12),
+    AnswerFormatError(
+        "it holds no JSON",
+        completion=Completion("text", "", (), "stop", None, Prediction(id="p", status="succeeded")),
+    ),
 ]
 
 

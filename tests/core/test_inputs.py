@@ -183,7 +183,10 @@ def test_messages_go_as_a_json_text_where_a_text_holds_them(properties: dict[str
 
 
 def test_native_messages_carry_tool_calls_and_results() -> None:
-    native = {"messages": {"type": "array", "items": {"type": "object"}}}
+    native = {
+        "messages": {"type": "array", "items": {"type": "object"}},
+        "tools": {"type": "array", "items": {"type": "object"}},
+    }
     chat = [
         Message("user", "hi"),
         Message("assistant", "", tool_calls=(ToolCall("c1", "add", {"a": 1}),)),
@@ -205,7 +208,8 @@ def test_tool_calls_are_written_into_a_prompt() -> None:
     prompt = prepare(chat).input["prompt"]
     assert prompt == (
         "User: hi\n\nAssistant: Let me see.\n<tool_call>\n"
-        '{"name": "add", "arguments": {"a": "ä"}}\n</tool_call>\n\nTool: 2\n\nAssistant:'
+        '{"name": "add", "arguments": {"a": "ä"}}\n</tool_call>\n\n'
+        'Tool: <tool_response>\n{"name": "add", "content": "2"}\n</tool_response>\n\nAssistant:'
     )
 
 
@@ -601,23 +605,18 @@ def test_tools_and_forms_go_into_native_inputs_in_their_own_type() -> None:
         "json_schema": TEXT,
     }
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    made = prepare(properties=properties, tools=[tool], tool_choice="auto", response_format=form)
+    made = prepare(properties=properties, tools=[tool], tool_choice="any", response_format=form)
     assert made.input["tools"] == [{"type": "function", "function": function}]
-    assert made.input["tool_choice"] == "auto"
+    assert made.input["tool_choice"] == "required"
     assert json.loads(made.input["json_schema"]) == {"type": "object"}
+    assert made.input["prompt"] == "hi"
 
 
 def test_a_form_without_a_schema_has_no_place_in_an_input_for_schemas() -> None:
     properties = {"prompt": TEXT, "json_schema": TEXT}
-    with pytest.raises(UnsupportedParameterError, match="response_format"):
-        prepare(properties=properties, response_format={"type": "json_object"})
-
-
-@pytest.mark.parametrize("parameter", ["tools", "tool_choice", "response_format"])
-def test_tools_without_a_native_input_are_unsupported(parameter: str) -> None:
-    given: dict[str, Any] = {parameter: [{"name": "x"}]}
-    with pytest.raises(UnsupportedParameterError, match=parameter):
-        prepare(**given)
+    made = prepare(properties=properties, response_format={"type": "json_object"})
+    assert "json_schema" not in made.input
+    assert "one JSON object" in made.input["prompt"]
 
 
 @pytest.mark.parametrize(

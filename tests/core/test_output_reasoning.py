@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from replicate_stream._chat.answers import Answer
 from replicate_stream._chat.messages import ReasoningDelta, StreamEvent, TextDelta
+from replicate_stream._chat.prepared import Reading
 from replicate_stream._chat.reasoning import TAGS, ReasoningSplitter
 
 
@@ -76,7 +77,7 @@ def test_an_answer_without_thoughts_passes_at_once() -> None:
 
 
 def read(texts: Sequence[str], stop: Sequence[str] = ()) -> tuple[list[StreamEvent], bool]:
-    answer = Answer(stop)
+    answer = Answer(stop, Reading(), str)
     events = [event for text in texts for event in answer.feed([text])]
     return [*events, *answer.flush()], answer.is_stopped
 

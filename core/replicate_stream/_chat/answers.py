@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from replicate_stream._chat.messages import (
     Completion,
@@ -15,22 +15,46 @@ from replicate_stream._chat.messages import (
     ToolCall,
     ToolCallDelta,
 )
+from replicate_stream._chat.prepared import Reading
 from replicate_stream._chat.reasoning import Piece, ReasoningSplitter
 from replicate_stream._chat.stops import StopCutter
 from replicate_stream._records import Usage
 
+if TYPE_CHECKING:
+    from replicate_stream._chat.shaped import Shaped
+
 
 class Answer:
-    """Reads one answer: its thoughts, its text, and where a stop sequence ends it.
+    """Reads one answer: its thoughts, its text, its calls, and where a stop sequence ends it.
+
+    Args:
+        stop: The stop sequences.
+        reading: What the answer may hold beside text, and what it must be.
+        new_id: Makes the id of a tool call.
 
     Attributes:
-        is_stopped: Whether a stop sequence has come: nothing of the rest is wanted.
+        is_stopped: Whether the answer has ended early: nothing of the rest is wanted.
     """
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str], reading: Reading, new_id: Callable[[], str]) -> None:
         self.is_stopped = False
         self._splitter: ReasoningSplitter | None = ReasoningSplitter()
         self._cutter = StopCutter(stop) if stop else None
+        self._shaped: Shaped | None = None
+        if reading.tools is not None or reading.form is not None:
+            from replicate_stream._chat.shaped import Shaped
+
+            self._shaped = Shaped(reading, new_id)
+
+    @property
+    def problem(self) -> str | None:
+        """After the end: what the answer lacks of what was asked for; None for nothing."""
+        return None if self._shaped is None else self._shaped.problem
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether any tool was called."""
+        return self._shaped is not None and self._shaped.has_calls
 
     def feed(self, texts: Sequence[str]) -> Iterable[StreamEvent]:
         """The events of the next pieces of text; empty pieces give none."""
@@ -48,15 +72,16 @@ class Answer:
 
     def flush(self) -> Iterable[StreamEvent]:
         """What was held back, when the answer has ended without a stop sequence."""
-        if self.is_stopped:
-            return []
-        events = self._deliver(self._splitter.flush() if self._splitter is not None else [])
-        rest = "" if self._cutter is None or self.is_stopped else self._cutter.flush()
-        return [*events, TextDelta(rest)] if rest else events
+        events: list[StreamEvent] = []
+        if not self.is_stopped and self._splitter is not None:
+            events += self._deliver(self._splitter.flush())
+        if self._shaped is not None:
+            events += self._cut(self._shaped.flush())
+        return [*events, *self._release()]
 
     def _is_plain(self) -> bool:
         """Whether nothing has to be looked for any more."""
-        return self._splitter is None and self._cutter is None
+        return self._splitter is None and self._cutter is None and self._shaped is None
 
     def _read(self, text: str) -> list[StreamEvent]:
         if self._splitter is None:
@@ -67,29 +92,54 @@ class Answer:
         return self._deliver(pieces)
 
     def _deliver(self, pieces: Iterable[Piece]) -> list[StreamEvent]:
-        """Pieces as events. Stop sequences are looked for in the answer, not in the thoughts."""
+        """Pieces as events. Nothing is looked for in the thoughts."""
         events: list[StreamEvent] = []
         for kind, text in pieces:
-            wanted = text
             if kind == "reasoning":
                 events.append(ReasoningDelta(text))
-                continue
-            if self._cutter is not None:
-                wanted, self.is_stopped = self._cutter.feed(text)
-            if wanted:
-                events.append(TextDelta(wanted))
+            elif self._shaped is not None:
+                events += self._cut(self._shaped.feed(text))
+                self.is_stopped = self.is_stopped or self._shaped.is_ended
+            else:
+                events += self._cut([TextDelta(text)])
         return events
+
+    def _cut(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """Stop sequences end the answer where its text has them; a call's arguments may."""
+        if self._cutter is None:
+            return list(events)
+        wanted: list[StreamEvent] = []
+        for event in events:
+            if self.is_stopped:
+                break
+            if not isinstance(event, TextDelta):
+                wanted += [*self._release(), event]
+                continue
+            text, self.is_stopped = self._cutter.feed(event.text)
+            if text:
+                wanted.append(TextDelta(text))
+        return wanted
+
+    def _release(self) -> list[StreamEvent]:
+        """What may have become a stop sequence and has not."""
+        rest = "" if self._cutter is None or self.is_stopped else self._cutter.flush()
+        return [TextDelta(rest)] if rest else []
 
 
 def _plain(texts: Iterable[str]) -> list[StreamEvent]:
     return [TextDelta(text) for text in texts if text]
 
 
-def finish_reason(usage: Usage | None, max_tokens: int | None, *, is_stopped: bool) -> str:
+def finish_reason(
+    usage: Usage | None, max_tokens: int | None, *, is_stopped: bool, has_calls: bool = False
+) -> str:
     """Why an answer ended: `length` if it used up the tokens that it was allowed, else `stop`.
 
-    The service does not say it (replicate-api.md 3.4), but the counts tell.
+    The service does not say it (replicate-api.md 3.4), but the counts tell. `tool_calls` for an
+    answer with any.
     """
+    if has_calls:
+        return "tool_calls"
     if is_stopped or usage is None or max_tokens is None:
         return "stop"
     return "length" if usage.output_tokens >= max_tokens else "stop"
@@ -134,12 +184,9 @@ class Collector:
 
 
 def _to_call(pieces: Sequence[ToolCallDelta]) -> ToolCall:
-    first = pieces[0]
-    return ToolCall(
-        id=first.id or "",
-        name=first.name or "",
-        arguments=_arguments("".join(piece.arguments for piece in pieces)),
-    )
+    name = pieces[0].name or ""
+    text = "".join(piece.arguments for piece in pieces)
+    return ToolCall(pieces[0].id or "", name, _arguments(text) if name else text)
 
 
 def _arguments(text: str) -> Mapping[str, Any] | str:

@@ -7,14 +7,16 @@ here, with the name that was probably meant.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from replicate_stream._chat import fields
 from replicate_stream._chat.effort import put_effort
-from replicate_stream._chat.messages import ToolSpec
+from replicate_stream._chat.forms import Form
 from replicate_stream._chat.report import Report
 from replicate_stream._chat.schema import InputField, InputSchema
+from replicate_stream._chat.talk import Wanted
+from replicate_stream._chat.tools.use import ToolUse
 from replicate_stream._chat.validation import problem
 from replicate_stream._errors import InvalidInputError
 
@@ -24,26 +26,58 @@ _CANONICAL = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 
 
 def put_natives(
-    tools: Sequence[ToolSpec | Mapping[str, Any]] | None,
-    tool_choice: Any,
-    response_format: Any,
+    tools: ToolUse | None,
+    form: Form | None,
     schema: InputSchema,
     target: dict[str, Any],
     report: Report,
+) -> Wanted:
+    """Put tools and the form of the answer into the model's own inputs, where it has them.
+
+    Returns:
+        What the model has to be told in words, because it has no input for it.
+    """
+    offered = tools if tools is not None and tools.is_offered else None
+    field = fields.find_parameter(schema, "tools")
+    if offered is not None and field is not None:
+        _put_tools(offered, field, schema, target)
+    elif offered is not None:
+        report.note("The tools are told in the prompt: the model has no input for them.")
+    has_form = form is not None and _put_form(form, schema, target, report)
+    if form is not None and not has_form:
+        report.note("The form of the answer is told in the prompt: the model has no input for it.")
+    has_choice = field is not None and fields.find_parameter(schema, "tool_choice") is not None
+    return Wanted(
+        offered,
+        None if has_form else form,
+        demand="" if offered is None or has_choice else offered.demand,
+        has_native_tools=field is not None,
+    )
+
+
+def _put_tools(
+    tools: ToolUse, field: InputField, schema: InputSchema, target: dict[str, Any]
 ) -> None:
-    """Put tools and the form of the answer into the model's own inputs, where it has them."""
-    if tools:
-        _put("tools", [_tool(each) for each in tools], schema, target, report)
-    if tool_choice is not None:
-        _put("tool_choice", tool_choice, schema, target, report)
-    if response_format is not None:
-        form = fields.find(schema, _SCHEMAS)
-        answer = _answer_schema(response_format)
-        if form is not None and answer is not None and "response_format" not in schema.fields:
-            target[form.name] = _as_field(answer, form)
-            report.note(f"response_format went into {form.name}.")
-        else:
-            _put("response_format", response_format, schema, target, report)
+    target[field.name] = _as_field(list(tools.native), field)
+    choice = fields.find_parameter(schema, "tool_choice")
+    if choice is not None and tools.choice != "auto":
+        target[choice.name] = _as_field(tools.native_choice, choice)
+    parallel = fields.find_parameter(schema, "parallel_tool_calls")
+    if parallel is not None and tools.is_single:
+        target[parallel.name] = False
+
+
+def _put_form(form: Form, schema: InputSchema, target: dict[str, Any], report: Report) -> bool:
+    field = fields.find_parameter(schema, "response_format")
+    if field is not None:
+        target[field.name] = _as_field(dict(form.native), field)
+        return True
+    only = fields.find(schema, _SCHEMAS)
+    if only is None or form.schema is None:
+        return False
+    target[only.name] = _as_field(dict(form.schema), only)
+    report.note(f"response_format went into {only.name}.")
+    return True
 
 
 def put_extra(
@@ -85,43 +119,8 @@ def check(schema: InputSchema, target: Mapping[str, Any]) -> None:
         raise InvalidInputError(said, fields=tuple(wrong))
 
 
-def _put(
-    parameter: str, value: Any, schema: InputSchema, target: dict[str, Any], report: Report
-) -> None:
-    field = fields.find_parameter(schema, parameter)
-    if field is None:
-        report.unsupported(parameter)
-    else:
-        target[field.name] = _as_field(value, field)
-
-
 def _as_field(value: Any, field: InputField) -> Any:
     """A JSON text where the field takes text, else the value itself."""
     if field.kind == "string" and not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return value
-
-
-def _tool(tool: ToolSpec | Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(tool, ToolSpec):
-        return dict(tool)
-    function = {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": dict(tool.parameters),
-    }
-    return {"type": "function", "function": function}
-
-
-def _answer_schema(response_format: Any) -> Any:
-    """The JSON schema in a form of the answer; None if there is none in it.
-
-    It is bare, or inside OpenAI's `{"type": "json_schema", "json_schema": {"schema": …}}`, whose
-    other types (`json_object`, `text`) name no schema.
-    """
-    if not isinstance(response_format, Mapping):
-        return None
-    if response_format.get("type") in {"json_object", "text"}:
-        return None
-    inner = response_format.get("json_schema", response_format)
-    return inner.get("schema", inner) if isinstance(inner, Mapping) else None

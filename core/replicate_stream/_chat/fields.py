@@ -68,6 +68,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     ),
     "tools": ("tools", "functions"),
     "tool_choice": ("tool_choice", "function_call"),
+    "parallel_tool_calls": ("parallel_tool_calls",),
     "response_format": ("response_format",),
     "reasoning_effort": ("reasoning_effort", "thinking_level", "effort"),
 }

@@ -34,6 +34,7 @@ def prepare_input(
     frequency_penalty: float | None = None,
     tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
     tool_choice: Any = None,
+    parallel_tool_calls: bool | None = None,
     response_format: Any = None,
     extra_input: Mapping[str, Any] | None = None,
     on_unsupported: str = "raise",
@@ -55,9 +56,13 @@ def prepare_input(
         seed: For repeatable answers.
         presence_penalty: Against tokens that occurred at all.
         frequency_penalty: Against tokens by how often they occurred.
-        tools: Tools that the model may call.
-        tool_choice: Whether it must call one.
-        response_format: The form of the answer.
+        tools: Tools that the model may call, as `ToolSpec`s or as dicts. A model that has no input
+            for them is told in the prompt, in the format that it was trained on.
+        tool_choice: `auto`, `none`, `required` (or `any`), or the name of the tool to call; also
+            in a dict, as OpenAI and Anthropic write it.
+        parallel_tool_calls: False for one call at most in an answer.
+        response_format: The form of the answer: `{"type": "json_object"}`, `{"type":
+            "json_schema", "json_schema": {"schema": …}}`, or a JSON schema.
         extra_input: Further fields of the input under the model's names; they win.
         on_unsupported: What to do about a parameter without a field: `raise`, `warn`, `ignore`.
         prompt_format: A chat format's name (`llama3`, `chatml`, …), `transcript`, or `plain` for
@@ -68,7 +73,9 @@ def prepare_input(
             that makes files.
         UnsupportedParameterError: No field for a parameter, and `on_unsupported` is `raise`.
     """
+    from replicate_stream._chat.forms import read_form
     from replicate_stream._chat.preparation import Parameters, prepare
+    from replicate_stream._chat.tools.use import read_use
 
     parameters = Parameters(
         max_tokens=max_tokens,
@@ -79,9 +86,8 @@ def prepare_input(
         presence_penalty=presence_penalty,
         frequency_penalty=frequency_penalty,
         stop=stop,
-        tools=tools,
-        tool_choice=tool_choice,
-        response_format=response_format,
+        tools=read_use(tools, tool_choice, parallel_tool_calls),
+        form=read_form(response_format),
         extra_input=extra_input or {},
     )
     return prepare(

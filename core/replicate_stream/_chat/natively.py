@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from replicate_stream._chat.prompts import TRANSCRIPT
 from replicate_stream._chat.said import Said, as_native
 from replicate_stream._chat.schema import InputField
 from replicate_stream._chat.talk import Talk
@@ -14,8 +15,15 @@ _IMAGE_MARK = "<image>"
 
 def put_messages(talk: Talk, field: InputField) -> None:
     """Put all messages into the model's field for messages, in that field's own type."""
-    listed = [as_native(each, talk.safe(each.text)) for each in talk.said]
-    system = talk.safe(talk.system) if talk.model.native_holds_system else talk.put_system()
+    if talk.wanted.has_native_tools or not talk.is_about_tools:
+        listed = [as_native(each, talk.safe(each.text)) for each in talk.said]
+    else:
+        listed = _with_written_tools(talk)
+    if talk.model.native_holds_system:
+        dialect = talk.dialect(TRANSCRIPT, talk.safe)
+        system = talk.whole_system(talk.safe(talk.system), dialect)
+    else:
+        system = talk.put_system()
     if system:
         listed.insert(0, {"role": "system", "content": system})
     value: Any = listed
@@ -24,6 +32,15 @@ def put_messages(talk: Talk, field: InputField) -> None:
     elif field.items == "string":
         value = [json.dumps(each, ensure_ascii=False) for each in listed]
     talk.target[field.name] = value
+
+
+def _with_written_tools(talk: Talk) -> list[dict[str, Any]]:
+    """Messages of a model that has no input for tools, which may not know a tool's message."""
+    turns = talk.turns(talk.dialect(TRANSCRIPT, talk.safe))
+    return [
+        {"role": "assistant" if turn.speaker == "assistant" else "user", "content": turn.text}
+        for turn in turns
+    ]
 
 
 def put_history(talk: Talk, field: InputField) -> str | None:

@@ -43,7 +43,11 @@ def output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:
 
 
 def output_text(
-    output: Any, *, kind: OutputKind | None = None, alternative: int | None = 0
+    output: Any,
+    *,
+    kind: OutputKind | None = None,
+    alternative: int | None = 0,
+    has_tools: bool = False,
 ) -> str | None:
     """The text of a prediction's `output`.
 
@@ -51,6 +55,8 @@ def output_text(
         output: The decoded JSON value.
         kind: What the model's output schema announces; without it a list counts as pieces.
         alternative: Which one of several alternatives, from 0; None joins all with blank lines.
+        has_tools: Whether an object may call tools, as OpenAI writes it. Calls are written behind
+            its text in the marks that a streamed answer has, so that one reader reads both.
 
     Returns:
         The text, or None where there is none yet.
@@ -63,7 +69,8 @@ def output_text(
     if isinstance(output, str):
         return _no_file(output)
     if isinstance(output, Mapping):
-        return _object_text(output)
+        message = _message(output) if has_tools else None
+        return _object_text(output) if message is None else _with_calls(message)
     if isinstance(output, Sequence):
         texts = [text for each in output if (text := output_text(each)) is not None]
         if kind != "alternatives":
@@ -78,6 +85,25 @@ def _no_file(text: str) -> str:
     if len(text) < 2048 and _FILE.match(text):
         raise ResponseError("The model's output is a file, not a text")
     return text
+
+
+def _message(output: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The object that holds tool calls: the output, its message, or that of its first choice."""
+    choices = output.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    for each in (output, output.get("message"), first):
+        if isinstance(each, Mapping) and isinstance(each.get("tool_calls"), list):
+            return each
+    return _message(first) if isinstance(first, Mapping) and "message" in first else None
+
+
+def _with_calls(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    calls = [
+        f"<tool_call>\n{json.dumps(each, ensure_ascii=False)}\n</tool_call>"
+        for each in message["tool_calls"]
+    ]
+    return "\n".join([*([content] if isinstance(content, str) and content else []), *calls])
 
 
 def _object_text(output: Mapping[str, Any]) -> str | None:

@@ -14,15 +14,18 @@ from replicate_stream._chat import fields, said
 from replicate_stream._chat.attachments import mentioned, put_media, takes_media
 from replicate_stream._chat.conversation import put_conversation
 from replicate_stream._chat.extras import check, put_extra, put_natives
-from replicate_stream._chat.messages import Message, Messages, ToolSpec, to_messages
+from replicate_stream._chat.forms import Form
+from replicate_stream._chat.messages import Message, Messages, to_messages
 from replicate_stream._chat.output import output_kind
 from replicate_stream._chat.parameters import put_numbers
-from replicate_stream._chat.prepared import PreparedInput
+from replicate_stream._chat.prepared import PreparedInput, Reading
 from replicate_stream._chat.profiles import profile
 from replicate_stream._chat.report import Report
 from replicate_stream._chat.schema import InputSchema, read_schema
 from replicate_stream._chat.stopping import put_stops
 from replicate_stream._chat.switches import put_switches
+from replicate_stream._chat.talk import Talk
+from replicate_stream._chat.tools.use import ToolUse
 from replicate_stream._errors import InvalidInputError
 
 # What most of Replicate's own language models take (replicate-api.md 5.2), for want of a schema.
@@ -58,9 +61,8 @@ class Parameters:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: str | Sequence[str] | None = field(default=None, repr=False)
-    tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None
-    tool_choice: Any = None
-    response_format: Any = None
+    tools: ToolUse | None = None
+    form: Form | None = None
     extra_input: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -100,7 +102,17 @@ def prepare(
     target: dict[str, Any] = {}
     uploads = put_media([m for part in parts for m in part.media], known, target, report)
     parts = mentioned(parts, known, target)
-    put_conversation(parts, known, profile(known, model), target, report, prompt_format)
+    wanted = put_natives(parameters.tools, parameters.form, known, target, report)
+    talk = Talk(
+        name=model,
+        system="\n\n".join(s.text for s in parts if s.message.role == "system" and s.text),
+        said=[s for s in parts if s.message.role != "system"],
+        model=profile(known, model),
+        wanted=wanted,
+        target=target,
+        report=report,
+    )
+    begun = put_conversation(talk, known, prompt_format)
     stops = _put_parameters(parameters, known, target, report)
     if schema is None:
         target.update(parameters.extra_input)
@@ -115,6 +127,7 @@ def prepare(
         max_tokens=_bound(known, target),
         output=output_kind(known.output),
         uploads=[u for u in uploads if u.input_name not in parameters.extra_input],
+        reading=Reading(wanted.tools, begun.is_bare, begun.prefix, parameters.form),
     )
 
 
@@ -123,9 +136,7 @@ def _put_parameters(
 ) -> tuple[str, ...]:
     put_numbers(given.numbers, schema, target, report)
     put_switches(given.numbers, schema, target, report)
-    stops = put_stops(given.stop, schema, target, report)
-    put_natives(given.tools, given.tool_choice, given.response_format, schema, target, report)
-    return stops
+    return put_stops(given.stop, schema, target, report)
 
 
 def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:

@@ -9,6 +9,30 @@ from replicate_stream._chat.output import OutputKind
 
 if TYPE_CHECKING:
     from replicate_stream._chat.attachments import Upload
+    from replicate_stream._chat.forms import Form
+    from replicate_stream._chat.tools.use import ToolUse
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an answer is to be read, and what it must be.
+
+    Attributes:
+        tools: The tools that were offered; None for none.
+        is_bare: Whether the model writes calls as JSON without marks.
+        prefix: The beginning of the answer that the prompt has given already.
+        form: The form that the answer must have; None for text.
+    """
+
+    tools: ToolUse | None = None
+    is_bare: bool = False
+    prefix: str = field(default="", repr=False)
+    form: Form | None = None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether an answer may turn out to be none."""
+        return self.form is not None or (self.tools is not None and self.tools.is_forced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +46,7 @@ class PreparedInput:
         max_tokens: The bound of the answer as sent, in tokens; None if there is none.
         output: What the model's output schema announces; None if it is not known.
         uploads: What the client has to read or upload before `input` is complete.
+        reading: How the answer is to be read.
     """
 
     input: dict[str, Any] = field(repr=False)
@@ -30,3 +55,4 @@ class PreparedInput:
     max_tokens: int | None = None
     output: OutputKind | None = None
     uploads: list[Upload] = field(default_factory=list)
+    reading: Reading = field(default_factory=Reading)

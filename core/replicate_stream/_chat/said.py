@@ -1,14 +1,9 @@
-"""Messages taken apart: the text of each, and the media beside it.
-
-Tool calls and results have no field on most models, so they are written into the text, in the
-format that most tool-trained families know. Nothing that was said is lost.
-"""
+"""Messages taken apart: the text of each, and the media beside it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,14 +24,12 @@ class Said:
     media: tuple[Media, ...] = ()
 
     def turn(self) -> Turn:
-        """The message as a turn of a prompt, with its tool calls or its result written out."""
+        """What was said as a turn of a prompt, without what was called."""
         if self.message.role == "tool":
             return Turn("tool", self.text)
-        calls = [_written(call) for call in self.message.tool_calls]
-        text = "\n".join([*([self.text] if self.text or not calls else []), *calls])
         name = self.message.name
         speaker: Speaker = "assistant" if self.message.role == "assistant" else "user"
-        return Turn(speaker, f"{name}: {text}" if name and speaker == "user" else text)
+        return Turn(speaker, f"{name}: {self.text}" if name and speaker == "user" else self.text)
 
 
 def read(messages: Sequence[Message]) -> list[Said]:
@@ -73,16 +66,6 @@ def _parts(content: Sequence[Any], at: int) -> tuple[list[str], list[Media]]:
         else:
             media.append(read_media(part, f"messages[{at}]"))
     return texts, media
-
-
-def _written(call: ToolCall) -> str:
-    arguments: Any = call.arguments
-    if isinstance(arguments, str):
-        # OpenAI's form has them as a JSON text; what is none stays the text that the model wrote.
-        with suppress(ValueError):
-            arguments = json.loads(arguments)
-    body = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
-    return f"<tool_call>\n{body}\n</tool_call>"
 
 
 def as_native(said: Said, text: str) -> dict[str, Any]:

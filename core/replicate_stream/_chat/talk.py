@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from replicate_stream._chat.forms import Form
 from replicate_stream._chat.profiles import Profile
-from replicate_stream._chat.prompts import Family, Turn
+from replicate_stream._chat.prompts import TRANSCRIPT, Family, Turn
 from replicate_stream._chat.report import Report
 from replicate_stream._chat.said import Said
+from replicate_stream._chat.tools.dialects import Dialect, dialect_for
+from replicate_stream._chat.tools.history import is_about_tools, turns_with_tools
+from replicate_stream._chat.tools.use import ToolUse
 
 _BROKEN = "Control marks in a message were broken with a space, so that they open no turn."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the model has to be told in words, because it has no input for it.
+
+    Attributes:
+        tools: The tools, and whether one must be called; None for none.
+        form: The form of the answer; None for text.
+        demand: What it has to know of the choice of a tool.
+        has_native_tools: Whether the model has an input for tools, so that it takes calls and
+            results as messages too.
+    """
+
+    tools: ToolUse | None = None
+    form: Form | None = None
+    demand: str = ""
+    has_native_tools: bool = False
+
+    @property
+    def offered(self) -> ToolUse | None:
+        """The tools that the prompt has to name."""
+        return None if self.has_native_tools else self.tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +46,20 @@ class Talk:
     """What was said, to whom, and where it is to go.
 
     Attributes:
+        name: The model's name.
         system: The system texts, joined in order; empty for none.
         said: The messages that are not the system's.
         model: How the model takes a conversation.
+        wanted: What it has to be told beside.
         target: The input that is being made.
         report: Takes the notes.
     """
 
+    name: str
     system: str = field(repr=False)
     said: Sequence[Said]
     model: Profile
+    wanted: Wanted
     target: dict[str, Any] = field(repr=False)
     report: Report
 
@@ -38,9 +69,34 @@ class Talk:
         return len(self.said) == 1 and self.said[0].message.role == "user"
 
     @property
-    def turns(self) -> list[Turn]:
-        """The messages as turns of a prompt."""
+    def is_about_tools(self) -> bool:
+        """Whether tools are in it, or were."""
+        return self.wanted.offered is not None or is_about_tools(self.said)
+
+    @property
+    def has_system(self) -> bool:
+        """Whether there is anything to say beside the messages."""
+        return bool(self.system or self.wanted.offered or self.wanted.demand or self.wanted.form)
+
+    def dialect(self, family: Family, clean: Callable[[str], str]) -> Dialect:
+        """How tools are written into a prompt of this format."""
+        return dialect_for(self.model.family, family, self.name, clean)
+
+    def turns(self, dialect: Dialect) -> list[Turn]:
+        """The messages as turns of a prompt; those about tools are ready."""
+        if self.is_about_tools:
+            return turns_with_tools(self.said, dialect)
         return [each.turn() for each in self.said]
+
+    def whole_system(self, system: str, dialect: Dialect) -> str:
+        """The system text with what the model has to be told in words."""
+        offered, form = self.wanted.offered, self.wanted.form
+        offer = dialect.offer(offered.tools) if offered is not None else ""
+        said = [offer, system] if dialect.is_first else [system, offer]
+        said.append(self.wanted.demand)
+        if form is not None:
+            said.append(form.instruction(has_tools=self.wanted.tools is not None))
+        return "\n\n".join(part for part in said if part)
 
     def safe(self, text: str) -> str:
         """A text that the model's own template cannot take for the opening of a turn."""
@@ -49,18 +105,19 @@ class Talk:
             self.note_once(_BROKEN)
         return safe
 
-    def render(self, family: Family, system: str, turns: Sequence[Turn]) -> str:
-        """The prompt in a family's format, with a note if a mark had to be broken."""
-        if any(family.control.search(text) for text in (system, *(t.text for t in turns))):
+    def note_marks(self, family: Family) -> None:
+        """Note it if a mark of a chat format had to be broken."""
+        texts = (self.system, *(each.text for each in self.said))
+        if any(family.control.search(text) for text in texts):
             self.note_once(_BROKEN)
-        return family.render(system, turns)
 
     def put_system(self) -> str:
         """Put the system text into the model's own field; gives what there is no field for."""
-        if self.system and self.model.system is not None:
-            self.target[self.model.system.name] = self.safe(self.system)
+        system = self.whole_system(self.safe(self.system), self.dialect(TRANSCRIPT, self.safe))
+        if system and self.model.system is not None:
+            self.target[self.model.system.name] = system
             return ""
-        return self.safe(self.system)
+        return system
 
     def note_once(self, sentence: str) -> None:
         """Record a note that is not there yet."""

@@ -17,6 +17,7 @@ _MARK = r"<\uff5c[^\uff5c<>]*\uff5c>"
 
 DEEPSEEK = Family(
     name="deepseek",
+    dialect="deepseek",
     start=_START,
     system=("", ""),
     user=("<\uff5cUser\uff5c>", ""),

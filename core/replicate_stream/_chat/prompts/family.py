@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Speaker: TypeAlias = Literal["user", "assistant", "tool"]
+Speaker: TypeAlias = Literal["user", "assistant", "tool", "none"]
 Marks: TypeAlias = tuple[str, str]
 """What stands directly before a text and directly after it."""
 
@@ -21,10 +21,17 @@ LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the conversation proper, as text."""
+    """One message of the conversation proper, as text.
+
+    Attributes:
+        speaker: Whose marks go around it; `none` for a text that holds its own.
+        text: What was said.
+        is_ready: Whether the text is written as it is, because its marks are meant.
+    """
 
     speaker: Speaker
     text: str
+    is_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Family:
         start: The very beginning of the prompt.
         system: The marks around the system text as a turn of its own; None if there is none.
         system_in_user: The marks around it at the head of the first user turn, else.
+        dialect: How its models were trained to call tools.
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
         is_trimmed: Whether the vendor's template strips white space around a turn's text.
@@ -59,20 +67,31 @@ class Family:
     start: str = ""
     system: Marks | None = None
     system_in_user: Marks = ("", "\n\n")
+    dialect: str = "hermes"
     default_system: str | None = None
     tool: Marks | None = None
     is_trimmed: bool = False
     is_system_trimmed: bool = False
 
-    def render(self, system: str, turns: Sequence[Turn]) -> str:
+    def render(
+        self,
+        system: str,
+        turns: Sequence[Turn],
+        *,
+        is_system_ready: bool = False,
+        invites: bool = True,
+    ) -> str:
         """The whole prompt.
 
         Args:
-            system: The system text, empty for none. Like the turns' texts it is defused here.
+            system: The system text, empty for none. Like the turns' texts it is defused here,
+                unless it is ready.
             turns: The conversation; the answer to it is invited at the end.
+            is_system_ready: Whether the system text is written as it is.
+            invites: Whether the answer is invited; some results of tools do that by themselves.
         """
-        said = [Turn(t.speaker, self._clean(t.text, self.is_trimmed)) for t in turns]
-        text = self._clean(system, self.is_system_trimmed)
+        said = [t if t.is_ready else Turn(t.speaker, self.clean(t.text)) for t in turns]
+        text = system if is_system_ready else self.clean_system(system)
         head = self.start
         if not text and self.default_system is not None:
             text = self.default_system
@@ -80,19 +99,26 @@ class Family:
             head += self.system[0] + text + self.system[1]
         elif text:
             said = self._with_system(text, said)
-        return head + "".join(self._turn(t) for t in said) + self.answer
+        return head + "".join(self._turn(t) for t in said) + (self.answer if invites else "")
 
     def defuse(self, text: str) -> str:
         """Break every mark of the family that a text holds, so that it is read as mere text.
 
         A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
         """
-        return self.control.sub(_broken, text)
+        return self.control.sub(broken, text)
 
-    def _clean(self, text: str, is_trimmed: bool) -> str:
-        return self.defuse(text.strip() if is_trimmed else text)
+    def clean(self, text: str) -> str:
+        """A turn's text as the vendor's template would write it, its marks broken."""
+        return self.defuse(text.strip() if self.is_trimmed else text)
+
+    def clean_system(self, text: str) -> str:
+        """The same for a system text."""
+        return self.defuse(text.strip() if self.is_system_trimmed else text)
 
     def _turn(self, turn: Turn) -> str:
+        if turn.speaker == "none":
+            return turn.text
         marks = self.assistant if turn.speaker == "assistant" else self.user
         if turn.speaker == "tool" and self.tool is not None:
             marks = self.tool
@@ -106,7 +132,8 @@ class Family:
         return [Turn("user", opening), *said]
 
 
-def _broken(match: re.Match[str]) -> str:
+def broken(match: re.Match[str]) -> str:
+    """A mark with a space before its last character, which makes it mere text."""
     mark = match.group()
     return f"{mark[:-1]} {mark[-1]}"
 

@@ -18,6 +18,7 @@ def _turn(role: str) -> Marks:
 
 GRANITE = Family(
     name="granite",
+    dialect="granite",
     system=_turn("system"),
     user=_turn("user"),
     assistant=_turn("assistant"),

@@ -37,6 +37,7 @@ LLAMA3 = Family(
 LLAMA31 = replace(
     LLAMA3,
     name="llama3.1",
+    dialect="llama",
     system=(_turn("system")[0] + _DATES, _END),
     default_system="",
     hint=re.compile(r"Cutting Knowledge Date"),

@@ -16,6 +16,7 @@ def _turn(role: str) -> Marks:
 
 LLAMA4 = Family(
     name="llama4",
+    dialect="llama",
     start="<|begin_of_text|>",
     system=_turn("system"),
     user=_turn("user"),

@@ -26,6 +26,7 @@ MISTRAL = Family(
 MISTRAL_V3 = replace(
     MISTRAL,
     name="mistral-v3",
+    dialect="mistral",
     user=("[INST] ", "[/INST]"),
     hint=re.compile(r"\[INST\] \{prompt\}\[/INST\]"),
     names=re.compile(r"mistral-7b-instruct-v0\.3|mixtral-8x22b|mistral-large|codestral"),
@@ -33,6 +34,7 @@ MISTRAL_V3 = replace(
 MISTRAL_V3_TEKKEN = replace(
     MISTRAL,
     name="mistral-v3-tekken",
+    dialect="mistral",
     user=("[INST]", "[/INST]"),
     assistant=("", "</s>"),
     hint=re.compile(r"\[INST\]\{prompt\}\[/INST\]"),

@@ -1,0 +1,202 @@
+"""One call out of its JSON, while it comes: `{"name": …, "arguments": {…}}`, or bare arguments.
+
+The trap is a call that breaks off: the last bracket of its arguments is given only when the call
+itself has ended, so that what was cut never looks whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from replicate_stream._chat.messages import ToolCallDelta
+from replicate_stream._chat.tools.lenient import JsonScanner, Member
+
+ARGUMENTS = ("arguments", "parameters")
+NO_ARGUMENTS = "{}"
+
+
+class CallBody:
+    """Reads one call.
+
+    Args:
+        index: Counts the calls of an answer from 0.
+        new_id: Makes the call's id.
+        name: The tool, where it was told before the JSON, which then is the arguments alone.
+
+    Attributes:
+        is_done: Whether the call has ended well.
+        is_broken: Whether the JSON broke.
+    """
+
+    __slots__ = ("_given", "_index", "_is_told", "_new_id", "_scanner", "name")
+
+    def __init__(self, index: int, new_id: Callable[[], str], name: str | None = None) -> None:
+        self._index = index
+        self._new_id = new_id
+        self._scanner = JsonScanner()
+        self._is_told = name is not None
+        self._given: int | None = None  # how much of the arguments; None before the name
+        self.name = name
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the JSON is whole."""
+        return self._scanner.is_done
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether what came is no JSON."""
+        return self._scanner.is_broken
+
+    @property
+    def lacks_only_its_end(self) -> bool:
+        """Whether nothing but the last bracket is missing."""
+        return self._scanner.lacks_only_its_end
+
+    @property
+    def found_name(self) -> str | None:
+        """The tool, as far as it can be told."""
+        return self.name if self._is_told else self._name()
+
+    @property
+    def is_call(self) -> bool | None:
+        """Whether JSON without any marks is a call: None while it cannot be told.
+
+        It has a name and an object of arguments, and nothing else.
+        """
+        scanner = self._scanner
+        for member in scanner.members:
+            if member.key not in {"name", "type", "id", *ARGUMENTS}:
+                return False
+            if member.start is not None:
+                is_object = scanner.text[member.start] == "{"
+                if is_object != (member.key in ARGUMENTS):
+                    return False
+        arguments = self._arguments()
+        if self._name() is not None and arguments is not None and arguments.start is not None:
+            return True
+        if scanner.is_done:
+            return self._name() is not None
+        return False if scanner.is_broken else None
+
+    def feed(self, text: str, at: int) -> int:
+        """Take more text; gives where the call ends, or breaks, or else the text's length."""
+        return self._scanner.feed(text, at)
+
+    def take(self) -> list[ToolCallDelta]:
+        """What can be told of the call by now, and was not told yet."""
+        deltas: list[ToolCallDelta] = []
+        if self._given is None:
+            name = self.found_name
+            if name is not None:
+                deltas.append(self._open(name))
+        if self._given is not None:
+            self._tell(self._told(), deltas)
+        if self.is_done:
+            self._end(deltas)
+        return deltas
+
+    def give_up(self, rest: str) -> list[ToolCallDelta]:
+        """The call broke, or broke off: what was read stays, and the rest as the model wrote it.
+
+        The arguments are not JSON then: no call that was cut looks whole.
+        """
+        deltas = self.take()
+        raw = self._scanner.with_rest(rest)
+        if self._given is None:
+            deltas.append(self._open(""))
+        if not self._given:
+            raw = self._scanner.text + (raw if self._scanner.text else raw.lstrip())
+        elif raw.strip() and self._has_all_arguments():
+            raw = "}" + raw
+        return [*deltas, self._delta(raw)] if raw else deltas
+
+    def close(self) -> list[ToolCallDelta]:
+        """End a call whose own last bracket is all that is missing."""
+        self._scanner.close()
+        return self.take()
+
+    def _open(self, name: str) -> ToolCallDelta:
+        self.name = name
+        self._given = 0
+        return ToolCallDelta(self._index, self._new_id(), name, "")
+
+    def _name(self) -> str | None:
+        for member in self._scanner.members:
+            if member.key == "name" and member.end is not None:
+                name = json.loads(self._scanner.text[member.start : member.end])
+                return name if isinstance(name, str) else None
+        return None
+
+    def _arguments(self) -> Member | None:
+        return next((m for m in self._scanner.members if m.key in ARGUMENTS), None)
+
+    def _has_all_arguments(self) -> bool:
+        member = self._arguments()
+        return not self._is_told and member is not None and member.end is not None
+
+    def _told(self) -> str:
+        """The arguments that can be given: those of an object, less its last bracket."""
+        text = self._scanner.text
+        if self._is_told:
+            told = text[:-1] if self.is_done else text
+        elif (member := self._arguments()) is None or member.start is None:
+            return ""
+        else:
+            told = text[member.start : None if member.end is None else member.end - 1]
+        return told if told.startswith("{") else ""
+
+    def _tell(self, told: str, deltas: list[ToolCallDelta]) -> None:
+        given = self._given or 0
+        if len(told) > given:
+            deltas.append(self._delta(told[given:]))
+            self._given = len(told)
+
+    def _end(self, deltas: list[ToolCallDelta]) -> None:
+        if self._given:
+            deltas.append(self._delta("}"))
+            return
+        whole = json.loads(self._scanner.text)
+        if self._given is not None:
+            deltas.append(self._delta(_as_arguments(whole if self._is_told else _given_in(whole))))
+        elif (inner := _inner_call(whole)) is not None:
+            name, arguments = inner
+            deltas += [self._open(name), self._delta(arguments)]
+        else:
+            deltas += [self._open(""), self._delta(self._scanner.text)]
+
+    def _delta(self, arguments: str) -> ToolCallDelta:
+        return ToolCallDelta(self._index, None, None, arguments)
+
+
+def _inner_call(call: Any) -> tuple[str, str] | None:
+    """A call inside another object: `{"type": "function", "function": {…}}`, or by its name."""
+    if not isinstance(call, Mapping):
+        return None
+    inner = call.get("function")
+    if isinstance(inner, str):
+        inner = {**call, "name": inner}
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+        return None
+    return inner["name"], _as_arguments(_given_in(inner))
+
+
+def _given_in(call: Mapping[str, Any]) -> Any:
+    return next((call[key] for key in ARGUMENTS if key in call), None)
+
+
+def _as_arguments(value: Any) -> str:
+    """Arguments as the JSON text of an object; what is none stays what it is, and is no call."""
+    if value is None or value == "":
+        return NO_ARGUMENTS
+    if isinstance(value, str):
+        # Twice encoded, as OpenAI has it.
+        with suppress(ValueError):
+            inner = json.loads(value)
+            if isinstance(inner, Mapping):
+                return json.dumps(inner, ensure_ascii=False)
+        return value
+    return json.dumps(value, ensure_ascii=False)

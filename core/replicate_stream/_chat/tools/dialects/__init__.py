@@ -1,0 +1,41 @@
+"""The formats of tool calling, one file each, and the one that a model knows.
+
+To add one: a file beside this one, its class here, and its name in the chat formats of its models
+(`Family.dialect`).
+"""
+
+from __future__ import annotations
+
+from replicate_stream._chat.prompts.family import Family
+from replicate_stream._chat.tools.dialects.deepseek import DeepSeek
+from replicate_stream._chat.tools.dialects.dialect import Clean, Dialect, Qwen, Result
+from replicate_stream._chat.tools.dialects.granite import Granite
+from replicate_stream._chat.tools.dialects.llama import Llama
+from replicate_stream._chat.tools.dialects.mistral import Mistral
+
+__all__ = ["Clean", "Dialect", "Result", "dialect_for"]
+
+_ANYWHERE: dict[str, type[Dialect]] = {"hermes": Dialect, "llama": Llama, "qwen": Qwen}
+# Their marks are control tokens, which stand between the turns.
+_BETWEEN_TURNS: dict[str, type[Dialect]] = {
+    "mistral": Mistral,
+    "granite": Granite,
+    "deepseek": DeepSeek,
+}
+
+
+def dialect_for(known: Family | None, written: Family, model: str, clean: Clean) -> Dialect:
+    """The format that a model is told its tools in.
+
+    Args:
+        known: The family of the model, as far as it is known.
+        written: The chat format that its prompt is written in; another one than its own where the
+            model puts its own template around the prompt.
+        model: The model's name.
+        clean: Breaks the marks of that format in a text.
+    """
+    name = known.dialect if known is not None else "hermes"
+    if known is not None and known.name == "chatml" and "qw" in model.lower():
+        name = "qwen"
+    kinds = {**_ANYWHERE, **_BETWEEN_TURNS} if known is written else _ANYWHERE
+    return kinds.get(name, Dialect)(written, clean)
