@@ -34,6 +34,7 @@ PARAMETERS = (
     "frequency_penalty",
     "system_prompt",
     "prompt_format",
+    "max_repairs",
     "model_kwargs",
 )
 """What changes an answer. An object and a call may both give it."""

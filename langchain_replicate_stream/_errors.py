@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any
 
 from langchain_core import exceptions as langchain
 
@@ -25,13 +26,15 @@ _OVERFLOW = re.compile(
 _PASSING = re.compile(r"\bE1000\b|\bE6716\b|\bE9828\b|code: PA\b|\(E00[34]\)|please retry")
 
 
-def _both(name: str, ours: type[core.ReplicateError], theirs: str) -> type[core.ReplicateError]:
+def _both(
+    name: str, ours: type[core.ReplicateError], *theirs: str, **attributes: Any
+) -> type[core.ReplicateError]:
     """A class of both trees; the core's own where LangChain has no such kind (before 1.6)."""
-    kind = getattr(langchain, theirs, None)
-    if kind is None:
+    kinds = [kind for their in theirs if (kind := getattr(langchain, their, None)) is not None]
+    if not kinds:
         return ours
-    about = f"{ours.__name__} that is also LangChain's {theirs}."
-    return type(name, (ours, kind), {"__doc__": about, "__module__": __name__})
+    about = f"{ours.__name__} that is also LangChain's {' and '.join(k.__name__ for k in kinds)}."
+    return type(name, (ours, *kinds), {"__doc__": about, "__module__": __name__, **attributes})
 
 
 MissingAuth = _both("MissingAuth", core.MissingAuthError, "ModelAuthenticationError")
@@ -51,6 +54,18 @@ FailedForNow = _both("FailedForNow", core.PredictionFailedError, "ModelAPIError"
 Overflowed = _both("Overflowed", core.PredictionFailedError, "ContextOverflowError")
 Canceled = _both("Canceled", core.PredictionCanceledError, "ModelError")
 Interrupted = _both("Interrupted", core.StreamInterruptedError, "ModelConnectionError")
+# What a parser would raise for it, so that the same handlers catch it. To repeat the request is no
+# remedy: that was done, as often as `max_repairs` allows.
+Unfit = _both(
+    "Unfit",
+    core.AnswerFormatError,
+    "OutputParserException",
+    "ModelError",
+    # Attributes of an OutputParserException, which its constructor would set.
+    observation=None,
+    llm_output=property(lambda self: self.completion.text),
+    send_to_llm=False,
+)
 
 
 @contextmanager
@@ -94,6 +109,7 @@ _KINDS: dict[type[core.ReplicateError], type[core.ReplicateError]] = {
     core.ReplicateTimeoutError: TimedOut,
     core.PredictionCanceledError: Canceled,
     core.StreamInterruptedError: Interrupted,
+    core.AnswerFormatError: Unfit,
 }
 
 

@@ -114,6 +114,9 @@ class ChatReplicate(BaseChatModel):
     """Further inputs of the model under its own names; they win."""
     streaming: bool = False
     """Whether `invoke` streams inside, too."""
+    max_repairs: int = 1
+    """How often an answer is asked for once more, and paid, that is not what was asked for: no call
+    where one was required, or JSON that is missing, malformed or does not fit. 0: never."""
     stream_usage: bool = True
     """Whether to ask for the token counts when an answer has ended."""
 
@@ -288,6 +291,37 @@ class ChatReplicate(BaseChatModel):
             bound["response_format"] = to_format(response_format, strict=strict)
         return self.bind(**bound, **kwargs)
 
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """This model, answering with objects. Works on every text model.
+
+        Args:
+            schema: A Pydantic class (of version 1 too), a TypedDict, or a JSON schema; classes give
+                instances, the others dicts.
+            method: `json_schema`: JSON that is checked against the schema, by the model's own field
+                where it has one. `function_calling`: as the call of a tool. `json_mode`: any JSON
+                object; the prompt has to say which.
+            include_raw: Give a dict of the message (`raw`), what was read of it (`parsed`), and the
+                error (`parsing_error`) in place of raising it.
+            strict: Asks models that know of it to keep to the schema exactly.
+            **kwargs: What a call may override, e.g. `temperature` or `max_repairs`.
+
+        Raises:
+            ValueError: The method is not known, or does not fit the other arguments.
+        """
+        from langchain_replicate_stream._structured import structured
+
+        return structured(
+            self, schema, method, include_raw=include_raw, strict=strict, given=kwargs
+        )
+
     def get_token_ids(self, text: str) -> list[int]:
         """A number for each piece of a text that is about a token.
 
@@ -332,7 +366,7 @@ class ChatReplicate(BaseChatModel):
     ) -> PreparedRequest:
         """The same for async code."""
         request = self._request(stop, kwargs)
-        del request["include_usage"]
+        del request["include_usage"], request["max_repairs"]
         with as_langchains():
             said = to_core(self._convert_input(messages).to_messages())
             return await self._client().prepare(messages=said, **request)

@@ -18,6 +18,7 @@ from langchain_core.exceptions import (
     ModelPermissionDeniedError,
     ModelRateLimitError,
     ModelTimeoutError,
+    OutputParserException,
 )
 from langchain_core.messages import BaseMessage, RemoveMessage
 
@@ -57,6 +58,7 @@ FAILED = {"prediction_id": "p"}
         ),
         (core.PredictionCanceledError("x", **FAILED), ModelError, False),
         (core.StreamInterruptedError("x", delivered=3, **FAILED), ModelConnectionError, True),
+        (core.AnswerFormatError("x", completion=None), ModelError, False),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
 )
@@ -70,6 +72,15 @@ def test_an_error_is_the_cores_and_langchains_at_once(
     assert (str(both), vars(both)) == (str(error), vars(error))
     twin = pickle.loads(pickle.dumps(both))
     assert (type(twin), str(twin), vars(twin)) == (type(both), str(both), vars(both))
+
+
+def test_an_answer_that_does_not_fit_is_a_parsers_error_with_the_answer_at_hand() -> None:
+    prediction = core.Prediction("p", "succeeded")
+    answer = core.Completion("I will not", "", (), "stop", None, prediction)
+    both = translate(core.AnswerFormatError("it holds no JSON", completion=answer))
+    assert isinstance(both, OutputParserException)
+    assert (both.llm_output, both.observation, both.send_to_llm) == ("I will not", None, False)
+    assert "I will not" not in f"{both} {both!r}"
 
 
 def test_an_error_stays_the_cores_where_langchain_has_no_such_kind() -> None:
