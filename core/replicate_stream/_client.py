@@ -123,6 +123,11 @@ class Client:
     def __repr__(self) -> str:
         return f"Client(base_url={self._settings.base_url!r}, timeout={self._settings.timeout})"
 
+    @property
+    def base_url(self) -> str:
+        """The API's address, with its `/v1`."""
+        return self._settings.base_url
+
     async def __aenter__(self) -> Client:
         return self
 

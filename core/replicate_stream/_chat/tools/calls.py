@@ -179,7 +179,7 @@ class Calls:
                 return text[at + len(mark) :]
         is_open = any(mark.startswith(text[at:]) for mark in self._closing)
         self.is_over = self._is_final or not is_open
-        return text
+        return "" if is_open and self._is_final else text
 
     def _text(self, text: str) -> str:
         """It is no call: what was read is said as it came."""

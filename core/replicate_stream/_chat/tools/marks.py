@@ -95,9 +95,17 @@ def after_blank(text: str, at: int) -> int:
 
 def is_begun(text: str) -> bool:
     """Whether the very end of an answer is the beginning of a call that was cut off."""
-    begun = [mark for mark in _OPENERS if mark != _FENCE and mark not in _RESULTS]
+    return _begins((*_CALLS, _PYTHON, *_FRAMES), text)
+
+
+def is_result_begun(text: str) -> bool:
+    """The same of a result."""
+    return _begins(_RESULTS, text)
+
+
+def _begins(marks: Iterable[str], text: str) -> bool:
     return len(text) >= _LEAST_OF_A_MARK and any(
-        mark.startswith(text) or text.startswith(mark) for mark in begun
+        mark.startswith(text) or text.startswith(mark) for mark in marks
     )
 
 
@@ -122,7 +130,7 @@ def _behind(mark: str, text: str, at: int) -> Found:
     if mark == _MISTRAL:
         return _mistral(text, at)
     if mark == _PYTHON:
-        return _json(text, at, "bare", ())
+        return _json(text, at, "call", ())
     inside = _past_fence(text, at)
     if inside is None:
         return "more"

@@ -11,7 +11,14 @@ from collections.abc import Callable, Collection
 from replicate_stream._chat.messages import StreamEvent, TextDelta
 from replicate_stream._chat.tools.body import CallBody
 from replicate_stream._chat.tools.calls import Calls
-from replicate_stream._chat.tools.marks import MAY_BEGIN, MAY_BEGIN_BARE, Opening, is_begun, look
+from replicate_stream._chat.tools.marks import (
+    MAY_BEGIN,
+    MAY_BEGIN_BARE,
+    Opening,
+    is_begun,
+    is_result_begun,
+    look,
+)
 
 _BETWEEN = (";",)  # what Llama models put between two calls
 
@@ -79,7 +86,8 @@ class ToolReader:
         for match in pattern.finditer(text):
             at = match.start()
             found = look(text, at, is_final=is_final)
-            if found is None and text[at] in "{[" and self._may_be_bare(text[:at]):
+            is_cut = is_final and is_begun(text[at:])
+            if found is None and not is_cut and text[at] in "{[" and self._may_be_bare(text[:at]):
                 found = Opening(at, "bare", closing=_BETWEEN)
             if found == "more":
                 self._say(text, at, events)
@@ -105,7 +113,7 @@ class ToolReader:
     def _say(self, text: str, end: int, events: list[StreamEvent]) -> None:
         """Give text up to a place; blanks wait for what is behind them, which may be a call."""
         said = text[:end]
-        if self._is_edge and not said.strip():
+        if not said or (self._is_edge and not said.strip()):
             return
         events.append(TextDelta(said))
         self._held = text[end:]
@@ -114,9 +122,12 @@ class ToolReader:
 
     def _say_rest(self, events: list[StreamEvent]) -> None:
         text, self._held = self._held, ""
-        if is_begun(text.lstrip() if self._is_edge else text):
+        end = text.lstrip() if self._is_edge else text
+        if is_begun(end):
             self.calls += 1
-            events += CallBody(self.calls - 1, self._new_id).give_up(text.strip())
+            events += CallBody(self.calls - 1, self._new_id).give_up(end.strip())
+        elif self.calls and is_result_begun(end):
+            self.is_ended = True
         elif text.strip() or (text and not self.calls):
             events.append(TextDelta(text))
 
