@@ -100,13 +100,15 @@ class EventStream:
                     if answer.is_stopped:
                         break
             rest, problem = answer.flush(), answer.problem
-            for event in rest if check is None else check.end(rest, problem):
+            is_again = problem is not None and repairs > 0 and not (check and check.is_told)
+            is_last = not is_again and (problem is None or answer.is_usable)
+            for event in rest if check is None else check.end(rest, is_last=is_last):
                 yield event
             spent = _sum(spent, await self._account(is_stopped=answer.is_stopped))
             finished = self._finished(answer, spent)
-            if check is None or problem is None:
+            if check is None or problem is None or is_last:
                 break
-            if check.is_told or repairs <= 0:
+            if not is_again:
                 raise AnswerFormatError(problem, completion=check.completion(finished))
             repairs -= 1
             self._run, self._prepared = await self._again(*check.complaint(problem, finished))
@@ -153,11 +155,11 @@ class _Check:
         self.is_told = self.is_told or not all(isinstance(e, ReasoningDelta) for e in noted)
         return noted
 
-    def end(self, rest: Iterable[StreamEvent], problem: str | None) -> Iterable[StreamEvent]:
-        """Note the last events; gives what is to be told of an answer that will do."""
+    def end(self, rest: Iterable[StreamEvent], *, is_last: bool) -> Iterable[StreamEvent]:
+        """Note the last events; gives what is still to be told of the last answer."""
         told = 0 if self._is_whole else len(self._seen)
         self._seen += rest
-        return self._seen[told:] if problem is None else []
+        return self._seen[told:] if is_last else []
 
     def completion(self, finished: Finished) -> Completion:
         """The whole answer."""

@@ -52,6 +52,11 @@ class Answer:
         return None if self._shaped is None else self._shaped.problem
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it can be handed on all the same."""
+        return self._shaped is None or self._shaped.is_usable
+
+    @property
     def has_calls(self) -> bool:
         """Whether any tool was called."""
         return self._shaped is not None and self._shaped.has_calls

@@ -43,7 +43,7 @@ def put_conversation(talk: Talk, schema: InputSchema, prompt_format: str | None 
     model = talk.model
     if model.native is not None and prompt_format is None and not _is_for_prompt(talk):
         put_messages(talk, model.native)
-        return Begun(is_bare=talk.dialect(TRANSCRIPT, talk.safe).is_bare)
+        return Begun(is_bare=talk.dialect(talk.safe).is_bare)
     text = model.text
     if text is None or text is model.native:
         raise InvalidInputError(
@@ -69,7 +69,7 @@ def _is_for_prompt(talk: Talk) -> bool:
 
 def _as_told(talk: Talk, prompt_format: str) -> Begun:
     if prompt_format == _PLAIN:
-        dialect = talk.dialect(TRANSCRIPT, str)
+        dialect = talk.dialect(str)
         system = talk.whole_system(talk.system, dialect)
         texts = [system, *(turn.text for turn in talk.turns(dialect))]
         return Begun("\n\n".join(text for text in texts if text), is_bare=dialect.is_bare)
@@ -86,7 +86,7 @@ def _as_told(talk: Talk, prompt_format: str) -> Begun:
 def _prompt(talk: Talk) -> Begun:
     """The prompt: with the family's marks if they are up to us, else without any."""
     model = talk.model
-    dialect = talk.dialect(TRANSCRIPT, talk.safe)
+    dialect = talk.dialect(talk.safe)
     if model.history is not None and not talk.is_about_tools:
         question = put_history(talk, model.history)
         if question is not None:
@@ -102,18 +102,18 @@ def _held(talk: Talk) -> str:
     """A prompt without a chat's marks, for a model that adds its own, or for a base model."""
     if not talk.said:
         talk.report.note("The system text was sent as the prompt: there is no other message.")
-        return talk.whole_system(talk.safe(talk.system), talk.dialect(TRANSCRIPT, talk.safe))
+        return talk.whole_system(talk.safe(talk.system), talk.dialect(talk.safe))
     system = talk.put_system()
     if not talk.is_single:
         talk.report.note("The conversation was written into the prompt as a transcript.")
-        dialect = talk.dialect(TRANSCRIPT, lambda text: TRANSCRIPT.clean(talk.safe(text)))
+        dialect = talk.dialect(lambda text: TRANSCRIPT.clean(talk.safe(text)))
         turns = [
             turn if turn.is_ready else Turn(turn.speaker, talk.safe(turn.text))
             for turn in talk.turns(dialect)
         ]
         talk.note_marks(TRANSCRIPT)
         return TRANSCRIPT.render(system, turns)
-    turn = talk.turns(talk.dialect(TRANSCRIPT, talk.safe))[0]
+    turn = talk.turns(talk.dialect(talk.safe))[0]
     question = turn.text if turn.is_ready else talk.safe(turn.text)
     if not system:
         return question
@@ -129,7 +129,7 @@ def _rendered(talk: Talk, family: Family) -> Begun:
         talk.report.note(f"{template.name} was set to {{prompt}}: the prompt holds all the marks.")
     talk.report.note(f"The conversation was written in the {family.name} format.")
     talk.note_marks(family)
-    dialect = talk.dialect(family, family.clean)
+    dialect = talk.dialect(family.clean, family)
     turns, offered = talk.turns(dialect), talk.wanted.offered
     invites = not (dialect.continues and bool(turns) and turns[-1].speaker == "none")
     if offered is not None:

@@ -139,13 +139,13 @@ class FormReader:
         return "" if self.text else held
 
     def _search(self) -> bool:
-        """Find JSON whose first key, or end, is there: words in brackets have none."""
+        """Find where JSON begins."""
         at = 0
         while at < len(self._held):
             if self._held[at] in self._beginnings:
                 scanner = JsonScanner()
                 end = scanner.feed(self._held, at)
-                if scanner.is_done or scanner.members or _is_list(scanner):
+                if scanner.is_done or _is_json(scanner):
                     self._scanner = scanner
                     self._held = self._held[end:]
                     return True
@@ -182,5 +182,7 @@ class FormReader:
         return new
 
 
-def _is_list(scanner: JsonScanner) -> bool:
-    return scanner.text.startswith("[") and len(scanner.text) > 1 and not scanner.is_broken
+def _is_json(scanner: JsonScanner) -> bool:
+    """Whether what was read is more than words in brackets: a first value has begun."""
+    in_list = scanner.text.startswith("[") and len(scanner.text) > 1
+    return in_list or any(member.start is not None for member in scanner.members)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from replicate_stream._chat.prompts import TRANSCRIPT
 from replicate_stream._chat.said import Said, as_native
 from replicate_stream._chat.schema import InputField
 from replicate_stream._chat.talk import Talk
@@ -20,7 +19,7 @@ def put_messages(talk: Talk, field: InputField) -> None:
     else:
         listed = _with_written_tools(talk)
     if talk.model.native_holds_system:
-        dialect = talk.dialect(TRANSCRIPT, talk.safe)
+        dialect = talk.dialect(talk.safe)
         system = talk.whole_system(talk.safe(talk.system), dialect)
     else:
         system = talk.put_system()
@@ -36,7 +35,7 @@ def put_messages(talk: Talk, field: InputField) -> None:
 
 def _with_written_tools(talk: Talk) -> list[dict[str, Any]]:
     """Messages of a model that has no input for tools, which may not know a tool's message."""
-    turns = talk.turns(talk.dialect(TRANSCRIPT, talk.safe))
+    turns = talk.turns(talk.dialect(talk.safe))
     return [
         {"role": "assistant" if turn.speaker == "assistant" else "user", "content": turn.text}
         for turn in turns

@@ -27,6 +27,7 @@ _IGNORED = re.compile(r"\bprompt\b.*\bignored\b|(?:\.\.\.|\u2026)$")
 _CHAT_NAME = re.compile(
     r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned|hermes|dolphin|zephyr|vicuna|alpaca"
     r"|wizard|openchat|starling|orca|tulu|guanaco|airoboros|command-?r|capybara|phind|magistral"
+    r"|deepseek-(?:v3|r1)(?!.*base)|qwen-?3(?!.*base)|qwq"
 )
 
 

@@ -6,12 +6,15 @@ it waits for the call.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 
 from replicate_stream._chat.forms import FormReader
 from replicate_stream._chat.messages import StreamEvent, TextDelta, ToolCallDelta
 from replicate_stream._chat.prepared import Reading
 from replicate_stream._chat.tools.reader import ToolReader
+
+_GOES_ON = frozenset("{[\"'`<")  # what a call can go on with: JSON, or another mark
 
 
 class Shaped:
@@ -32,8 +35,10 @@ class Shaped:
         self._tools: ToolReader | None = None
         self._form = FormReader(form.beginnings) if form is not None else None
         self._waiting: list[StreamEvent] | None = None
+        self._arguments: dict[int, list[str]] = {}
         self._is_other = False  # another tool was called than the one that had to be
         self._prefix = reading.prefix
+        self._mark = reading.prefix.split("{")[0].strip() or reading.prefix
         self._beginning: str | None = "" if reading.prefix else None
         self.is_ended = False
         if tools is not None:
@@ -53,27 +58,35 @@ class Shaped:
         if self._is_other and self._use is not None:
             return f"it calls another tool than {self._use.name}, which had to be called"
         if self.has_calls:
-            return None
+            return self._flaw()
         if self._use is not None and self._use.is_forced:
             return f"it calls no tool, and {self._use.name or 'one'} had to be called"
         if self._wanted is not None and self._form is not None:
             return self._wanted.problem(self._form.text)
         return None
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the answer can be handed on in spite of a problem: as a malformed call."""
+        return self.has_calls and not self._is_other
+
+    def _flaw(self) -> str | None:
+        is_forced = self._use is not None and self._use.is_forced
+        if not is_forced or any(is_object("".join(each)) for each in self._arguments.values()):
+            return None
+        return "its call of a tool is malformed, or breaks off"
+
     def feed(self, text: str) -> list[StreamEvent]:
         """Take more text; gives what is certain by now."""
         if self._beginning is None:
             return self._read(text)
         self._beginning += text
-        mark = self._prefix.split("{")[0].strip() or self._prefix
         begun = self._beginning.lstrip()
-        if mark.startswith(begun):
-            return []
-        return self._begin(repeats=begun.startswith(mark))
+        return [] if self._mark.startswith(begun) else self._begin()
 
     def flush(self) -> list[StreamEvent]:
         """Say that the text has ended; gives what was held back."""
-        events = self._begin(repeats=False) if self._beginning else []
+        events = self._begin() if self._beginning else []
         if self._tools is not None and not self.is_ended:
             events += self._shape(self._tools.flush())
         if self._form is not None:
@@ -81,10 +94,12 @@ class Shaped:
         waiting, self._waiting = self._waiting or [], None
         return [*waiting, *events]
 
-    def _begin(self, *, repeats: bool) -> list[StreamEvent]:
-        """The beginning that the prompt has given, unless the model gives it once more."""
+    def _begin(self) -> list[StreamEvent]:
+        """The beginning that the prompt has given, unless the model begins anew, or with words."""
         beginning, self._beginning = self._beginning or "", None
-        return self._read(beginning if repeats else self._prefix + beginning)
+        begun = beginning.lstrip()
+        is_anew = begun.startswith(self._mark) or (begun and begun[0] not in _GOES_ON)
+        return self._read(beginning if is_anew else self._prefix + beginning)
 
     def _read(self, text: str) -> list[StreamEvent]:
         if self._tools is None:
@@ -96,6 +111,8 @@ class Shaped:
     def _shape(self, read: Iterable[StreamEvent]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         for event in read:
+            if isinstance(event, ToolCallDelta):
+                self._arguments.setdefault(event.index, []).append(event.arguments)
             if isinstance(event, TextDelta):
                 events += self._say(event)
             elif isinstance(event, ToolCallDelta) and event.name is not None:
@@ -123,6 +140,14 @@ class Shaped:
         waiting, self._waiting = self._waiting or [], None
         before = _text(self._form.flush()) if self._form is not None else []
         return [*waiting, *before, event]
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is the JSON of an object, as the arguments of a well-formed call are."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _text(text: str) -> list[StreamEvent]:

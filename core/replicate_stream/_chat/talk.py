@@ -8,7 +8,7 @@ from typing import Any
 
 from replicate_stream._chat.forms import Form
 from replicate_stream._chat.profiles import Profile
-from replicate_stream._chat.prompts import TRANSCRIPT, Family, Turn
+from replicate_stream._chat.prompts import Family, Turn
 from replicate_stream._chat.report import Report
 from replicate_stream._chat.said import Said
 from replicate_stream._chat.tools.dialects import Dialect, dialect_for
@@ -78,9 +78,15 @@ class Talk:
         """Whether there is anything to say beside the messages."""
         return bool(self.system or self.wanted.offered or self.wanted.demand or self.wanted.form)
 
-    def dialect(self, family: Family, clean: Callable[[str], str]) -> Dialect:
-        """How tools are written into a prompt of this format."""
-        return dialect_for(self.model.family, family, self.name, clean)
+    def dialect(self, clean: Callable[[str], str], family: Family | None = None) -> Dialect:
+        """How tools are written into a prompt.
+
+        Args:
+            clean: Breaks the marks of turns in a text.
+            family: The chat format that the prompt is written in; None where the model puts its
+                own around it.
+        """
+        return dialect_for(family or self.model.family, family, self.name, clean)
 
     def turns(self, dialect: Dialect) -> list[Turn]:
         """The messages as turns of a prompt; those about tools are ready."""
@@ -113,7 +119,7 @@ class Talk:
 
     def put_system(self) -> str:
         """Put the system text into the model's own field; gives what there is no field for."""
-        system = self.whole_system(self.safe(self.system), self.dialect(TRANSCRIPT, self.safe))
+        system = self.whole_system(self.safe(self.system), self.dialect(self.safe))
         if system and self.model.system is not None:
             self.target[self.model.system.name] = system
             return ""

@@ -33,7 +33,7 @@ def turns_with_tools(said: Sequence[Said], dialect: Dialect) -> list[Turn]:
             is_after_results = True
         turn = _turn(each, dialect)
         if is_after_results and turn.speaker == "assistant" and dialect.continues:
-            turn = Turn("none", turn.text + dialect.family.assistant[1], is_ready=True)
+            turn = Turn("none", turn.text + dialect.assistant[1], is_ready=True)
         turns.append(turn)
         is_after_results = False
     return turns + (dialect.results(results) if results else [])

@@ -24,18 +24,18 @@ _BETWEEN_TURNS: dict[str, type[Dialect]] = {
 }
 
 
-def dialect_for(known: Family | None, written: Family, model: str, clean: Clean) -> Dialect:
+def dialect_for(known: Family | None, written: Family | None, model: str, clean: Clean) -> Dialect:
     """The format that a model is told its tools in.
 
     Args:
         known: The family of the model, as far as it is known.
-        written: The chat format that its prompt is written in; another one than its own where the
-            model puts its own template around the prompt.
+        written: The chat format that its prompt is written in; None where the model puts its own
+            template around the prompt.
         model: The model's name.
         clean: Breaks the marks of that format in a text.
     """
     name = known.dialect if known is not None else "hermes"
     if known is not None and known.name == "chatml" and "qw" in model.lower():
         name = "qwen"
-    kinds = {**_ANYWHERE, **_BETWEEN_TURNS} if known is written else _ANYWHERE
-    return kinds.get(name, Dialect)(written, clean)
+    kinds = _ANYWHERE if written is None else {**_ANYWHERE, **_BETWEEN_TURNS}
+    return kinds.get(name, Dialect)(clean, written.assistant if written is not None else ("", ""))

@@ -74,5 +74,4 @@ class DeepSeek(Dialect):
 
     def opening(self, name: str | None) -> str:
         """The beginning of a call: of one tool, or of any."""
-        start = f"{_CALLS[0]}{_CALL[0]}"
-        return start if name is None else f"{start}{name}{_SEPARATOR}"
+        return _CALLS[0] if name is None else f"{_CALLS[0]}{_CALL[0]}{name}{_SEPARATOR}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._chat.messages import ToolCall, ToolSpec
-from replicate_stream._chat.prompts.family import Family, Turn, broken
+from replicate_stream._chat.prompts.family import Marks, Turn, broken
 from replicate_stream._chat.tools.use import as_function
 
 Clean = Callable[[str], str]
@@ -42,8 +42,8 @@ class Dialect:
     """How tools are told, called and answered in a prompt.
 
     Args:
-        family: The chat format that the prompt is written in.
-        clean: Breaks that format's marks in a text.
+        clean: Breaks the marks of turns in a text.
+        assistant: The marks around what the model says, in the chat format of the prompt.
 
     Attributes:
         name: What it is called.
@@ -59,8 +59,8 @@ class Dialect:
     is_first = False
     continues = False
 
-    def __init__(self, family: Family, clean: Clean) -> None:
-        self.family = family
+    def __init__(self, clean: Clean, assistant: Marks = ("", "")) -> None:
+        self.assistant = assistant
         self._clean = clean
 
     def clean(self, text: str) -> str:

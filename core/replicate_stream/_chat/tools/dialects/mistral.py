@@ -47,8 +47,8 @@ class Mistral(Dialect):
 
     def said(self, text: str, calls: Sequence[ToolCall]) -> Turn:
         """What the model said and called: its own mark opens the calls, not that of a turn."""
-        before = f"{self.family.assistant[0]}{text}" if text else ""
-        whole = f"{before}{self.calls(calls)}{self.family.assistant[1]}"
+        before = f"{self.assistant[0]}{text}" if text else ""
+        whole = f"{before}{self.calls(calls)}{self.assistant[1]}"
         return Turn("none", whole, is_ready=True)
 
     def results(self, results: Sequence[Result]) -> list[Turn]:

@@ -1,0 +1,309 @@
+"""Tools and forms through the client: what is delivered, what is asked for again, what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from replicate_stream import (
+    AnswerFormatError,
+    Client,
+    Finished,
+    InvalidInputError,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolSpec,
+    Usage,
+)
+from replicate_stream.testing import Emulator, Reply
+
+ADD = ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})
+SUB = ToolSpec("sub")
+CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+CITY = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+Answer = Callable[[dict[str, Any]], str]
+
+
+def counted(text: str) -> Reply:
+    return Reply(text, metrics={"input_token_count": 5, "output_token_count": 2})
+
+
+@pytest.fixture
+def answers(replicate_emulator: Emulator) -> Callable[..., list[dict[str, Any]]]:
+    """Sets the answers, one a prediction; gives the inputs that they answered."""
+
+    def set_up(*texts: str) -> list[dict[str, Any]]:
+        left, inputs = list(texts), []
+
+        def answer(given: dict[str, Any]) -> Reply:
+            inputs.append(given)
+            return counted(left.pop(0))
+
+        replicate_emulator.reply = answer
+        return inputs
+
+    return set_up
+
+
+async def events_of(client: Client, emulator: Emulator, **request: Any) -> list[StreamEvent]:
+    async with client.stream(emulator.model, "1+1?", **request) as events:
+        return [event async for event in events]
+
+
+async def test_a_call_is_streamed_and_collected(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers(f"I add.\n{CALL}", f"I add.\n{CALL}")
+    events = await events_of(client, replicate_emulator, tools=[ADD])
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    deltas = [event for event in events if isinstance(event, ToolCallDelta)]
+    assert text == "I add.\n"
+    assert (deltas[0].index, deltas[0].name, deltas[0].arguments) == (0, "add", "")
+    assert json.loads("".join(each.arguments for each in deltas)) == {"a": 1}
+    assert isinstance(events[-1], Finished)
+    assert events[-1].reason == "tool_calls"
+    whole = await client.complete(replicate_emulator.model, "1+1?", tools=[ADD])
+    assert whole.text == "I add.\n"
+    assert whole.tool_calls == (ToolCall(whole.tool_calls[0].id, "add", {"a": 1}),)
+    assert whole.finish_reason == "tool_calls"
+    assert whole.tool_calls[0].id != deltas[0].id
+
+
+async def test_without_tools_marks_are_text(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers(CALL)
+    assert (await client.complete(replicate_emulator.model, "1+1?")).text == CALL
+
+
+async def test_a_call_that_breaks_off_keeps_its_text_and_is_no_object(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers(CALL[:-20])
+    whole = await client.complete(replicate_emulator.model, "1+1?", tools=[ADD])
+    assert whole.tool_calls[0].name == "add"
+    assert isinstance(whole.tool_calls[0].arguments, str)
+
+
+@pytest.mark.parametrize("way", ["stream", "complete"])
+async def test_an_answer_without_the_call_that_was_required_is_asked_for_again(
+    client: Client, replicate_emulator: Emulator, answers: Any, way: str
+) -> None:
+    inputs = answers("I would rather talk.", CALL)
+    request: dict[str, Any] = {"tools": [ADD], "tool_choice": "any"}
+    if way == "stream":
+        events = await events_of(client, replicate_emulator, **request)
+        assert not any(isinstance(event, TextDelta) for event in events)
+        finished: Any = events[-1]
+    else:
+        finished = await client.complete(replicate_emulator.model, "1+1?", **request)
+        assert finished.text == ""
+        assert finished.tool_calls[0].arguments == {"a": 1}
+    assert finished.usage == Usage(10, 4)
+    assert finished.prediction.id == list(replicate_emulator.predictions)[-1]
+    assert "I would rather talk." in inputs[1]["prompt"]
+    assert "it calls no tool" in inputs[1]["prompt"]
+
+
+@pytest.mark.parametrize("way", ["stream", "complete"])
+async def test_a_model_that_will_not_call_is_an_error_with_its_answer(
+    client: Client, replicate_emulator: Emulator, answers: Any, way: str
+) -> None:
+    answers("No secret.", "No secret at all.")
+    with pytest.raises(AnswerFormatError, match="it calls no tool, and add had to be") as caught:
+        if way == "stream":
+            await events_of(client, replicate_emulator, tools=[ADD, SUB], tool_choice="add")
+        else:
+            await client.complete(
+                replicate_emulator.model, "1+1?", tools=[ADD, SUB], tool_choice="add"
+            )
+    assert caught.value.completion.text == "No secret at all."
+    assert caught.value.completion.usage == Usage(10, 4)
+    assert "secret" not in str(caught.value)
+    assert len(replicate_emulator.predictions) == 2
+
+
+async def test_asking_again_can_be_switched_off(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers("No.", CALL)
+    with pytest.raises(AnswerFormatError):
+        await client.complete(
+            replicate_emulator.model, "1+1?", tools=[ADD], tool_choice=True, max_repairs=0
+        )
+    assert len(replicate_emulator.predictions) == 1
+
+
+async def test_another_tool_than_the_named_one_will_not_do(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    inputs = answers(CALL.replace("add", "sub"), CALL)
+    whole = await client.complete(
+        replicate_emulator.model, "1+1?", tools=[ADD, SUB], tool_choice="add"
+    )
+    assert [call.name for call in whole.tool_calls] == ["add"]
+    assert "another tool" in inputs[1]["prompt"]
+
+
+async def test_a_malformed_call_that_was_required_is_asked_for_again_or_handed_on(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    request: dict[str, Any] = {"tools": [ADD], "tool_choice": "any"}
+    answers(CALL[:-20], CALL, CALL[:-20])
+    whole = await client.complete(replicate_emulator.model, "1+1?", **request)
+    assert whole.tool_calls[0].arguments == {"a": 1}
+    whole = await client.complete(replicate_emulator.model, "1+1?", **request, max_repairs=0)
+    assert isinstance(whole.tool_calls[0].arguments, str)
+
+
+async def test_one_call_at_most_ends_the_prediction_before_the_second(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = [CALL, "\n", CALL, *["more "] * 2000]
+    replicate_emulator.behaviour.token_delay = 0.002
+    whole = await client.complete(
+        replicate_emulator.model, "1+1?", tools=[ADD], parallel_tool_calls=False
+    )
+    assert len(whole.tool_calls) == 1
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+async def test_a_made_up_result_ends_the_prediction(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = [CALL, "\n<tool_response>\n", *["made up "] * 2000]
+    replicate_emulator.behaviour.token_delay = 0.002
+    whole = await client.complete(replicate_emulator.model, "1+1?", tools=[ADD])
+    assert (whole.text, len(whole.tool_calls)) == ("", 1)
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+async def test_stop_sequences_cut_the_text_and_not_the_arguments(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers('Well. <tool_call>{"name": "add", "arguments": {"a": "STOP"}}</tool_call> then STOP no')
+    whole = await client.complete(replicate_emulator.model, "1+1?", tools=[ADD], stop=["STOP"])
+    assert whole.text == "Well.  then "
+    assert whole.tool_calls[0].arguments == {"a": "STOP"}
+
+
+@pytest.mark.parametrize("way", ["stream", "complete"])
+async def test_json_comes_bare_and_fits(
+    client: Client, replicate_emulator: Emulator, answers: Any, way: str
+) -> None:
+    answers('Sure:\n```json\n{"name": "Rome"}\n```')
+    if way == "stream":
+        events = await events_of(client, replicate_emulator, response_format=CITY)
+        text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    else:
+        whole = await client.complete(replicate_emulator.model, "1+1?", response_format=CITY)
+        text = whole.text
+    assert text == '{"name": "Rome"}'
+
+
+async def test_json_that_does_not_fit_is_asked_for_again(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    inputs = answers('{"name": 7}', '{"name": "Rome"}')
+    whole = await client.complete(replicate_emulator.model, "1+1?", response_format=CITY)
+    assert whole.text == '{"name": "Rome"}'
+    assert "does not fit the schema" in inputs[1]["prompt"]
+    assert whole.usage == Usage(10, 4)
+
+
+async def test_a_stream_asks_again_only_while_nothing_was_delivered(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers("I know none.", '{"name": "Rome"}', '{"name": 7}')
+    events = await events_of(client, replicate_emulator, response_format=CITY)
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == '{"name": "Rome"}'
+    with pytest.raises(AnswerFormatError, match="does not fit the schema"):
+        await events_of(client, replicate_emulator, response_format=CITY)
+    assert len(replicate_emulator.predictions) == 3
+
+
+async def test_with_tools_a_call_is_as_good_as_the_json(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    answers(f"I look it up.\n{CALL}", '{"name": "Rome"}')
+    request: dict[str, Any] = {"tools": [ADD], "response_format": CITY}
+    whole = await client.complete(replicate_emulator.model, "1+1?", **request)
+    assert (whole.text, len(whole.tool_calls)) == ("I look it up.\n", 1)
+    whole = await client.complete(replicate_emulator.model, "1+1?", **request)
+    assert (whole.text, whole.tool_calls) == ('{"name": "Rome"}', ())
+
+
+async def test_a_call_begun_in_the_prompt_is_read_from_its_beginning(
+    client: Client, replicate_emulator: Emulator, answers: Any
+) -> None:
+    inputs = answers(' {"a": 1}}\n</tool_call>', CALL)
+    for _ in range(2):  # the second time the model begins anew
+        whole = await client.complete(
+            replicate_emulator.model,
+            "1+1?",
+            tools=[ADD],
+            tool_choice="add",
+            prompt_format="chatml",
+        )
+        assert [(c.name, c.arguments) for c in whole.tool_calls] == [("add", {"a": 1})]
+        assert whole.text == ""
+    assert inputs[0]["prompt"].endswith('{"name": "add", "arguments":')
+
+
+@pytest.mark.parametrize("shape", ["bare", "message", "choices"])
+async def test_a_native_model_calls_in_an_object(
+    client: Client, replicate_emulator: Emulator, shape: str
+) -> None:
+    function = {"name": "add", "arguments": '{"a": 1}'}
+    message = {"content": "I add.", "tool_calls": [{"id": "x", "function": function}]}
+    outputs = {
+        "bare": message,
+        "message": {"message": message},
+        "choices": {"choices": [{"message": message}]},
+    }
+    properties = {"prompt": {"type": "string"}, "tools": {"type": "array"}}
+    replicate_emulator.add_model(
+        "acme/native",
+        {"type": "object", "properties": properties},
+        output_schema={"type": "object"},
+        official=True,
+    )
+    replicate_emulator.reply = Reply(output=outputs[shape])
+    whole = await client.complete("acme/native", "1+1?", tools=[ADD])
+    assert whole.text == "I add.\n"
+    assert [(c.name, c.arguments) for c in whole.tool_calls] == [("add", {"a": 1})]
+
+
+async def test_what_cannot_be_meant_costs_nothing(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    requests: tuple[dict[str, Any], ...] = (
+        {"tool_choice": "add"},
+        {"tools": [{}]},
+        {"response_format": {"type": "odd"}},
+    )
+    for request in requests:
+        with pytest.raises(InvalidInputError):
+            await client.complete(replicate_emulator.model, "Hi", **request)
+    assert not replicate_emulator.predictions
+
+
+async def test_leaving_the_second_attempt_cancels_it_once(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replies = [["No."], [CALL, *["more "] * 2000]]
+    replicate_emulator.reply = lambda _: replies.pop(0)
+    replicate_emulator.behaviour.token_delay = 0.002
+    async with client.stream(
+        replicate_emulator.model, "1+1?", tools=[ADD], tool_choice="any"
+    ) as events:
+        async for event in events:
+            if isinstance(event, ToolCallDelta):
+                break
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)[1:]
