@@ -140,14 +140,13 @@ def finish_reason(
 ) -> str:
     """Why an answer ended: `length` if it used up the tokens that it was allowed, else `stop`.
 
-    The service does not say it (replicate-api.md 3.4), but the counts tell. `tool_calls` for an
-    answer with any.
+    The service does not say it (replicate-api.md 3.4), but the counts tell. An answer with calls
+    ends as `tool_calls`, unless it may have been cut off in one.
     """
-    if has_calls:
-        return "tool_calls"
-    if is_stopped or usage is None or max_tokens is None:
-        return "stop"
-    return "length" if usage.output_tokens >= max_tokens else "stop"
+    if not is_stopped and usage is not None and max_tokens is not None:
+        if usage.output_tokens >= max_tokens:
+            return "length"
+    return "tool_calls" if has_calls else "stop"
 
 
 class Collector:
