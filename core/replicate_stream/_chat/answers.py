@@ -143,9 +143,9 @@ def finish_reason(
     The service does not say it (replicate-api.md 3.4), but the counts tell. An answer with calls
     ends as `tool_calls`, unless it may have been cut off in one.
     """
-    if not is_stopped and usage is not None and max_tokens is not None:
-        if usage.output_tokens >= max_tokens:
-            return "length"
+    is_bound = usage is not None and max_tokens is not None and usage.output_tokens >= max_tokens
+    if is_bound and not is_stopped:
+        return "length"
     return "tool_calls" if has_calls else "stop"
 
 
