@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnablePassthrough
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_replicate_stream._chunks import to_message
+from langchain_replicate_stream._parsers import CallOf, JsonOf, ObjectOf, ObjectOfCall
 from langchain_replicate_stream._tools import to_tools
 from replicate_stream import AnswerFormatError
 
@@ -82,9 +81,9 @@ def _parser(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
     objects: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
     if method == "function_calling" and schema is not None:
         if objects is not None:
-            return PydanticToolsParser(tools=[objects], first_tool_only=True)
-        return JsonOutputKeyToolsParser(key_name=_name(schema), first_tool_only=True)
-    return JsonOutputParser() if objects is None else PydanticOutputParser(pydantic_object=objects)
+            return ObjectOfCall(tools=[objects], first_tool_only=True)
+        return CallOf(key_name=_name(schema), first_tool_only=True)
+    return JsonOf() if objects is None else ObjectOf(pydantic_object=objects)
 
 
 def _with_raw(

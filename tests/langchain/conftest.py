@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import gc
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,3 +58,46 @@ def ask() -> Ask:
         return await answered if way.startswith("a") else answered
 
     return ask
+
+
+@pytest.fixture
+def endless(replicate_emulator: Emulator) -> Iterator[Emulator]:
+    """An emulator whose answers last longer than any test; in the end it has had one cancel.
+
+    No garbage is collected meanwhile: what is closed has been closed by someone. What was forgotten
+    is collected afterwards, and must have nothing left to cancel.
+    """
+    replicate_emulator.behaviour.token_delay = 0.005
+    replicate_emulator.reply = ["word "] * 20_000
+    gc.disable()
+    try:
+        yield replicate_emulator
+    finally:
+        gc.enable()
+    gc.collect()
+    _join_cancels()
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+    assert len(replicate_emulator.cancels) == 1
+
+
+def _join_cancels() -> None:
+    """Wait for the threads that cancel what was dropped."""
+    for thread in threading.enumerate():
+        if thread.name == "replicate-stream-cancel":
+            thread.join(timeout=10)
+
+
+@pytest.fixture
+def until_cancelled() -> Callable[[Emulator], Awaitable[None]]:
+    """Waits for the cancel, and for the end of all that goes with it: the loop lives on."""
+
+    async def until_cancelled(emulator: Emulator) -> None:
+        await emulator.wait_for_async(lambda e: len(e.cancels) == 1 and e.streams_open == 0)
+        await asyncio.to_thread(_join_cancels)
+        await asyncio.sleep(0)  # a thread that ends may leave the loop something to close
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            _, unfinished = await asyncio.wait(others, timeout=10)
+            assert not unfinished
+
+    return until_cancelled

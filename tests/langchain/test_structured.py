@@ -154,6 +154,7 @@ async def test_a_json_object_needs_no_schema(
 
 NO_FIT = {
     "json_schema": ['{"punchline": "They ask."}', "I know none.", '{"setup": "Why'],
+    "function_calling": ["I know none.", '<tool_call>\n{"name": "Joke", "arguments": {"setup": "W'],
     "json_mode": ["I know none.", "[1]", '{"setup": "Why'],
 }
 no_fits = pytest.mark.parametrize(
