@@ -98,6 +98,10 @@ ANSWERS: dict[str, tuple[str, list[Part]]] = {
         '<tool_call>{"name": "f", "arguments": {"a": 1}}\n<tool_call>{"name": "g"}',
         [F, G],
     ),
+    "closed twice": (
+        '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n</tool_call>\nthen',
+        [F, ("text", "\nthen")],
+    ),
     "as Python": ("<tool_call>{'name': 'f', 'arguments': {'a': 1,}}</tool_call>", [F]),
     "bare": ('{"name": "f", "parameters": {"a": 1}}', [F]),
     "bare and fenced": ('```json\n{"name": "f", "arguments": {"a": 1}}\n```', [F]),
@@ -150,6 +154,7 @@ TEXTS = (
     "<function=",
     "<fun",
     " \n",
+    "An end without a beginning: </tool_call>",
     "<tool_response>",
 )
 
@@ -166,7 +171,7 @@ def test_single_characters_give_the_same(answer: str) -> None:
     assert read(text) == parts
 
 
-@pytest.mark.parametrize("text", TEXTS[:-4])
+@pytest.mark.parametrize("text", TEXTS[:-5])
 def test_text_without_calls_stays_as_it_is(text: str) -> None:
     assert read(text) == read([text]) == [("text", text)]
 

@@ -41,11 +41,13 @@ def put_conversation(talk: Talk, schema: InputSchema, prompt_format: str | None 
         InvalidInputError: The model takes no text, or there is no such prompt format.
     """
     model = talk.model
-    if model.native is not None and prompt_format is None and not _is_for_prompt(talk):
+    text = model.text if model.text is not model.native else None
+    if model.native is not None and _is_for_messages(talk, prompt_format):
+        if prompt_format == _PLAIN:
+            talk.report.note("The model takes messages alone, so that no bare prompt can be sent.")
         put_messages(talk, model.native)
         return Begun(is_bare=talk.dialect(talk.safe).is_bare)
-    text = model.text
-    if text is None or text is model.native:
+    if text is None:
         raise InvalidInputError(
             f"The model takes no prompt; its inputs are {', '.join(schema.names)}",
             fields=("messages",),
@@ -55,24 +57,38 @@ def put_conversation(talk: Talk, schema: InputSchema, prompt_format: str | None 
     return begun
 
 
-def _is_for_prompt(talk: Talk) -> bool:
-    """Whether a model that takes messages is better given a prompt.
+def _is_for_messages(talk: Talk, prompt_format: str | None) -> bool:
+    """Whether a model that takes messages is given those, and no prompt.
 
     Where `prompt` is ignored beside messages, the image beside it may be too; one question with an
     image therefore goes the way that the model documents for both.
     """
     model = talk.model
     has_field = model.text is not None and model.text is not model.native
+    if prompt_format is not None:
+        return prompt_format == _PLAIN and not has_field
     is_placed = not talk.has_system or model.system is not None
-    return has_field and is_placed and talk.is_single and bool(talk.said[0].media)
+    return not (has_field and is_placed and talk.is_single and bool(talk.said[0].media))
+
+
+def _plain(talk: Talk) -> Begun:
+    """The texts as they are; the system text in its own field, if the model has one."""
+    dialect = talk.dialect(str)
+    prompt = "\n\n".join(turn.text for turn in talk.turns(dialect) if turn.text)
+    system, template = talk.whole_system(talk.system, dialect), talk.model.template
+    if template is not None and template.default != "{prompt}" and talk.model.is_rendered(prompt):
+        talk.target[template.name] = "{prompt}"
+        talk.report.note(f"{template.name} was set to {{prompt}}: the prompt holds its own marks.")
+    elif system and talk.model.system is not None:
+        talk.target[talk.model.system.name] = system
+        system = ""
+    whole = "\n\n".join(text for text in (system, prompt) if text)
+    return Begun(whole, is_bare=dialect.is_bare)
 
 
 def _as_told(talk: Talk, prompt_format: str) -> Begun:
     if prompt_format == _PLAIN:
-        dialect = talk.dialect(str)
-        system = talk.whole_system(talk.system, dialect)
-        texts = [system, *(turn.text for turn in talk.turns(dialect))]
-        return Begun("\n\n".join(text for text in texts if text), is_bare=dialect.is_bare)
+        return _plain(talk)
     family = by_name(prompt_format)
     if family is None:
         known = ", ".join(each.name for each in FAMILIES)

@@ -63,6 +63,16 @@ class Profile:
         family = self.family or _unknown_family(self.template)
         return text if family is None else family.defuse(text)
 
+    def is_rendered(self, prompt: str) -> bool:
+        """Whether a prompt begins as the model's own template would make it begin."""
+        shown = self.template.default if self.template is not None else None
+        openings = [shown.partition("{")[0]] if isinstance(shown, str) else []
+        if self.family is not None:
+            system = self.family.system or ("", "")
+            openings += [self.family.start, self.family.user[0], system[0]]
+        marks = tuple(opening.strip() for opening in openings if opening.strip())
+        return prompt.lstrip().startswith(marks)
+
 
 def profile(schema: InputSchema, model: str) -> Profile:
     """Find out how a model takes a conversation."""

@@ -27,7 +27,8 @@ _CLOSING = {
     _DEEPSEEK: (f"<{_BAR}tool{_LOW}call{_LOW}end{_BAR}>",),
 }
 _CALLS = (_HERMES, _PHI, _MISTRAL, _FUNCTION, _DEEPSEEK)
-_OPENERS = (*_CALLS, _PYTHON, *_FRAMES, *_RESULTS, _FENCE)
+_STRAY = (*sorted({mark for marks in _CLOSING.values() for mark in marks}), "</function>")
+_OPENERS = (*_CALLS, _PYTHON, *_FRAMES, *_RESULTS, *_STRAY, _FENCE)
 MAY_BEGIN = re.compile(r"[<\[`]")
 """The first characters of all marks."""
 MAY_BEGIN_BARE = re.compile(r"[<\[`{]")
@@ -56,6 +57,7 @@ class Opening:
         name: The tool, where the mark told it.
         closing: What may close the call after its JSON.
         ends: Whether it is the beginning of a result: the model plays the tool.
+        is_stray: Whether it closes a call once more than needed.
     """
 
     at: int
@@ -63,6 +65,7 @@ class Opening:
     name: str | None = None
     closing: tuple[str, ...] = ()
     ends: bool = False
+    is_stray: bool = False
 
 
 Found: TypeAlias = "Opening | Literal['more'] | None"
@@ -98,9 +101,9 @@ def is_begun(text: str) -> bool:
     return _begins((*_CALLS, _PYTHON, *_FRAMES), text)
 
 
-def is_result_begun(text: str) -> bool:
-    """The same of a result."""
-    return _begins(_RESULTS, text)
+def is_end_begun(text: str) -> bool:
+    """The same of what may come behind calls: a result, or another end."""
+    return _begins((*_RESULTS, *_STRAY), text)
 
 
 def _begins(marks: Iterable[str], text: str) -> bool:
@@ -121,6 +124,8 @@ def _behind(mark: str, text: str, at: int) -> Found:
         return Opening(at)
     if mark in _RESULTS:
         return Opening(at, ends=True)
+    if mark in _STRAY:
+        return Opening(at, is_stray=True)
     if mark == _FENCE:
         return _fenced(text, at - len(mark))
     if mark == _FUNCTION:

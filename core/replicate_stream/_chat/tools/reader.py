@@ -16,7 +16,7 @@ from replicate_stream._chat.tools.marks import (
     MAY_BEGIN_BARE,
     Opening,
     is_begun,
-    is_result_begun,
+    is_end_begun,
     look,
 )
 
@@ -92,7 +92,7 @@ class ToolReader:
             if found == "more":
                 self._say(text, at, events)
                 return True
-            if found is None or (found.ends and not self.calls):
+            if found is None or ((found.ends or found.is_stray) and not self.calls):
                 continue
             self._say(text, at, events)
             self._held = text[found.at :]
@@ -126,7 +126,7 @@ class ToolReader:
         if is_begun(end):
             self.calls += 1
             events += CallBody(self.calls - 1, self._new_id).give_up(end.strip())
-        elif self.calls and is_result_begun(end):
+        elif self.calls and is_end_begun(end):
             self.is_ended = True
         elif text.strip() or (text and not self.calls):
             events.append(TextDelta(text))
