@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeGuard
 
-from replicate_stream import ToolCall
+from replicate_stream import Message, ToolCall
 
 Content: TypeAlias = "str | Sequence[Any]"
 
@@ -77,6 +78,35 @@ def _call(block: Mapping[str, Any]) -> ToolCall:
     if arguments is None or arguments == "":
         arguments = block.get("partial_json") or {}
     return ToolCall(str(block.get("call_id") or block.get("id") or ""), block["name"], arguments)
+
+
+def located(message: Message, files: str) -> Message:
+    """A message whose files have addresses where they had ids.
+
+    Args:
+        message: The message.
+        files: The address of the API's files, where what was uploaded is found by its id.
+    """
+    content = message.content
+    if isinstance(content, str) or not any(_file_id(part) for part in content):
+        return message
+    parts = [
+        {"type": part["type"], "url": f"{files}/{found}"}
+        if (found := _file_id(part)) and isinstance(part, Mapping)
+        else part
+        for part in content
+    ]
+    return replace(message, content=parts)
+
+
+def _file_id(part: Any) -> str | None:
+    if not isinstance(part, Mapping):
+        return None
+    for holder in (part, part.get("file"), part.get("source")):
+        found = holder.get("file_id") if isinstance(holder, Mapping) else None
+        if isinstance(found, str):
+            return found
+    return part.get("id") if part.get("source_type") == "id" else None
 
 
 def _is_result(block: Any) -> TypeGuard[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_replicate_stream._content import answered, calls_in, results, returned, told
+from langchain_replicate_stream._content import answered, calls_in, located, results, returned, told
 from replicate_stream import InvalidInputError, Message, ToolCall
 
 MALFORMED = " /* malformed */"
@@ -32,10 +32,14 @@ _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
 }
 
 
-def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
+def to_core(messages: Sequence[BaseMessage], *, files: str = "") -> list[Message]:
     """LangChain's messages as the core's.
 
     Only what was said is told: never `additional_kwargs`, which hold notes of the framework too.
+
+    Args:
+        messages: The messages.
+        files: The address of the API's files, for blocks that have a file's id.
 
     Raises:
         InvalidInputError: A message of a kind that no model can be told.
@@ -44,7 +48,7 @@ def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
     tools: dict[str, str] = {}
     for index, message in enumerate(messages):
         for each in _to_messages(index, message, tools):
-            said.append(each)
+            said.append(located(each, files))
             tools.update((call.id, call.name) for call in each.tool_calls)
     return said
 

@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import (
     BaseTransformOutputParser,
     JsonOutputParser,
     PydanticOutputParser,
 )
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import ChatGeneration, Generation
+
+from langchain_replicate_stream._convert import MALFORMED
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -60,6 +65,32 @@ class ObjectOf(Leavable, PydanticOutputParser[Any]):
 class CallOf(Leavable, JsonOutputKeyToolsParser):
     """Reads a call into its arguments."""
 
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """The arguments; the framework's own gives None for a malformed call."""
+        _check(result, partial=partial)
+        return super().parse_result(result, partial=partial)
+
 
 class ObjectOfCall(Leavable, PydanticToolsParser):
     """Reads a call into an instance of a Pydantic class."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """The instance; the framework's own gives None for a malformed call."""
+        _check(result, partial=partial)
+        return super().parse_result(result, partial=partial)
+
+
+def _check(result: list[Generation], *, partial: bool) -> None:
+    """Raise if there is no well-formed call, and will be none.
+
+    Raises:
+        OutputParserException: So that a malformed call is neither None nor, in a stream, what was
+            read of it before it broke off.
+    """
+    message = result[0].message if isinstance(result[0], ChatGeneration) else None
+    if not isinstance(message, AIMessage) or message.tool_calls:
+        return
+    bad = message.invalid_tool_calls
+    if not partial or any((call["args"] or "").endswith(MALFORMED) for call in bad):
+        wrong = "its call is malformed, or breaks off" if bad else "it calls no tool"
+        raise OutputParserException(f"The model's answer is not what was asked for: {wrong}")

@@ -30,7 +30,14 @@ from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
 from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import to_format, to_tools
-from replicate_stream import Client, PreparedRequest, TextDelta, __version__, without_secrets
+from replicate_stream import (
+    Client,
+    Message,
+    PreparedRequest,
+    TextDelta,
+    __version__,
+    without_secrets,
+)
 from replicate_stream._sync import call, iterate
 
 if TYPE_CHECKING:
@@ -195,6 +202,9 @@ class ChatReplicate(BaseChatModel):
         own = {name: getattr(self, name) for name in (*PARAMETERS, "stream_usage")}
         return for_the_client(own, stop, kwargs)
 
+    def _said(self, messages: list[BaseMessage]) -> list[Message]:
+        return to_core(messages, files=f"{self._client().base_url}/files")
+
     async def _astream(
         self,
         messages: list[BaseMessage],
@@ -205,7 +215,7 @@ class ChatReplicate(BaseChatModel):
         request = self._request(stop, kwargs)
         chunks = Chunks(request["model"])
         with as_langchains():
-            async with self._client().stream(messages=to_core(messages), **request) as events:
+            async with self._client().stream(messages=self._said(messages), **request) as events:
                 async for event in events:
                     if isinstance(event, TextDelta):  # as nearly all are
                         yield text_chunk(event)
@@ -222,7 +232,7 @@ class ChatReplicate(BaseChatModel):
     ) -> ChatResult:
         request = self._request(stop, kwargs)
         with as_langchains():
-            completion = await self._client().complete(messages=to_core(messages), **request)
+            completion = await self._client().complete(messages=self._said(messages), **request)
         return to_result(completion, request["model"])
 
     def _stream(
@@ -235,7 +245,7 @@ class ChatReplicate(BaseChatModel):
         request = self._request(stop, kwargs)
         chunks = Chunks(request["model"])
         with as_langchains():
-            said, client = to_core(messages), self._client()
+            said, client = self._said(messages), self._client()
             with closing(iterate(lambda: client.stream(messages=said, **request))) as events:
                 for event in events:
                     if isinstance(event, TextDelta):
@@ -252,7 +262,7 @@ class ChatReplicate(BaseChatModel):
     ) -> ChatResult:
         request = self._request(stop, kwargs)
         with as_langchains():
-            said, client = to_core(messages), self._client()
+            said, client = self._said(messages), self._client()
             completion = call(lambda: client.complete(messages=said, **request))
         return to_result(completion, request["model"])
 
@@ -368,7 +378,7 @@ class ChatReplicate(BaseChatModel):
         request = self._request(stop, kwargs)
         del request["include_usage"], request["max_repairs"]
         with as_langchains():
-            said = to_core(self._convert_input(messages).to_messages())
+            said = self._said(self._convert_input(messages).to_messages())
             return await self._client().prepare(messages=said, **request)
 
     def __getstate__(self) -> dict[Any, Any]:

@@ -164,16 +164,17 @@ no_fits = pytest.mark.parametrize(
 
 @no_fits
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-async def test_an_answer_that_does_not_fit_is_an_error_of_both_kinds(
+async def test_an_answer_that_does_not_fit_is_an_error(
     replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, answer: str, way: str
 ) -> None:
     replicate_emulator.reply = answer
-    with pytest.raises(core.AnswerFormatError) as caught:
+    with pytest.raises(OutputParserException, match="is not what was asked for") as caught:
         await ask(make_llm().with_structured_output(Joke, method=method), way)
-    assert isinstance(caught.value, OutputParserException)
-    assert isinstance(caught.value, ModelError)
-    assert not caught.value.is_retryable
-    assert "setup" not in str(caught.value).replace("['setup']", "")
+    assert "setup" not in str(caught.value)
+    if "<tool_call>" not in answer:  # that one is handed on as a malformed call, for agents
+        assert isinstance(caught.value, core.AnswerFormatError)
+        assert isinstance(caught.value, ModelError)
+        assert not caught.value.is_retryable
 
 
 @no_fits
@@ -188,7 +189,7 @@ async def test_with_the_raw_message_it_comes_back_beside_its_error(
         got = {key: value for piece in got for key, value in piece.items()}
     assert got.keys() == {"raw", "parsed", "parsing_error"}
     assert got["parsed"] is None
-    assert isinstance(got["parsing_error"], core.AnswerFormatError)
+    assert isinstance(got["parsing_error"], OutputParserException)
     assert isinstance(got["raw"], AIMessage)
     assert got["raw"].usage_metadata
     assert got["raw"].response_metadata["model_name"] == replicate_emulator.model

@@ -1,0 +1,229 @@
+"""Content that is more than text: every form of it arrives in the model's own inputs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+)
+
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream.testing import Emulator
+
+MakeLLM = Callable[..., ChatReplicate]
+
+MODEL = "some/model-that-sees"
+URI = {"type": "string", "format": "uri"}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "prompt": {"type": "string"},
+        "system_prompt": {"type": "string"},
+        "images": {"type": "array", "items": URI},
+        "audio": URI,
+        "video": URI,
+        "document": URI,
+    },
+}
+URL = "https://example.com/one"
+PNG, WAV, MP4, PDF = (
+    base64.b64encode(start + b"rest").decode()
+    for start in (b"\x89PNG\r\n\x1a\n", b"RIFF0000WAVE", b"0000ftypmp42", b"%PDF-1.7 ")
+)
+
+
+def data(mime: str, body: str) -> str:
+    return f"data:{mime};base64,{body}"
+
+
+FORMS: list[tuple[str, Any, dict[str, Any]]] = [
+    ("images", [URL], {"type": "image", "url": URL}),
+    (
+        "images",
+        [data("image/png", PNG)],
+        {"type": "image", "base64": PNG, "mime_type": "image/png"},
+    ),
+    ("images", [URL], {"type": "image_url", "image_url": {"url": URL, "detail": "low"}}),
+    ("images", [URL], {"type": "image_url", "image_url": URL}),
+    (
+        "images",
+        [data("image/png", PNG)],
+        {"type": "image_url", "image_url": {"url": data("image/png", PNG)}},
+    ),
+    (
+        "images",
+        [data("image/png", PNG)],
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": PNG},
+            "cache_control": {"type": "ephemeral"},
+        },
+    ),
+    ("images", [URL], {"type": "image", "source": {"type": "url", "url": URL}}),
+    ("images", [URL], {"type": "image", "source_type": "url", "url": URL}),
+    (
+        "images",
+        [data("image/png", PNG)],
+        {"type": "image", "source_type": "base64", "data": PNG, "mime_type": "image/png"},
+    ),
+    (
+        "audio",
+        data("audio/wav", WAV),
+        {"type": "audio", "base64": WAV, "mime_type": "audio/wav"},
+    ),
+    (
+        "audio",
+        data("audio/wav", WAV),
+        {"type": "input_audio", "input_audio": {"data": WAV, "format": "wav"}},
+    ),
+    ("audio", URL, {"type": "audio", "url": URL}),
+    (
+        "video",
+        data("video/mp4", MP4),
+        {"type": "video", "base64": MP4, "mime_type": "video/mp4"},
+    ),
+    ("video", URL, {"type": "video", "url": URL}),
+    (
+        "document",
+        data("application/pdf", PDF),
+        {"type": "file", "base64": PDF, "mime_type": "application/pdf"},
+    ),
+    (
+        "document",
+        data("application/pdf", PDF),
+        {
+            "type": "file",
+            "file": {"filename": "a.pdf", "file_data": data("application/pdf", PDF)},
+        },
+    ),
+    ("document", URL, {"type": "file", "url": URL, "mime_type": "application/pdf"}),
+]
+BY_ID: list[tuple[str, dict[str, Any]]] = [
+    ("images", {"type": "image", "file_id": "abc"}),
+    ("audio", {"type": "audio", "file_id": "abc"}),
+    ("video", {"type": "video", "file_id": "abc"}),
+    ("document", {"type": "file", "file_id": "abc"}),
+    ("document", {"type": "file", "file": {"file_id": "abc"}}),
+    ("images", {"type": "image", "source": {"type": "file", "file_id": "abc"}}),
+    ("images", {"type": "image", "source_type": "id", "id": "abc"}),
+]
+
+
+@pytest.fixture
+def seeing(make_llm: MakeLLM, replicate_emulator: Emulator) -> ChatReplicate:
+    """A model with inputs for everything."""
+    replicate_emulator.add_model(MODEL, SCHEMA, official=True)
+    return make_llm(model=MODEL)
+
+
+def asked(message: type[BaseMessage], block: dict[str, Any]) -> list[BaseMessage]:
+    """A conversation in which the block is the user's, or a tool's."""
+    if message is HumanMessage:
+        return [HumanMessage([{"type": "text", "text": "What is it?"}, block])]
+    call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
+    return [
+        HumanMessage("Look at something."),
+        AIMessage([], tool_calls=[call]),
+        ToolMessage([block], tool_call_id="c1"),
+    ]
+
+
+@pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
+@pytest.mark.parametrize(("field", "value", "block"), FORMS)
+async def test_a_file_arrives_in_the_models_own_input(
+    seeing: ChatReplicate, message: type[BaseMessage], field: str, value: Any, block: dict[str, Any]
+) -> None:
+    prepared = await seeing.aprepare(asked(message, block))
+    assert prepared.body["input"][field] == value
+
+
+@pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
+@pytest.mark.parametrize(("field", "block"), BY_ID)
+async def test_a_files_id_is_one_of_replicates_own_files(
+    seeing: ChatReplicate, message: type[BaseMessage], field: str, block: dict[str, Any]
+) -> None:
+    prepared = await seeing.aprepare(asked(message, block))
+    address = f"{seeing.base_url}/files/abc"
+    assert prepared.body["input"][field] in (address, [address])
+
+
+@pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
+async def test_a_file_is_sent_as_it_was_prepared(
+    seeing: ChatReplicate, replicate_emulator: Emulator, message: type[BaseMessage]
+) -> None:
+    block = {"type": "image", "base64": PNG, "mime_type": "image/png"}
+    assert (await seeing.ainvoke(asked(message, block))).text
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["images"] == [data("image/png", PNG)]
+
+
+# What the model thinks
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_thoughts_are_a_block_before_the_one_block_of_text(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, version: str, way: str
+) -> None:
+    replicate_emulator.reply = ["<think>", "Well", ", hm", "</think>", "So", " it is", "."]
+    answer = await ask(make_llm(output_version=version), way)
+    message = reduce(add, answer) if way == "astream" else answer
+    thought, said = message.content_blocks
+    assert (thought["type"], thought["reasoning"]) == ("reasoning", "Well, hm")
+    assert (said["type"], said["text"]) == ("text", "So it is.")
+    assert message.text == "So it is."
+    assert (message.content == "So it is.") == (version == "v0")
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_thoughts_text_and_calls_are_blocks_in_their_order(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, version: str, way: str
+) -> None:
+    def look(at: str) -> str:
+        """Look at something."""
+        return at
+
+    replicate_emulator.reply = [
+        *["<think>", "Hm", "</think>", "Let", " me", ".\n", "<tool_call>\n"],
+        *['{"name": "look",', ' "arguments": {"at":', ' "é"}}', "\n</tool_call>"],
+    ]
+    llm: Any = make_llm(output_version=version).bind_tools([look])
+    answer = await ask(llm, way)
+    message = reduce(add, answer) if way == "astream" else answer
+    thought, said, called = message.content_blocks
+    assert (thought["type"], said["type"], called["type"]) == ("reasoning", "text", "tool_call")
+    assert (thought["reasoning"], said["text"].strip()) == ("Hm", "Let me.")
+    assert (called["name"], called["args"]) == ("look", {"at": "é"})
+    assert called["id"] == message.tool_calls[0]["id"]
+
+
+async def test_an_answer_of_blocks_can_be_told_again(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = ["<think>", "Secret", "</think>", "So it is."]
+    llm = make_llm(output_version="v1")
+    first = await llm.ainvoke("Hi")
+    await llm.ainvoke([HumanMessage("Hi"), first, HumanMessage("And?")])
+    told = str(list(replicate_emulator.predictions.values())[-1].input)
+    assert "So it is." in told
+    assert "Secret" not in told
+
+
+async def test_each_piece_of_blocks_has_an_index(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = ["<think>", "Hm", "</think>", "So", "."]
+    chunks = [chunk async for chunk in make_llm(output_version="v1").astream("Hi")]
+    blocks = [block for chunk in chunks for block in chunk.content_blocks]
+    assert {block["type"]: block.get("index") for block in blocks} == {"reasoning": 0, "text": 1}
