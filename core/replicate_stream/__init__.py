@@ -6,6 +6,7 @@ async with Client() as client, client.stream(model, "Why is the sky blue?") as e
             print(event.text, end="", flush=True)
 """
 
+from replicate_stream._chat.facts import ModelFacts
 from replicate_stream._chat.inputs import PreparedInput, prepare_input
 from replicate_stream._chat.messages import (
     Completion,
@@ -51,6 +52,7 @@ __all__ = [
     "InvalidInputError",
     "Message",
     "MissingAuthError",
+    "ModelFacts",
     "ModelNotFoundError",
     "ParameterWarning",
     "Prediction",

@@ -17,6 +17,7 @@ from replicate_stream._settings import ApiKey, Settings, read_settings
 from replicate_stream._stream import EventStream, Telling
 
 if TYPE_CHECKING:
+    from replicate_stream._chat.facts import ModelFacts
     from replicate_stream._chat.schema import InputSchema
     from replicate_stream._wire.models import Model, ModelRef
     from replicate_stream._wire.predictions import Run
@@ -301,6 +302,20 @@ class Client:
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
         return (await self._models.look_up(model)).schema
+
+    def facts(self, model: str) -> ModelFacts:
+        """What is known of a model by now: its context window, what it takes. No I/O.
+
+        Args:
+            model: As for `stream`. Once its schema has been looked up, more is known.
+
+        Raises:
+            InvalidInputError: Not a model reference.
+        """
+        from replicate_stream._chat.facts import model_facts
+
+        known = self._models.known(model)
+        return model_facts(model, None if known is None else self._read_schema(known))
 
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
         from replicate_stream._wire.http import ready

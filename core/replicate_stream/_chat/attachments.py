@@ -128,6 +128,11 @@ def takes_media(field: InputField) -> bool:
     return bool(_kinds(field))
 
 
+def media_inputs(schema: InputSchema) -> set[MediaKind]:
+    """The kinds of media that a model has an input for."""
+    return {kind for field in schema.fields.values() for kind in _kinds(field)}
+
+
 def _kinds(field: InputField) -> set[MediaKind]:
     if field.kind not in {"string", "array", "any"} or field.choices:
         return set()

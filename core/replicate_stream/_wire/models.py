@@ -111,6 +111,16 @@ class Models:
         self._http = http
         self._asked: dict[tuple[int, ModelRef], asyncio.Task[Model]] = {}
 
+    def known(self, model: str) -> Model | None:
+        """What was looked up already and is still believed.
+
+        Raises:
+            InvalidInputError: Not a model reference.
+        """
+        ref = parse_model(model)
+        known, until = _known.get((self._http.settings.base_url, ref), (None, 0.0))
+        return known if known is not None and until > time.monotonic() else None
+
     async def look_up(self, model: str) -> Model:
         """Find out what is to be known of a model before it is run.
 
@@ -121,10 +131,10 @@ class Models:
             InvalidInputError: Not a model reference.
             ResponseError: The API refused for another reason than not knowing the model.
         """
-        ref = parse_model(model)
-        known, until = _known.get((self._http.settings.base_url, ref), (None, 0.0))
-        if known is not None and until > time.monotonic():
+        known = self.known(model)
+        if known is not None:
             return known
+        ref = parse_model(model)
         key = (id(asyncio.get_running_loop()), ref)
         task = self._asked.get(key)
         if task is None:
