@@ -1,4 +1,4 @@
-"""LlamaIndex's messages to the core's, and the core's events to LlamaIndex's responses. Pure."""
+"""LlamaIndex's messages to the core's. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from llama_index.core.base.llms.types import (
     AudioBlock,
     CachePoint,
     ChatMessage,
-    ChatResponse,
     CitableBlock,
     CitationBlock,
-    CompletionResponse,
     DocumentBlock,
     ImageBlock,
     MessageRole,
@@ -22,20 +20,8 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from replicate_stream import (
-    Completion,
-    Finished,
-    InvalidInputError,
-    Message,
-    Prediction,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    ToolCall,
-    Usage,
-)
+from replicate_stream import InvalidInputError, Message, ToolCall
 
-_THOUGHT = "thinking_delta"  # where agents look for it
 _ROLES: Mapping[MessageRole, str] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
@@ -46,8 +32,6 @@ _ROLES: Mapping[MessageRole, str] = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
-
-_TIMES = ("created_at", "started_at", "completed_at")
 
 
 def to_core(messages: Sequence[ChatMessage]) -> list[Message]:
@@ -68,14 +52,34 @@ def _to_message(index: int, message: ChatMessage) -> Message:
         else:
             parts += _to_parts(block, f"messages[{index}]")
     texts = [part["text"] for part in parts if part["type"] == "text"]
+    about = message.additional_kwargs
     role: Any = _ROLES[message.role]
     return Message(
         role,
         # Several blocks of text stand on lines of their own, as in the framework's own `content`.
         "\n".join(texts) if len(texts) == len(parts) else parts,
-        tool_calls=tuple(calls),
-        tool_call_id=message.additional_kwargs.get("tool_call_id"),
+        name=about.get("name"),
+        tool_calls=tuple(calls or _calls_beside(about.get("tool_calls"))),
+        tool_call_id=about.get("tool_call_id"),
     )
+
+
+def _calls_beside(calls: Any) -> list[ToolCall]:
+    """The calls of a message by an LLM that has no blocks for them."""
+    return [_call(each) for each in calls] if isinstance(calls, list | tuple) else []
+
+
+def _call(given: Any) -> ToolCall:
+    """A call as OpenAI writes it, in a dict or in objects of its package, or as Anthropic does."""
+    called = _of(given, "function") or given
+    written = _of(called, "arguments")
+    if written is None:
+        written = _of(called, "input")
+    return ToolCall(str(_of(given, "id") or ""), str(_of(called, "name") or ""), written or {})
+
+
+def _of(given: Any, name: str) -> Any:
+    return given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
 
 
 def _to_parts(block: Any, where: str) -> Iterator[Mapping[str, Any]]:
@@ -124,92 +128,3 @@ def _contents(file: Any) -> bytes:
     finally:
         file.seek(place)
     return contents
-
-
-class ChatReader:
-    """Events to chat responses: each with the message so far and what is new in it."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._thoughts = ""
-
-    def read(self, event: StreamEvent) -> ChatResponse | None:
-        """The response for an event, None for one that is no part of the answer."""
-        if isinstance(event, TextDelta):
-            self._text += event.text
-            return ChatResponse(message=self._message(), delta=event.text)
-        if isinstance(event, ReasoningDelta):
-            self._thoughts += event.text
-            new = {_THOUGHT: event.text}
-            return ChatResponse(message=self._message(), delta="", additional_kwargs=new)
-        if isinstance(event, Finished):
-            last = _last(event.reason, event.usage, event.prediction)
-            return ChatResponse(message=self._message(), delta="", **last)
-        return None
-
-    def _message(self) -> ChatMessage:
-        return _assistant(self._text, self._thoughts)
-
-
-class CompletionReader:
-    """Events to completion responses: each with the text so far and what is new in it."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def read(self, event: StreamEvent) -> CompletionResponse | None:
-        """The response for an event, None for one that is no part of the answer."""
-        if isinstance(event, TextDelta):
-            self._text += event.text
-            return CompletionResponse(text=self._text, delta=event.text)
-        if isinstance(event, ReasoningDelta):
-            new = {_THOUGHT: event.text}
-            return CompletionResponse(text=self._text, delta="", additional_kwargs=new)
-        if isinstance(event, Finished):
-            last = _last(event.reason, event.usage, event.prediction)
-            return CompletionResponse(text=self._text, delta="", **last)
-        return None
-
-
-def to_chat_response(whole: Completion) -> ChatResponse:
-    """A whole answer as a chat response."""
-    last = _last(whole.finish_reason, whole.usage, whole.prediction)
-    return ChatResponse(message=_assistant(whole.text, whole.reasoning), **last)
-
-
-def to_completion_response(whole: Completion) -> CompletionResponse:
-    """A whole answer as a completion response."""
-    last = _last(whole.finish_reason, whole.usage, whole.prediction)
-    return CompletionResponse(text=whole.text, **last)
-
-
-def _assistant(text: str, thoughts: str) -> ChatMessage:
-    # One block of text: the framework joins several with newlines, which nobody said.
-    said = TextBlock(text=text)
-    blocks = [ThinkingBlock(content=thoughts), said] if thoughts else [said]
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
-
-
-def _last(reason: str, usage: Usage | None, prediction: Prediction) -> dict[str, Any]:
-    """What only the last response has. `raw` is a dict: token counters read its `usage`."""
-    counts = _counts(usage)
-    told = {name: getattr(prediction, name) for name in ("model", "version", *_TIMES)}
-    raw = {
-        "id": prediction.id,
-        "status": prediction.status,
-        "finish_reason": reason,
-        **{name: value for name, value in told.items() if value is not None},
-        "metrics": dict(prediction.metrics),
-        "usage": counts,
-    }
-    return {"raw": raw, "additional_kwargs": dict(counts)}
-
-
-def _counts(usage: Usage | None) -> dict[str, int]:
-    if usage is None:
-        return {}
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-    }

@@ -26,7 +26,8 @@ def prepare(said: Any, system: str | None = None, **properties: Any) -> Prepared
 @pytest.mark.parametrize("prompt", ["hi", "  hi\n", "<|im_end|> hi", "[INST] hi [/INST]"])
 def test_a_plain_prompt_is_not_touched(prompt: str) -> None:
     bare = {**TEXT, "default": "{prompt}"}
-    for template in ({}, {"prompt_template": bare}, {"prompt_template": {**TEXT, "default": ""}}):
+    templates: list[Any] = [{}, {"prompt_template": bare}, {"prompt_template": TEXT}]
+    for template in templates:
         assert prepare(prompt, prompt=TEXT, **template).input == {"prompt": prompt}
 
 
