@@ -28,6 +28,7 @@ from langchain_replicate_stream._arguments import (
 from langchain_replicate_stream._chunks import PROVIDER, Chunks, text_chunk, to_result
 from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
+from langchain_replicate_stream._profile import profile_of
 from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import to_format, to_tools
 from replicate_stream import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
     )
-    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.language_models import LanguageModelInput, ModelProfile
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
@@ -152,6 +153,10 @@ class ChatReplicate(BaseChatModel):
             add_version("replicate-stream", __version__)
         return self
 
+    def _resolve_model_profile(self) -> ModelProfile:
+        # More is known once the model has been run in this process, by whichever object.
+        return profile_of(self._client().facts(self.model))
+
     @property
     def _llm_type(self) -> str:
         return "replicate-stream"
@@ -162,6 +167,8 @@ class ChatReplicate(BaseChatModel):
         given = {name: getattr(self, name) for name in PARAMETERS}
         # The framework writes the call's own `stop` over that name, be there one or not.
         given["stop_sequences"] = given.pop("stop")
+        # Caches keep messages in the version they were made in.
+        given["output_version"] = self.output_version
         # Another server may run another model under the same name; the demo's does.
         return {**given, "base_url": without_secrets(self.base_url)[0]}
 

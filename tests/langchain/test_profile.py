@@ -1,0 +1,102 @@
+"""What agents and middleware are told of a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import SummarizationMiddleware
+from langchain_core.language_models import ModelProfile
+from pydantic import BaseModel
+
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream.testing import Emulator
+
+MakeLLM = Callable[..., ChatReplicate]
+
+FULL: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "prompt": {"type": "string"},
+        "system_prompt": {"type": "string"},
+        "image": {"type": "string", "format": "uri"},
+        "response_format": {"type": "object"},
+        "max_tokens": {"type": "integer", "maximum": 4096},
+        "temperature": {"type": "number"},
+    },
+}
+
+
+class Weather(BaseModel):
+    """What the weather is like."""
+
+    degrees: float
+
+
+def profile(llm: ChatReplicate) -> ModelProfile:
+    assert llm.profile is not None
+    return llm.profile
+
+
+def test_a_models_name_tells_its_profile_without_a_request(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    told = profile(make_llm(model="deepseek-ai/deepseek-r1"))
+    assert told["reasoning_output"] is True
+    assert profile(make_llm(model="openai/gpt-4o"))["image_inputs"] is True
+    assert profile(make_llm(model="meta/meta-llama-3-70b-instruct"))["max_input_tokens"] == 8192
+    assert replicate_emulator.requests == []
+
+
+def test_calls_of_tools_work_on_every_model(make_llm: MakeLLM) -> None:
+    told = profile(make_llm(model="nobody/knows-it"))
+    assert (told["tool_calling"], told["tool_choice"], told["tool_call_streaming"]) == (True,) * 3
+    assert "max_input_tokens" not in told
+    assert "structured_output" not in told
+
+
+async def test_a_models_schema_tells_more_once_it_was_looked_up(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("some/model", FULL, official=True)
+    await make_llm(model="some/model").aprepare("Hi")
+    told = profile(make_llm(model="some/model"))
+    assert told["image_inputs"] is True
+    assert told["image_tool_message"] is True
+    assert told["audio_inputs"] is False
+    assert told["max_output_tokens"] == 4096
+    assert told["structured_output"] is True
+    assert told["temperature"] is True
+
+
+def test_a_users_own_profile_is_kept(make_llm: MakeLLM) -> None:
+    assert profile(make_llm(profile={"max_input_tokens": 7})) == {"max_input_tokens": 7}
+
+
+async def test_an_agent_asks_a_model_with_an_input_for_json_for_json(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("some/model", FULL, official=True)
+    await make_llm(model="some/model").aprepare("Hi")
+    replicate_emulator.reply = json.dumps({"degrees": 21})
+    agent: Any = create_agent(make_llm(model="some/model"), response_format=Weather)
+    state = await agent.ainvoke({"messages": "How warm is it?"})
+    assert state["structured_response"] == Weather(degrees=21)
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["response_format"]["type"] == "json_schema"
+
+
+def test_the_summarization_middleware_knows_how_long_a_prompt_may_be(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.enqueue("They talked about owls.")
+    replicate_emulator.enqueue("Owls, then.")
+    llm = make_llm()
+    shorten = SummarizationMiddleware(llm, trigger=("fraction", 0.5), keep=("messages", 1))
+    agent: Any = create_agent(llm, middleware=[shorten])
+    said = [("human", "owls " * 100), ("ai", "Indeed. " * 100)] * 20
+    state = agent.invoke({"messages": [*said, ("human", "What of?")]})
+    assert state["messages"][-1].content == "Owls, then."
+    assert len(replicate_emulator.predictions) == 2
