@@ -1,0 +1,261 @@
+"""Tools bound to a model: what it is told of them, and what becomes of its calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from typing import Annotated, Any
+
+import pytest
+from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.messages import AIMessage
+from langchain_core.tools import StructuredTool, tool
+from pydantic import BaseModel, Field
+from pydantic.v1 import BaseModel as BaseModelV1
+from typing_extensions import TypedDict
+
+import replicate_stream as core
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream.testing import Emulator
+
+MakeLLM = Callable[..., ChatReplicate]
+
+
+class Search(BaseModel):
+    """Search for something."""
+
+    query: str = Field(description="What for.")
+
+
+class SearchV1(BaseModelV1):
+    """Search for something."""
+
+    query: str
+
+
+class SearchDict(TypedDict):
+    """Search for something."""
+
+    query: Annotated[str, ..., "What for."]
+
+
+def search(query: str) -> str:
+    """Search for something."""
+    return query
+
+
+PARAMETERS = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
+ABOUT = {"name": "search", "description": "Search for something."}
+KINDS: dict[str, Any] = {
+    "function": search,
+    "tool": tool(search),
+    "structured tool": StructuredTool.from_function(search),
+    "Pydantic": Search,
+    "Pydantic 1": SearchV1,
+    "TypedDict": SearchDict,
+    "JSON schema": {**PARAMETERS, "title": "search", "description": "Search for something."},
+    "OpenAI": {"type": "function", "function": {**ABOUT, "parameters": PARAMETERS}},
+    "OpenAI's function": {**ABOUT, "parameters": PARAMETERS},
+    "Anthropic": {**ABOUT, "input_schema": PARAMETERS, "cache_control": {"type": "ephemeral"}},
+    "Amazon": {"toolSpec": {**ABOUT, "inputSchema": {"json": PARAMETERS}}},
+}
+
+
+def call(name: str, **arguments: Any) -> str:
+    """What a model writes to call a tool, in the format that it was told."""
+    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{body}\n</tool_call>"
+
+
+def last_prompt(emulator: Emulator) -> str:
+    return json.dumps(dict(list(emulator.predictions.values())[-1].input), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+async def test_every_kind_of_tool_is_told_and_called(
+    replicate_emulator: Emulator, make_llm: MakeLLM, kind: Any
+) -> None:
+    name = getattr(kind, "__name__", "search") if isinstance(kind, type) else "search"
+    replicate_emulator.reply = call(name, query="sowy 🦉")
+    message = await make_llm().bind_tools([kind]).ainvoke("Look for owls")
+    assert [(c["name"], c["args"]) for c in message.tool_calls] == [(name, {"query": "sowy 🦉"})]
+    assert message.response_metadata["finish_reason"] == "tool_calls"
+    told = last_prompt(replicate_emulator)
+    assert "Search for something." in told
+    assert name in told
+    assert "query" in told
+
+
+async def test_no_tools_are_none(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
+    replicate_emulator.reply = "Hello"
+    plain = await make_llm().aprepare("Hi")
+    assert (await make_llm().bind_tools([]).ainvoke("Hi")).content == "Hello"
+    (prediction,) = replicate_emulator.predictions.values()
+    assert dict(prediction.input) == plain.body["input"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_forced"),
+    [
+        (None, False),
+        ("auto", False),
+        ("any", True),
+        ("required", True),
+        (True, True),
+        ("search", True),
+        ({"type": "function", "function": {"name": "search"}}, True),
+        ({"type": "tool", "name": "search"}, True),
+        ({"type": "any"}, True),
+        ({"type": "auto"}, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_a_forced_choice_forces_and_any_other_does_not(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    choice: Any,
+    is_forced: bool,
+    way: str,
+) -> None:
+    replicate_emulator.enqueue("I would rather not.")
+    replicate_emulator.enqueue(call("search", query="owls"))
+    llm: Any = make_llm().bind_tools([search], tool_choice=choice)
+    answer = await ask(llm, way, "Look for owls")
+    message = reduce(add, answer) if way == "astream" else answer
+    assert bool(message.tool_calls) == is_forced
+    assert len(replicate_emulator.predictions) == 1 + is_forced
+
+
+@pytest.mark.parametrize("choice", ["none", False, {"type": "none"}], ids=str)
+async def test_a_choice_of_none_calls_none(
+    replicate_emulator: Emulator, make_llm: MakeLLM, choice: Any
+) -> None:
+    replicate_emulator.reply = "Hello"
+    message = await make_llm().bind_tools([search], tool_choice=choice).ainvoke("Hi")
+    assert (message.content, message.tool_calls) == ("Hello", [])
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_a_model_that_does_not_comply_is_a_clear_error(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, way: str
+) -> None:
+    replicate_emulator.reply = "I would rather not."
+    llm: Any = make_llm().bind_tools([search], tool_choice="any")
+    with pytest.raises(core.AnswerFormatError, match="calls no tool"):
+        await ask(llm, way)
+    assert len(replicate_emulator.predictions) == 2
+    with pytest.raises(core.AnswerFormatError):
+        await ask(llm.bind(max_repairs=0), way)
+    assert len(replicate_emulator.predictions) == 3
+
+
+async def test_a_choice_of_an_unknown_tool_is_an_error_before_anything_is_paid(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    with pytest.raises(core.InvalidInputError) as caught:
+        await make_llm().bind_tools([search], tool_choice="find").ainvoke("Hi")
+    assert isinstance(caught.value, ModelInvalidRequestError)
+    assert not replicate_emulator.predictions
+
+
+@pytest.mark.parametrize(("parallel", "count"), [(None, 2), (True, 2), (False, 1)])
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_calls_at_once_can_be_switched_off(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    parallel: bool | None,
+    count: int,
+    way: str,
+) -> None:
+    replicate_emulator.reply = f"{call('search', query='a')}\n{call('search', query='b')}"
+    llm: Any = make_llm().bind_tools([search], parallel_tool_calls=parallel)
+    answer = await ask(llm, way)
+    message = reduce(add, answer) if way == "astream" else answer
+    assert len(message.tool_calls) == count
+    assert len({c["id"] for c in message.tool_calls}) == count
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_text_before_and_after_a_call_is_kept(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, way: str
+) -> None:
+    replicate_emulator.reply = ["Let", " me", " look.", call("search", query="a"), " There", "."]
+    answer = await ask(make_llm().bind_tools([search]), way)
+    message = reduce(add, answer) if way == "astream" else answer
+    assert message.text.split() == ["Let", "me", "look.", "There."]
+    assert len(message.tool_calls) == 1
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<tool_call>\n{"name": "search", "arguments": {"query": "ow',
+        '<tool_call>\n{"name": "search", "arguments": {"query": owls}}\n</tool_call>',
+    ],
+)
+async def test_a_malformed_call_is_an_invalid_one_with_its_text(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, answer: str, way: str
+) -> None:
+    replicate_emulator.reply = list(answer)
+    answered = await ask(make_llm().bind_tools([search]), way)
+    message = reduce(add, answered) if way == "astream" else answered
+    assert isinstance(message, AIMessage)
+    assert message.tool_calls == []
+    (bad,) = message.invalid_tool_calls
+    assert bad["name"] == "search"
+    assert '{"query": ' in (bad["args"] or "")
+
+
+async def test_pieces_of_a_call_come_as_they_are_made(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = list(call("search", query="owls and other birds"))
+    llm: Any = make_llm().bind_tools([search])
+    chunks = [chunk async for chunk in llm.astream("Hi")]
+    pieces = [piece for chunk in chunks for piece in chunk.tool_call_chunks]
+    assert len(pieces) > 10
+    assert (pieces[0]["name"], pieces[0]["index"]) == ("search", 0)
+    assert all(piece["name"] is None and piece["id"] is None for piece in pieces[1:])
+    assert all(piece["index"] == 0 for piece in pieces)
+    assert "".join(chunk.text for chunk in chunks).strip() == ""
+
+
+async def test_a_model_with_an_input_for_tools_is_given_them_there(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "messages": {"type": "array", "items": {"type": "object"}},
+            "tools": {"type": "array", "items": {"type": "object"}},
+            "tool_choice": {"type": "string"},
+        },
+    }
+    replicate_emulator.add_model("some/model", schema, official=True)
+    llm = make_llm(model="some/model").bind_tools([search], strict=True, tool_choice="any")
+    replicate_emulator.reply = call("search", query="owls")
+    assert len((await llm.ainvoke("Hi")).tool_calls) == 1
+    (prediction,) = replicate_emulator.predictions.values()
+    (told,) = prediction.input["tools"]
+    assert told["function"]["name"] == "search"
+    assert told["function"]["strict"] is True
+    assert "Search for something." not in str(prediction.input["messages"])
+
+
+def test_what_is_no_tool_is_an_error_when_it_is_bound(make_llm: MakeLLM) -> None:
+    with pytest.raises(ValueError, match="Unsupported"):
+        make_llm().bind_tools([{"type": "object"}])
+
+
+async def test_tools_can_be_given_to_a_single_call_too(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = call("search", query="owls")
+    message = await make_llm().ainvoke("Hi", tools=[KINDS["OpenAI"]], tool_choice="any")
+    assert len(message.tool_calls) == 1
