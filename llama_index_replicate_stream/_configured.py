@@ -100,10 +100,17 @@ class Configured(CustomLLM, Calling):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What the framework plans with. No I/O."""
+        """What the framework plans with, as far as it is known of the model by now. No I/O.
+
+        Of the context window at least half is left to the prompt: the framework's queries have no
+        room for one otherwise, and fail.
+        """
+        known = self._client().facts(self.model)
+        window = self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW
+        output = self.max_tokens or known.default_output or DEFAULT_NUM_OUTPUTS
         return LLMMetadata(
-            context_window=self.context_window or DEFAULT_CONTEXT_WINDOW,
-            num_output=self.max_tokens or DEFAULT_NUM_OUTPUTS,
+            context_window=window,
+            num_output=min(output, window // 2),
             is_chat_model=self.is_chat_model,
             is_function_calling_model=self.is_function_calling_model,
             model_name=self.model,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import gc
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -75,3 +77,16 @@ def ask(call: Callable[..., Any]) -> Ask:
         return list(answered) if way.startswith("stream") else answered
 
     return ask
+
+
+@pytest.fixture
+def closed_loops() -> Iterator[None]:
+    """For tests in which the framework runs a loop of its own in a thread.
+
+    It closes that loop without closing what is open in it, so that a connection that waits for the
+    next request is left to the garbage collector, which warns of it.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

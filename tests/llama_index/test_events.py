@@ -108,6 +108,18 @@ async def test_a_token_counter_counts_a_call_once(
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_tokens_that_the_model_does_not_count_the_frameworks_tokenizer_counts(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.reply = Reply(tokens=["The quick", " brown fox"], token_counts=None)
+    counter = TokenCountingHandler()
+    await ask(make_llm(callback_manager=CallbackManager([counter])), way)
+    # 4 words; a chat's answer is counted with "assistant: ", which is 2 more.
+    assert counter.completion_llm_token_count == (6 if "chat" in way else 4)
+    assert counter.prompt_llm_token_count > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_a_failed_call_has_no_end_event(
     make_llm: Any, ask: Any, events: list[Any], way: str
 ) -> None:

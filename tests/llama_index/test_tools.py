@@ -451,12 +451,10 @@ async def test_a_tool_that_is_not_there_or_fails_is_an_error_of_that_call(
         await use(make_llm(), way, error_on_tool_error=True)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pydantic.PydanticDeprecatedSince20"
-)  # of the agent's own making
 @pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.filterwarnings(THE_AGENTS_OWN)
 async def test_a_model_that_calls_no_functions_is_asked_as_a_react_agent_asks(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, closed_loops: None, way: str
 ) -> None:
     replicate_emulator.reply = (
         'Thought: I need it.\nAction: weather\nAction Input: {"city": "Kraków"}'
