@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +17,9 @@ from replicate_stream import (
     ReplicateTimeoutError,
     ResponseError,
 )
-from replicate_stream.testing import Emulator, Fault, RecordedRequest
+from replicate_stream.testing import Emulator, Fault, RateLimit, RecordedRequest
+
+MakeClient = Callable[..., Client]
 
 
 def creates(emulator: Emulator) -> list[RecordedRequest]:
@@ -247,3 +250,30 @@ async def test_three_hundred_creations_at_once_are_all_answered(
     )
     assert all(completion.text for completion in completions)
     assert len(replicate_emulator.predictions) == 300
+
+
+async def test_requests_that_were_refused_for_their_number_come_one_at_a_time(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.rate_limit = RateLimit(2, 0.5)
+    models = [replicate_emulator.model] * 8
+    await asyncio.gather(*(client.complete(model, "Hi") for model in models))
+    assert len(replicate_emulator.predictions) == 8
+    creations = [each for each in replicate_emulator.requests if each.kind == "create"]
+    assert len(creations) <= 8 + 6 + 3  # all once, six again, and the first of each new slice
+
+
+async def test_who_waits_too_long_for_the_rate_limit_is_told(
+    make_client: MakeClient, replicate_emulator: Emulator
+) -> None:
+    client = make_client(timeout=0.5, max_retries=9)
+    await ready(client, replicate_emulator)
+    refused = {"detail": "…", "retry_after": 0.4}
+    replicate_emulator.fault(Fault(on="create", status=429, body=refused), times=None)
+    first = asyncio.create_task(client.complete(replicate_emulator.model, "Hi"))
+    await replicate_emulator.wait_for_async(lambda e: len(creates(e)) == 2)  # it stands in line
+    with pytest.raises(ReplicateTimeoutError, match=r"others waited for the rate limit for 0\.5 s"):
+        await client.complete(replicate_emulator.model, "Hi")
+    assert not first.done()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)

@@ -13,6 +13,7 @@ import importlib
 import json
 import random
 import sys
+import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from urllib.parse import urljoin
 from replicate_stream._errors import (
     ReplicateConnectionError,
     ReplicateError,
+    ReplicateTimeoutError,
     ResponseError,
 )
 from replicate_stream._settings import Settings, origin
@@ -34,6 +36,7 @@ from replicate_stream._wire.failures import (
     path_of,
     to_error,
 )
+from replicate_stream._wire.line import Line
 from replicate_stream._wire.replies import Reply, to_response_error
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ class Http:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._keepers: _Keepers = {}
+        self._line = Line()
         # The finalizer holds the sessions, so that the garbage collector never finds them together
         # with what used them: it would finalize both, and an open session complains of that.
         weakref.finalize(self, _close_all, self._keepers).atexit = False
@@ -176,25 +180,39 @@ class Http:
     ) -> Reply:
         left = self.settings.max_retries if retries is None else retries
         attempt = 0
-        while True:
-            sending = self._send(method, path, data, headers, within or self.settings.timeout)
-            try:
-                reply = await (_outlive(sending, late) if late else sending)
-            except ReplicateConnectionError as error:
-                if left <= 0 or (late and not isinstance(error, NotSentError)):
-                    raise
-                wait = _backoff(attempt)
-            else:
-                if reply.status < HTTPStatus.BAD_REQUEST:
-                    return reply
-                problem = to_response_error(reply, f"{method} {path_of(path)}")
-                asked = self._wait_asked_for(problem, attempt, is_paid=late is not None)
-                if left <= 0 or asked is None:
-                    raise problem
-                wait = asked
-            left -= 1
-            attempt += 1
-            await asyncio.sleep(wait)
+        async with self._line.place(self.settings.timeout) as place:
+            while True:
+                if late and place.has_others_before and not await place.wait():
+                    raise self._no_turn(f"{method} {path_of(path)}")
+                sending = self._send(method, path, data, headers, within or self.settings.timeout)
+                try:
+                    reply = await (_outlive(sending, late) if late else sending)
+                except ReplicateConnectionError as error:
+                    if left <= 0 or (late and not isinstance(error, NotSentError)):
+                        raise
+                    due = time.monotonic() + _backoff(attempt)
+                else:
+                    if reply.status < HTTPStatus.BAD_REQUEST:
+                        return reply
+                    problem = to_response_error(reply, f"{method} {path_of(path)}")
+                    asked = self._wait_asked_for(problem, attempt, is_paid=late is not None)
+                    if left <= 0 or asked is None:
+                        raise problem
+                    due = time.monotonic() + asked
+                    is_refused = reply.status == HTTPStatus.TOO_MANY_REQUESTS
+                    if late and is_refused and not await place.wait():
+                        raise problem
+                left -= 1
+                attempt += 1
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def _no_turn(self, request: str) -> ReplicateTimeoutError:
+        seconds = self.settings.timeout or 0.0
+        return ReplicateTimeoutError(
+            f"{request} was not sent: others waited for the rate limit for {seconds:g} s",
+            waited_for="its turn under the rate limit",
+            seconds=seconds,
+        )
 
     def _wait_asked_for(
         self, problem: ResponseError, attempt: int, *, is_paid: bool
