@@ -1,0 +1,476 @@
+"""What LangChain's users do every day: batches, caches, callbacks, retries, copies, traces."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import (
+    AsyncCallbackHandler,
+    BaseCallbackHandler,
+    UsageMetadataCallbackHandler,
+)
+from langchain_core.messages import AIMessageChunk
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField
+
+import replicate_stream as core
+from langchain_replicate_stream import ChatReplicate
+from langchain_replicate_stream._arguments import PARAMETERS
+from replicate_stream.testing import Emulator, Fault, Reply
+
+MakeLLM = Callable[..., ChatReplicate]
+OTHER = "other/model"
+IN_THE_CALL: dict[str, tuple[Any, str, Any]] = {
+    # what the call gives, which input it goes to, and what is there then
+    "temperature": (0.25, "temperature", 0.25),
+    "max_tokens": (20, "max_tokens", 20),
+    "top_p": (0.5, "top_p", 0.5),
+    "top_k": (5, "top_k", 5),
+    "stop": (["STOP"], "stop_sequences", "STOP"),
+    "seed": (7, "seed", 7),
+    "presence_penalty": (0.5, "presence_penalty", 0.5),
+    "frequency_penalty": (0.25, "frequency_penalty", 0.25),
+    "system_prompt": ("Be brief.", "system_prompt", "Be brief."),
+    "model_kwargs": ({"min_tokens": 1}, "min_tokens", 1),
+}
+
+
+def inputs(emulator: Emulator) -> list[dict[str, Any]]:
+    return [dict(prediction.input) for prediction in emulator.predictions.values()]
+
+
+def summed(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+    first, *others = chunks
+    return first.__add__(others)
+
+
+async def streamed(llm: Any, **kwargs: Any) -> AIMessageChunk:
+    return summed([chunk async for chunk in llm.astream("Hi", **kwargs)])
+
+
+# A call's own parameters
+
+
+def test_every_parameter_of_a_call_is_shown_below() -> None:
+    shown_apart = {"model", "prompt_format", "max_repairs"}
+    assert IN_THE_CALL.keys() | shown_apart == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize("name", IN_THE_CALL)
+async def test_a_call_overrides_the_objects_parameter(
+    replicate_emulator: Emulator, make_llm: MakeLLM, name: str, way: str
+) -> None:
+    own: dict[str, Any] = {"max_tokens": 99, "temperature": 1.0, "system_prompt": "Own."}
+    given, key, expected = IN_THE_CALL[name]
+    llm = make_llm(**own)
+    await (
+        llm.ainvoke("Hi", **{name: given}) if way == "ainvoke" else streamed(llm, **{name: given})
+    )
+    (sent,) = inputs(replicate_emulator)
+    assert sent[key] == expected
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_a_call_may_go_to_another_model(
+    llm: ChatReplicate, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.add_model(OTHER, official=True)
+    ask = llm.ainvoke("Hi", model=OTHER) if way == "ainvoke" else streamed(llm, model=OTHER)
+    message: Any = await ask
+    assert [each.model for each in replicate_emulator.predictions.values()] == [OTHER]
+    assert message.response_metadata["model_name"] == OTHER
+
+
+async def test_a_call_may_choose_the_format_of_its_prompt(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    conversation = [("human", "Hi"), ("ai", "Ho"), ("human", "And?")]
+    await llm.ainvoke(conversation, prompt_format="llama2")
+    await llm.ainvoke(conversation, prompt_format="chatml")
+    llama, chatml = (sent["prompt"] for sent in inputs(replicate_emulator))
+    assert "[INST]" in llama
+    assert "<|im_start|>" in chatml
+
+
+async def test_a_call_may_refuse_to_be_repaired(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = "no JSON"
+    with pytest.raises(core.AnswerFormatError):
+        await llm.ainvoke("Hi", response_format={"type": "json_object"}, max_repairs=0)
+    assert len(replicate_emulator.predictions) == 1
+
+
+# Many at once
+
+
+class Crowd:
+    """Answers that last until as many run as should, and notes how many did."""
+
+    def __init__(self, emulator: Emulator, size: int) -> None:
+        emulator.behaviour.token_delay = 0.01
+        emulator.reply = self.answer
+        self._emulator, self._size = emulator, size
+        self._enough = asyncio.Event()  # used in the emulator's loop only
+        self.running = self.peak = self.most_listeners = 0
+
+    async def answer(self, _: dict[str, Any]) -> AsyncIterator[str]:
+        self.running += 1
+        self.peak = max(self.peak, self.running)
+        if self.running >= self._size:
+            self._enough.set()
+        await asyncio.wait_for(self._enough.wait(), 10)
+        for _token in range(10):
+            self.most_listeners = max(self.most_listeners, self._emulator.streams_open)
+            yield "word "
+        self.running -= 1
+
+
+@pytest.mark.parametrize("way", ["batch", "abatch", "abatch_as_completed"])
+async def test_a_batch_runs_as_many_at_once_as_it_may_and_no_more(
+    replicate_emulator: Emulator, make_llm: MakeLLM, way: str
+) -> None:
+    crowd = Crowd(replicate_emulator, 3)
+    llm, asked, config = make_llm(), [f"Question {n}" for n in range(9)], {"max_concurrency": 3}
+    if way == "abatch_as_completed":
+        numbered = [each async for each in llm.abatch_as_completed(asked, config)]  # type: ignore[call-overload]  # a dict is a config
+        assert sorted(number for number, _ in numbered) == list(range(9))
+        messages = [message for _, message in numbered]
+    else:
+        messages = getattr(llm, way)(asked, config)
+        messages = await messages if way == "abatch" else messages
+    assert [message.content for message in messages] == ["word " * 10] * 9
+    assert crowd.peak == 3
+    assert 1 <= crowd.most_listeners <= 3
+
+
+async def test_a_batch_may_give_its_errors_back(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = lambda given: (
+        Reply(error="It broke.") if "bad" in given["prompt"] else Reply(["fine"])
+    )
+    good, bad = await make_llm().abatch(["good", "bad"], return_exceptions=True)
+    assert good.content == "fine"
+    assert isinstance(bad, core.PredictionFailedError)
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "invoke"])
+async def test_a_rate_limiter_is_waited_for(make_llm: MakeLLM, way: str) -> None:
+    limiter = InMemoryRateLimiter(requests_per_second=20, check_every_n_seconds=0.005)
+    llm = make_llm(rate_limiter=limiter)
+    began = time.monotonic()
+    for _ in range(4):
+        if way == "invoke":
+            llm.invoke("Hi")
+        else:
+            await (llm.ainvoke("Hi") if way == "ainvoke" else streamed(llm))
+    assert time.monotonic() - began >= 3 / 20
+
+
+# Caches
+
+
+async def test_what_is_in_the_cache_costs_no_request(
+    replicate_emulator: Emulator, make_llm: MakeLLM, words: list[str]
+) -> None:
+    replicate_emulator.reply = words
+    llm = make_llm(cache=InMemoryCache())
+    await llm.ainvoke("Hi")
+    had = len(replicate_emulator.requests)
+    assert (await llm.ainvoke("Hi")).content == "".join(words)
+    assert llm.invoke("Hi").content == "".join(words)
+    assert len(replicate_emulator.requests) == had
+
+
+@pytest.mark.parametrize("given", [{"temperature": 0.5}, {"model": OTHER}, {"stop": ["x"]}])
+async def test_another_setting_is_another_place_in_the_cache(
+    replicate_emulator: Emulator, make_llm: MakeLLM, given: dict[str, Any]
+) -> None:
+    replicate_emulator.add_model(OTHER, official=True)
+    llm = make_llm(cache=InMemoryCache())
+    for _ in range(2):
+        await llm.ainvoke("Hi")
+        await llm.ainvoke("Hi", **given)
+    assert len(replicate_emulator.predictions) == 2
+
+
+# Callbacks and events
+
+
+class Heard(BaseCallbackHandler):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.metadata: dict[str, Any] = {}
+        self.errors: list[BaseException] = []
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        self.metadata = kwargs["metadata"]
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.tokens.append(token)
+
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        self.errors.append(error)
+
+
+class HeardLater(AsyncCallbackHandler):
+    """Notes the tokens, as a coroutine."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        self.tokens.append(token)
+
+
+async def test_a_callback_hears_each_token_once(llm: ChatReplicate, words: list[str]) -> None:
+    heard, later = Heard(), HeardLater()
+    async for _ in llm.astream("Hi", {"callbacks": [heard, later]}):
+        pass
+    for _ in llm.stream("Hi", {"callbacks": [heard]}):
+        pass
+    tokens = [word for word in words if word]
+    assert [token for token in heard.tokens if token] == tokens * 2
+    assert [token for token in later.tokens if token] == tokens
+
+
+async def test_a_callback_hears_the_error(make_llm: MakeLLM, replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = Reply(["Hello"], error="It broke.")
+    heard = Heard()
+    with pytest.raises(core.PredictionFailedError):
+        await make_llm().ainvoke("Hi", {"callbacks": [heard]})
+    assert [type(error).__mro__.count(core.PredictionFailedError) for error in heard.errors] == [1]
+
+
+async def test_a_trace_is_told_the_model_of_the_call(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model(OTHER, official=True)
+    heard = Heard()
+    await llm.ainvoke("Hi", {"callbacks": [heard]}, model=OTHER, max_tokens=20)
+    told = {name: value for name, value in heard.metadata.items() if name.startswith("ls_")}
+    assert told["ls_model_name"] == OTHER
+    assert told["ls_provider"] == "replicate"
+    assert told["ls_max_tokens"] == 20
+    assert replicate_emulator.token not in repr(heard.metadata)
+
+
+async def test_usage_is_counted_by_model_once_for_each_answer(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    counter = UsageMetadataCallbackHandler()
+    message = await llm.ainvoke("Hi", {"callbacks": [counter]})
+    total = await streamed(llm, config={"callbacks": [counter]})
+    assert message.usage_metadata == total.usage_metadata
+    assert message.usage_metadata is not None
+    counted = counter.usage_metadata[replicate_emulator.model]
+    assert counted["output_tokens"] == 2 * message.usage_metadata["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.filterwarnings("ignore:astream_events version='v1' is deprecated")
+async def test_events_have_each_token_once(
+    llm: ChatReplicate, words: list[str], version: Any
+) -> None:
+    told = [
+        event["data"]["chunk"].content
+        async for event in llm.astream_events("Hi", version=version)
+        if event["event"] == "on_chat_model_stream"
+    ]
+    assert [text for text in told if text] == [word for word in words if word]
+
+
+async def test_events_of_version_3_have_each_token_once(
+    llm: ChatReplicate, words: list[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LangChain says of version 3 that it is a beta
+        stream: Any = await llm.astream_events("Hi", version="v3")
+        sync_stream: Any = llm.stream_events("Hi", version="v3")
+    async with stream:
+        told = [text async for text in stream.text]
+    assert [text for text in told if text] == [word for word in words if word]
+    assert [text for text in sync_stream.text if text] == [word for word in words if word]
+
+
+# Runnables
+
+
+async def test_with_retry_asks_again(make_llm: MakeLLM, replicate_emulator: Emulator) -> None:
+    replicate_emulator.enqueue(Reply(error="It broke."))
+    replicate_emulator.enqueue("fine")
+    llm = make_llm().with_retry(
+        retry_if_exception_type=(core.PredictionFailedError,),
+        wait_exponential_jitter=False,
+        stop_after_attempt=2,
+    )
+    assert (await llm.ainvoke("Hi")).content == "fine"
+    assert len(replicate_emulator.predictions) == 2
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_with_fallbacks_asks_another_model(
+    make_llm: MakeLLM, replicate_emulator: Emulator, way: str
+) -> None:
+    replicate_emulator.reply = "fine"
+    llm = make_llm(model="no/model").with_fallbacks([make_llm()])
+    message: Any = await (llm.ainvoke("Hi") if way == "ainvoke" else streamed(llm))
+    assert message.content == "fine"
+
+
+async def test_with_fallbacks_takes_over_when_the_service_is_down(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on="create", status=500))
+    llm = make_llm(max_retries=0).with_fallbacks(
+        [make_llm()], exceptions_to_handle=(core.ResponseError,)
+    )
+    assert (await llm.ainvoke("Hi")).content
+    assert len(replicate_emulator.predictions) == 1
+
+
+async def test_fields_can_be_configured_for_a_run(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model(OTHER, official=True)
+    flexible = llm.configurable_fields(
+        model=ConfigurableField("which"), temperature=ConfigurableField("heat")
+    )
+    await flexible.ainvoke("Hi", {"configurable": {"which": OTHER, "heat": 0.125}})
+    await flexible.ainvoke("Hi")
+    first, second = replicate_emulator.predictions.values()
+    assert (first.model, first.input["temperature"]) == (OTHER, 0.125)
+    assert (second.model, second.input.get("temperature")) == (replicate_emulator.model, None)
+
+
+# Copies and keys
+
+
+def fake_key() -> str:
+    return "r8_FAKE_TOKEN_FOR_TESTS"
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, ChatReplicate.model_copy])
+async def test_a_copy_has_its_own_settings(
+    make_llm: MakeLLM, replicate_emulator: Emulator, copied: Callable[[Any], ChatReplicate]
+) -> None:
+    llm = make_llm(temperature=0.5)
+    await llm.ainvoke("Hi")
+    twin = copied(llm)
+    twin.temperature = 0.25
+    await twin.ainvoke("Hi")
+    await llm.ainvoke("Hi")
+    assert [sent["temperature"] for sent in inputs(replicate_emulator)] == [0.5, 0.25, 0.5]
+
+
+async def test_a_pickle_keeps_the_settings_and_a_key_that_is_a_function(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    llm = make_llm(api_key=fake_key, temperature=0.5, model_kwargs={"min_tokens": 1})
+    twin = pickle.loads(pickle.dumps(llm))
+    await twin.ainvoke("Hi")
+    (sent,) = inputs(replicate_emulator)
+    assert (sent["temperature"], sent["min_tokens"]) == (0.5, 1)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_key_that_is_a_function_is_asked_again_for_each_answer(
+    make_llm: MakeLLM, replicate_emulator: Emulator, is_async: bool
+) -> None:
+    keys = iter(range(100))
+    asked: list[str] = []
+
+    def key() -> str:
+        asked.append(f"r8_FAKE_TOKEN_{next(keys)}")
+        return replicate_emulator.token
+
+    async def later() -> str:
+        return key()
+
+    llm = make_llm(api_key=later if is_async else key)
+    await llm.ainvoke("Hi")
+    first = len(asked)
+    llm.invoke("Hi")
+    assert 0 < first < len(asked)
+    assert len(replicate_emulator.predictions) == 2
+
+
+# What an answer says of itself
+
+
+@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+async def test_an_answer_says_where_it_comes_from(
+    llm: ChatReplicate, replicate_emulator: Emulator, way: str
+) -> None:
+    message: Any = await (llm.ainvoke("Hi") if way == "ainvoke" else streamed(llm))
+    ((made, prediction),) = replicate_emulator.predictions.items()
+    told = message.response_metadata
+    assert told["model_name"] == replicate_emulator.model
+    assert told["model_provider"] == "replicate"
+    assert told["prediction_id"] == made
+    assert told["finish_reason"] == "stop"
+    assert told["status"] == "succeeded"
+    assert told["created_at"] == prediction.created_at
+    assert told["created_at"] <= told["started_at"] <= told["completed_at"]
+    counts = message.usage_metadata
+    assert told["metrics"]["output_token_count"] == counts["output_tokens"]
+    assert told["metrics"]["input_token_count"] == counts["input_tokens"]
+    assert told["metrics"]["predict_time"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "given", "reason"),
+    [({"stop": ["STOP"]}, "one STOP two", "stop"), ({"max_tokens": 3}, "a b c d e f", "length")],
+)
+async def test_an_answer_says_why_it_ended(
+    make_llm: MakeLLM, replicate_emulator: Emulator, settings: Any, given: str, reason: str
+) -> None:
+    replicate_emulator.reply = given
+    whole = await make_llm(**settings).ainvoke("Hi")
+    total = await streamed(make_llm(**settings))
+    assert whole.response_metadata["finish_reason"] == reason
+    assert total.response_metadata["finish_reason"] == reason
+
+
+@pytest.mark.parametrize("in_the_call", [False, True])
+async def test_a_stream_without_usage_asks_for_no_record(
+    make_llm: MakeLLM, replicate_emulator: Emulator, in_the_call: bool
+) -> None:
+    llm = make_llm() if in_the_call else make_llm(stream_usage=False)
+    total = await streamed(llm, **({"stream_usage": False} if in_the_call else {}))
+    assert total.content
+    assert total.usage_metadata is None
+    assert not [r for r in replicate_emulator.requests if r.path.startswith("/v1/predictions/")]
+
+
+async def test_a_streams_sum_counts_the_tokens_once(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    total = await streamed(llm)
+    (prediction,) = replicate_emulator.predictions.values()
+    assert total.usage_metadata is not None
+    made = [token for token in prediction.tokens if token]
+    assert total.usage_metadata["output_tokens"] == len(made)
+
+
+def test_a_misspelt_argument_is_an_error_with_the_closest_name() -> None:
+    for name, closest in {
+        "modle": "model",
+        "max_token": "max_tokens",
+        "baseurl": "base_url",
+    }.items():
+        given: dict[str, Any] = {"model": "a/b", name: "x"}
+        with pytest.raises(ValueError, match=f"no argument '{name}'; did you mean '{closest}'"):
+            ChatReplicate(**given)
