@@ -318,7 +318,7 @@ class Client:
         return model_facts(model, None if known is None else self._read_schema(known))
 
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
-        from replicate_stream._wire.http import ready
+        from replicate_stream._wire.sessions import ready
 
         known = await self._models.look_up(model)
         await ready("replicate_stream._chat.preparation")

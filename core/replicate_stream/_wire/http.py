@@ -1,24 +1,18 @@
-"""HTTP on aiohttp, which is imported at first use.
+"""Requests over HTTP: what is repeated and what is not, where the token goes, what an error is.
 
-An aiohttp session belongs to one event loop; a client may be used in many. So there is a session
-for each running loop, and an async generator keeps it: `asyncio.run` closes a loop's generators
-before the loop, and so the session is closed in time without anybody's doing.
+A request that costs money is repeated only where the first one cannot have arrived.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib
 import json
 import random
-import sys
 import time
-import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin
 
 from replicate_stream._errors import (
@@ -28,7 +22,6 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._settings import Settings, origin
-from replicate_stream._version import __version__
 from replicate_stream._wire.failures import (
     CONNECT_TIMEOUT,
     NotSentError,
@@ -38,6 +31,7 @@ from replicate_stream._wire.failures import (
 )
 from replicate_stream._wire.line import Line
 from replicate_stream._wire.replies import Reply, to_response_error
+from replicate_stream._wire.sessions import Sessions
 
 if TYPE_CHECKING:
     import aiohttp
@@ -80,11 +74,8 @@ class Http:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._keepers: _Keepers = {}
+        self._sessions = Sessions(self)
         self._line = Line()
-        # The finalizer holds the sessions, so that the garbage collector never finds them together
-        # with what used them: it would finalize both, and an open session complains of that.
-        weakref.finalize(self, _close_all, self._keepers).atexit = False
 
     async def get(
         self, path: str, *, retries: int | None = None, within: float | None = None
@@ -139,7 +130,7 @@ class Http:
         Raises:
             aiohttp.ClientError, TimeoutError: No connection, or none in time.
         """
-        session = await self._session()
+        session = await self._sessions.get()
         import aiohttp
 
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
@@ -163,9 +154,7 @@ class Http:
 
     async def aclose(self) -> None:
         """Close the running loop's session; a later request opens a new one."""
-        keeper = self._keepers.pop(asyncio.get_running_loop(), None)
-        if keeper is not None:
-            await keeper.life.aclose()
+        await self._sessions.aclose()
 
     async def _request(
         self,
@@ -244,7 +233,7 @@ class Http:
         within: float | None,
     ) -> Reply:
         """One attempt. Redirects are followed here, so that the token stays with its origin."""
-        session = await self._session()
+        session = await self._sessions.get()
         import aiohttp
         from multidict import CIMultiDict
 
@@ -287,66 +276,6 @@ class Http:
             raise to_error(error, f"{method} {path_of(path)}", within) from chainable(error)
         raise ResponseError(f"{method} {path_of(path)} was redirected too often")
 
-    async def _session(self) -> aiohttp.ClientSession:
-        await ready("aiohttp")
-        loop = asyncio.get_running_loop()
-        keeper = self._keepers.get(loop)
-        if keeper is None or keeper.session.closed:
-            _close_all({k: self._keepers.pop(k) for k in list(self._keepers) if k.is_closed()})
-            session = _new_session()
-            life = _keep(session)
-            await life.__anext__()
-            keeper = self._keepers[loop] = _Keeper(session, life)
-        return keeper.session
-
-
-@dataclass(frozen=True, slots=True)
-class _Keeper:
-    session: aiohttp.ClientSession
-    life: AsyncGenerator[None, None]
-
-
-_Keepers: TypeAlias = "dict[asyncio.AbstractEventLoop, _Keeper]"
-
-
-def _close_all(keepers: _Keepers) -> None:
-    """Close the sessions of a client that is no more, each in its own loop; from any thread."""
-    for loop, keeper in list(keepers.items()):
-        _close(loop, keeper.session)
-
-
-def _close(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
-    try:
-        loop.call_soon_threadsafe(_close_soon, session)
-    except RuntimeError:  # the loop is closed: nothing is left to be waited for
-        with contextlib.suppress(StopIteration, RuntimeError):
-            session.close().send(None)
-
-
-def _close_soon(session: aiohttp.ClientSession) -> None:
-    """In its loop, so that no coroutine is left over if the loop ends before."""
-    task = asyncio.ensure_future(session.close())
-    _following_up.add(task)
-    task.add_done_callback(_following_up.discard)
-
-
-async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await session.close()
-
-
-def _new_session() -> aiohttp.ClientSession:
-    import aiohttp
-
-    return aiohttp.ClientSession(
-        # No limit: a stream holds its connection for as long as the model speaks.
-        connector=aiohttp.TCPConnector(limit=0),
-        headers={"User-Agent": f"replicate-stream/{__version__}"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
 
 async def _outlive(sending: Awaitable[Reply], late: Callable[[Reply], Awaitable[None]]) -> Reply:
     """Await a request; if the caller is cancelled meanwhile, still learn what came of it."""
@@ -359,12 +288,6 @@ async def _outlive(sending: Awaitable[Reply], late: Callable[[Reply], Awaitable[
         follow_up.add_done_callback(_following_up.discard)
         await outlast({follow_up})
         raise
-
-
-async def ready(module: str) -> None:
-    """Import a module, in a thread if it takes time: the loop has others to serve."""
-    if module not in sys.modules:
-        await asyncio.to_thread(importlib.import_module, module)
 
 
 async def outlast(tasks: set[asyncio.Future[T]]) -> None:
