@@ -243,8 +243,8 @@ async def test_with_tools_a_call_is_as_good_as_the_json(
 async def test_a_call_begun_in_the_prompt_is_read_from_its_beginning(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
-    inputs = answers(' {"a": 1}}\n</tool_call>', CALL)
-    for _ in range(2):  # the second time the model begins anew
+    inputs = answers(' {"a": 1}}\n</tool_call>', CALL, ' {"a": 1}')
+    for _ in range(3):  # it goes on; it begins anew; it leaves the end to us, as the beginning was
         whole = await client.complete(
             replicate_emulator.model,
             "1+1?",

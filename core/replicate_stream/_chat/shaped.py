@@ -99,7 +99,11 @@ class Shaped:
         beginning, self._beginning = self._beginning or "", None
         begun = beginning.lstrip()
         is_anew = begun.startswith(self._mark) or (begun and begun[0] not in _GOES_ON)
-        return self._read(beginning if is_anew else self._prefix + beginning)
+        if is_anew:
+            return self._read(beginning)
+        if self._tools is not None:
+            self._tools.is_begun = "{" in self._prefix
+        return self._read(self._prefix + beginning)
 
     def _read(self, text: str) -> list[StreamEvent]:
         if self._tools is None:

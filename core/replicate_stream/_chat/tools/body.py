@@ -62,6 +62,12 @@ class CallBody:
         return self.name if self._is_told else self._name()
 
     @property
+    def has_all_arguments(self) -> bool:
+        """Whether the object of arguments is whole, be the call or not."""
+        member = self._arguments()
+        return not self._is_told and member is not None and member.end is not None
+
+    @property
     def is_call(self) -> bool | None:
         """Whether JSON without any marks is a call: None while it cannot be told.
 
@@ -110,7 +116,7 @@ class CallBody:
             deltas.append(self._open(""))
         if not self._given:
             raw = self._scanner.text + (raw if self._scanner.text else raw.lstrip())
-        elif raw.strip() and self._has_all_arguments():
+        elif raw.strip() and self.has_all_arguments:
             raw = "}" + raw
         return [*deltas, self._delta(raw)] if raw else deltas
 
@@ -133,10 +139,6 @@ class CallBody:
 
     def _arguments(self) -> Member | None:
         return next((m for m in self._scanner.members if m.key in ARGUMENTS), None)
-
-    def _has_all_arguments(self) -> bool:
-        member = self._arguments()
-        return not self._is_told and member is not None and member.end is not None
 
     def _told(self) -> str:
         """The arguments that can be given: those of an object, less its last bracket."""

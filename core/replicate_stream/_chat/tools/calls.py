@@ -21,6 +21,7 @@ class Calls:
         new_id: Makes the id of a call.
         is_tool: Whether JSON without marks that has this name is a call.
         is_single: Whether one call is all that is wanted of the answer.
+        is_begun: Whether the prompt has opened the call, so that the model may not close it.
 
     Attributes:
         events: What can be told by now; whoever takes it empties it.
@@ -39,6 +40,7 @@ class Calls:
         is_tool: Callable[[str], bool],
         *,
         is_single: bool,
+        is_begun: bool,
     ) -> None:
         self.events: list[StreamEvent] = []
         self.count = 0
@@ -53,6 +55,7 @@ class Calls:
         self._new_id = new_id
         self._is_tool = is_tool
         self._is_single = is_single
+        self._is_begun = is_begun
         self._in_list = False
         self._is_final = False
         self._body = CallBody(first, new_id, opening.name)
@@ -203,6 +206,10 @@ class Calls:
         if self._state == self._item and self._is_counted:
             return  # a list that ends after a comma lacks nothing
         self._count()
-        if not self.is_ended:
-            self.events += self._body.give_up(text)
-            self.name = self._body.name
+        if self.is_ended:
+            return
+        body = self._body
+        is_whole = body.has_all_arguments and body.lacks_only_its_end and not text.strip()
+        is_closed = self._is_begun and is_whole
+        self.events += body.close() if is_closed else body.give_up(text)
+        self.name = body.name

@@ -38,6 +38,8 @@ class ToolReader:
         called: The name in the last one, None before any.
         is_ended: Whether nothing of the rest is wanted: a second call, or a result that the model
             made up.
+        is_begun: Whether the prompt has opened the first call's JSON: then the model may not close
+            it, when it has written the arguments.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ToolReader:
         self.calls = 0
         self.called: str | None = None
         self.is_ended = False
+        self.is_begun = False
         self._names = names
         self._new_id = new_id
         self._is_bare = is_bare
@@ -136,7 +139,13 @@ class ToolReader:
         self.is_ended = opening.ends
         if opening.body is not None:
             self._open = Calls(
-                opening, mark, self.calls, self._new_id, self._is_tool, is_single=self._is_single
+                opening,
+                mark,
+                self.calls,
+                self._new_id,
+                self._is_tool,
+                is_single=self._is_single,
+                is_begun=self.is_begun and not self.calls,
             )
 
     def _calls(self, calls: Calls, events: list[StreamEvent], *, is_final: bool) -> bool:
