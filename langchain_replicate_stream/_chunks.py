@@ -1,4 +1,4 @@
-"""The core's events to LangChain's chunks, and a whole answer to its result. Pure.
+"""The core's events to LangChain's chunks. Pure.
 
 The trap: the framework reads the sum of a call's pieces with a parser that completes what was cut
 off, so `{"city": "Par` would become a valid call of Paris. See `_ending`.
@@ -7,38 +7,21 @@ off, so `{"city": "Par` would become a valid call of Paris. See `_ending`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import (
-    ToolCallChunk,
-    invalid_tool_call,
-    tool_call,
-    tool_call_chunk,
-)
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
+from langchain_replicate_stream._answers import PROVIDER, REASONING, metadata_of, usage_of
 from langchain_replicate_stream._convert import MALFORMED
-from replicate_stream import (
-    Completion,
-    Finished,
-    Prediction,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-)
+from replicate_stream import Finished, ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks
-
-PROVIDER = "replicate"
-_REASONING = "reasoning_content"  # the key that the framework reads reasoning blocks from
 
 # Every token is a copy of these: the constructors validate what is right anyway, and cost twice as
 # much. `model_copy` is slower too, and would mark fields as set that were not.
@@ -83,7 +66,7 @@ class Chunks:
             )
             return (_calling([piece]),)
         if isinstance(event, ReasoningDelta):
-            return (_chunk(AIMessageChunk(content="", additional_kwargs={_REASONING: event.text})),)
+            return (_chunk(AIMessageChunk(content="", additional_kwargs={REASONING: event.text})),)
         if isinstance(event, Finished):
             return (*self._endings(), _last(event, self._model))
         return ()
@@ -117,8 +100,8 @@ def _last(event: Finished, model: str) -> ChatGenerationChunk:
     return _chunk(
         AIMessageChunk(
             content="",
-            usage_metadata=_usage(event.usage),
-            response_metadata=_metadata(event.prediction, event.reason, model),
+            usage_metadata=usage_of(event.usage),
+            response_metadata=metadata_of(event.prediction, event.reason, model),
             chunk_position="last",
         )
     )
@@ -148,69 +131,6 @@ def _ending(written: str) -> str:
         if read is None:
             return closing + MALFORMED
     raise AssertionError("one bracket of the two closes nothing")
-
-
-def to_message(completion: Completion, model: str) -> AIMessage:
-    """A whole answer as a message."""
-    calls = completion.tool_calls
-    return AIMessage(
-        content=completion.text,
-        additional_kwargs={_REASONING: completion.reasoning} if completion.reasoning else {},
-        tool_calls=[
-            tool_call(name=call.name, args=dict(call.arguments), id=call.id)
-            for call in calls
-            if call.name and not isinstance(call.arguments, str)
-        ],
-        invalid_tool_calls=[
-            _invalid(call.id, call.name, call.arguments)
-            for call in calls
-            if not call.name or isinstance(call.arguments, str)
-        ],
-        usage_metadata=_usage(completion.usage),
-        response_metadata=_metadata(completion.prediction, completion.finish_reason, model),
-    )
-
-
-def to_result(completion: Completion, model: str) -> ChatResult:
-    """A whole answer as a result."""
-    return ChatResult(generations=[ChatGeneration(message=to_message(completion, model))])
-
-
-def _invalid(call: str, name: str, written: Mapping[str, Any] | str) -> InvalidToolCall:
-    is_text = isinstance(written, str)
-    return invalid_tool_call(
-        name=name or None,
-        args=written if isinstance(written, str) else json.dumps(written, ensure_ascii=False),
-        id=call,
-        error="The arguments are not a JSON object." if is_text else "The call has no name.",
-    )
-
-
-def _usage(usage: Usage | None) -> UsageMetadata | None:
-    if usage is None:
-        return None
-    return UsageMetadata(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        total_tokens=usage.total_tokens,
-    )
-
-
-def _metadata(prediction: Prediction, reason: str, model: str) -> dict[str, Any]:
-    times = {
-        name: value
-        for name in ("created_at", "started_at", "completed_at")
-        if (value := getattr(prediction, name)) is not None
-    }
-    return {
-        "model_name": model,
-        "model_provider": PROVIDER,
-        "prediction_id": prediction.id,
-        "finish_reason": reason,
-        "status": prediction.status,
-        "metrics": dict(prediction.metrics),
-        **times,
-    }
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnablePassthrough
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_replicate_stream._chunks import to_message
+from langchain_replicate_stream._answers import to_message
 from langchain_replicate_stream._parsers import CallOf, JsonOf, ObjectOf, ObjectOfCall
 from langchain_replicate_stream._tools import to_tools
 from replicate_stream import AnswerFormatError

@@ -10,35 +10,22 @@ the client's context, which cancels the prediction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_core.language_models import BaseChatModel, LangSmithParams
-from langchain_core.utils import secret_from_env
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+from langchain_core.language_models import LangSmithParams
 
-from langchain_replicate_stream._arguments import (
-    CONNECTION,
-    PARAMETERS,
-    for_the_client,
-    the_stop,
-    unknown,
-)
-from langchain_replicate_stream._chunks import PROVIDER, Chunks, text_chunk, to_result
+from langchain_replicate_stream._answers import PROVIDER, to_result
+from langchain_replicate_stream._arguments import CONNECTION, PARAMETERS, for_the_client, the_stop
+from langchain_replicate_stream._chunks import Chunks, text_chunk
 from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
 from langchain_replicate_stream._profile import profile_of
+from langchain_replicate_stream._settings import Settings
 from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import to_format, to_tools
-from replicate_stream import (
-    Client,
-    Message,
-    PreparedRequest,
-    TextDelta,
-    __version__,
-    without_secrets,
-)
+from replicate_stream import Client, Message, PreparedRequest, TextDelta
 from replicate_stream._sync import call, iterate
 
 if TYPE_CHECKING:
@@ -53,10 +40,8 @@ if TYPE_CHECKING:
 
     from langchain_replicate_stream._tools import Schema, ToolLike
 
-KeyFunction = Callable[[], Any]
 
-
-class ChatReplicate(BaseChatModel):
+class ChatReplicate(Settings):
     """A chat model on Replicate, streamed token by token.
 
         llm = ChatReplicate(model="meta/meta-llama-3-70b-instruct")  # REPLICATE_API_TOKEN
@@ -70,112 +55,13 @@ class ChatReplicate(BaseChatModel):
         ValidationError: An argument that is not known; it names the closest one that is.
     """
 
-    # A validation error would show what was given, and with it the token.
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, hide_input_in_errors=True)
-
-    model: str = Field(validation_alias="model_name")
-    """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
-    api_key: SecretStr | str | KeyFunction | None = Field(
-        default_factory=secret_from_env("REPLICATE_API_TOKEN", default=None),
-        validation_alias="replicate_api_token",
-        repr=False,
-    )
-    """The API token, or a function (async or not) that gives it for each request."""
-    base_url: str | None = None
-    """The API's address; `REPLICATE_BASE_URL` by default."""
-    proxy: str | None = Field(default=None, exclude=True, repr=False)
-    """An HTTP proxy for everything."""
-    timeout: float | None = 180.0
-    """The longest silence in seconds: for a reply, the first token, and between tokens."""
-    deadline: float | None = None
-    """The longest that an answer may take in all, in seconds."""
-    max_retries: int = 2
-    """How often a request is repeated that was not served."""
-    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Further headers for requests to the API."""
-    on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
-    """What to do about a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
-    client: Client | None = Field(default=None, exclude=True, repr=False)
-    """A client to share with other models; it replaces the settings above."""
-
-    temperature: float | None = None
-    """Randomness; 0 is the most likely answer. None: the model's own default, as below."""
-    max_tokens: int | None = None
-    """The longest answer, in tokens."""
-    top_p: float | None = None
-    """Sample from the most likely tokens of this total probability."""
-    top_k: int | None = None
-    """Sample from this many of the most likely tokens."""
-    stop: list[str] | str | None = Field(default=None, validation_alias="stop_sequences")
-    """Texts that end the answer and are not part of it; enforced on every model."""
-    seed: int | None = None
-    """For repeatable answers, where the model has it."""
-    presence_penalty: float | None = None
-    """Against tokens that have come before."""
-    frequency_penalty: float | None = None
-    """Against tokens, the more often they have come."""
-    system_prompt: str | None = Field(default=None, repr=False)
-    """A system text before those among the messages."""
-    prompt_format: str | None = None
-    """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
-    model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Further inputs of the model under its own names; they win."""
-    streaming: bool = False
-    """Whether `invoke` streams inside, too."""
-    max_repairs: int = 1
-    """How often an answer is asked for once more, and paid, that is not what was asked for: no call
-    where one was required, or JSON that is missing, malformed or does not fit. 0: never."""
-    stream_usage: bool = True
-    """Whether to ask for the token counts when an answer has ended."""
-
-    _own: tuple[dict[str, Any], Client] | None = PrivateAttr(default=None)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_unknown_arguments(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            aliases = {field.validation_alias for field in cls.model_fields.values()}
-            known = {*cls.model_fields, *(name for name in aliases if isinstance(name, str))}
-            for name in given:
-                if name not in known:
-                    raise ValueError(unknown(str(name), known))
-        return given
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _hide(cls, key: Any) -> Any:
-        return SecretStr(key) if isinstance(key, str) else key
-
-    @model_validator(mode="after")
-    def _record_version(self) -> ChatReplicate:
-        add_version = getattr(self, "_add_version", None)  # langchain-core has it from 1.5 on
-        if add_version is not None:
-            add_version("replicate-stream", __version__)
-        return self
-
-    def _resolve_model_profile(self) -> ModelProfile:
-        # More is known once the model has been run in this process, by whichever object.
-        return profile_of(self._client().facts(self.model))
-
     @property
     def _llm_type(self) -> str:
         return "replicate-stream"
 
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        """Every setting that changes the answer, and no secret: this goes to caches and traces."""
-        given = {name: getattr(self, name) for name in PARAMETERS}
-        # The framework writes the call's own `stop` over that name, be there one or not.
-        given["stop_sequences"] = given.pop("stop")
-        # Caches keep messages in the version they were made in.
-        given["output_version"] = self.output_version
-        # Another server may run another model under the same name; the demo's does.
-        return {**given, "base_url": without_secrets(self.base_url)[0]}
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """The constructor's secrets, and the variables that hold them."""
-        return {"api_key": "REPLICATE_API_TOKEN", "replicate_api_token": "REPLICATE_API_TOKEN"}
+    def _resolve_model_profile(self) -> ModelProfile:
+        # More is known once the model has been run in this process, by whichever object.
+        return profile_of(self._client().facts(self.model))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
@@ -387,18 +273,3 @@ class ChatReplicate(BaseChatModel):
         with as_langchains():
             said = self._said(self._convert_input(messages).to_messages())
             return await self._client().prepare(messages=said, **request)
-
-    def __getstate__(self) -> dict[Any, Any]:
-        """The state for a pickle: without secrets. The token is read again where it is loaded."""
-        state = super().__getstate__()
-        proxy, headers = without_secrets(self.proxy, self.default_headers)
-        kept = {**state["__dict__"], "proxy": proxy, "default_headers": headers}
-        state["__dict__"] = kept if callable(self.api_key) else {**kept, "api_key": None}
-        state["__pydantic_private__"] = {"_own": None}
-        return state
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Restore from a pickle, with the token of this process's environment."""
-        super().__setstate__(state)
-        if self.api_key is None:
-            self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()

@@ -15,7 +15,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field
 
-from langchain_replicate_stream._chunks import Chunks, text_chunk, to_message
+from langchain_replicate_stream._answers import to_message
+from langchain_replicate_stream._chunks import Chunks, text_chunk
 from langchain_replicate_stream._convert import to_core
 from replicate_stream import (
     Completion,

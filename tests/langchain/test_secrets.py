@@ -8,6 +8,9 @@ import pickle
 from typing import Any
 
 import pytest
+from langchain_core.load import dumps, loads
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableSequence
 from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
@@ -70,13 +73,45 @@ def test_nothing_written_down_holds_a_secret_of_the_connection_either() -> None:
         api_key="r8_FAKE",
         proxy="http://user:FAKE_PASSWORD@proxy.example:8080",
         default_headers={"Authorization": "Bearer FAKE_BEARER", "x-team": "blue"},
+        base_url="http://user:FAKE_PASSWORD@replicate.example/v1",
     )
+    assert "FAKE" not in dumps(llm) + str(llm._serialized)
     frozen = pickle.dumps(llm)
     assert b"FAKE" not in frozen
-    assert "FAKE" not in repr(llm) + str(llm.model_dump()) + llm._get_llm_string()
+    assert "FAKE" not in repr(llm) + str(llm) + llm._get_llm_string()
     twin = pickle.loads(frozen)
     assert twin.proxy == "http://proxy.example:8080"
     assert twin.default_headers == {"x-team": "blue"}
+    assert twin.base_url == "http://replicate.example/v1"
+
+
+@pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
+async def test_what_was_written_is_read_by_those_who_allow_it_with_a_token_of_their_own(
+    llm: ChatReplicate, replicate_emulator: Emulator, words: list[str]
+) -> None:
+    llm.temperature, llm.model_kwargs = 0.5, {"min_tokens": 1}
+    written = dumps(llm | StrOutputParser())
+    assert replicate_emulator.token not in written
+    given: dict[str, Any] = {
+        "allowed_objects": [ChatReplicate, RunnableSequence, StrOutputParser],
+        "valid_namespaces": ["langchain_replicate_stream"],
+    }
+    chain = loads(written, secrets_map={"REPLICATE_API_TOKEN": replicate_emulator.token}, **given)
+    twin = chain.first
+    assert isinstance(twin, ChatReplicate)
+    assert twin._identifying_params == llm._identifying_params
+    assert await chain.ainvoke("Hi") == "".join(words)
+    with pytest.raises(ValueError, match="ChatReplicate"):
+        loads(written, allowed_objects=[RunnableSequence, StrOutputParser])
+    function = ChatReplicate(model="a/b", api_key=lambda: "r8_FAKE")
+    assert "r8_FAKE" not in dumps(function)
+
+
+def test_a_changed_setting_is_another_place_in_caches() -> None:
+    llm = ChatReplicate(model="a/b", api_key="r8_FAKE")
+    before, _ = llm._get_llm_string(), llm._serialized
+    llm.temperature = 0.5
+    assert llm._get_llm_string() != before
 
 
 @pytest.mark.parametrize(
@@ -95,6 +130,8 @@ def test_nothing_written_down_holds_a_secret_of_the_connection_either() -> None:
         {"system_prompt": "x"},
         {"prompt_format": "plain"},
         {"model_kwargs": {"min_tokens": 1}},
+        {"max_repairs": 0},
+        {"output_version": "v1"},
     ],
     ids=lambda setting: next(iter(setting)),
 )
