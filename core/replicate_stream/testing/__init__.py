@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from replicate_stream.testing._faults import Fault
     from replicate_stream.testing._prediction import EmulatedPrediction
     from replicate_stream.testing._replies import Reply
+    from replicate_stream.testing._tool_user import ToolUser
     from replicate_stream.testing._world import Behaviour, RateLimit, RecordedRequest
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "RateLimit",
     "RecordedRequest",
     "Reply",
+    "ToolUser",
 ]
 
 _HOMES = {
@@ -36,6 +38,7 @@ _HOMES = {
     "RateLimit": "_world",
     "RecordedRequest": "_world",
     "Reply": "_replies",
+    "ToolUser": "_tool_user",
 }
 
 

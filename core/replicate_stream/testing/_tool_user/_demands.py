@@ -1,0 +1,80 @@
+"""What the words of a prompt demand: a call, one call at most, JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from replicate_stream.testing._tool_user._conversation import Form, Tool
+from replicate_stream.testing._tool_user._json import value_after
+
+_MUST = re.compile(
+    r"\bmust (?:call|use) (?:the |a |an |one of the |at least one |any of the )*"
+    r"(?:functions?|tools?)\b(?: named| called)?(?: [`'\"]?(?P<name>[\w.-]+))?",
+    re.IGNORECASE,
+)
+_SINGLE = re.compile(
+    r"\bat most one\b|\bonly one (?:function|tool|call)\b|\bone (?:function|tool) at a time\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(
+    rf"[^.\n]*(?:{_MUST.pattern.replace('?P<name>', '?:')}|{_SINGLE.pattern})[^.\n]*\.?",
+    re.IGNORECASE,
+)
+_JSON = re.compile(
+    r"\b(?:answer|return|respond|reply|output|give|produce|write|result)\b[^\n]{0,60}\bJSON\b"
+    r"|\bas (?:a )?JSON\b|\bJSON (?:object|format|only)\b",
+    re.IGNORECASE,
+)
+_SCHEMA = re.compile(r"\bJSON[- ]schema\b", re.IGNORECASE)
+_KEYS = (
+    re.compile(r"((?:['\"`][\w ]+['\"`](?:,? and |, | or )?)+) *(?:keys?|fields?|properties)\b"),
+    re.compile(
+        r"\b(?:keys?|fields?|properties)\b:? *(?:named )?"
+        r"((?:['\"`]?\w+['\"`]?(?:,? and |, ))*['\"`]?\w+['\"`]?)"
+    ),
+)
+
+
+def must_call(text: str, tools: Sequence[Tool]) -> tuple[bool, str | None]:
+    """Whether a text demands a call, and of which tool if it says so."""
+    names = {tool.name for tool in tools}
+    found = list(_MUST.finditer(text))
+    named = next((m["name"].rstrip(".") for m in found if m["name"]
+                  and m["name"].rstrip(".") in names), None)  # fmt: skip
+    return bool(found), named
+
+
+def at_most_one(text: str) -> bool:
+    """Whether a text demands that there be one call at most."""
+    return bool(_SINGLE.search(text))
+
+
+def form_of(text: str) -> Form | None:
+    """The JSON that a text asks for; None if it asks for none."""
+    for mention in _SCHEMA.finditer(text):
+        found = value_after(text, mention.end())
+        if found and isinstance(found[0], dict):
+            return Form(found[0])
+    if not _JSON.search(text):
+        return None
+    return Form(None, _keys(text))
+
+
+def without_demands(text: str) -> str:
+    """A text without the sentences that demand calls, and without a schema that JSON has to fit."""
+    for mention in _SCHEMA.finditer(text):
+        found = value_after(text, mention.end())
+        if found:
+            start = max(text.rfind("\n", 0, mention.start()), text.rfind(". ", 0, mention.start()))
+            return without_demands(text[: start + 1] + text[found[2] :])
+    return _SENTENCE.sub("", text).strip()
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    for pattern in _KEYS:
+        if told := pattern.search(text):
+            words = re.findall(r"['\"`]([\w ]+)['\"`]", told[1])
+            words = words or [w for w in re.findall(r"\w+", told[1]) if w != "and"]
+            return tuple(words)
+    return ()
