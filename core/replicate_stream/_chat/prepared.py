@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from replicate_stream._chat.output import OutputKind
-
 if TYPE_CHECKING:
     from replicate_stream._chat.attachments import Upload
     from replicate_stream._chat.forms import Form
+    from replicate_stream._chat.output import OutputKind
     from replicate_stream._chat.tools.use import ToolUse
 
 
