@@ -1,4 +1,4 @@
-"""The README's code runs, against the emulator."""
+"""The code of the README and of docs/ runs, against the emulator."""
 
 from __future__ import annotations
 
@@ -6,39 +6,54 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, ToolUser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
 PROGRAMS = [block for block in BLOCKS if "asyncio.run(main())" in block]
 TESTS = [block for block in BLOCKS if "def test_" in block]
+# What a program prints, by what is in it; all others print the answer.
+PRINTED = {
+    "prepare(": "'max_tokens': 100",
+    "def weather": "weather {'city': 'Paris'}",
+    "class City": "name='",
+    "ToolSpec": "add {'a': 2, 'b': 3}",
+}
+ANSWER = "Because of the air"
+
+
+def answer(given: dict[str, Any]) -> Any:
+    """What a model that uses tools answers, where it was told any; else the answer."""
+    return ToolUser()(given) if '"properties"' in str(given) else ANSWER
 
 
 def test_every_block_of_code_is_run_here() -> None:
     assert len(PROGRAMS) + len(TESTS) == len(BLOCKS)
-    assert len(PROGRAMS) == 4
-    assert len(TESTS) == 1
+    assert len(PROGRAMS) >= 8
+    assert len(TESTS) >= 2
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda text: text.split("import ")[2].split()[0])
-def test_a_program_of_the_readme_prints_the_answer(
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_a_program_of_the_documentation_prints_what_it_is_to_print(
     program: str, replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.reply = ["Because", " of", " the", " air"]
+    replicate_emulator.reply = answer
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    expected = "'max_tokens': 100" if "prepare(" in program else "Because of the air"
+    expected = next((printed for mark, printed in PRINTED.items() if mark in program), ANSWER)
     assert expected in done.stdout
 
 
 @pytest.mark.parametrize("code", TESTS)
-def test_a_test_of_the_readme_passes(code: str, tmp_path: Path) -> None:
+def test_a_test_of_the_documentation_passes(code: str, tmp_path: Path) -> None:
     file = tmp_path / "test_users.py"
     file.write_text(code)
     done = subprocess.run(
