@@ -1,18 +1,42 @@
-"""LangChain's own conformance suites, against the emulator."""
+"""LangChain's own conformance suites, whole, against models of several families."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeAlias
 
+import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
+from syrupy.assertion import SnapshotAssertion
 
 from langchain_replicate_stream import ChatReplicate
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, ToolUser
 
 OTHER_MODEL = "other/model"
+Schema: TypeAlias = Mapping[str, Any]
+
+TEXT: Schema = {"type": "string"}
+URI: Schema = {"type": "string", "format": "uri"}
+MEDIA: Schema = {"images": {"type": "array", "items": URI}, "audio": URI, "document": URI}
+# A model with a field for the system text puts marks around its prompt itself.
+MARKED: Schema = {"prompt": TEXT, "system_prompt": TEXT, "max_tokens": {"type": "integer"}, **MEDIA}
+# These words are vLLM's own: such a model hands the prompt to the engine as it is.
+BOUND = {
+    "type": "integer",
+    "description": "Maximum number of tokens to generate per output sequence.",
+}
+RAW: Schema = {"prompt": TEXT, "max_tokens": BOUND, **MEDIA}
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+FILES = {"png": PNG, "pdf": b"%PDF-1.4\n%%EOF", "wav": b"RIFF\x24\0\0\0WAVEfmt " + bytes(28)}
+
+
+def download(url: str, **_: Any) -> httpx.Response:
+    """A file of the kind that the suite would download."""
+    return httpx.Response(200, content=FILES[url.rpartition(".")[2]])
 
 
 class TestUnit(ChatModelUnitTests):
@@ -29,14 +53,35 @@ class TestUnit(ChatModelUnitTests):
         token = "r8_FAKE_TOKEN_FOR_TESTS"
         return {"REPLICATE_API_TOKEN": token}, {"model": "a/b"}, {"api_key": token}
 
+    @pytest.mark.xfail(
+        reason="`load` admits only the framework's own classes, unless it is told of others; "
+        "test_secrets.py has the round trip."
+    )
+    def test_serdes(self, model: BaseChatModel, snapshot: SnapshotAssertion) -> None:
+        super().test_serdes(model, snapshot)
 
-class TestIntegration(ChatModelIntegrationTests):
-    """With a model that answers without tools: the suite leaves those tests out by itself."""
+
+class Suite(ChatModelIntegrationTests):
+    """What all families have in common: everything that a text model can have, and media too."""
+
+    name: ClassVar[str] = "some/model"
+    schema: ClassVar[Schema] = MARKED
+    output: ClassVar[Schema | None] = None
 
     @pytest.fixture(autouse=True)
-    def _emulator(self, replicate_emulator: Emulator) -> None:
-        replicate_emulator.add_model(OTHER_MODEL, official=True)
-        self.emulator = replicate_emulator
+    def _emulator(self, replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        replicate_emulator.reply = ToolUser()
+        for name in (self.name, OTHER_MODEL):
+            inputs = {**self.schema, "temperature": {"type": "number"}}
+            replicate_emulator.add_model(
+                name,
+                {"type": "object", "properties": inputs},
+                output_schema=self.output,
+                official=True,
+            )
+        # The suite's files come from this machine; its own requests are those of the model alone.
+        monkeypatch.setattr(httpx, "get", download)
+        monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "nobody is asked")
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -44,20 +89,99 @@ class TestIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": self.emulator.model}
+        return {"model": self.name}
 
     @property
     def standard_chat_model_params(self) -> dict[str, Any]:
-        return {"api_key": self.emulator.token, "base_url": self.emulator.base_url}
-
-    @property
-    def has_tool_calling(self) -> bool:
-        return False
-
-    @property
-    def has_structured_output(self) -> bool:
-        return False
+        return {"temperature": 0, "max_tokens": 200}
 
     @property
     def model_override_value(self) -> str:
         return OTHER_MODEL
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return True
+
+    @property
+    def supports_anthropic_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_urls(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_audio_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_tool_message(self) -> bool:
+        return True
+
+
+class TestHermes(Suite):
+    """A model of no known family, which puts its own marks around its prompt."""
+
+
+class TestByFunction(Suite):
+    """The same, with objects by way of calls."""
+
+    @property
+    def structured_output_kwargs(self) -> dict[str, Any]:
+        return {"method": "function_calling"}
+
+
+class TestQwen(Suite):
+    """The same tools, in a prompt in ChatML."""
+
+    name = "qwen/qwen2.5-72b-instruct"
+    schema = RAW
+
+
+class TestLlama(Suite):
+    """A Llama 3.1: calls are the whole answer, as JSON."""
+
+    name = "meta/meta-llama-3.1-70b-instruct"
+    schema = RAW
+
+
+class TestMistral(Suite):
+    """A Mistral: calls come after [TOOL_CALLS]."""
+
+    name = "mistralai/mistral-7b-instruct-v0.3"
+    schema = RAW
+
+
+class TestGranite(Suite):
+    """A Granite: tools in a turn of their own, calls after <|tool_call|>."""
+
+    name = "ibm-granite/granite-3.3-8b-instruct"
+    schema = RAW
+
+
+class TestDeepSeek(Suite):
+    """A DeepSeek: calls between its own marks."""
+
+    name = "deepseek-ai/deepseek-v3"
+    schema = RAW
+
+
+class TestNative(Suite):
+    """A model with inputs for messages, tools and the form of an answer."""
+
+    name = "acme/caller"
+    schema: ClassVar[Schema] = {**ToolUser.native_input["properties"], **MEDIA}
+    output = ToolUser.native_output

@@ -58,7 +58,9 @@ def read_input(input_: Mapping[str, Any]) -> Asked:
     last = next((turn.text for turn in reversed(read) if turn.role == "user"), "")
     system = "\n".join(turn.text for turn in read if turn.role == "system")
     must, named = _demands.must_call("\n".join(told), offer.tools)
-    form = _native_form(input_) or _demands.form_of(f"{system}\n{last}")
+    form = _native_form(input_)
+    if form is None or form.schema is None:  # then only words can say which keys it has
+        form = _demands.form_of(f"{system}\n{last}") or form
     choice = _choice(input_.get("tool_choice"))
     if begun.strip() and offer.tools:
         must, named = True, _named_in(begun) or named
