@@ -322,6 +322,8 @@ class Client:
 
         known = await self._models.look_up(model)
         await ready("replicate_stream._chat.preparation")
+        if request.get("response_format") is not None:
+            await ready("jsonschema")
         prepared = prepare_input(
             **request,
             model=model,
