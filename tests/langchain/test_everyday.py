@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -405,6 +407,19 @@ async def test_a_key_that_is_a_function_is_asked_again_for_each_answer(
     llm.invoke("Hi")
     assert 0 < first < len(asked)
     assert len(replicate_emulator.predictions) == 2
+
+
+def test_making_a_model_costs_no_request_and_loads_no_network_library(
+    replicate_emulator: Emulator,
+) -> None:
+    code = (
+        "import sys; from langchain_replicate_stream import ChatReplicate; "
+        "llm = ChatReplicate(model='meta/meta-llama-3-70b-instruct'); llm.get_num_tokens('Hi'); "
+        "print([name for name in ('aiohttp', 'transformers', 'tiktoken') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert replicate_emulator.requests == []
 
 
 # What an answer says of itself
