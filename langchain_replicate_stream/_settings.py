@@ -22,8 +22,12 @@ KeyFunction = Callable[[], Any]
 class Settings(BaseChatModel):
     """The settings of a chat model on Replicate."""
 
-    # A validation error would show what was given, and with it the token.
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # they would show the token
+        defer_build=True,  # nobody makes one of these, and to build it takes five milliseconds
+    )
 
     model: str = Field(validation_alias="model_name")
     """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""

@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.language_models import LangSmithParams
+from pydantic import ConfigDict
 
 from langchain_replicate_stream._answers import PROVIDER, to_result
 from langchain_replicate_stream._arguments import CONNECTION, PARAMETERS, for_the_client, the_stop
@@ -51,9 +52,15 @@ class ChatReplicate(Settings):
     Every parameter of the answer, and `model=`, can be given for a single call too. What a model
     has no input for is an error before anything is paid, unless `on_unsupported` says otherwise.
 
+    Whoever leaves a stream early stops paying: the prediction is cancelled. The framework itself
+    reads on to the end behind a blocking chain that is left, `(llm | parser).stream(…)`, and behind
+    a blocking stream of LangGraph; asynchronous ones are left at once.
+
     Raises:
         ValidationError: An argument that is not known; it names the closest one that is.
     """
+
+    model_config = ConfigDict(defer_build=False)
 
     @property
     def _llm_type(self) -> str:
