@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from replicate_stream.testing import Reply, ToolUser
+from replicate_stream import Client, Message, ToolSpec
+from replicate_stream.testing import Emulator, Reply, ToolUser
 
 WEATHER = {
     "type": "function",
@@ -406,3 +408,445 @@ def test_one_call_at_most_leaves_the_others_for_later() -> None:
     assert answer(chatml(*turns)) == PARIS
     turns += [f"assistant: {PARIS}", "user: <tool_response>\n21\n</tool_response>"]
     assert answer(chatml(*turns)) == "It rains. The result of get_weather is 21."
+
+
+# Which tool
+
+
+@pytest.mark.parametrize("question", ["Hello!", "Who wrote Hamlet?", "Thanks a lot."])
+def test_nothing_is_called_without_need(question: str) -> None:
+    assert "<tool_call>" not in asked(question, WEATHER, ADD)
+
+
+def named(name: str, description: str = "", **properties: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": schema},
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "called"),
+    [
+        ("What is the value of magic_function(3)? Use the tool.", "magic_function"),
+        ("What is 1 + 2?", "add"),
+        ("Tell me a joke about cats.", "Joke"),
+        ("Will it rain in Oslo?", "get_weather"),
+        ("What is the stock of product 'X1'?", "lookup"),
+    ],
+)
+def test_the_tool_whose_words_fit_is_called(question: str, called: str) -> None:
+    text = {"type": "string"}
+    tools = [
+        WEATHER,
+        ADD,
+        named("magic_function", "Apply a magic function.", input={"type": "integer"}),
+        named("Joke", "Joke to tell user.", setup=text, punchline=text),
+        named("lookup", "Looks up the stock of a product.", id=text),
+    ]
+    said = asked(question, *tools)
+    assert json.loads(said.splitlines()[1])["name"] == called
+    assert said.count("<tool_call>") == 1
+
+
+def test_a_question_that_goes_on_with_the_last_one_calls_the_same_tool() -> None:
+    prompt = chatml(
+        f"system: {hermes(ADD, WEATHER)}",
+        "user: How is the weather in Oslo?",
+        f"assistant: {OSLO}",
+        "user: <tool_response>\nIt rains.\n</tool_response>",
+        "assistant: It rains.",
+        "user: And in Paris?",
+    )
+    assert answer(prompt) == PARIS
+
+
+def test_a_result_that_asks_for_another_try_gets_one() -> None:
+    turns = [f"system: {hermes(ADD)}", "user: What is 1 + 2?"]
+    again = [
+        f"assistant: {ADDED}",
+        "user: <tool_response>\nError: b is missing. Please fix your mistakes.\n</tool_response>",
+    ]
+    assert answer(chatml(*turns, *again)) == ADDED
+    assert "Error" in answer(chatml(*turns, *again * 6))
+
+
+# With what
+
+
+@pytest.mark.parametrize(
+    ("question", "properties", "made"),
+    [
+        ("Oslo", {"city": {"type": "string"}}, {"city": "Oslo"}),
+        ("the weather in San Francisco, CA?", {"location": {"type": "string"}},
+         {"location": "San Francisco, CA"}),
+        ("How is the weather in new york today?", {"city": {"type": "string"}},
+         {"city": "new york"}),
+        ("Create a customer named '你好啊集团' (Hello Group) - a Chinese company",
+         {"customer_name": {"type": "string"}, "description": {"type": "string"}},
+         {"customer_name": "你好啊集团", "description": "a Chinese company"}),
+        ("Put 「こんにちは」 into “English”", {"a": {"type": "string"}, "b": {"type": "string"}},
+         {"a": "こんにちは", "b": "English"}),
+        ("Add Bob, age 42", {"name": {"type": "string"}, "age": {"type": "integer"}},
+         {"name": "Bob", "age": 42}),
+        ("subtract: b=-5, a=2.5", {"a": {"type": "number"}, "b": {"type": "number"}},
+         {"a": 2.5, "b": -5}),
+        ("It is very hot", {"degrees": {"enum": ["cold", "hot"]}, "on": {"type": "boolean"}},
+         {"degrees": "hot", "on": True}),
+        ("Hello", {"unit": {"type": "string", "enum": ["c", "f"]}}, {"unit": "c"}),
+        ("Write to ann@example.org", {"email": {"type": "string"}}, {"email": "ann@example.org"}),
+        ("1, 2 and 3", {"values": {"type": "array", "items": {"type": "integer"}}},
+         {"values": [1, 2, 3]}),
+        ("Say 'x' twice", {"tags": {"type": "array", "items": {"type": "string"}}},
+         {"tags": ["x"]}),
+        ("7", {"at": {"type": "integer", "minimum": 10, "maximum": 20}}, {"at": 10}),
+        ("Search for cats", {"query": {"type": "string"}}, {"query": "Search for cats"}),
+        ("Find out about black holes", {"topic": {"type": "string"}}, {"topic": "black holes"}),
+        ("x", {"is": {"const": 3}, "no": {"type": "null"}}, {"is": 3, "no": None}),
+    ],
+)  # fmt: skip
+def test_arguments_come_out_of_the_request(
+    question: str, properties: dict[str, Any], made: dict[str, Any]
+) -> None:
+    assert arguments(question, properties) == made
+
+
+def test_optional_arguments_are_given_where_the_request_has_them() -> None:
+    properties = {
+        "city": {"type": "string"},
+        "days": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        "unit": {"type": "string", "enum": ["celsius", "fahrenheit"], "default": "celsius"},
+        "note": {"type": "string"},
+    }
+    needed = {"required": ["city"]}
+    assert arguments("Weather in Oslo", properties, **needed) == {"city": "Oslo"}
+    question = "Weather in Oslo for 3 days in fahrenheit, without a note"
+    assert arguments(question, properties, **needed) == {
+        "city": "Oslo",
+        "days": 3,
+        "unit": "fahrenheit",
+    }
+
+
+def test_references_alternatives_and_nested_objects_are_followed() -> None:
+    definitions = {
+        "Place": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "zip": {"$ref": "#/$defs/Zip"}},
+            "required": ["city", "zip"],
+        },
+        "Zip": {"type": "integer"},
+        "Node": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+            },
+            "required": ["name", "next"],
+        },
+    }
+    made = arguments(
+        "Go to Oslo 150",
+        {
+            "place": {"allOf": [{"$ref": "#/$defs/Place"}], "description": "Where to"},
+            "number": {"anyOf": [{"type": "null"}, {"type": "string"}]},
+            "node": {"$ref": "#/$defs/Node"},
+        },
+        **{"$defs": definitions},
+    )
+    assert made["place"] == {"city": "Oslo", "zip": 150}
+    assert isinstance(made["number"], str)
+    depth, node = 0, made["node"]
+    while node is not None:
+        depth, node = depth + 1, node["next"]
+    assert 1 <= depth < 10
+
+
+# JSON
+
+
+def test_json_that_fits_the_schema_in_the_prompt() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "degrees": {"type": "number"}},
+        "required": ["city", "degrees"],
+    }
+    told = "Answer with JSON that fits the JSON schema below, and with nothing else."
+    system = f"Be brief.\n\n{told}\n{json.dumps(schema)}"
+    expected = '{"city": "Oslo", "degrees": 21.5}'
+    assert answer("It is 21.5 degrees in Oslo.", system_prompt=system) == expected
+    assert answer(f"It is 21.5 degrees in Oslo.\n\n{told}\n{json.dumps(schema)}") == expected
+    doubled = json.dumps(schema).replace("{", "{{").replace("}", "}}")
+    asking = (
+        f"It is 21.5 degrees in Oslo.\n\nHere's a JSON schema to follow:\n{doubled}\n\nOutput a "
+    )
+    assert answer(f"{asking}valid JSON object but do not repeat the schema.\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("asking", "made"),
+    [
+        (
+            "Tell me a joke about cats. Return a JSON with 'setup' and 'punchline' keys.",
+            {"setup": "Setup about cats", "punchline": "Punchline about cats"},
+        ),
+        ("Describe Oslo. Answer as JSON with the keys city and country.",
+         {"city": "Oslo", "country": "Describe Oslo."}),
+        ("Who was first? Answer with one JSON object.", {"answer": "Answer about Who was first"}),
+    ],
+)  # fmt: skip
+def test_json_with_the_keys_that_are_named(asking: str, made: dict[str, str]) -> None:
+    assert json.loads(answer(asking)) == made
+
+
+def test_native_forms_are_heeded() -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    said = {"role": "user", "content": "Seven is 7"}
+    for form in (
+        {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
+        json.dumps({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}),
+        schema,
+    ):
+        assert native(said, response_format=form) == '{"n": 7}'
+    asking = {"role": "user", "content": "Answer as JSON with the key 'city': Oslo"}
+    assert native(asking, response_format={"type": "json_object"}) == '{"city": "Oslo"}'
+    assert "{" not in native(said, response_format={"type": "text"})
+
+
+def test_a_tool_comes_before_the_json_and_its_result_goes_into_it() -> None:
+    schema = {"type": "object", "properties": {"rain": {"type": "string"}}, "required": ["rain"]}
+    demand = (
+        "\n\nUnless you call a function, answer with JSON that fits the JSON schema below, and "
+        f"with nothing else.\n{json.dumps(schema)}"
+    )
+    turns = [f"system: {hermes(WEATHER, demand=demand)}", "user: How is the weather in Oslo?"]
+    assert answer(chatml(*turns)) == OSLO
+    turns += [f"assistant: {OSLO}", "user: <tool_response>\n'A lot'\n</tool_response>"]
+    assert answer(chatml(*turns)) == '{"rain": "A lot"}'
+
+
+# In words
+
+
+@pytest.mark.parametrize(
+    ("said", "asking", "told"),
+    [
+        ("Hi, my name is Bob and I live in Rome", "What's my name?", "Your name is Bob."),
+        ("I'm Ann Lee.", "What is my name?", "Your name is Ann Lee."),
+        ("My favourite colour is dark green.", "What is my favourite colour?",
+         "Your favourite colour is dark green."),
+        ("Hi", "What is my name?", "You have not told me your name."),
+    ],
+)  # fmt: skip
+def test_it_remembers_what_it_was_told(said: str, asking: str, told: str) -> None:
+    assert answer(chatml(f"user: {said}", "assistant: I see.", f"user: {asking}")) == told
+    assert answer(f"<s>[INST] {said}[/INST] I see.</s>[INST] {asking}[/INST]") == told
+    assert answer(f"User: {said}\n\nAssistant: I see.\n\nUser: {asking}\n\nAssistant:") == told
+    assert answer({"prompt": asking, "history": [said, "I see."]}) == told
+
+
+def test_a_question_on_a_text_is_answered_out_of_the_text() -> None:
+    prompt = (
+        "Context information is below.\n---\nOslo lies in Norway. Its port is large.\n"
+        "Paris lies in France.\n---\nGiven the context information and not prior knowledge, answer "
+        "the query.\nQuery: In which country lies Paris?\nAnswer: "
+    )
+    assert answer(prompt) == "Paris lies in France."
+
+
+COMMAND_R = (
+    "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>{}<|END_OF_TURN_TOKEN|>"
+    "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>"
+)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "<start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n",
+        "<|user|>\n{}<|end|>\n<|assistant|>\n",
+        "<|user|>\n{}</s>\n<|assistant|>\n",
+        "<|im_start|>user<|im_sep|>{}<|im_end|><|im_start|>assistant<|im_sep|>",
+        COMMAND_R,
+        "<s>GPT4 Correct User: {}<|end_of_turn|>GPT4 Correct Assistant:",
+        "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n{} [/INST]",
+        "A chat. USER: {} ASSISTANT:",
+        "### Instruction:\n{}\n\n### Response:\n",
+        "{}",
+    ],
+)
+def test_the_words_of_other_formats_are_understood(turn: str) -> None:
+    assert answer(turn.format("Hello!")) == "Hello! How can I help you today?"
+
+
+# Bad habits
+
+SYSTEM = hermes(WEATHER)
+FORECAST = "How is the weather in Oslo?"
+
+
+def test_it_can_say_something_first() -> None:
+    user = ToolUser(prose_before=True)
+    assert asked(FORECAST, WEATHER, user=user) == f"I will use get_weather for that.\n\n{OSLO}"
+    output = native(QUESTION, tools=[WEATHER])
+    assert output["content"] is None
+    output = answer({"messages": [QUESTION], "tools": [WEATHER]}, user)
+    assert output["content"] == "I will use get_weather for that."
+    assert answer("Answer with one JSON object.", user).startswith("Here is the JSON:\n\n{")
+
+
+def test_it_can_put_fences_around_json() -> None:
+    fenced = OSLO.replace("{", "```json\n{", 1).replace("\n</tool_call>", "\n```\n</tool_call>")
+    assert asked(FORECAST, WEATHER, user=ToolUser(fenced=True)) == fenced
+    given = {"prompt": FORECAST, "system_prompt": LLAMA_SYSTEM}
+    call = '{"name": "get_weather", "parameters": {"city": "Oslo"}}'
+    assert answer(given, ToolUser(fenced=True)) == f"```json\n{call}\n```"
+    assert answer("Answer with one JSON object: 1", ToolUser(fenced=True)).startswith("```json\n{")
+
+
+def test_it_can_write_dicts_as_python_does() -> None:
+    user = ToolUser(python_literals=True)
+    said = asked(FORECAST, WEATHER, user=user)
+    assert said == (
+        "<tool_call>\n{'name': 'get_weather', 'arguments': {'city': 'Oslo'}}\n</tool_call>"
+    )
+    output = answer({"messages": [QUESTION], "tools": [WEATHER]}, user)
+    assert output["tool_calls"][0]["function"]["arguments"] == "{'city': 'Oslo'}"
+
+
+def test_it_can_break_off() -> None:
+    user = ToolUser(truncated=True)
+    said = asked("How is the weather in Oslo and Paris?", WEATHER, user=user)
+    assert f"{OSLO}\n{PARIS}".startswith(said)
+    assert len(OSLO) < len(said) < len(OSLO) + len(PARIS) - len("}}\n</tool_call>")
+    output = answer({"messages": [QUESTION], "tools": [WEATHER]}, user)
+    first, last = (call["function"]["arguments"] for call in output["tool_calls"])
+    assert first == '{"city": "Oslo"}'
+    assert '{"city": "Paris"}'.startswith(last)
+    assert last != '{"city": "Paris"}'
+    asking = {"prompt": "Answer as JSON with the key city: Oslo"}
+    assert '{"city": "Oslo"}'.startswith(answer(asking, user))
+
+
+def test_it_can_refuse_until_it_is_asked_again() -> None:
+    user = ToolUser(refuses_first=True)
+    demand = "\n\nYou must call the function get_weather now, and answer with nothing else."
+    system = f"system: {hermes(WEATHER, demand=demand)}"
+    refusal = answer(chatml(system, f"user: {FORECAST}"), user)
+    assert "<tool_call>" not in refusal
+    again = "user: That answer will not do: it calls no tool. Answer again."
+    assert answer(chatml(system, f"user: {FORECAST}", f"assistant: {refusal}", again), user) == OSLO
+    assert answer(chatml(system, f"user: {FORECAST}", again), user) == OSLO
+    assert asked(FORECAST, WEATHER, user=user) == OSLO
+    assert "{" not in answer("Answer with one JSON object.", user)
+
+
+def test_it_can_never_call() -> None:
+    user = ToolUser(never_calls=True)
+    assert "<tool_call>" not in asked(FORECAST, WEATHER, user=user)
+    assert "<tool_call>" not in asked(
+        FORECAST, WEATHER, demand="\n\nYou must use a tool.", user=user
+    )
+    assert isinstance(answer({"messages": [QUESTION], "tools": [WEATHER]}, user), str)
+    asking = {"prompt": "Answer as JSON with the key city: Oslo"}
+    assert answer(asking, user) == '{"city": "Oslo"}'
+
+
+def test_it_can_think_first() -> None:
+    user = ToolUser(thinks=True)
+    thoughts, _, said = asked(FORECAST, WEATHER, user=user).partition("</think>\n\n")
+    assert thoughts.startswith("<think>\n")
+    assert said == OSLO
+    assert answer("Hello!", user).endswith("</think>\n\nHello! How can I help you today?")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "call", "mark_of_result"),
+    [
+        (chatml(f"system: {SYSTEM}", f"user: {FORECAST}"), OSLO, "\n<tool_response>\n"),
+        (MISTRAL, "[TOOL_CALLS] [", "][TOOL_RESULTS] {"),
+        (DEEPSEEK, DEEPSEEK_CALL, mark("tool output begin")),
+        (GRANITE, "<|tool_call|>[", "<|start_of_role|>tool_response<|end_of_role|>"),
+    ],
+)
+def test_it_can_invent_results(prompt: str, call: str, mark_of_result: str) -> None:
+    said = answer(prompt, ToolUser(hallucinates_result=True))
+    assert said.startswith(call)
+    assert mark_of_result in said
+    assert said.endswith("The result is 11.")
+
+
+# Agents' own formats
+
+REACT = (
+    "You are designed to help with a variety of tasks.\n\n## Tools\n\nYou have access to the "
+    "following tools:\n> Tool Name: get_weather\nTool Description: get_weather(city: str) -> str\n"
+    'Get the weather in a city.\nTool Args: {"properties": {"city": {"type": "string"}}, '
+    '"required": ["city"], "type": "object"}\n\n## Output Format\n\nPlease use the following '
+    "format:\n\n```\nThought: I need to use a tool to help me answer the question.\nAction: "
+    "tool name (one of get_weather) if using a tool.\nAction Input: the input to the tool, in a JSON "
+    'format representing the kwargs (e.g. {"input": "hello world"})\n```\n\nPlease use a valid '
+    "JSON format for the Action Input.\n\n```\nThought: I can answer without using any more tools."
+    "\nAnswer: [your answer here (In the same language as the user's question)]\n```\n\n"
+)
+
+
+def test_react() -> None:
+    action = (
+        "Thought: I need to use a tool to help me answer the question.\nAction: get_weather\n"
+        'Action Input: {"city": "Oslo"}'
+    )
+    turns = [f"system: {REACT}", "user: How is the weather in Oslo and Paris?"]
+    assert answer(chatml(*turns)) == action
+    earlier = action.replace('{"city": "Oslo"}', "{'city': 'Oslo'}")
+    turns += [f"assistant: {earlier}", "user: Observation: It rains."]
+    assert answer(chatml(*turns)) == action.replace("Oslo", "Paris")
+    turns += [f"assistant: {action.replace('Oslo', 'Paris')}", "user: Observation: Sun."]
+    end = "Thought: I can answer without using any more tools.\nAnswer: "
+    assert answer(chatml(*turns)) == f"{end}It rains. Sun."
+
+
+def test_code() -> None:
+    system = (
+        "You can write and execute Python code.\n\nYou will be given a task to perform. You should "
+        "output:\n- Python code wrapped in <execute>...</execute> tags.\n\nYou can use the "
+        "following functions:\n"
+        'def get_weather(city: str) -> str:\n  """\nGet the weather in a city.\n  """\n\n  ...\n\n'
+        'def add(a: int, b: int = 2) -> int:\n  """\nAdds two numbers.\n  """\n\n  ...\n\n\n'
+        "Reminder: Always place your Python code between <execute>...</execute> tags."
+    )
+    turns = [f"system: {system}", "user: How is the weather in Oslo, and what is 1 + 2?"]
+    code = "<execute>\nprint(get_weather(city='Oslo'))\nprint(add(a=1, b=2))\n</execute>"
+    assert answer(chatml(*turns)) == code
+    turns += [f"assistant: {code}", "user: Result of executing the code given:\n\nIt rains.\n3\n"]
+    assert answer(chatml(*turns)) == "It rains.\n3."
+
+
+# In the emulator
+
+
+async def test_a_model_of_the_emulator_calls_a_tool_and_tells_what_it_gave() -> None:
+    tools = [ToolSpec("get_weather", "Get the weather in a city.",
+                      WEATHER["function"]["parameters"])]  # type: ignore[index]  # fmt: skip
+    question = Message("user", FORECAST)
+    with Emulator(ToolUser()) as emulator:
+        emulator.add_model("acme/native", ToolUser.native_input,
+                           output_schema=ToolUser.native_output, official=True)  # fmt: skip
+        async with Client(emulator.token, base_url=emulator.base_url) as client:
+            for model in (emulator.model, "acme/native"):
+                called = await client.complete(model, [question], tools=tools)
+                assert [(c.name, c.arguments) for c in called.tool_calls] == [
+                    ("get_weather", {"city": "Oslo"})
+                ]
+                said = Message("assistant", "", tool_calls=called.tool_calls)
+                result = Message("tool", "It rains.", tool_call_id=called.tool_calls[0].id)
+                told = await client.complete(model, [question, said, result], tools=tools)
+                assert (told.text, told.finish_reason) == ("It rains.", "stop")
+
+
+def test_it_shares_no_code_with_what_writes_the_prompts() -> None:
+    import replicate_stream.testing._tool_user as package
+
+    for path in Path(package.__file__).parent.glob("*.py"):
+        assert "replicate_stream._chat" not in path.read_text(encoding="utf-8")

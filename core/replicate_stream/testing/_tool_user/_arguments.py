@@ -16,6 +16,7 @@ from replicate_stream.testing._tool_user._strings import (
 )
 
 _DEPTH = 6  # of objects in objects, where a schema refers to itself
+_NUMERIC = frozenset({"integer", "number"})
 Schema = Mapping[str, Any]
 
 
@@ -57,7 +58,7 @@ class Filler:
             return self._object(schema, depth)
         if kind == "array":
             return self._array(schema, name, depth)
-        if kind in {"integer", "number"}:
+        if kind in _NUMERIC:
             return number_for(schema, name, self._facts, is_integer=kind == "integer")
         if kind == "boolean":
             return not re.search(rf"\b(?:no|not|without)\s+{re.escape(name)}", self._facts.request)
@@ -95,7 +96,7 @@ class Filler:
             options.sort(key=lambda option: option.get("type") != "null")
             return options[0]
         real = [option for option in options if option.get("type") != "null"] or options
-        numeric = [o for o in real if o.get("type") in {"integer", "number"}]
+        numeric = [o for o in real if o.get("type") in _NUMERIC]
         if numeric and self._facts.numbers:
             return numeric[0]
         return next((o for o in real if self._is_told(o)), real[0])
@@ -118,11 +119,19 @@ class Filler:
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties = schema.get("properties") or {}
         made: dict[str, Any] = {}
-        needed = required(schema)
+        needed = [*required(schema), *self._spare(schema)]
         for name, inner in properties.items():
             if name in needed or (depth < _DEPTH and self._is_wanted(name, inner, depth)):
                 made[name] = self.value(inner, name, depth + 1)
         return made
+
+    def _spare(self, schema: Schema) -> list[str]:
+        """The numbers that need not be there, if the request has just enough for all of them."""
+        properties = schema.get("properties") or {}
+        needed = required(schema)
+        numeric = [name for name, inner in properties.items() if kind_of(inner) in _NUMERIC]
+        spare = [name for name in numeric if name not in needed]
+        return spare if len(numeric) == len(self._facts.asked_numbers) > len(spare) else []
 
     def _is_wanted(self, name: str, inner: Schema, depth: int) -> bool:
         """Whether the text has something for a field that need not be there."""
@@ -130,7 +139,7 @@ class Filler:
         if "enum" in resolved:
             lower = self._facts.request.lower()
             return any(isinstance(o, str) and _occurs(o.lower(), lower) for o in resolved["enum"])
-        if kind_of(resolved) in {"integer", "number"} and not self._facts.numbers:
+        if kind_of(resolved) in _NUMERIC and not self._facts.numbers:
             return False
         if kind_of(resolved) == "string" and is_place(name) and self._facts.places:
             return True
@@ -143,7 +152,7 @@ class Filler:
         least = schema.get("minItems", 1)
         values: list[Any] = []
         count = max(least, 1) if depth < _DEPTH else least
-        if kind_of(items) in {"integer", "number"}:
+        if kind_of(items) in _NUMERIC:
             count = max(count, len(self._facts.numbers))
         elif kind_of(items) == "string" and "enum" not in items:
             count = max(count, len(self._facts.quotes) or len(self._facts.places))

@@ -18,6 +18,10 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+Offer: TypeAlias = tuple[list[Tool], tuple[int, int]]
+"""Tools, and where the words about them stand in a text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call of a tool; arguments that were no JSON are the text that was there."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from replicate_stream.testing._tool_user._conversation import Form, Tool
-from replicate_stream.testing._tool_user._json import value_after
+from replicate_stream.testing._tool_user._json import value_at
 
 _MUST = re.compile(
     r"\bmust (?:call|use) (?:the |a |an |one of the |at least one |any of the )*"
@@ -26,6 +27,11 @@ _JSON = re.compile(
     r"|\bas (?:a )?JSON\b|\bJSON (?:object|format|only)\b",
     re.IGNORECASE,
 )
+_JSON_SENTENCE = re.compile(
+    rf"[^.!?\n]*(?:{_JSON.pattern}|\bnothing other than JSON\b)[^.!?\n]*[.!?]?"
+)
+_SCHEMA_KEYS = frozenset({"type", "properties", "$ref", "anyOf", "oneOf", "allOf", "enum", "items"})
+_NEAR = 400  # characters between the words and the schema
 _SCHEMA = re.compile(r"\bJSON[- ]schema\b", re.IGNORECASE)
 _KEYS = (
     re.compile(r"((?:['\"`][\w ]+['\"`](?:,? and |, | or )?)+) *(?:keys?|fields?|properties)\b"),
@@ -52,23 +58,41 @@ def at_most_one(text: str) -> bool:
 
 def form_of(text: str) -> Form | None:
     """The JSON that a text asks for; None if it asks for none."""
-    for mention in _SCHEMA.finditer(text):
-        found = value_after(text, mention.end())
-        if found and isinstance(found[0], dict):
-            return Form(found[0])
+    if found := _schema_in(text):
+        return Form(found[0])
     if not _JSON.search(text):
         return None
     return Form(None, _keys(text))
 
 
 def without_demands(text: str) -> str:
-    """A text without the sentences that demand calls, and without a schema that JSON has to fit."""
+    """A text without the sentences that demand a call or JSON, and without the schema of that."""
+    if found := _schema_in(text):
+        _, start, end = found
+        return without_demands(text[:start] + text[end:])
+    rest = _SENTENCE.sub("", text).strip()
+    return _JSON_SENTENCE.sub("", rest).strip() or rest
+
+
+def _schema_in(text: str) -> tuple[Mapping[str, Any], int, int] | None:
+    """A JSON schema that is announced as one, and where it stands together with that sentence.
+
+    Some prompts have all braces doubled, because a template was not filled in.
+    """
     for mention in _SCHEMA.finditer(text):
-        found = value_after(text, mention.end())
-        if found:
-            start = max(text.rfind("\n", 0, mention.start()), text.rfind(". ", 0, mention.start()))
-            return without_demands(text[: start + 1] + text[found[2] :])
-    return _SENTENCE.sub("", text).strip()
+        at = text.find("{", mention.end(), mention.end() + _NEAR)
+        if at < 0:
+            continue
+        is_doubled = text.startswith("{{", at)
+        rest = text[at:]
+        if is_doubled:
+            rest = rest.replace("{{", "{").replace("}}", "}")
+        found = value_at(rest, 0)
+        if found and isinstance(found[0], dict) and not _SCHEMA_KEYS.isdisjoint(found[0]):
+            start = max(text.rfind(sign, 0, mention.start()) for sign in ("\n", ". "))
+            doubled = sum(map(rest[: found[1]].count, "{}")) if is_doubled else 0
+            return found[0], start + 1, at + found[1] + doubled
+    return None
 
 
 def _keys(text: str) -> tuple[str, ...]:

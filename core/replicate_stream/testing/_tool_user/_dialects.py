@@ -8,12 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replicate_stream.testing._tool_user._conversation import Call, Result, Tool, as_call, as_tool
+from replicate_stream.testing._tool_user import _spelled
+from replicate_stream.testing._tool_user._conversation import (
+    Call,
+    Offer,
+    Result,
+    Tool,
+    as_call,
+    as_tool,
+)
 from replicate_stream.testing._tool_user._json import dump, value_after, value_at
 from replicate_stream.testing._tool_user._style import Style
-
-Offer = tuple[list[Tool], tuple[int, int]]
-"""The tools, and where the words about them stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +29,15 @@ class Dialect:
         find: Finds an offer of tools in a text.
         write: Writes calls, as the vendor's template has them.
         invent: Writes a result, as the vendor's template has it, for a model that invents one.
+        say: Writes an answer that is no call.
+        read: Reads the calls in an earlier answer, where no vendor's marks are around them.
     """
 
     find: Callable[[str], Offer | None]
     write: Callable[[Sequence[Call], Style], str]
     invent: Callable[[Result], str]
+    say: Callable[[str], str] = str
+    read: Callable[[str], list[Call]] | None = None
 
 
 def _mark(words: str) -> str:
@@ -185,6 +194,19 @@ DIALECTS: Mapping[str, Dialect] = {
         _write_mistral,
         lambda r: f"[TOOL_RESULTS] {dump({'content': r.text})}[/TOOL_RESULTS]",
     ),
+    "react": Dialect(
+        _spelled.find_react,
+        _spelled.write_react,
+        lambda r: f"\nObservation: {r.text}\n",
+        _spelled.say_react,
+        _spelled.read_react,
+    ),
+    "code": Dialect(
+        _spelled.find_code,
+        _spelled.write_code,
+        lambda r: f"\nResult of executing the code given:\n\n{r.text}\n\n",
+        read=_spelled.read_code,
+    ),
 }
 
 _WRITTEN = re.compile(
@@ -198,13 +220,16 @@ _WRITTEN = re.compile(
 )
 
 
-def read_calls(text: str, *, is_bare: bool) -> tuple[str, list[Call]]:
+def read_calls(text: str, dialect: str | None) -> tuple[str, list[Call]]:
     """What was said, and what was called, in a turn of the model's.
 
     Args:
         text: The turn.
-        is_bare: Whether JSON without marks may be a call.
+        dialect: The format that tools were offered in before it; None if there were none.
     """
+    offered = DIALECTS.get(dialect or "")
+    if offered is not None and offered.read is not None:
+        return text, offered.read(text)
     calls: list[Call] = []
 
     def take(match: re.Match[str]) -> str:
@@ -214,7 +239,7 @@ def read_calls(text: str, *, is_bare: bool) -> tuple[str, list[Call]]:
         return ""
 
     said = _WRITTEN.sub(take, text)
-    if is_bare and not calls:
+    if dialect in {None, "llama"} and not calls:
         said, calls = _bare(said)
     return said.strip(), calls
 

@@ -108,10 +108,11 @@ def _shares(tool: Tool, facts: Facts) -> list[Facts]:
     needed = {name: properties[name] for name in required(tool.parameters)}
     numeric = sum(_is_numeric(inner) for inner in needed.values())
     listed = any(kind_of(inner) == "array" for inner in properties.values())
+    most = sum(_is_numeric(inner) for inner in properties.values())
     told = facts.asked_numbers
     if listed:
         return [facts.copy()]
-    if numeric and len(told) > numeric and len(told) % numeric == 0:
+    if numeric and len(told) > most and len(told) % numeric == 0:
         return [facts.copy(numbers=told[at : at + numeric]) for at in range(0, len(told), numeric)]
     texts = [name for name, inner in needed.items() if _is_free_text(inner)]
     if len(texts) == 1 and len(facts.asked_quotes) > 1:

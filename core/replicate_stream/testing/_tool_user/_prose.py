@@ -33,8 +33,10 @@ def _of_result(result: Result) -> str:
     text = result.text.strip()
     if not text:
         return f"{result.name or 'The tool'} gave nothing."
-    if " " in text and text[0].isalpha():
-        return text if text[-1] in ".!?" else f"{text}."
+    if text[0].isalpha() and text[-1] in ".!?":
+        return text
+    if text[0].isalpha() and " " in text:
+        return f"{text}."
     return f"The result of {result.name or 'the tool'} is {text}."
 
 
@@ -83,6 +85,7 @@ def of_form(form: Form, facts: Facts) -> Any:
         schema = form.schema
     else:
         keys = form.keys or ("answer",)
+        facts.quotes = [quote for quote in facts.quotes if quote not in keys]
         schema = {
             "type": "object",
             "properties": {key: {"type": "string"} for key in keys},

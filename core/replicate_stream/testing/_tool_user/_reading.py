@@ -30,6 +30,7 @@ from replicate_stream.testing._tool_user._dialects import (
     read_results,
 )
 from replicate_stream.testing._tool_user._formats import read_prompt
+from replicate_stream.testing._tool_user._spelled import RESULT
 
 _MESSAGES = ("messages", "chat_messages", "conversation", "chat")
 _HISTORY = ("history", "chat_history", "conversation_history")
@@ -58,7 +59,7 @@ def read_input(input_: Mapping[str, Any]) -> Asked:
     last = next((turn.text for turn in reversed(read) if turn.role == "user"), "")
     system = "\n".join(turn.text for turn in read if turn.role == "system")
     must, named = _demands.must_call("\n".join(told), offer.tools)
-    form = _native_form(input_)
+    form = _form(input_, f"{system}\n{last}")
     if form is None or form.schema is None:  # then only words can say which keys it has
         form = _demands.form_of(f"{system}\n{last}") or form
     choice = _choice(input_.get("tool_choice"))
@@ -164,12 +165,14 @@ def _read(turn: Turn, offer: _Offer) -> Turn:
         return Turn("offer", "")
     if turn.role == "tool" and turn.results:
         return turn
+    if offer.dialect in {"react", "code"} and (told := RESULT.match(text)):
+        return Turn("tool", "", results=(Result(text[told.end() :].strip()),))
     if turn.role == "tool" or "<tool_response>" in text:
         return Turn("tool", "", results=tuple(read_results(text)))
     if turn.role == "assistant":
         if turn.calls:
             return turn
-        said, calls = read_calls(text, is_bare=offer.dialect in {None, "llama"})
+        said, calls = read_calls(text, offer.dialect)
         return Turn("assistant", said, tuple(calls))
     for name, dialect in DIALECTS.items():
         if found := dialect.find(text):
@@ -227,15 +230,16 @@ def _choice(value: Any) -> str | None:
     return "required" if value == "any" else value
 
 
-def _native_form(input_: Mapping[str, Any]) -> Form | None:
+def _form(input_: Mapping[str, Any], said: str) -> Form | None:
+    """The JSON that is asked for, by the model's own input or by words."""
     given = input_.get("response_format")
     if isinstance(given, str):
         with suppress(ValueError):
             given = json.loads(given)
     if not isinstance(given, Mapping) or given.get("type") == "text":
-        return None
+        return _demands.form_of(said)
     inner = given.get("json_schema")
     schema = inner.get("schema") if isinstance(inner, Mapping) else None
     if schema is None and "properties" in given:
         schema = given
-    return Form(schema)
+    return Form(schema) if schema is not None else _demands.form_of(said) or Form()

@@ -143,7 +143,7 @@ def _beside(name: str, facts: Facts) -> str | None:
     """What the text gives for the field by its name: `city=Oslo`, `city: "Oslo"`."""
     shown = r"[\s_-]*".join(re.escape(part) for part in _parts(name))
     told = re.search(
-        rf"\b{shown}\s*[=:]\s*(\"[^\"]*\"|'[^']*'|[^,;.?!)\n]+)", facts.text, re.IGNORECASE
+        rf"\b{shown}['\"`]?\s*[=:]\s*(\"[^\"]*\"|'[^']*'|[^,;.?!)\n]+)", facts.text, re.IGNORECASE
     )
     if told is None or not shown:
         return None

@@ -22,6 +22,7 @@ _COMPLAINT = re.compile(
     r"\b(?:will not do|answer again|try again|fix (?:your|the|this)|did not call|not valid)\b",
     re.IGNORECASE,
 )
+_GO_ON = re.compile(r"\bcontinue with the (?:current )?(?:request|task)\b", re.IGNORECASE)
 _FOLLOWING = re.compile(r"^\W*(?:and|what about|how about)\b", re.IGNORECASE)
 _MOST_CALLS = 6  # of one tool, in answer to one request
 
@@ -80,6 +81,8 @@ class ToolUser:
         if calls and not (reluctant and (asked.must_call or asked.form)):
             return self._call(asked, talk, calls)
         text = self._say(asked, talk, is_willing=not (self.refuses_first and reluctant))
+        dialect = DIALECTS.get(asked.dialect or "")
+        text = dialect.say(text) if dialect is not None else text
         return Reply(split(f"{self._thoughts(talk)}{text}"))
 
     def _calls(self, asked: Asked, talk: _Talk) -> list[Call]:
@@ -159,7 +162,7 @@ class _Talk:
         before: The tool that was called before that, if the request goes on with it.
         earlier: What the user said before that.
         called: What was called since then.
-        results: What tools have given since then.
+        results: What tools have given since then, but for mere words to go on.
         is_asked_again: Whether an answer to the request was refused.
     """
 
@@ -192,7 +195,7 @@ class _Talk:
             before=before[-1] if before and _FOLLOWING.search(request) else "",
             earlier=tuple(turn.text for turn in users[:-1]),
             called=called,
-            results=tuple(result for turn in since for result in turn.results),
+            results=tuple(r for t in since for r in t.results if not _GO_ON.search(r.text)),
             is_asked_again=is_asked_again,
         )
 
