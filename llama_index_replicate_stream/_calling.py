@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.bridge.pydantic import ConfigDict
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_with_selection
 from llama_index.core.tools.types import ToolOutput
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 class Calling(FunctionCallingLLM):
     """The methods of a `FunctionCallingLLM` that do not ask the model themselves."""
+
+    model_config = ConfigDict(defer_build=True)  # see `Configured`
 
     def _prepare_chat_with_tools(
         self,

@@ -28,7 +28,8 @@ _BY_FUNCTIONS = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
 class Configured(CustomLLM, Calling):
     """The settings of a model on Replicate, and what they make of it."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    # Built when the first model is made: an import that is never used should not cost that.
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     model: str = Field(description="Which model: owner/name, with a version, or a deployment.")
     base_url: str | None = Field(default=None, description="The API; REPLICATE_BASE_URL if None.")
