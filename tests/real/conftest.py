@@ -7,6 +7,7 @@ CI, it fails instead.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -76,15 +77,12 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(400):
-        if process.poll() is not None:
-            raise RuntimeError(f"it ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=0.05).close()
-        except OSError:
-            continue
-        else:
+    for _ in range(1000):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise RuntimeError(f"it ended with {process.wait(timeout=0.01)}")
     raise RuntimeError(f"nothing listens on port {port}")
 
 
