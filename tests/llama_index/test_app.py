@@ -7,10 +7,11 @@ shows any of it, and what is to be seen here is when the pieces come, and who st
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -145,8 +146,17 @@ async def test_fifty_callers_at_once_get_their_own_whole_answers(
     assert replicate_emulator.cancels == []
 
 
+@pytest.fixture
+def no_old_garbage() -> Iterator[None]:
+    """The collector does not look at what other tests have left: that would take its time here."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 async def test_fifty_streams_do_not_hold_up_the_loop(
-    replicate_emulator: Emulator, make_llm: MakeLLM
+    replicate_emulator: Emulator, make_llm: MakeLLM, no_old_garbage: None
 ) -> None:
     app = make_app(make_llm())
     for path in PATHS:  # what is imported and connected once
@@ -154,23 +164,31 @@ async def test_fifty_streams_do_not_hold_up_the_loop(
     replicate_emulator.behaviour.token_delay = 0.02
     replicate_emulator.reply = numbered
     busy: list[float] = []
+    most_open = 0
 
     async def tick() -> None:
+        nonlocal most_open
         while True:
             before = time.thread_time()
             await asyncio.sleep(0.005)
             busy.append(time.thread_time() - before)
+            most_open = max(most_open, replicate_emulator.streams_open)
 
     # Time that this thread itself computed between two ticks: what other programs take of a shared
     # machine does not count. That nothing waits instead of computing is BlockBuster's part.
     with blockbuster_ctx(["llama_index_replicate_stream", "replicate_stream"]):
         ticker = asyncio.create_task(tick())
         calls = [Call(f"Question number {n}") for n in range(MANY)]
-        await asyncio.gather(*[call(app, PATHS[n % 2]) for n, call in enumerate(calls)])
+        asked = []
+        for n, call in enumerate(calls):  # not all in one step: sockets do not bring them so either
+            asked.append(asyncio.create_task(call(app, PATHS[n % 2])))
+            await asyncio.sleep(0)
+        await asyncio.gather(*asked)
         ticker.cancel()
     assert [call.text for call in calls] == [expected(n) for n in range(MANY)]
     assert len(busy) > 20
-    assert max(busy) < 0.2, sorted(busy)[-5:]
+    assert most_open > MANY / 2
+    assert max(busy) < 0.1, sorted(busy)[-5:]
 
 
 @pytest.mark.parametrize("path", PATHS)
