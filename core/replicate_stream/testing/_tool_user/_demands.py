@@ -22,6 +22,10 @@ _SENTENCE = re.compile(
     rf"[^.\n]*(?:{_MUST.pattern.replace('?P<name>', '?:')}|{_SINGLE.pattern})[^.\n]*\.?",
     re.IGNORECASE,
 )
+_COMPLAINT = re.compile(
+    r"\b(?:will not do|answer again|try again|fix (?:your|the|this)|did not call|not valid)\b",
+    re.IGNORECASE,
+)
 _JSON = re.compile(
     r"\b(?:answer|return|respond|reply|output|give|produce|write|result)\b[^\n]{0,60}\bJSON\b"
     r"|\bas (?:a )?JSON\b|\bJSON (?:object|format|only)\b",
@@ -54,6 +58,11 @@ def must_call(text: str, tools: Sequence[Tool]) -> tuple[bool, str | None]:
 def at_most_one(text: str) -> bool:
     """Whether a text demands that there be one call at most."""
     return bool(_SINGLE.search(text))
+
+
+def is_complaint(text: str) -> bool:
+    """Whether a text says that what came before it will not do, and asks for it again."""
+    return bool(_COMPLAINT.search(text))
 
 
 def form_of(text: str) -> Form | None:

@@ -56,8 +56,11 @@ def read_input(input_: Mapping[str, Any]) -> Asked:
         )
     read = [_read(turn, offer) for turn in turns]
     told = [turn.text for turn in read if turn.role in {"system", "user"}]
-    last = next((turn.text for turn in reversed(read) if turn.role == "user"), "")
+    users = [turn.text for turn in read if turn.role == "user"]
+    last = next((text for text in reversed(users) if not _demands.is_complaint(text)), "")
     system = "\n".join(turn.text for turn in read if turn.role == "system")
+    if is_mixed:
+        system = "\n".join((system, *users[:1]))
     must, named = _demands.must_call("\n".join(told), offer.tools)
     form = _form(input_, f"{system}\n{last}")
     if form is None or form.schema is None:  # then only words can say which keys it has

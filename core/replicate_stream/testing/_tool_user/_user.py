@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from replicate_stream.testing._replies import Reply, split
-from replicate_stream.testing._tool_user import _prose
+from replicate_stream.testing._tool_user import _demands, _prose
 from replicate_stream.testing._tool_user._conversation import Asked, Call, Result, Tool, Turn
 from replicate_stream.testing._tool_user._dialects import DIALECTS
 from replicate_stream.testing._tool_user._facts import Facts, read_facts
@@ -18,10 +18,6 @@ from replicate_stream.testing._tool_user._reading import read_input
 from replicate_stream.testing._tool_user._schemas import NATIVE_INPUT, NATIVE_OUTPUT
 from replicate_stream.testing._tool_user._style import PLAIN, Style
 
-_COMPLAINT = re.compile(
-    r"\b(?:will not do|answer again|try again|fix (?:your|the|this)|did not call|not valid)\b",
-    re.IGNORECASE,
-)
 _GO_ON = re.compile(r"\bcontinue with the (?:current )?(?:request|task)\b", re.IGNORECASE)
 _FOLLOWING = re.compile(r"^\W*(?:and|what about|how about)\b", re.IGNORECASE)
 _MOST_CALLS = 6  # of one tool, in answer to one request
@@ -179,7 +175,7 @@ class _Talk:
         kept = list(turns)
         is_asked_again = False
         users = [turn for turn in kept if turn.role == "user"]
-        while len(users) > 1 and kept[-1] is users[-1] and _COMPLAINT.search(users[-1].text):
+        while len(users) > 1 and kept[-1] is users[-1] and _demands.is_complaint(users[-1].text):
             is_asked_again = True
             kept = kept[: kept.index(users.pop())]
             while kept and kept[-1].role == "assistant":
@@ -227,7 +223,7 @@ def _left(wanted: Sequence[Call], talk: _Talk) -> list[Call]:
         if named:
             left.remove(named[0])
     last = talk.results[-1] if talk.results else None
-    if not left and last is not None and _COMPLAINT.search(last.text):
+    if not left and last is not None and _demands.is_complaint(last.text):
         again = [each for each in wanted if each.name == last.name]
         made = [call for call in talk.called if call.name == last.name]
         return again if len(made) < _MOST_CALLS else []
