@@ -44,6 +44,17 @@ _TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "response_format")
 _FRAMEWORKS = ("stream",)  # LangChain's own switch of `invoke`, which it passes on
 _CALL = (*PARAMETERS, *_RENAMED, *_TOOLS, *_FRAMEWORKS)
 
+_GONE: Mapping[str, str] = {
+    "prompt_key": "the model's schema tells which input takes the prompt",
+    "version_obj": "a model's schema is looked up once for all objects",
+    "input": "inputs under the model's own names are given in model_kwargs",
+    "api_base": "it is base_url here",
+    "request_timeout": "it is timeout here",
+    "replicate_api_key": "it is api_key here",
+    "extra_headers": "it is default_headers here",
+}
+"""Arguments of other classes for Replicate that are not here, and what replaces them."""
+
 
 def for_the_client(
     own: Mapping[str, Any], stop: list[str] | None, given: Mapping[str, Any]
@@ -87,6 +98,8 @@ def the_stop(
 
 def unknown(name: str, known: Collection[str]) -> str:
     """What to say about an argument that is not known."""
+    if name in _GONE:
+        return f"ChatReplicate has no argument {name!r}: {_GONE[name]}"
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
     return f"ChatReplicate has no argument {name!r}; {hint}"

@@ -17,13 +17,12 @@ from langchain_core import exceptions as langchain
 import replicate_stream as core
 
 # What models say of a prompt that does not fit (they fail with it; replicate-api.md 5.3).
-_OVERFLOW = re.compile(
-    r"context (?:length|window|size)|maximum context|exceed_context|prompt (?:is )?too long"
-    r"|too many (?:input )?tokens|(?:token|prompt) (?:count|length).{0,40}exceed",
-    re.IGNORECASE,
+_OVERFLOW = (
+    r"(?i)context (?:length|window|size)|maximum context|exceed_context|prompt (?:is )?too long"
+    r"|too many (?:input )?tokens|(?:token|prompt) (?:count|length).{0,40}exceed"
 )
 # Failures that pass: the platform's own and a vendor's high demand (replicate-api.md 4).
-_PASSING = re.compile(r"\bE1000\b|\bE6716\b|\bE9828\b|code: PA\b|\(E00[34]\)|please retry")
+_PASSING = r"\bE1000\b|\bE6716\b|\bE9828\b|code: PA\b|\(E00[34]\)|please retry"
 
 
 def _both(
@@ -114,9 +113,9 @@ _KINDS: dict[type[core.ReplicateError], type[core.ReplicateError]] = {
 
 
 def _failed(said: str) -> type[core.ReplicateError]:
-    if _OVERFLOW.search(said):
+    if re.search(_OVERFLOW, said):
         return Overflowed
-    return FailedForNow if _PASSING.search(said) else Failed
+    return FailedForNow if re.search(_PASSING, said) else Failed
 
 
 def _refused(status: int | None) -> type[core.ReplicateError]:

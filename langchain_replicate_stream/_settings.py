@@ -26,7 +26,8 @@ class Settings(BaseChatModel):
         extra="forbid",
         populate_by_name=True,
         hide_input_in_errors=True,  # they would show the token
-        defer_build=True,  # nobody makes one of these, and to build it takes five milliseconds
+        # Built when the first model is made: an import that is never used should not cost that.
+        defer_build=True,
     )
 
     model: str = Field(validation_alias="model_name")
@@ -128,6 +129,11 @@ class Settings(BaseChatModel):
         The token is taken from its `secrets_map`, or the environment.
         """
         return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """Where `loads` finds the class: in the package, whichever file it lives in."""
+        return ["langchain_replicate_stream"]
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

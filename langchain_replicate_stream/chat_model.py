@@ -15,7 +15,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.language_models import LangSmithParams
-from pydantic import ConfigDict
 
 from langchain_replicate_stream._answers import PROVIDER, to_result
 from langchain_replicate_stream._arguments import CONNECTION, PARAMETERS, for_the_client, the_stop
@@ -59,8 +58,6 @@ class ChatReplicate(Settings):
     Raises:
         ValidationError: An argument that is not known; it names the closest one that is.
     """
-
-    model_config = ConfigDict(defer_build=False)
 
     @property
     def _llm_type(self) -> str:

@@ -125,6 +125,17 @@ def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: ChatReplica
         llm.invoke("Hi", max_token=1)
 
 
+def test_an_argument_of_another_class_is_an_error_that_names_what_replaces_it() -> None:
+    for name, said in {
+        "prompt_key": "schema",
+        "api_base": "base_url",
+        "input": "model_kwargs",
+    }.items():
+        given: dict[str, Any] = {"model": "a/b", "api_key": "r8_FAKE", name: "x"}
+        with pytest.raises(ValidationError, match=f"no argument '{name}': .*{said}"):
+            ChatReplicate(**given)
+
+
 async def test_a_changed_setting_is_used_by_the_next_call(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
