@@ -1,0 +1,123 @@
+"""Agents on models of every family, with the faults that models have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from pydantic import BaseModel
+
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream.testing import Emulator, ToolUser
+
+MakeLLM = Callable[..., ChatReplicate]
+
+TEXT = {"type": "string"}
+MARKED = {"prompt": TEXT, "system_prompt": TEXT}
+# These words are vLLM's own: such a model hands the prompt to the engine as it is.
+BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
+RAW = {"prompt": TEXT, "max_tokens": BOUND}
+NATIVE = "acme/caller"
+FAMILIES: dict[str, Mapping[str, Any]] = {
+    "some/model": MARKED,
+    "qwen/qwen2.5-72b-instruct": RAW,
+    "meta/meta-llama-3.1-70b-instruct": RAW,
+    "mistralai/mistral-7b-instruct-v0.3": RAW,
+    "ibm-granite/granite-3.3-8b-instruct": RAW,
+    "deepseek-ai/deepseek-v3": RAW,
+    NATIVE: ToolUser.native_input["properties"],
+}
+FAULTS = {
+    "none": ToolUser(),
+    "talks first": ToolUser(prose_before=True),
+    "fences": ToolUser(fenced=True),
+    "refuses first": ToolUser(refuses_first=True),
+    "thinks": ToolUser(thinks=True),
+    "invents results": ToolUser(hallucinates_result=True),
+    "writes Python": ToolUser(python_literals=True),
+}
+every_family = pytest.mark.parametrize("family", FAMILIES)
+every_fault = pytest.mark.parametrize("model", FAULTS.values(), ids=FAULTS)
+
+
+class Report(BaseModel):
+    """A report of the weather."""
+
+    city: str
+    summary: str
+
+
+def weather(city: str) -> str:
+    """Get the weather of a city."""
+    return f"It is sunny in {city}."
+
+
+@pytest.fixture
+def family_of(replicate_emulator: Emulator, make_llm: MakeLLM) -> MakeLLM:
+    """Makes a model of a family, which behaves as it is told."""
+
+    def family_of(family: str, model: ToolUser) -> ChatReplicate:
+        replicate_emulator.reply = model
+        replicate_emulator.add_model(
+            family,
+            {"type": "object", "properties": FAMILIES[family]},
+            output_schema=ToolUser.native_output if family == NATIVE else None,
+            official=True,
+        )
+        return make_llm(model=family)
+
+    return family_of
+
+
+@every_family
+@every_fault
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+async def test_two_calls_at_once_become_one_answer(
+    family_of: MakeLLM, family: str, model: ToolUser, streaming: bool
+) -> None:
+    if family == NATIVE and model.python_literals:
+        pytest.skip("arguments that a model gives natively are taken as they are")
+    agent: Any = create_agent(family_of(family, model), [weather])
+    asked: Any = {"messages": "What is the weather in Paris and in Tokyo?"}
+    if streaming:
+        states = [state async for state in agent.astream(asked, stream_mode="values")]
+        messages = states[-1]["messages"]
+    else:
+        messages = (await agent.ainvoke(asked))["messages"]
+    assert [message.type for message in messages] == ["human", "ai", "tool", "tool", "ai"]
+    cities = [call["args"]["city"] for call in messages[1].tool_calls]
+    assert cities == ["Paris", "Tokyo"]
+    assert messages[-1].text.strip() == "It is sunny in Paris. It is sunny in Tokyo."
+
+
+@every_family
+@every_fault
+@pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
+async def test_an_answer_is_an_object_by_either_strategy(
+    family_of: MakeLLM, family: str, model: ToolUser, strategy: Any
+) -> None:
+    if family == NATIVE and model.python_literals:
+        pytest.skip("arguments that a model gives natively are taken as they are")
+    llm = family_of(family, model)
+    agent: Any = create_agent(llm, [weather], response_format=strategy(Report))
+    state = await agent.ainvoke({"messages": "Report the weather in Paris."})
+    assert isinstance(state["structured_response"], Report)
+    assert state["structured_response"].city == "Paris"
+
+
+@every_family
+async def test_what_is_cut_off_is_never_called(
+    family_of: MakeLLM, replicate_emulator: Emulator, family: str
+) -> None:
+    llm: Any = family_of(family, ToolUser(truncated=True)).bind_tools([weather])
+    asked = "What is the weather in Paris and in Tokyo?"
+    total: Any = None
+    async for chunk in llm.astream(asked):
+        total = chunk if total is None else total + chunk
+    for message in (await llm.ainvoke(asked), total):
+        assert [call["args"] for call in message.tool_calls] == [{"city": "Paris"}]
+        # A Llama's second call breaks off in its name: that is text, and not lost.
+        assert message.invalid_tool_calls or "weather" in message.text
