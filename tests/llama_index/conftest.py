@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from llama_index.core import Document, VectorStoreIndex
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.llms import ChatMessage
 
 from llama_index_replicate_stream import Replicate
@@ -90,3 +93,35 @@ def closed_loops() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+class Words(BaseEmbedding):
+    """An embedding of the words in a text, so that retrieval finds what is asked for."""
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        vector = [0.0] * 256
+        for word in text.lower().replace(".", " ").replace("?", " ").split():
+            vector[hashlib.md5(word.encode()).digest()[0]] += 1.0
+        return vector
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+
+@pytest.fixture(scope="session")
+def facts() -> list[str]:
+    """What the index is about."""
+    return [
+        "The capital of France is Paris.",
+        "Owls hunt by night and see far.",
+        "Iron rusts in wet air.",
+    ]
+
+
+@pytest.fixture
+def index(facts: list[str]) -> VectorStoreIndex:
+    """An index over the facts, which finds them by their words."""
+    return VectorStoreIndex.from_documents([Document(text=f) for f in facts], embed_model=Words())

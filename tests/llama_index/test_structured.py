@@ -184,7 +184,7 @@ async def test_programs_run(make_llm: Any, replicate_emulator: Emulator) -> None
     assert list(by_call.stream_call(topic="owls"))[-1] == Owl(**OWL)
     assert [each async for each in await by_call.astream_call(topic="owls")][-1] == Owl(**OWL)
     replicate_emulator.reply = f"Here it is: {json.dumps(OWL)}"
-    by_text = LLMTextCompletionProgram.from_defaults(
+    by_text: Any = LLMTextCompletionProgram.from_defaults(
         output_parser=PydanticOutputParser(Owl), prompt_template_str="Tell me of {topic}.", llm=llm
     )
     assert by_text(topic="owls") == await by_text.acall(topic="owls") == Owl(**OWL)
