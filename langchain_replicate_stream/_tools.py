@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 ToolLike: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any] | BaseTool"
 Schema: TypeAlias = "Mapping[str, Any] | type"
 
+_REF = re.compile(r'"#/\$defs/([^"]+)"')
 _FORMATS = frozenset({"text", "json_object", "json_schema"})
 
 
@@ -33,7 +37,8 @@ def to_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     """
     if not isinstance(schema, Mapping):
         function = convert_to_openai_function(schema, strict=strict)
-        about = {"name": function["name"], "schema": function.get("parameters", {})}
+        whole = _recursive_schema(schema)
+        about = {"name": function["name"], "schema": whole or function.get("parameters", {})}
         if function.get("description"):
             about["description"] = function["description"]
     elif schema.get("type") in _FORMATS:
@@ -48,3 +53,18 @@ def to_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     if strict is not None:
         about["strict"] = strict
     return {"type": "json_schema", "json_schema": about}
+
+
+def _recursive_schema(schema: type) -> dict[str, Any] | None:
+    """The schema of a class whose objects hold objects of their own kind; None for any other.
+
+    The framework writes out what a schema refers to, and leaves out what refers to itself.
+    """
+    if not issubclass(schema, BaseModel):
+        return None
+    whole = schema.model_json_schema()
+    defined = whole.get("$defs", {})
+    refers = {name: set(_REF.findall(json.dumps(each))) for name, each in defined.items()}
+    while ends := {name for name, to in refers.items() if not to & refers.keys()}:
+        refers = {name: to for name, to in refers.items() if name not in ends}
+    return whole if refers else None

@@ -42,6 +42,13 @@ class JokeDict(TypedDict):
     punchline: Annotated[str | None, None, "The answer."]
 
 
+class Tree(BaseModel):
+    """A tree."""
+
+    name: str
+    children: list[Tree] = Field(default_factory=list)
+
+
 class Clean(Joke):
     """A joke for children."""
 
@@ -140,6 +147,25 @@ async def test_words_and_fences_around_the_json_are_left_out(
     llm = make_llm().with_structured_output(Joke)
     assert await llm.ainvoke("Hi") == Joke(**SAID)
     assert [read async for read in llm.astream("Hi")][-1] == Joke(**SAID)
+
+
+async def test_a_class_of_trees_is_told_whole(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    grown: Any = {"name": "a", "children": [{"name": "b", "children": []}]}
+    replicate_emulator.enqueue(json.dumps({"name": "a", "children": [{"name": 1}]}))
+    replicate_emulator.enqueue(json.dumps(grown))
+    read = await make_llm().with_structured_output(Tree).ainvoke("Hi")
+    assert read == Tree(**grown)
+    assert len(replicate_emulator.predictions) == 2
+
+
+async def test_a_list_is_an_answer_too(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
+    replicate_emulator.reply = '["a", "b"]'
+    schema = {"title": "Names", "type": "array", "items": {"type": "string"}}
+    assert await make_llm().with_structured_output(schema).ainvoke("Hi") == ["a", "b"]
+    del schema["title"]
+    assert await make_llm().with_structured_output(schema).ainvoke("Hi") == ["a", "b"]
 
 
 async def test_a_json_object_needs_no_schema(
