@@ -55,6 +55,20 @@ def to_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": about}
 
 
+def converted(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, whose tools and format may be of every kind, too.
+
+    Raises:
+        ValueError: One is of no kind that is known.
+    """
+    tools, form = given.get("tools"), given.get("response_format")
+    if tools and not all(isinstance(each, Mapping) and "function" in each for each in tools):
+        given = {**given, "tools": to_tools(tools, strict=None)}
+    if isinstance(form, type):
+        given = {**given, "response_format": to_format(form, strict=None)}
+    return given
+
+
 def _recursive_schema(schema: type) -> dict[str, Any] | None:
     """The schema of a class whose objects hold objects of their own kind; None for any other.
 

@@ -24,7 +24,7 @@ from langchain_replicate_stream._errors import as_langchains
 from langchain_replicate_stream._profile import profile_of
 from langchain_replicate_stream._settings import Settings
 from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
-from langchain_replicate_stream._tools import to_format, to_tools
+from langchain_replicate_stream._tools import converted, to_format, to_tools
 from replicate_stream import Client, Message, PreparedRequest, TextDelta
 from replicate_stream._sync import call, iterate
 
@@ -97,7 +97,7 @@ class ChatReplicate(Settings):
     def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of `Client.stream`: this object's, and over them those of the call."""
         own = {name: getattr(self, name) for name in (*PARAMETERS, "stream_usage")}
-        return for_the_client(own, stop, kwargs)
+        return for_the_client(own, stop, converted(kwargs))
 
     def _said(self, messages: list[BaseMessage]) -> list[Message]:
         return to_core(messages, files=f"{self._client().base_url}/files")

@@ -253,9 +253,24 @@ def test_what_is_no_tool_is_an_error_when_it_is_bound(make_llm: MakeLLM) -> None
         make_llm().bind_tools([{"type": "object"}])
 
 
-async def test_tools_can_be_given_to_a_single_call_too(
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+async def test_tools_can_be_given_to_a_single_call_and_to_a_dry_run(
+    replicate_emulator: Emulator, make_llm: MakeLLM, kind: Any
+) -> None:
+    name = getattr(kind, "__name__", "search") if isinstance(kind, type) else "search"
+    replicate_emulator.reply = call(name, query="owls")
+    llm = make_llm()
+    message = await llm.ainvoke("Hi", tools=[kind], tool_choice="any")
+    assert len(message.tool_calls) == 1
+    prepared = await llm.aprepare("Hi", tools=[kind], tool_choice="any")
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prepared.body["input"] == dict(prediction.input)
+    assert "Search for something." in str(prepared.body)
+
+
+async def test_a_class_can_be_the_form_of_a_single_answer(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    replicate_emulator.reply = call("search", query="owls")
-    message = await make_llm().ainvoke("Hi", tools=[KINDS["OpenAI"]], tool_choice="any")
-    assert len(message.tool_calls) == 1
+    replicate_emulator.reply = 'Here: {"query": "owls"}'
+    message = await make_llm().ainvoke("Hi", response_format=Search)
+    assert json.loads(message.text) == {"query": "owls"}
