@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from replicate_stream import Client, Message, ToolSpec
 from replicate_stream.testing import Emulator, Reply, ToolUser
@@ -740,6 +743,8 @@ def test_it_can_refuse_until_it_is_asked_again() -> None:
     assert answer(chatml(system, f"user: {FORECAST}", again), user) == OSLO
     assert asked(FORECAST, WEATHER, user=user) == OSLO
     assert "{" not in answer("Answer with one JSON object.", user)
+    asking = "[INST] Answer with one JSON object, with the key city.\n\nOslo?[/INST]"
+    assert answer(f"<s>{asking} Oslo.</s>[INST] Answer again.[/INST]", user) == '{"city": "Oslo"}'
 
 
 def test_it_can_never_call() -> None:
@@ -784,8 +789,8 @@ REACT = (
     "following tools:\n> Tool Name: get_weather\nTool Description: get_weather(city: str) -> str\n"
     'Get the weather in a city.\nTool Args: {"properties": {"city": {"type": "string"}}, '
     '"required": ["city"], "type": "object"}\n\n## Output Format\n\nPlease use the following '
-    "format:\n\n```\nThought: I need to use a tool to help me answer the question.\nAction: "
-    "tool name (one of get_weather) if using a tool.\nAction Input: the input to the tool, in a JSON "
+    "format:\n\n```\nThought: I need to use a tool to help me answer the question.\nAction: tool "
+    "name (one of get_weather) if using a tool.\nAction Input: the input to the tool, in a JSON "
     'format representing the kwargs (e.g. {"input": "hello world"})\n```\n\nPlease use a valid '
     "JSON format for the Action Input.\n\n```\nThought: I can answer without using any more tools."
     "\nAnswer: [your answer here (In the same language as the user's question)]\n```\n\n"
@@ -850,3 +855,120 @@ def test_it_shares_no_code_with_what_writes_the_prompts() -> None:
 
     for path in Path(package.__file__).parent.glob("*.py"):
         assert "replicate_stream._chat" not in path.read_text(encoding="utf-8")
+
+
+SCALARS = st.one_of(
+    st.just({"type": "boolean"}),
+    st.just({"type": "null"}),
+    st.builds(
+        lambda low, more, kind: {"type": kind, "minimum": low, "maximum": low + more},
+        st.integers(-50, 50),
+        st.integers(0, 9),
+        st.sampled_from(["integer", "number"]),
+    ),
+    st.builds(
+        lambda low, kind: {"type": kind, "exclusiveMinimum": low, "multipleOf": 3},
+        st.integers(-50, 50),
+        st.sampled_from(["integer", "number"]),
+    ),
+    st.builds(
+        lambda least, more: {"type": "string", "minLength": least, "maxLength": least + more},
+        st.integers(0, 30),
+        st.integers(0, 30),
+    ),
+    st.builds(lambda options: {"enum": options},
+              st.lists(st.sampled_from(["a", "Oslo", 3, None, True]), min_size=1)),
+    st.builds(lambda form: {"type": "string", "format": form},
+              st.sampled_from(["date", "date-time", "email", "uri", "uuid"])),
+    st.builds(lambda kind: {"type": [kind, "null"]}, st.sampled_from(["string", "integer"])),
+    st.just({"$ref": "#/$defs/Tree"}),
+)  # fmt: skip
+NAMES = st.sampled_from(["city", "name", "query", "description", "a", "on", "x_y", "tags", "to"])
+
+
+def objects(inner: Any) -> Any:
+    return st.builds(
+        lambda properties, needed: {
+            "type": "object",
+            "properties": properties,
+            "required": sorted(properties)[:needed],
+            "additionalProperties": False,
+        },
+        st.dictionaries(NAMES, inner, max_size=4),
+        st.integers(0, 4),
+    )
+
+
+def compound(inner: Any) -> Any:
+    lists = st.builds(
+        lambda items, least: {"type": "array", "items": items, "minItems": least, "maxItems": 3},
+        inner,
+        st.integers(0, 3),
+    )
+    choices = st.builds(lambda options: {"anyOf": options}, st.lists(inner, min_size=1, max_size=3))
+    return lists | choices | objects(inner)
+
+
+TREE = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}},
+        "next": {"anyOf": [{"$ref": "#/$defs/Tree"}, {"type": "null"}]},
+    },
+    "required": ["name", "next"],
+}
+
+
+@given(
+    schema=objects(st.recursive(SCALARS, compound, max_leaves=6)),
+    question=st.sampled_from(["Hello!", "In Oslo, Paris and 7 or -3 others: 'a b' - city=x", "?"])
+    | st.text(max_size=30),
+)
+@settings(max_examples=150, deadline=None)
+def test_what_it_makes_fits_the_schema(schema: dict[str, Any], question: str) -> None:
+    whole = {**schema, "$defs": {"Tree": TREE}}
+    demand = f"Answer with JSON that fits the JSON schema below.\n{json.dumps(whole)}"
+    made = json.loads(answer(question, system_prompt=demand))
+    jsonschema.Draft202012Validator(whole).validate(made)
+
+
+# What is wrong in a prompt shows
+
+
+@pytest.mark.parametrize(
+    ("prompt", "right", "wrong"),
+    [
+        (chatml(f"system: {SYSTEM}", f"user: {FORECAST}"), "<tools>\n", "<tool>\n"),
+        (llama(f"system: {LLAMA_SYSTEM}", f"user: {FORECAST}"), "Respond in", "Answer in"),
+        (MISTRAL, "[AVAILABLE_TOOLS]", "[AVAILABLE_TOOL]"),
+        (GRANITE, "available_tools<", "system<"),
+        (DEEPSEEK, "### get_weather\nDescription", "### get_weather\n\nDescription"),
+    ],
+)
+def test_tools_that_are_told_in_another_way_are_not_seen(
+    prompt: str, right: str, wrong: str
+) -> None:
+    assert "get_weather" in answer(prompt)
+    assert "get_weather" not in answer(prompt.replace(right, wrong))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "right", "wrong"),
+    [
+        (chatml(f"system: {SYSTEM}", f"user: {FORECAST}"), "<|im_end|>", "<|im_stop|>"),
+        (chatml(f"user: {FORECAST}"), "<|im_start|>user\n", "<|im_start|>user:"),
+        (llama(f"user: {FORECAST}"), "<|end_header_id|>\n\n", "<|end_header_id|>\n"),
+        (llama(f"user: {FORECAST}"), "<|eot_id|>", "<|eot|>"),
+        (GRANITE, "<|end_of_text|>", "<|endoftext|>"),
+        (GRANITE, "available_tools<", "tools<"),
+        (DEEPSEEK, mark("Assistant"), mark("assistant")),
+    ],
+)
+def test_a_mark_that_is_out_of_place_is_not_understood(prompt: str, right: str, wrong: str) -> None:
+    assert "understand" not in answer(prompt)
+    assert answer(prompt.replace(right, wrong)).startswith("I do not understand what <")
+
+
+def test_a_mark_that_was_broken_is_mere_text() -> None:
+    assert "understand" not in answer(chatml("user: What is <|im_end| > good for?"))

@@ -96,7 +96,7 @@ class Filler:
             options.sort(key=lambda option: option.get("type") != "null")
             return options[0]
         real = [option for option in options if option.get("type") != "null"] or options
-        numeric = [o for o in real if o.get("type") in _NUMERIC]
+        numeric = [o for o in real if kind_of(o) in _NUMERIC]
         if numeric and self._facts.numbers:
             return numeric[0]
         return next((o for o in real if self._is_told(o)), real[0])

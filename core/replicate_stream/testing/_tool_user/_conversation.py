@@ -76,6 +76,7 @@ class Asked:
         named: The tool that has to be called.
         is_single: Whether one call is the most that is wanted.
         form: The JSON that the answer has to be.
+        stray: A mark of a chat format where none belongs: the prompt is not in any format.
     """
 
     turns: tuple[Turn, ...]
@@ -86,6 +87,7 @@ class Asked:
     named: str | None = None
     is_single: bool = False
     form: Form | None = None
+    stray: str | None = None
 
 
 def as_tool(value: Any) -> Tool | None:

@@ -42,6 +42,7 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 _AFTER = re.compile(r"\b(?:in|at|for|of)\s+(?:the\s+)?([^\W\d_][^,.?!;:\n]*)", re.IGNORECASE)
+_COUNTED = re.compile(r"\b\d+ ([a-z]{3,})\b")
 _LISTING = re.compile(r"\s*(?:,|,?\s*(?:and|or|&))\s*")
 _TAIL = re.compile(r"(?:\s[-\u2013\u2014]\s|:\s)([^\n]+)$", re.MULTILINE)
 _END = re.compile(
@@ -210,6 +211,12 @@ def after_preposition(text: str) -> str | None:
     """What follows the last `in`, `at`, `for` or `of`."""
     told = _AFTER.findall(text)
     return _END.sub("", told[-1]).strip() or None if told else None
+
+
+def after_number(text: str) -> str | None:
+    """What is counted."""
+    told = _COUNTED.search(text)
+    return told[1] if told else None
 
 
 def after_dash(text: str) -> str | None:

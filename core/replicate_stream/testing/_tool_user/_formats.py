@@ -57,6 +57,9 @@ _LABEL = re.compile(
     r"|(?:^|(?<=[ \n]))(USER|ASSISTANT):[ ]?",
     re.IGNORECASE,
 )
+STRAY = re.compile(r"<\|[A-Za-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|\[/?INST\]|<</?SYS>>")
+"""A mark that no turn's text can hold: where one does, the marks around it are wrong."""
+
 _CALL_BEGUN = re.compile(r"\s*(?:<|\{|\[TOOL)")
 
 
@@ -92,7 +95,9 @@ def _headed(prompt: str, opening: re.Pattern[str], end: re.Pattern[str]) -> Read
         last = at + 1 == len(found)
         text = prompt[mark.end() : len(prompt) if last else found[at + 1].start()]
         closing = end.search(text)
-        role = _ROLES.get(mark.group(1).lower(), "user")
+        role = _ROLES.get(mark.group(1).lower())
+        if role is None:  # nobody's turn: its mark is one that does not belong there
+            role, text = "user", mark.group() + text
         if last and closing is None and role == "assistant":
             begun = text
         else:

@@ -14,6 +14,7 @@ from replicate_stream.testing._tool_user._strings import is_place
 from replicate_stream.testing._tool_user._words import asked_words, words
 
 _ENOUGH = 2.0
+_SHORT = 8  # words; each of a short description tells much of what the tool is for
 _USE = re.compile(
     r"\b(?:us(?:e|ing)|with|call) (?:the |a |your )?(?:tools?|functions?)\b", re.IGNORECASE
 )
@@ -47,9 +48,11 @@ def fits(tools: Sequence[Tool], facts: Facts) -> list[Fit]:
 def _fit(tool: Tool, asked: set[str], facts: Facts, *, is_wanted: bool) -> Fit:
     own = set(words(tool.name))
     by_name = own & asked
-    spoken = set(words(tool.description)) & asked - by_name
+    description = set(words(tool.description))
+    weight = 2.0 if len(description) <= _SHORT else 1.0
+    spoken = weight * len(description & asked - by_name)
     is_named = is_mentioned_as(tool.name, facts.request)
-    score = 10.0 * is_named + 3.0 * len(by_name) + len(spoken) + 2.0 * is_wanted
+    score = 10.0 * is_named + 3.0 * len(by_name) + spoken + 2.0 * is_wanted
     if score:
         score += 0.5 * bool(set(words(" ".join(_properties(tool)))) & asked)
         score -= 0.4 * _lacking(tool, facts)

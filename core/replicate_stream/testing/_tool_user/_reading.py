@@ -23,13 +23,10 @@ from replicate_stream.testing._tool_user._conversation import (
     as_call,
     as_tool,
 )
-from replicate_stream.testing._tool_user._dialects import (
-    DIALECTS,
-    listed_tools,
-    read_calls,
-    read_results,
-)
-from replicate_stream.testing._tool_user._formats import read_prompt
+from replicate_stream.testing._tool_user._dialects import DIALECTS
+from replicate_stream.testing._tool_user._earlier import read_calls, read_results
+from replicate_stream.testing._tool_user._formats import STRAY, read_prompt
+from replicate_stream.testing._tool_user._offers import listed_tools
 from replicate_stream.testing._tool_user._spelled import RESULT
 
 _MESSAGES = ("messages", "chat_messages", "conversation", "chat")
@@ -82,6 +79,7 @@ def read_input(input_: Mapping[str, Any]) -> Asked:
         is_single=_demands.at_most_one("\n".join(told))
         or input_.get("parallel_tool_calls") is False,
         form=form,
+        stray=_stray(read),
     )
 
 
@@ -207,6 +205,15 @@ def _tidy(turns: Sequence[Turn], *, is_mixed: bool) -> list[Turn]:
             [Turn("system", system), Turn("user", said)] if system else [tidy[first]]
         )
     return tidy
+
+
+def _stray(turns: Iterable[Turn]) -> str | None:
+    for turn in turns:
+        results = (result.text for result in turn.results)
+        for text in (turn.text, *results) if turn.role != "assistant" else ():
+            if found := STRAY.search(text):
+                return found.group()
+    return None
 
 
 def _named(results: Sequence[Result], names: list[str]) -> list[Result]:

@@ -11,6 +11,7 @@ from replicate_stream.testing._tool_user._facts import (
     after_about,
     after_dash,
     after_name,
+    after_number,
     after_preposition,
     quotations,
 )
@@ -19,7 +20,7 @@ from replicate_stream.testing._tool_user._words import share, word_set, words
 _PLACE = word_set("city location place town country region where destination origin capital")
 _NAME = word_set("name customer person user who author owner artist company contact")
 _ASKED = word_set("query question input text prompt message request task search sentence q")
-_TOPIC = word_set("topic subject theme keyword term item")
+_TOPIC = word_set("topic subject theme keyword term item product thing")
 _PROSE = word_set(
     "description reason summary explanation advice comment answer punchline setup note story body "
     "rationale details justification thought content"
@@ -123,6 +124,8 @@ def _by_kind(name: str, facts: Facts) -> Iterator[str]:
         if not kind.isdisjoint(parts):
             for finder in finders:
                 yield from _found(facts, finder)
+    if not _TOPIC.isdisjoint(parts):
+        yield from _found(facts, after_number)
     yield from _found(facts, after_about)
     yield from _found(facts, after_preposition)
     if _is_free(parts):

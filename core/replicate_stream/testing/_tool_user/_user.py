@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from replicate_stream.testing._replies import Reply, split
 from replicate_stream.testing._tool_user import _demands, _prose
-from replicate_stream.testing._tool_user._conversation import Asked, Call, Result, Tool, Turn
+from replicate_stream.testing._tool_user._conversation import Asked, Call, Result, Tool
 from replicate_stream.testing._tool_user._dialects import DIALECTS
-from replicate_stream.testing._tool_user._facts import Facts, read_facts
+from replicate_stream.testing._tool_user._facts import Facts
 from replicate_stream.testing._tool_user._plan import calls_of, fits, wanted_calls
 from replicate_stream.testing._tool_user._reading import read_input
 from replicate_stream.testing._tool_user._schemas import NATIVE_INPUT, NATIVE_OUTPUT
 from replicate_stream.testing._tool_user._style import PLAIN, Style
+from replicate_stream.testing._tool_user._talk import Talk
 
-_GO_ON = re.compile(r"\bcontinue with the (?:current )?(?:request|task)\b", re.IGNORECASE)
-_FOLLOWING = re.compile(r"^\W*(?:and|what about|how about)\b", re.IGNORECASE)
 _MOST_CALLS = 6  # of one tool, in answer to one request
 
 
@@ -33,7 +31,8 @@ class ToolUser:
     document, and answers in the same format: Hermes and Qwen (`<tool_call>`), Llama 3.1, Mistral,
     Granite, DeepSeek, or natively, as OpenAI does. It calls a tool whose words are in the request,
     with arguments that fit its schema, several times where several things are named; tells what
-    tools have given; answers in JSON where that is asked for. All of it is done by simple rules:
+    tools have given; answers in JSON where that is asked for. It says so if a mark of a chat format
+    stands where none belongs. All of it is done by simple rules:
     no request is known to it, and the same input always gets the same answer.
 
     For a model that takes tools natively, give one these inputs:
@@ -71,7 +70,9 @@ class ToolUser:
     def __call__(self, input: Mapping[str, Any]) -> Reply:  # noqa: A002 - what Replicate calls it
         """Answer a prediction's input."""
         asked = read_input(input)
-        talk = _Talk.of(asked.turns)
+        if asked.stray is not None:
+            return Reply(split(f"I do not understand what {asked.stray} means where it stands."))
+        talk = Talk.of(asked.turns)
         reluctant = self.never_calls or (self.refuses_first and not talk.is_asked_again)
         calls = [] if self.never_calls else self._calls(asked, talk)
         if calls and not (reluctant and (asked.must_call or asked.form)):
@@ -81,7 +82,7 @@ class ToolUser:
         text = dialect.say(text) if dialect is not None else text
         return Reply(split(f"{self._thoughts(talk)}{text}"))
 
-    def _calls(self, asked: Asked, talk: _Talk) -> list[Call]:
+    def _calls(self, asked: Asked, talk: Talk) -> list[Call]:
         """The calls that are wanted now; none to answer in words."""
         tools = _tools(asked)
         if not tools:
@@ -96,7 +97,7 @@ class ToolUser:
             left = calls_of(best, facts)
         return left[:1] if asked.is_single else left
 
-    def _call(self, asked: Asked, talk: _Talk, calls: Sequence[Call]) -> Reply:
+    def _call(self, asked: Asked, talk: Talk, calls: Sequence[Call]) -> Reply:
         if asked.dialect == "native" and not self.streams_text:
             return self._native(calls)
         dialect = DIALECTS.get(asked.dialect or "", DIALECTS["hermes"])
@@ -114,13 +115,13 @@ class ToolUser:
             text += _prose.of_results(invented)
         return Reply(split(f"{self._before(talk, calls, asked)}{text}"))
 
-    def _before(self, talk: _Talk, calls: Sequence[Call], asked: Asked) -> str:
+    def _before(self, talk: Talk, calls: Sequence[Call], asked: Asked) -> str:
         if asked.begun.strip():
             return ""
         said = _prose.before_call(calls[0].name) if self.prose_before else ""
         return f"{self._thoughts(talk)}{said}"
 
-    def _thoughts(self, talk: _Talk) -> str:
+    def _thoughts(self, talk: Talk) -> str:
         return _prose.thoughts(talk.request) if self.thinks else ""
 
     def _native(self, calls: Sequence[Call]) -> Reply:
@@ -136,7 +137,7 @@ class ToolUser:
         said = _prose.before_call(calls[0].name).strip() if self.prose_before else None
         return Reply(output={"role": "assistant", "content": said, "tool_calls": listed})
 
-    def _say(self, asked: Asked, talk: _Talk, *, is_willing: bool) -> str:
+    def _say(self, asked: Asked, talk: Talk, *, is_willing: bool) -> str:
         if asked.form is not None and is_willing:
             value = _prose.of_form(asked.form, talk.facts())
             style = Style(self.fenced, self.python_literals)
@@ -146,59 +147,6 @@ class ToolUser:
         if talk.results:
             return _prose.of_results(talk.results)
         return _prose.of_request(talk.request, talk.turns, talk.facts())
-
-
-@dataclass(frozen=True, slots=True)
-class _Talk:
-    """The conversation, with what the model has to answer now in view.
-
-    Attributes:
-        turns: All turns, complaints about earlier answers left out.
-        request: What the user said last.
-        before: The tool that was called before that, if the request goes on with it.
-        earlier: What the user said before that.
-        called: What was called since then.
-        results: What tools have given since then, but for mere words to go on.
-        is_asked_again: Whether an answer to the request was refused.
-    """
-
-    turns: tuple[Turn, ...]
-    request: str
-    before: str
-    earlier: tuple[str, ...]
-    called: tuple[Call, ...]
-    results: tuple[Result, ...]
-    is_asked_again: bool
-
-    @classmethod
-    def of(cls, turns: Sequence[Turn]) -> _Talk:
-        kept = list(turns)
-        is_asked_again = False
-        users = [turn for turn in kept if turn.role == "user"]
-        while len(users) > 1 and kept[-1] is users[-1] and _demands.is_complaint(users[-1].text):
-            is_asked_again = True
-            kept = kept[: kept.index(users.pop())]
-            while kept and kept[-1].role == "assistant":
-                kept.pop()  # the answer that would not do
-        last = max((at for at, turn in enumerate(kept) if turn.role == "user"), default=-1)
-        since = kept[last + 1 :]
-        request = users[-1].text if users else ""
-        called = tuple(call for turn in since for call in turn.calls)
-        before = [call.name for turn in kept[: max(last, 0)] for call in turn.calls]
-        return cls(
-            turns=tuple(kept),
-            request=request,
-            before=before[-1] if before and _FOLLOWING.search(request) else "",
-            earlier=tuple(turn.text for turn in users[:-1]),
-            called=called,
-            results=tuple(r for t in since for r in t.results if not _GO_ON.search(r.text)),
-            is_asked_again=is_asked_again,
-        )
-
-    def facts(self) -> Facts:
-        """What there is to go by: the request, then results, then what was said before."""
-        results = [result.text for result in self.results]
-        return read_facts(self.request, [*results, *reversed(self.earlier)], hint=self.before)
 
 
 def _tools(asked: Asked) -> Sequence[Tool]:
@@ -214,7 +162,7 @@ def _best(tools: Sequence[Tool], facts: Facts, called: Sequence[str]) -> Tool:
     return next((tool for tool in ranked if tool.name not in called), ranked[0])
 
 
-def _left(wanted: Sequence[Call], talk: _Talk) -> list[Call]:
+def _left(wanted: Sequence[Call], talk: Talk) -> list[Call]:
     """The wanted calls that were not made yet."""
     left = list(wanted)
     for call in talk.called:
