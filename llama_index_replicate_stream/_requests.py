@@ -30,15 +30,18 @@ def chat_request(
         image: A path or an address of an image for the last question, if any.
     """
     whole = dict(request)
-    system = [m.content for m in messages[:1] if m.role == MessageRole.SYSTEM]
-    if system == [whole["system_prompt"]]:
-        whole["system_prompt"] = None  # `predict` has put it among the messages already
-    told = to_core(messages)
-    if render is not None and render is not messages_to_prompt:
-        media = [part for message in told for part in _media(message)]
-        told = [_user(render(messages), media)]
-        whole["prompt_format"] = whole["prompt_format"] or _AS_IT_IS
-    return {**whole, "messages": _with_image(told, image)}
+    system = whole["system_prompt"]
+    if system in [m.content for m in messages[:1] if m.role == MessageRole.SYSTEM]:
+        system = None  # `predict` has put it among the messages already
+    if render is None or render is messages_to_prompt:
+        told = to_core(messages)
+        return {**whole, "system_prompt": system, "messages": _with_image(told, image)}
+    if system:
+        messages = [ChatMessage(role=MessageRole.SYSTEM, content=system), *messages]
+    media = [part for message in to_core(messages) for part in _media(message)]
+    prompt = _user(render(messages), media)
+    whole["prompt_format"] = whole["prompt_format"] or _AS_IT_IS
+    return {**whole, "system_prompt": None, "messages": _with_image([prompt], image)}
 
 
 def completion_request(
