@@ -9,9 +9,7 @@ from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelRetryMiddleware, SummarizationMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from langchain_core.exceptions import ModelNotFoundError
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -22,7 +20,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from langchain_replicate_stream import ChatReplicate
-from replicate_stream.testing import Emulator, Reply
+from replicate_stream.testing import Emulator
 
 MakeLLM = Callable[..., ChatReplicate]
 
@@ -249,64 +247,6 @@ def test_a_schema_alone_works_whichever_strategy_a_models_name_selects(
     agent: Any = create_agent(make_llm(model=model), [weather], response_format=Weather)
     state = agent.invoke({"messages": "How is the weather in Oslo?"})
     assert state["structured_response"] == Weather(city="Oslo", degrees=21)
-
-
-# Middleware
-
-
-async def test_the_retry_middleware_repeats_what_may_pass(
-    replicate_emulator: Emulator, make_llm: MakeLLM
-) -> None:
-    replicate_emulator.enqueue(Reply(error="Prediction interrupted; please retry (code: PA)"))
-    replicate_emulator.enqueue(call("weather", city="Oslo"))
-    replicate_emulator.enqueue("Sunny.")
-    again = ModelRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False)
-    agent: Any = create_agent(make_llm(), [weather], middleware=[again])
-    state = await agent.ainvoke({"messages": "How is the weather in Kraków?"})
-    assert state["messages"][-1].content == "Sunny."
-    assert len(replicate_emulator.predictions) == 3
-
-
-async def test_the_retry_middleware_leaves_what_cannot_pass(
-    replicate_emulator: Emulator, make_llm: MakeLLM
-) -> None:
-    again = ModelRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False, on_failure="error")
-    agent: Any = create_agent(make_llm(model="no/model"), [weather], middleware=[again])
-    with pytest.raises(ModelNotFoundError):
-        await agent.ainvoke({"messages": "Hi"})
-    looked_up = [r for r in replicate_emulator.requests if r.path.endswith("/models/no/model")]
-    assert len(looked_up) == 1
-
-
-def test_the_summarization_middleware_shortens_a_long_conversation(
-    replicate_emulator: Emulator, make_llm: MakeLLM
-) -> None:
-    replicate_emulator.enqueue("They talked about owls.")
-    replicate_emulator.enqueue("Owls, then.")
-    llm = make_llm()
-    shorten = SummarizationMiddleware(llm, trigger=("messages", 4), keep=("messages", 1))
-    agent: Any = create_agent(llm, [weather], middleware=[shorten])
-    said = [("human", "Owls?"), ("ai", "Birds."), ("human", "And?"), ("ai", "They fly.")]
-    state = agent.invoke({"messages": [*said, ("human", "What did we talk about?")]})
-    assert state["messages"][-1].content == "Owls, then."
-    assert "They talked about owls." in prompts(replicate_emulator)[-1]
-    assert "They fly." not in prompts(replicate_emulator)[-1]
-
-
-def test_a_summary_whose_prompt_does_not_fit_is_made_of_a_shorter_one(
-    replicate_emulator: Emulator, make_llm: MakeLLM
-) -> None:
-    replicate_emulator.enqueue(Reply(error="the prompt exceeds the context length"))
-    replicate_emulator.enqueue("They talked about owls.")
-    replicate_emulator.enqueue("Owls, then.")
-    llm = make_llm()
-    shorten = SummarizationMiddleware(llm, trigger=("messages", 4), keep=("messages", 1))
-    agent: Any = create_agent(llm, [weather], middleware=[shorten])
-    said = [("human", "Owls? " * 400), ("ai", "Birds. " * 400)] * 3
-    state = agent.invoke({"messages": [*said, ("human", "What did we talk about?")]})
-    assert state["messages"][-1].content == "Owls, then."
-    first, second, _ = prompts(replicate_emulator)
-    assert len(second) < len(first)
 
 
 # A graph of one's own
