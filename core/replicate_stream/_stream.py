@@ -111,7 +111,9 @@ class EventStream:
             if not is_again:
                 raise AnswerFormatError(problem, completion=check.completion(finished))
             repairs -= 1
-            self._run, self._prepared = await self._again(*check.complaint(problem, finished))
+            self._run, self._prepared = await self._again(
+                *check.complaint(problem, answer.remedy, finished)
+            )
         yield finished
 
     async def _account(self, *, is_stopped: bool) -> Usage | None:
@@ -170,12 +172,11 @@ class _Check:
             collector.add(event)
         return collector.completion()
 
-    def complaint(self, problem: str, finished: Finished) -> list[Message]:
+    def complaint(self, problem: str, remedy: str, finished: Finished) -> list[Message]:
         """What to say to the model so that it tries again."""
         answer = self.completion(finished)
         said = Message("assistant", answer.text, tool_calls=answer.tool_calls)
-        wanted = "Answer again, and with nothing but what was asked for."
-        complaint = Message("user", f"That answer will not do: {problem}. {wanted}")
+        complaint = Message("user", f"That answer will not do: {problem}. {remedy}")
         return [said, complaint] if answer.text or answer.tool_calls else [complaint]
 
 

@@ -214,7 +214,8 @@ async def test_json_that_does_not_fit_is_asked_for_again(
     inputs = answers('{"name": 7}', '{"name": "Rome"}')
     whole = await client.complete(replicate_emulator.model, "1+1?", response_format=CITY)
     assert whole.text == '{"name": "Rome"}'
-    assert "does not fit the schema" in inputs[1]["prompt"]
+    told = inputs[1]["prompt"].partition("does not fit the schema")[2]
+    assert json.dumps(CITY) in told  # once more, beside what is wrong
     assert whole.usage == Usage(10, 4)
 
 

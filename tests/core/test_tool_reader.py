@@ -83,6 +83,10 @@ ANSWERS: dict[str, tuple[str, list[Part]]] = {
         '<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>',
         [F],
     ),
+    "encoded twice, and not strictly": (
+        """<tool_call>{"name": "f", "arguments": "{'a': 1,}"}</tool_call>""",
+        [F],
+    ),
     "as OpenAI writes it": (
         (
             '<tool_call>{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}'

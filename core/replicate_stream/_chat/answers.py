@@ -52,6 +52,11 @@ class Answer:
         return None if self._shaped is None else self._shaped.problem
 
     @property
+    def remedy(self) -> str:
+        """What to tell the model of what was asked for, when it is asked again."""
+        return "" if self._shaped is None else self._shaped.remedy
+
+    @property
     def is_usable(self) -> bool:
         """Whether it can be handed on all the same."""
         return self._shaped is None or self._shaped.is_usable

@@ -66,6 +66,14 @@ class Shaped:
         return None
 
     @property
+    def remedy(self) -> str:
+        """What to tell the model of what was asked for, when it is asked again."""
+        use, form = self._use, self._wanted
+        if use is not None and use.is_forced:
+            return use.demand
+        return "" if form is None else form.instruction(has_tools=use is not None)
+
+    @property
     def is_usable(self) -> bool:
         """Whether the answer can be handed on in spite of a problem: as a malformed call."""
         return self.has_calls and not self._is_other

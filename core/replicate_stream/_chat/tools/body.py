@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from replicate_stream._chat.messages import ToolCallDelta
-from replicate_stream._chat.tools.lenient import JsonScanner, Member
+from replicate_stream._chat.tools.lenient import JsonScanner, Member, strict_object
 
 ARGUMENTS = ("arguments", "parameters")
 NO_ARGUMENTS = "{}"
@@ -195,10 +194,6 @@ def _as_arguments(value: Any) -> str:
     if value is None or value == "":
         return NO_ARGUMENTS
     if isinstance(value, str):
-        # Twice encoded, as OpenAI has it.
-        with suppress(ValueError):
-            inner = json.loads(value)
-            if isinstance(inner, Mapping):
-                return json.dumps(inner, ensure_ascii=False)
-        return value
+        inner = strict_object(value)  # twice encoded, as OpenAI has it
+        return value if inner is None else inner
     return json.dumps(value, ensure_ascii=False)

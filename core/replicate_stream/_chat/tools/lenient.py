@@ -234,3 +234,11 @@ class JsonScanner:
 # "first" is directly after an opening bracket; "key" and "item" are after a comma, where a closing
 # bracket makes the comma one too many.
 _CLOSABLE = frozenset({"first", "key", "item", "next"})
+
+
+def strict_object(text: str) -> str | None:
+    """The strict JSON of a text that is an object; None if it is none, or not only that."""
+    scanner = JsonScanner()
+    end = scanner.feed(text)
+    is_object = scanner.is_done and scanner.text.startswith("{")
+    return scanner.text if is_object and not text[end:].strip() else None
