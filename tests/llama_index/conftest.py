@@ -92,6 +92,7 @@ def closed_loops() -> Iterator[None]:
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # the client, which then lets go of its sessions
         gc.collect()
 
 

@@ -61,9 +61,16 @@ class Place(BaseModel):
     city: str
 
 
-def forecast(place: Place, days: int = 1) -> str:
+class Forecast(BaseModel):
+    """What `forecast` takes."""
+
+    place: Place
+    days: int = 1
+
+
+def forecast(place: dict[str, str], days: int = 1) -> str:
     """Get the forecast of a place."""
-    return f"rain in {place.city}"
+    return f"rain in {place['city']}"
 
 
 def weather(city: str) -> str:
@@ -152,10 +159,8 @@ async def test_one_agent_hands_over_to_another(family_of: Make, family: str) -> 
     assert answer
 
 
-async def test_a_tool_with_a_nested_argument_is_called(
-    family_of: Make, replicate_emulator: Emulator
-) -> None:
-    tool = FunctionTool.from_defaults(forecast)
+async def test_a_tool_with_a_nested_argument_is_called(family_of: Make) -> None:
+    tool = FunctionTool.from_defaults(forecast, fn_schema=Forecast)
     agent = FunctionAgent(tools=[tool], llm=family_of("some/model", ToolUser()))
     _, found = await run(agent, "What is the forecast in Oslo?")
     assert found == [("forecast", "rain in Oslo")]

@@ -79,8 +79,12 @@ def _close(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> N
     try:
         loop.call_soon_threadsafe(_close_soon, session)
     except RuntimeError:  # the loop is closed: nothing is left to be waited for
-        with contextlib.suppress(StopIteration, RuntimeError):
-            session.close().send(None)
+        _close_now(session)
+
+
+def _close_now(session: aiohttp.ClientSession) -> None:
+    with contextlib.suppress(StopIteration, RuntimeError):
+        session.close().send(None)
 
 
 def _close_soon(session: aiohttp.ClientSession) -> None:
@@ -97,7 +101,20 @@ async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await session.close()
+        # Not every loop closes its generators before it ends, nest_asyncio's for one. The process
+        # then ends with this one, when there is nothing left that could wait.
+        if _is_in_loop():
+            await session.close()
+        else:
+            _close_now(session)
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _new_session() -> aiohttp.ClientSession:
