@@ -7,6 +7,7 @@ the model run, and paid, without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
@@ -17,6 +18,20 @@ from langchain_replicate_stream._arguments import PARAMETERS, unknown
 from replicate_stream import Client, __version__, without_secrets
 
 KeyFunction = Callable[[], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """A model's own client and the settings that it was made of.
+
+    Equal to any other one: two models are equal by what they were told.
+    """
+
+    settings: Mapping[str, Any] | None = None
+    client: Client | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Own)
 
 
 class Settings(BaseChatModel):
@@ -85,7 +100,7 @@ class Settings(BaseChatModel):
     stream_usage: bool = True
     """Whether to ask for the token counts when an answer has ended."""
 
-    _own: tuple[dict[str, Any], Client] | None = PrivateAttr(default=None)
+    _own: Own = PrivateAttr(default_factory=Own)
 
     @model_validator(mode="before")
     @classmethod
@@ -163,7 +178,7 @@ class Settings(BaseChatModel):
         kept = {**state["__dict__"], **shown}
         kept.pop("_serialized", None)  # made when it is needed
         state["__dict__"] = kept if callable(self.api_key) else {**kept, "api_key": None}
-        state["__pydantic_private__"] = {"_own": None}
+        state["__pydantic_private__"] = {"_own": Own()}
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:

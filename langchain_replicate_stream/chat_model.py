@@ -22,7 +22,7 @@ from langchain_replicate_stream._chunks import Chunks, text_chunk
 from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
 from langchain_replicate_stream._profile import profile_of
-from langchain_replicate_stream._settings import Settings
+from langchain_replicate_stream._settings import Own, Settings
 from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import converted, to_format, to_tools
 from replicate_stream import Client, Message, PreparedRequest, TextDelta
@@ -90,9 +90,11 @@ class ChatReplicate(Settings):
             return self.client
         settings = {name: getattr(self, name) for name in CONNECTION}
         settings["headers"] = dict(settings.pop("default_headers") or {})
-        if self._own is None or self._own[0] != settings:
-            self._own = (settings, Client(**settings))
-        return self._own[1]
+        client = self._own.client
+        if client is None or self._own.settings != settings:
+            client = Client(**settings)
+            self._own = Own(settings, client)
+        return client
 
     def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of `Client.stream`: this object's, and over them those of the call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -147,6 +148,16 @@ async def test_a_changed_setting_is_used_by_the_next_call(
     await llm.ainvoke("Hi")
     assert replicate_emulator.requests[-1].headers["x-team"] == "red"
     assert llm._client() is llm._client()
+
+
+async def test_models_are_equal_that_were_told_the_same(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    first, second = make_llm(), make_llm()
+    assert first == second == copy.deepcopy(first) == first.model_copy()
+    await first.ainvoke("Hi")
+    assert first == second
+    assert first != make_llm(temperature=0.5)
 
 
 async def test_several_models_can_share_a_client(replicate_emulator: Emulator) -> None:
