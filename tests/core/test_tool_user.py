@@ -261,6 +261,18 @@ def test_deepseek() -> None:
     )
 
 
+def test_a_result_that_is_empty_or_only_says_to_go_on() -> None:
+    turns = [
+        f"system: {hermes(WEATHER)}",
+        "user: How is the weather in Oslo?",
+        f"assistant: {OSLO}",
+    ]
+    framed = "user: <tool_response>\n{}\n</tool_response>"
+    assert answer(chatml(*turns, framed.format(""))) == "get_weather gave nothing."
+    moved = "Agent poet is now at work.\nPlease continue with the current request."
+    assert answer(chatml(*turns, framed.format(moved))).startswith("You asked about")
+
+
 def test_a_transcript() -> None:
     prompt = (
         f"User: How is the weather in Oslo?\n\nAssistant: {OSLO}\n\n"
@@ -506,6 +518,19 @@ def test_a_result_that_asks_for_another_try_gets_one() -> None:
         ("7", {"at": {"type": "integer", "minimum": 10, "maximum": 20}}, {"at": 10}),
         ("Search for cats", {"query": {"type": "string"}}, {"query": "Search for cats"}),
         ("Find out about black holes", {"topic": {"type": "string"}}, {"topic": "black holes"}),
+        ("Bob orders 3 apples", {"product": {"type": "string"}, "who": {"type": "string"}},
+         {"product": "apples", "who": "Bob"}),
+        ("Post the comment 'well done'", {"comment": {"type": "string"}}, {"comment": "well done"}),
+        ("Write a word", {"word": {"type": "string"}}, {"word": "Word about Write a word"}),
+        ("Who is called Ann", {"person": {"type": "string"}}, {"person": "Ann"}),
+        ("Set it to seven", {"level": {"type": "integer"}}, {"level": 7}),
+        ("Without lights", {"lights": {"type": "boolean"}}, {"lights": False}),
+        ("from 10 to 12, by 5", {"start": {"type": "integer"}, "to": {"type": "integer"},
+                                 "by": {"type": "integer"}}, {"start": 10, "to": 12, "by": 5}),
+        ("id AB-12 is it", {"id": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"}},
+         {"id": "AB-12"}),
+        ("see https://a.example/x.", {"url": {"type": "string", "format": "uri"}},
+         {"url": "https://a.example/x"}),
         ("x", {"is": {"const": 3}, "no": {"type": "null"}}, {"is": 3, "no": None}),
     ],
 )  # fmt: skip
@@ -530,6 +555,36 @@ def test_optional_arguments_are_given_where_the_request_has_them() -> None:
         "days": 3,
         "unit": "fahrenheit",
     }
+
+
+def test_all_without_a_default_is_given_where_a_schema_does_not_say_what_it_needs() -> None:
+    properties = {"city": {"type": "string"}, "days": {"type": "integer", "default": 1}}
+    tool = named("f")
+    tool["function"]["parameters"] = {"properties": properties}
+    said = asked("Oslo", tool, demand="\n\nYou must call the function f now.")
+    assert said == '<tool_call>\n{"name": "f", "arguments": {"city": "Oslo"}}\n</tool_call>'
+
+
+def test_a_name_that_the_description_lists_is_chosen_by_what_it_says() -> None:
+    about = (
+        "Useful for handing off to another agent.\n\nCurrently available agents:\n"
+        "{'painter': 'Paints pictures', 'poet': 'Writes poems'}\n"
+    )
+    text = {"type": "string"}
+    said = asked("Write a poem about the sea.", named("handoff", about, to_agent=text, reason=text))
+    assert json.loads(said.splitlines()[1])["arguments"] == {
+        "to_agent": "poet",
+        "reason": "Reason about the sea",
+    }
+
+
+def test_the_choice_of_alternatives_follows_the_request() -> None:
+    kinds = [
+        {"type": "object", "title": "Circle", "properties": {"radius": {"type": "number"}}},
+        {"type": "object", "title": "Square", "properties": {"side": {"type": "number"}}},
+    ]
+    made = arguments("Draw a square with a side of 3", {"shape": {"anyOf": kinds}})
+    assert made == {"shape": {"side": 3}}
 
 
 def test_references_alternatives_and_nested_objects_are_followed() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from replicate_stream.testing._tool_user._facts import Facts
 from replicate_stream.testing._tool_user._numbers import number_for
 from replicate_stream.testing._tool_user._strings import (
+    is_left_out,
     is_mentioned,
     is_place,
     spoken_of,
@@ -61,7 +62,7 @@ class Filler:
         if kind in _NUMERIC:
             return number_for(schema, name, self._facts, is_integer=kind == "integer")
         if kind == "boolean":
-            return not re.search(rf"\b(?:no|not|without)\s+{re.escape(name)}", self._facts.request)
+            return not is_left_out(name, self._facts)
         if kind == "null":
             return None
         return string_for(schema, name, self._about, self._facts)

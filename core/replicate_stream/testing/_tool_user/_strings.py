@@ -50,10 +50,14 @@ def is_mentioned(name: str, facts: Facts) -> bool:
     own = words(name)
     if not own or not all(word in asked for word in own):
         return False
+    return not is_left_out(name, facts)
+
+
+def is_left_out(name: str, facts: Facts) -> bool:
+    """Whether the request says that a field is not wanted."""
     shown = r"[\s_-]*".join(re.escape(part) for part in _parts(name))
-    return not re.search(
-        rf"\b(?:no|not|without|except)\s+(?:an?\s+|the\s+)?{shown}", facts.request, re.IGNORECASE
-    )
+    pattern = rf"\b(?:no|not|without|except)\s+(?:an?\s+|the\s+)?{shown}"
+    return bool(shown) and re.search(pattern, facts.request, re.IGNORECASE) is not None
 
 
 def spoken_of(options: Sequence[str], about: str, facts: Facts) -> str | None:
@@ -103,37 +107,27 @@ def _candidates(schema: Mapping[str, Any], name: str, about: str, facts: Facts) 
 
 
 def _by_kind(name: str, facts: Facts) -> Iterator[str]:
-    parts = _parts(name)
-    if parts and parts[-1] in _PROSE:
-        yield from (told for told in [after_dash(facts.request)] if told)
-        yield f"{_title(name)} about {facts.topic}"
+    """What the text has for a field of such a name, the best first."""
+    parts = set(_parts(name))
+    composed = f"{_title(name)} about {facts.topic}"
+    if not _PROSE.isdisjoint(_parts(name)[-1:]):
+        yield from _found(facts, after_dash)
+        yield from facts.quotes if is_mentioned(name, facts) else ()
+        yield composed
     yield from facts.quotes
-    rules: tuple[tuple[frozenset[str], tuple[Callable[[str], str | None], ...]], ...] = (
-        (_PLACE, (after_preposition,)),
-        (_NAME, (after_name,)),
-        (_TOPIC, (after_about,)),
-    )
-    if not _NAME.isdisjoint(parts):
+    if parts & _NAME:
         yield from _found(facts, after_name)
-    if not _TOPIC.isdisjoint(parts) or not _ASKED.isdisjoint(parts):
+    if parts & (_TOPIC | _ASKED):
         yield from _found(facts, after_about)
-    if not _ASKED.isdisjoint(parts):
+    if parts & _TOPIC:
+        yield from _found(facts, after_number)
+    if parts & _ASKED:
         yield facts.request
     yield from facts.places
-    for kind, finders in rules:
-        if not kind.isdisjoint(parts):
-            for finder in finders:
-                yield from _found(facts, finder)
-    if not _TOPIC.isdisjoint(parts):
-        yield from _found(facts, after_number)
-    yield from _found(facts, after_about)
-    yield from _found(facts, after_preposition)
-    if _is_free(parts):
-        yield f"{_title(name)} about {facts.topic}"
-
-
-def _is_free(parts: Sequence[str]) -> bool:
-    return _ASKED.isdisjoint(parts) and _PLACE.isdisjoint(parts)
+    for finder in (after_about, after_preposition):
+        yield from _found(facts, finder)
+    if not parts & _PLACE:
+        yield composed
 
 
 def _found(facts: Facts, finder: Callable[[str], str | None]) -> Iterator[str]:
