@@ -18,6 +18,7 @@ Schema: TypeAlias = "Mapping[str, Any] | type"
 
 _REF = re.compile(r'"#/\$defs/([^"]+)"')
 _FORMATS = frozenset({"text", "json_object", "json_schema"})
+_TOOLS = frozenset({"function", "parameters", "input_schema", "toolSpec"})
 
 
 def to_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[dict[str, Any]]:
@@ -45,8 +46,8 @@ def to_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
         return dict(schema)
     elif isinstance(schema.get("schema"), Mapping):
         about = dict(schema)
-    elif "parameters" in schema or isinstance(schema.get("function"), Mapping):
-        function = schema.get("function", schema)
+    elif _TOOLS & schema.keys():
+        function = convert_to_openai_tool(dict(schema))["function"]
         about = {"name": function["name"], "schema": function["parameters"]}
     else:
         about = {"name": schema.get("title") or "answer", "schema": dict(schema)}

@@ -286,6 +286,34 @@ async def test_usage_is_of_all_that_was_asked(
 
 # What is told of it
 
+PLAIN = {"type": "object", "properties": {"a": {"type": "string"}}}
+FORMS: dict[str, Any] = {
+    "OpenAI's format": {"type": "json_schema", "json_schema": {"name": "f", "schema": PLAIN}},
+    "OpenAI's schema": {"name": "f", "schema": PLAIN},
+    "OpenAI's tool": {"type": "function", "function": {"name": "f", "parameters": PLAIN}},
+    "OpenAI's function": {"name": "f", "parameters": PLAIN},
+    "Anthropic's tool": {"name": "f", "input_schema": PLAIN},
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_of_a_schema_is_the_same_to_the_core(make_llm: MakeLLM, form: Any) -> None:
+    bound: Any = make_llm().bind_tools([], response_format=form)
+    assert bound.kwargs["response_format"] == FORMS["OpenAI's format"]
+
+
+def test_a_bare_json_schema_is_named_by_its_title(make_llm: MakeLLM) -> None:
+    for schema, name in (({**PLAIN, "title": "T"}, "T"), (PLAIN, "answer")):
+        bound: Any = make_llm().bind_tools([], response_format=schema, strict=True)
+        told = bound.kwargs["response_format"]["json_schema"]
+        assert told == {"name": name, "schema": schema, "strict": True}
+
+
+def test_a_format_without_a_schema_is_handed_on(make_llm: MakeLLM) -> None:
+    for kind in ("text", "json_object"):
+        bound: Any = make_llm().bind_tools([], response_format={"type": kind})
+        assert bound.kwargs["response_format"] == {"type": kind}
+
 
 class Heard(BaseCallbackHandler):
     """Hears the options of each call."""
