@@ -1027,3 +1027,28 @@ def test_a_mark_that_is_out_of_place_is_not_understood(prompt: str, right: str, 
 
 def test_a_mark_that_was_broken_is_mere_text() -> None:
     assert "understand" not in answer(chatml("user: What is <|im_end| > good for?"))
+
+
+PIECES = st.sampled_from([
+    "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n", "[INST] ", "[/INST]", "</s>",
+    "[TOOL_CALLS] ", "[AVAILABLE_TOOLS] ", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS] ", "<tool_call>\n",
+    "</tool_call>", "<tool_response>\n", "</tool_response>", "<tools>\n", "\n</tools>", "User: ",
+    "\nAssistant:", mark("User"), mark("Assistant"), mark("tool calls begin"), mark("tool sep"),
+    '{"name": "f", "arguments": {"a": 1}}', '{"name": "f"', "[1, ", "{", "}", "Hello", "Oslo", "3",
+    "JSON schema", "Answer as JSON with keys ", "You must call the function f.", "'a'", "\n\n",
+    "Thought: x\nAction: f\nAction Input: {", "<execute>f(a=1)</execute>", "Observation: 1", SYSTEM,
+    LLAMA_SYSTEM, REACT,
+])  # fmt: skip
+
+
+@given(prompt=st.lists(PIECES, max_size=12).map("".join), system=st.lists(PIECES).map("".join))
+@settings(max_examples=150, deadline=None)
+def test_it_answers_any_prompt(prompt: str, system: str) -> None:
+    assert answer({"prompt": prompt, "system_prompt": system, "tools": [ADD]}) is not None
+    messages = [{"role": "user", "content": system}, 3]
+    assert answer({"prompt": prompt, "messages": messages}) is not None
+
+
+def test_an_answer_ends_where_it_uses_up_its_tokens() -> None:
+    assert answer("Hello!", max_tokens=3) == "Hello! How can"
+    assert answer({"prompt": "Hello!", "max_new_tokens": 1}) == "Hello!"

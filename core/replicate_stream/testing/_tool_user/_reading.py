@@ -104,7 +104,8 @@ def _turns(input_: Mapping[str, Any]) -> tuple[list[Turn], str, bool]:
     turns = [Turn("system", system)] if system else []
     for name in _MESSAGES:
         if messages := _decoded(input_.get(name)):
-            return [*turns, *map(_native_turn, messages)], "", False
+            native = [_native_turn(each) for each in messages if isinstance(each, Mapping)]
+            return [*turns, *native], "", False
     for name in _HISTORY:
         texts = input_.get(name)
         if isinstance(texts, list):
@@ -140,11 +141,11 @@ def _decoded(value: Any) -> list[Any]:
     return decoded
 
 
-def _native_turn(message: Any) -> Turn:
+def _native_turn(message: Mapping[str, Any]) -> Turn:
     content = message.get("content") or ""
     if isinstance(content, list):
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    role = _ROLES.get(message.get("role"), "user")
+    role = _ROLES.get(str(message.get("role")), "user")
     if role == "tool":
         return Turn("tool", "", results=(Result(content, message.get("name")),))
     calls = tuple(call for each in message.get("tool_calls") or () if (call := as_call(each)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from replicate_stream.testing._replies import Reply, split
@@ -18,6 +18,7 @@ from replicate_stream.testing._tool_user._schemas import NATIVE_INPUT, NATIVE_OU
 from replicate_stream.testing._tool_user._style import PLAIN, Style
 from replicate_stream.testing._tool_user._talk import Talk
 
+_BOUNDS = ("max_tokens", "max_new_tokens", "max_completion_tokens", "max_output_tokens")
 _MOST_CALLS = 6  # of one tool, in answer to one request
 
 
@@ -68,8 +69,15 @@ class ToolUser:
     streams_text: bool = False
 
     def __call__(self, input: Mapping[str, Any]) -> Reply:  # noqa: A002 - what Replicate calls it
-        """Answer a prediction's input."""
-        asked = read_input(input)
+        """Answer a prediction's input, with as many tokens as it allows at most."""
+        reply = self._answer(input)
+        most = next((input[name] for name in _BOUNDS if isinstance(input.get(name), int)), None)
+        if most is None or not isinstance(reply.tokens, list):
+            return reply
+        return replace(reply, tokens=reply.tokens[: most + 1])  # the first one is empty
+
+    def _answer(self, input_: Mapping[str, Any]) -> Reply:
+        asked = read_input(input_)
         if asked.stray is not None:
             return Reply(split(f"I do not understand what {asked.stray} means where it stands."))
         talk = Talk.of(asked.turns)
