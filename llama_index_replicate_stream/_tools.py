@@ -41,10 +41,9 @@ def conversation(
     history: Sequence[ChatMessage] | None, said: str | ChatMessage | None
 ) -> list[ChatMessage]:
     """The messages of a call, in a list of their own: the caller's history is not changed."""
-    messages = list(history or ())
     if isinstance(said, str):
         said = ChatMessage(role=MessageRole.USER, content=said)
-    return messages if said is None else [*messages, said]
+    return [*(history or ()), *([] if said is None else [said])]
 
 
 def choice(tools: Sequence[Any], given: Any, *, is_required: bool) -> Any:

@@ -11,8 +11,9 @@ from llama_index.core import PromptTemplate
 from llama_index.core.llms import ChatMessage
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
+from llama_index.core.program.utils import num_valid_fields
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
@@ -109,6 +110,38 @@ async def test_a_streamed_object_grows(
     assert seen[-1] == Owl(**OWL)
 
 
+@pytest.mark.parametrize("way", STREAMS)
+async def test_an_object_never_shrinks_while_it_grows(
+    make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
+) -> None:
+    replicate_emulator.reply = list(call())  # a character each: some stand within an escape
+    seen = await predict(make_llm(), way)
+    sizes = [num_valid_fields(each) for each in seen]
+    assert sizes == sorted(sizes)
+    assert isinstance(seen[-1], Owl)
+
+
+@pytest.mark.parametrize("way", STREAMS)
+async def test_a_validator_that_fails_on_half_an_object_fails_nothing(
+    make_llm: Any, replicate_emulator: Emulator, way: str
+) -> None:
+    class Careless(Owl):
+        @model_validator(mode="before")
+        @classmethod
+        def check(cls, given: Any) -> Any:
+            assert given["wingspan"] > 1  # a KeyError until it is there
+            return given
+
+    replicate_emulator.reply = pieces(call("Careless"))
+    answered: Any = getattr(make_llm(), way)(Careless, ABOUT, topic="owls")
+    if way.startswith("a"):
+        seen = [each async for each in await answered]
+    else:
+        seen = list(answered)
+    assert seen[-1] == Careless(**OWL)
+    assert seen[-5].name == "Bubo"
+
+
 @pytest.mark.parametrize("way", WHOLE + STREAMS)
 async def test_the_call_is_required_and_asked_for_again(
     make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
@@ -136,12 +169,12 @@ async def test_half_a_call_is_no_object(
         await predict(make_llm(max_repairs=0), way)
 
 
-@pytest.mark.parametrize("way", WHOLE)
+@pytest.mark.parametrize("way", WHOLE + STREAMS)
 async def test_arguments_of_another_kind_are_an_error_that_says_so(
     make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
 ) -> None:
-    replicate_emulator.reply = call(arguments={"name": "Bubo"})
-    with pytest.raises(ValueError, match=r"could not be parsed into Owl(.|\n)*hunts"):
+    replicate_emulator.reply = pieces(call(arguments={"name": "Bubo"}))
+    with pytest.raises(ValueError, match=r"Structured output extraction failed(.|\n)*hunts"):
         await predict(make_llm(), way)
 
 

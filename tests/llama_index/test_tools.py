@@ -293,7 +293,7 @@ def test_what_is_prepared_is_what_a_chat_takes(make_llm: Any) -> None:
     llm: Replicate = make_llm()
     prepared = llm._prepare_chat_with_tools([WEATHER, NOW], "Ho", history, temperature=0.5)
     assert prepared["messages"] == [*history, ChatMessage(role="user", content="Ho")]
-    assert prepared["messages"] is not history
+    assert llm._prepare_chat_with_tools([], None, history)["messages"] is not history
     assert [tool["function"]["name"] for tool in prepared["tools"]] == ["weather", "now"]
     assert (prepared["tool_choice"], prepared["parallel_tool_calls"]) == (None, False)
     assert prepared["temperature"] == 0.5
