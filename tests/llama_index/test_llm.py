@@ -14,6 +14,7 @@ import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock
 from llama_index.core.llms import LLM, ChatMessage, CustomLLM
+from llama_index.core.rate_limiter import BaseRateLimiter
 from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
@@ -359,6 +360,25 @@ async def test_it_can_be_copied_and_pickled_without_a_warning(
     assert twin.to_dict() == llm.to_dict()
     assert Replicate.from_dict(llm.to_dict()).to_dict() == llm.to_dict()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("way", WHOLES + STREAMS)
+async def test_a_rate_limiter_of_the_framework_is_asked_once_a_call(
+    make_llm: Any, ask: Any, way: str
+) -> None:
+    class Limiter(BaseRateLimiter):
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def acquire(self, num_tokens: int = 0) -> None:
+            self.asked.append("sync")
+
+        async def async_acquire(self, num_tokens: int = 0) -> None:
+            self.asked.append("async")
+
+    limits = Limiter()
+    await ask(make_llm(rate_limiter=limits), way)
+    assert limits.asked == ["async" if way.startswith("a") else "sync"]
 
 
 async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from llama_index.core import Settings, VectorStoreIndex
+from llama_index.core import Settings, VectorStoreIndex, get_response_synthesizer
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.output_parsers.base import OutputParserException
 from llama_index.core.postprocessor import LLMRerank
+from llama_index.core.response_synthesizers import ResponseMode
 from llama_index.core.types import BaseOutputParser
 from pydantic import BaseModel
 
@@ -160,6 +161,25 @@ async def test_an_engines_answer_can_be_an_object(
     replicate_emulator.reply = f"<tool_call>\n{body}\n</tool_call>"
     for answer in (asked.query(QUESTION), await asked.aquery(QUESTION)):
         assert answer.response == City(name="Paris")
+
+
+async def test_an_engine_can_leave_out_facts_that_answer_nothing(
+    engine: Engine, make_llm: Any, replicate_emulator: Emulator
+) -> None:
+    def tell(answer: str, satisfied: bool) -> str:
+        given = {"answer": answer, "query_satisfied": satisfied}
+        body = json.dumps({"name": "StructuredRefineResponse", "arguments": given})
+        return f"<tool_call>\n{body}\n</tool_call>"
+
+    synthesizer = get_response_synthesizer(
+        llm=make_llm(), response_mode=ResponseMode.REFINE, structured_answer_filtering=True
+    )
+    asked = engine(similarity_top_k=2, response_synthesizer=synthesizer)
+    for ask in (asked.query, asked.aquery):
+        replicate_emulator.enqueue(tell("Paris.", satisfied=True))
+        replicate_emulator.enqueue(tell("No idea.", satisfied=False))
+        answer = ask(QUESTION)
+        assert str(await answer if ask == asked.aquery else answer) == "Paris."
 
 
 async def test_a_model_can_choose_among_the_facts(

@@ -134,10 +134,7 @@ async def test_a_validator_that_fails_on_half_an_object_fails_nothing(
 
     replicate_emulator.reply = pieces(call("Careless"))
     answered: Any = getattr(make_llm(), way)(Careless, ABOUT, topic="owls")
-    if way.startswith("a"):
-        seen = [each async for each in await answered]
-    else:
-        seen = list(answered)
+    seen = [each async for each in await answered] if way.startswith("a") else list(answered)
     assert seen[-1] == Careless(**OWL)
     assert seen[-5].name == "Bubo"
 
