@@ -465,6 +465,25 @@ def test_the_tool_whose_words_fit_is_called(question: str, called: str) -> None:
     assert said.count("<tool_call>") == 1
 
 
+@pytest.mark.parametrize(
+    ("question", "cities"),
+    [
+        ("The weather in Oslo, Paris and Rio de Janeiro?", ["Oslo", "Paris", "Rio de Janeiro"]),
+        ("Weather: Oslo or Paris", ["Oslo", "Paris"]),
+        ("The weather in Paris, France?", ["Paris, France"]),
+        ("The weather in Paris, France and in San Francisco, CA?",
+         ["Paris, France", "San Francisco, CA"]),
+        ("I am in Oslo.\nTell me the weather.", ["Oslo"]),
+        ("The weather in San Francisco, CA and Oslo?", ["San Francisco, CA", "Oslo"]),
+        ("What is Monday's weather in Oslo?", ["Oslo"]),
+        ("The weather of 'Aa' and of 'Bb'", ["Aa", "Bb"]),
+    ],
+)  # fmt: skip
+def test_a_tool_is_called_once_for_each_place(question: str, cities: list[str]) -> None:
+    said = asked(question, WEATHER)
+    assert said == "\n".join(OSLO.replace("Oslo", city) for city in cities)
+
+
 def test_a_question_that_goes_on_with_the_last_one_calls_the_same_tool() -> None:
     prompt = chatml(
         f"system: {hermes(ADD, WEATHER)}",

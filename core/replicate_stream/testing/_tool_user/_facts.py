@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from replicate_stream.testing._tool_user._words import COMMON, word_set
+from replicate_stream.testing._tool_user._names import names
 
 _QUOTES = re.compile(
     r"\"([^\"\n]+)\"|(?<!\w)'([^'\n]+)'(?!\w)|`([^`\n]+)`|\u201c([^\u201d]+)\u201d"
@@ -20,20 +20,6 @@ _SPELT = {
         ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
     )
 }
-_TOKEN = re.compile(r"\w[\w'\u2019-]*|[^\w\s]")
-_PREPOSITIONS = word_set("in at for from near to between visit and or of about with by")
-_SMALL = word_set("de la le of del am an der den di da al von van the")
-_NO_PLACES = word_set(
-    "json i i'm i'd "
-    "monday tuesday wednesday thursday friday saturday sunday january february march "
-    "april may june july august september october november december today tomorrow"
-)
-_VERBS = word_set(
-    "add answer apply ask book calculate check compare compute convert count create describe do "
-    "explain extract fetch find generate go list look multiply name open play plan read remember "
-    "remind reply say search send set sort start stop subtract sum summarize take tell think "
-    "translate turn using write yes ok okay thanks thank good great sure hey dear"
-)
 _ABOUT = re.compile(
     r"\b(?:about|regarding|concerning|on the topic of)\s+([^.?!;:,\n]+)", re.IGNORECASE
 )
@@ -43,7 +29,6 @@ _CALLED = re.compile(
 )
 _AFTER = re.compile(r"\b(?:in|at|for|of)\s+(?:the\s+)?([^\W\d_][^,.?!;:\n]*)", re.IGNORECASE)
 _COUNTED = re.compile(r"\b\d+ ([a-z]{3,})\b")
-_LISTING = re.compile(r"\s*(?:,|,?\s*(?:and|or|&))\s*")
 _TAIL = re.compile(r"(?:\s[-\u2013\u2014]\s|:\s)([^\n]+)$", re.MULTILINE)
 _END = re.compile(
     r"\s+(?:and|or|today|tomorrow|now|right|please|with|using|include|then|who|that|which|is|are)\b.*",
@@ -61,10 +46,10 @@ class Facts:
         hint: What the request goes on with without saying so: the tool that was called before.
         quotes: Quoted texts.
         numbers: Numbers, as they are written.
-        places: Capitalised names, those after a preposition first.
+        places: Capitalised names, those after a preposition or in a list first.
         asked_numbers: The numbers in the request.
         asked_quotes: The quotations in the request.
-        asked_places: The names after a preposition, and those listed with them, in the request.
+        asked_places: The names in the request that are after a preposition or in a list.
     """
 
     text: str
@@ -140,59 +125,6 @@ def numbers(text: str) -> list[str]:
 def _minus(text: str) -> str:
     """`3-4` and `3 - 4` subtract: there the sign is no part of a number."""
     return re.sub(r"(?<=[\d)])\s*-\s*(?=\d)", " ", text)
-
-
-def names(text: str) -> tuple[list[str], list[str]]:
-    """Capitalised names in a text: those after a preposition, or listed with them; and others."""
-    first: list[str] = []
-    later: list[str] = []
-    last_end, last_list = -1, later
-    for run, start, end, is_led in _runs(text):
-        between = text[last_end:start] if last_end >= 0 else ""
-        if re.fullmatch(r",\s*", between) and re.fullmatch(r"[A-Z]{2}", run) and last_list:
-            last_list[-1] += f", {run}"  # San Francisco, CA
-        elif is_led or (last_list is first and _LISTING.fullmatch(between)):
-            first.append(run)
-            last_list = first
-        else:
-            later.append(run)
-            last_list = later
-        last_end = end
-    return first, later
-
-
-def _runs(text: str) -> list[tuple[str, int, int, bool]]:
-    runs: list[tuple[str, int, int, bool]] = []
-    tokens = [(t.group(), t.start(), t.end()) for t in _TOKEN.finditer(text)]
-    at = 0
-    while at < len(tokens):
-        if not _is_name(tokens, at):
-            at += 1
-            continue
-        end = at + 1
-        while end < len(tokens) and text[tokens[end - 1][2] : tokens[end][1]] == " ":
-            is_small = tokens[end][0] in _SMALL and end + 1 < len(tokens)
-            if not (_is_capital(tokens[end][0]) or (is_small and _is_capital(tokens[end + 1][0]))):
-                break
-            end += 1
-        is_led = at > 0 and tokens[at - 1][0].lower() in _PREPOSITIONS
-        start, stop = tokens[at][1], tokens[end - 1][2]
-        runs.append((re.sub(r"['\u2019]s$", "", text[start:stop]), start, stop, is_led))
-        at = end
-    return runs
-
-
-def _is_name(tokens: Sequence[tuple[str, int, int]], at: int) -> bool:
-    word = tokens[at][0]
-    lower = word.lower()
-    if not _is_capital(word) or lower in _NO_PLACES:
-        return False
-    is_first = at == 0 or tokens[at - 1][0] in {".", "?", "!", ":", "\n"}
-    return not (is_first and (lower in COMMON or lower in _VERBS or "'" in word))
-
-
-def _is_capital(word: str) -> bool:
-    return word[0].isupper() and "_" not in word and word.lower() not in _NO_PLACES
 
 
 def after_name(text: str) -> str | None:
