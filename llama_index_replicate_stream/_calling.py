@@ -155,14 +155,13 @@ def _unknown(called: ToolSelection, tools: Sequence[BaseTool]) -> ToolOutput | N
     names = [tool.metadata.get_name() for tool in tools]
     if called.tool_name in names:
         return None
-    error = ValueError(f"There is no tool {called.tool_name!r}; there are {', '.join(names)}.")
+    problem = f"There is no tool {called.tool_name!r}; there are {', '.join(names)}."
     return ToolOutput(
         tool_name=called.tool_name,
-        content=str(error),
+        content=problem,
         raw_input=called.tool_kwargs,
-        raw_output=str(error),
+        raw_output=problem,
         is_error=True,
-        exception=error,
     )
 
 
