@@ -19,6 +19,7 @@ from llama_index.core.agent.workflow import (
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
+from workflows.errors import WorkflowTimeoutError
 
 import replicate_stream as core
 from replicate_stream.testing import Emulator, Reply
@@ -370,5 +371,13 @@ async def test_a_run_that_is_cancelled_cancels_once(endless: Emulator, make_llm:
         if seen == 10:
             break
     await handler.cancel_run()
+    (prediction,) = endless.predictions
+    await endless.wait_for_async(lambda e: e.cancels == [prediction] and e.streams_open == 0)
+
+
+async def test_a_run_that_takes_too_long_cancels_once(endless: Emulator, make_llm: Any) -> None:
+    agent = FunctionAgent(tools=[now], llm=make_llm(), timeout=0.5)
+    with pytest.raises(WorkflowTimeoutError):
+        await agent.run("Hi")
     (prediction,) = endless.predictions
     await endless.wait_for_async(lambda e: e.cancels == [prediction] and e.streams_open == 0)
