@@ -42,6 +42,7 @@ FAULTS = {
     "refuses first": ToolUser(refuses_first=True),
     "thinks": ToolUser(thinks=True),
     "invents results": ToolUser(hallucinates_result=True),
+    "writes Python": ToolUser(python_literals=True),
 }
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_fault = pytest.mark.parametrize("model", FAULTS.values(), ids=FAULTS)
