@@ -43,7 +43,7 @@ import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.base.llms.types import ChatResponse, ThinkingBlock
-from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
+from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler, TokenCountingHandler
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import ChatMessage, CustomLLM
@@ -144,6 +144,28 @@ async def test_nothing_that_handlers_get_holds_a_secret(
         assert not any(secret in text for text in shown)
     starts = [text for text in dumper._dumped if text.startswith("LLMChatStartEvent")]
     assert all("'temperature': 0.5" in text for text in starts)
+
+
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_the_tokens_of_a_run_are_those_that_were_paid(
+    make_llm: Any, replicate_emulator: Emulator, streaming: bool
+) -> None:
+    for tokens in ("I'd rather not.", CALL, "Sunny."):  # the first is asked for again
+        replicate_emulator.enqueue(Reply(tokens=[tokens], metrics=COUNTED))
+    counter = TokenCountingHandler()
+    agent = FunctionAgent(
+        tools=[WEATHER],
+        llm=make_llm(callback_manager=CallbackManager([counter])),
+        initial_tool_choice="weather",
+        streaming=streaming,
+    )
+    assert str(await agent.run("Hi")) == "Sunny."
+    counts = [
+        (each.prompt_token_count, each.completion_token_count) for each in counter.llm_token_counts
+    ]
+    assert counts == [(10, 14), (5, 7)]
+    assert len(replicate_emulator.predictions) == 3
 
 
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")

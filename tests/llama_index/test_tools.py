@@ -389,6 +389,16 @@ async def test_what_was_called_and_what_came_of_it_is_told_again(
     assert "additional_kwargs" not in told
 
 
+async def test_an_answer_with_a_call_can_be_kept_as_json_and_told_again(
+    make_llm: Any, replicate_emulator: Emulator, use: Use
+) -> None:
+    replicate_emulator.reply = f"<think>Hm</think>Well. {call('weather', city='Kraków')}"
+    message = last(await use(make_llm(), "achat_with_tools")).message
+    again = ChatMessage.model_validate_json(message.model_dump_json())
+    assert again == message
+    assert to_core([again]) == to_core([message])
+
+
 @pytest.mark.parametrize(
     "beside",
     [
