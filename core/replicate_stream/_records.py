@@ -70,6 +70,11 @@ class Prediction:
         """Whether nothing will change any more."""
         return self.status in TERMINAL
 
+    def without_stream(self) -> Prediction:
+        """The same without its stream's address, which is a secret, and of no use at the end."""
+        kept = {name: url for name, url in self.urls.items() if name != "stream"}
+        return replace(self, urls=kept)
+
     def with_status(self, status: str) -> Prediction:
         """The same with another status, where something else than the record has told it."""
         return replace(self, status=status)

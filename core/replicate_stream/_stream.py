@@ -126,7 +126,7 @@ class EventStream:
     def _finished(self, answer: Answer, spent: Usage | None) -> Finished:
         from replicate_stream._chat.answers import finish_reason
 
-        prediction = self._run.prediction
+        prediction = self._run.prediction.without_stream()
         reason = finish_reason(
             read_usage(prediction),
             self._prepared.max_tokens,

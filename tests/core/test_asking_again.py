@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +128,9 @@ async def test_a_model_that_will_not_call_is_an_error_with_its_answer(
     assert caught.value.completion.text == "No secret at all."
     assert caught.value.completion.usage == Usage(10, 4)
     assert "secret" not in str(caught.value)
+    assert list(replicate_emulator.predictions.values())[-1].stream_id not in str(
+        pickle.dumps(caught.value)
+    )
     assert len(replicate_emulator.predictions) == 2
 
 

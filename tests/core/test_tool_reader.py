@@ -109,6 +109,14 @@ ANSWERS: dict[str, tuple[str, list[Part]]] = {
     "as Python": ("<tool_call>{'name': 'f', 'arguments': {'a': 1,}}</tool_call>", [F]),
     "bare": ('{"name": "f", "parameters": {"a": 1}}', [F]),
     "bare and fenced": ('```json\n{"name": "f", "arguments": {"a": 1}}\n```', [F]),
+    "several bare in a fence": (
+        '```json\n{"name": "f", "arguments": {"a": 1}}\n{"name": "g", "arguments": {}}\n```\nbye',
+        [F, G, ("text", "\nbye")],
+    ),
+    "mistral, fenced": (
+        '[TOOL_CALLS] ```json\n[{"name": "f", "arguments": {"a": 1}}]\n```',
+        [F],
+    ),
     "a bare list": ('[{"name": "f", "arguments": {"a": 1}}, {"name": "g"}]', [F, G]),
     "behind a tag of Python": ('<|python_tag|>{"name": "f", "parameters": {"a": 1}}', [F]),
     "function tags": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -97,7 +98,22 @@ async def test_an_agent_calls_a_tool_and_answers(
     assert "Get the weather of a city." in second
 
 
-@pytest.mark.parametrize("is_async", [False, True])
+both_ways = pytest.mark.parametrize(
+    "is_async",
+    [
+        False,
+        pytest.param(
+            True,
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11),
+                reason="LangGraph streams from asynchronous nodes from Python 3.11 on",
+            ),
+        ),
+    ],
+)
+
+
+@both_ways
 async def test_an_agents_stream_has_tokens_pieces_of_calls_results_and_the_answer(
     emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:
@@ -256,7 +272,7 @@ class State(TypedDict):
     messages: Annotated[list[BaseMessage], add_messages]
 
 
-@pytest.mark.parametrize("is_async", [False, True])
+@both_ways
 async def test_a_graph_of_ones_own_streams_and_runs_tools(
     emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:

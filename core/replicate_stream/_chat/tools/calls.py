@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from replicate_stream._chat.messages import StreamEvent, TextDelta
 from replicate_stream._chat.tools.body import NO_ARGUMENTS, CallBody
-from replicate_stream._chat.tools.marks import Opening, after_blank, find_end
+from replicate_stream._chat.tools.marks import FENCE, Opening, after_blank, find_end
 
 _State = Callable[[str], str]
 
@@ -61,6 +61,11 @@ class Calls:
         self._body = CallBody(first, new_id, opening.name)
         self._is_counted = False
         self._state: _State = self._start
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether it stands in a code fence that it did not close: more calls may be in there."""
+        return FENCE in self._closing
 
     def read(self, text: str, *, is_final: bool) -> str:
         """Read on in a text; gives the rest, which is needed again if there is no end yet."""

@@ -19,7 +19,7 @@ _DEEPSEEK = f"<{_BAR}tool{_LOW}call{_LOW}begin{_BAR}>"
 _SEPARATOR = f"<{_BAR}tool{_LOW}sep{_BAR}>"
 _FRAMES = tuple(f"<{_BAR}tool{_LOW}calls{_LOW}{at}{_BAR}>" for at in ("begin", "end"))
 _RESULTS = ("<tool_response>", "[TOOL_RESULTS]", f"<{_BAR}tool{_LOW}outputs{_LOW}begin{_BAR}>")
-_FENCE = "```"
+FENCE = "```"
 
 _CLOSING = {
     _HERMES: ("</tool_call>",),
@@ -28,7 +28,7 @@ _CLOSING = {
 }
 _CALLS = (_HERMES, _PHI, _MISTRAL, _FUNCTION, _DEEPSEEK)
 _STRAY = (*sorted({mark for marks in _CLOSING.values() for mark in marks}), "</function>")
-_OPENERS = (*_CALLS, _PYTHON, *_FRAMES, *_RESULTS, *_STRAY, _FENCE)
+_OPENERS = (*_CALLS, _PYTHON, *_FRAMES, *_RESULTS, *_STRAY, FENCE)
 MAY_BEGIN = re.compile(r"[<\[`]")
 """The first characters of all marks."""
 MAY_BEGIN_BARE = re.compile(r"[<\[`{]")
@@ -114,7 +114,7 @@ def _begins(marks: Iterable[str], text: str) -> bool:
 
 def find_end(text: str, closing: Iterable[str]) -> int:
     """Where a call whose JSON broke ends: before what closes it, or opens another; else -1."""
-    marks = [each for each in closing if len(each) > len(_FENCE)]
+    marks = [each for each in closing if len(each) > len(FENCE)]
     places = [text.find(mark) for mark in (*marks, *_CALLS)]
     return min((place for place in places if place >= 0), default=-1)
 
@@ -126,7 +126,7 @@ def _behind(mark: str, text: str, at: int) -> Found:
         return Opening(at, ends=True)
     if mark in _STRAY:
         return Opening(at, is_stray=True)
-    if mark == _FENCE:
+    if mark == FENCE:
         return _fenced(text, at - len(mark))
     if mark == _FUNCTION:
         return _function(text, at)
@@ -153,7 +153,7 @@ def _json(text: str, at: int, body: Body, closing: tuple[str, ...]) -> Found:
 def _past_fence(text: str, at: int) -> int | None:
     """The place behind blanks and the first line of a code fence; None if more text is needed."""
     at = after_blank(text, at)
-    if _FENCE.startswith(text[at:]):
+    if FENCE.startswith(text[at:]):
         return None
     word, line = _FENCE_WORD.match(text, at), _FENCE_LINE.match(text, at)
     if word is None or line is None:
@@ -163,8 +163,8 @@ def _past_fence(text: str, at: int) -> int | None:
 
 def _closing(mark: str, text: str, at: int, inside: int) -> tuple[str, ...]:
     """What closes a call: also the code fence that it is in."""
-    has_fence = text.startswith(_FENCE, after_blank(text, at)) and inside > at
-    return (*_CLOSING[mark], _FENCE) if has_fence else _CLOSING[mark]
+    has_fence = text.startswith(FENCE, after_blank(text, at)) and inside > at
+    return (*_CLOSING[mark], FENCE) if has_fence else _CLOSING[mark]
 
 
 def _fenced(text: str, at: int) -> Found:
@@ -173,13 +173,13 @@ def _fenced(text: str, at: int) -> Found:
     if inside is None:
         return "more"
     if text[inside] in "{[":
-        return Opening(inside, "bare", closing=(_FENCE,))
+        return Opening(inside, "bare", closing=(FENCE,))
     if text[inside] != "<":
         return None
     inner = look(text, inside, is_final=False)
     if not isinstance(inner, Opening):
         return inner
-    return replace(inner, closing=(*inner.closing, _FENCE))
+    return replace(inner, closing=(*inner.closing, FENCE))
 
 
 def _function(text: str, at: int) -> Found:
@@ -209,7 +209,10 @@ def _deepseek(text: str, at: int) -> Found:
 
 def _mistral(text: str, at: int) -> Found:
     """Mistral's list of calls, or the newer `name[ARGS]{…}`."""
-    found = _json(text, at, "call", ())
+    inside = _past_fence(text, at)
+    if inside is None:
+        return "more"
+    found = _json(text, inside, "call", (FENCE,) if inside > after_blank(text, at) else ())
     if found is not None:
         return found
     name = _MISTRAL_NAME.match(text, at)

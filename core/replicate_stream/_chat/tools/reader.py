@@ -7,11 +7,13 @@ for every way of splitting the answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from replicate_stream._chat.messages import StreamEvent, TextDelta
 from replicate_stream._chat.tools.body import CallBody
 from replicate_stream._chat.tools.calls import Calls
 from replicate_stream._chat.tools.marks import (
+    FENCE,
     MAY_BEGIN,
     MAY_BEGIN_BARE,
     Opening,
@@ -59,6 +61,7 @@ class ToolReader:
         self._is_bare = is_bare
         self._is_single = is_single
         self._held = ""
+        self._is_fenced = False
         self._is_edge = True  # nothing but blanks since the start, or since a call
         self._is_line_start = True
         self._open: Calls | None = None
@@ -136,6 +139,8 @@ class ToolReader:
 
     def _enter(self, opening: Opening, mark: str) -> None:
         self._is_edge = True
+        if self._is_fenced and FENCE not in opening.closing:
+            opening = replace(opening, closing=(*opening.closing, FENCE))
         self.is_ended = opening.ends
         if opening.body is not None:
             self._open = Calls(
@@ -159,6 +164,7 @@ class ToolReader:
         if not calls.is_over:
             return True
         self._open = None
+        self._is_fenced = calls.count > 0 and calls.is_fenced
         self._is_edge = self._is_line_start = calls.count > 0
         return False
 
