@@ -59,13 +59,14 @@ def _to_message(index: int, message: ChatMessage) -> Message:
         # Several blocks of text stand on lines of their own, as in the framework's own `content`.
         "\n".join(texts) if len(texts) == len(parts) else parts,
         name=about.get("name"),
-        tool_calls=tuple(calls or _calls_beside(about.get("tool_calls"))),
+        tool_calls=tuple(calls or calls_beside(message)),
         tool_call_id=about.get("tool_call_id"),
     )
 
 
-def _calls_beside(calls: Any) -> list[ToolCall]:
-    """The calls of a message by an LLM that has no blocks for them."""
+def calls_beside(message: ChatMessage) -> list[ToolCall]:
+    """The calls in a message's `additional_kwargs`, by an LLM that has no blocks for them."""
+    calls = message.additional_kwargs.get("tool_calls")
     return [_call(each) for each in calls] if isinstance(calls, list | tuple) else []
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic_core import from_json
 
+from llama_index_replicate_stream._convert import calls_beside
 from llama_index_replicate_stream._responses import MALFORMED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from replicate_stream import ToolCall
 
 
 def to_core_tools(tools: Iterable[Any] | None) -> list[Any] | None:
@@ -46,13 +45,12 @@ def conversation(
     return [*(history or ()), *([] if said is None else [said])]
 
 
-def choice(tools: Sequence[Any], given: Any, *, is_required: bool) -> Any:
+def choice(tools: Sequence[BaseTool], given: Any, *, is_required: bool) -> Any:
     """The `tool_choice` of a call: the given one, else whether any tool must be called."""
     if given is not None or not is_required:
         return given
     # A name says more than "required", where there is only one.
-    only = tools[0].metadata.name if len(tools) == 1 else None
-    return only or "required"
+    return tools[0].metadata.get_name() if len(tools) == 1 else "required"
 
 
 def selections(response: ChatResponse) -> list[ToolSelection]:
@@ -61,21 +59,23 @@ def selections(response: ChatResponse) -> list[ToolSelection]:
     A call that came to its end malformed is none: with the half of its arguments, or without any,
     a tool would be run as nobody asked for.
     """
-    bad = {call["id"] for call in response.message.additional_kwargs.get(MALFORMED) or ()}
+    message = response.message
+    bad = {call["id"] for call in message.additional_kwargs.get(MALFORMED) or ()}
+    calls = [
+        ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
+        for block in message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
     return [
-        ToolSelection(
-            tool_id=block.tool_call_id or "",
-            tool_name=block.tool_name,
-            tool_kwargs=_arguments(block.tool_kwargs),
-        )
-        for block in response.message.blocks
-        if isinstance(block, ToolCallBlock) and block.tool_call_id not in bad
+        ToolSelection(tool_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call.arguments))
+        for call in calls or calls_beside(message)
+        if call.id not in bad
     ]
 
 
-def _arguments(given: dict[str, Any] | str) -> dict[str, Any]:
-    if isinstance(given, dict):
-        return given
+def _arguments(given: Mapping[str, Any] | str) -> dict[str, Any]:
+    if not isinstance(given, str):
+        return dict(given)
     try:
         # The framework's own reader leaves out a text until its end; this one shows it growing.
         read = from_json(given.encode(errors="replace"), allow_partial="trailing-strings")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 from llama_index.core import PromptTemplate
@@ -31,6 +31,15 @@ class Owl(BaseModel):
     name: str
     hunts: list[str] = Field(description="What it hunts.")
     wingspan: float | None = None
+
+
+Content = TypeVar("Content")
+
+
+class Box(BaseModel, Generic[Content]):
+    """A box."""
+
+    content: Content
 
 
 OWL: Any = {"name": "Bubo", "hunts": ["mice", "hares"], "wingspan": 1.7}
@@ -186,6 +195,15 @@ async def test_further_arguments_reach_the_model(
     (prediction,) = replicate_emulator.predictions.values()
     assert (prediction.input["temperature"], prediction.input["seed"]) == (0.25, 7)
     assert given == {"temperature": 0.25, "seed": 7}
+
+
+async def test_a_class_whose_name_is_no_identifier_is_answered_with(
+    make_llm: Any, replicate_emulator: Emulator
+) -> None:
+    """The framework's own `to_openai_tool` would rename it, and then not find what was called."""
+    replicate_emulator.reply = call("Box[int]", {"content": 7})
+    box = await make_llm().astructured_predict(Box[int], PromptTemplate("Seven?"))
+    assert box == Box[int](content=7)
 
 
 @pytest.mark.filterwarnings("ignore:The `json` method is deprecated")  # which the framework calls

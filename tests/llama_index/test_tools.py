@@ -242,6 +242,12 @@ def test_arguments_are_read_as_far_as_they_have_come(make_llm: Any, so_far: Any,
     assert called(make_llm(), response) == [("f", read)]
 
 
+def test_calls_that_are_only_beside_the_message_are_read_too(make_llm: Any) -> None:
+    beside = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1'}}
+    message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [beside]})
+    assert called(make_llm(), ChatResponse(message=message)) == [("f", {"a": 1})]
+
+
 def test_no_call_is_an_error_where_one_is_expected(make_llm: Any) -> None:
     response = ChatResponse(message=ChatMessage(role="assistant", content="No."))
     with pytest.raises(ValueError, match="Expected at least one tool call"):
