@@ -60,7 +60,13 @@ class Replicate(Configured):
             that gives it for each request. `REPLICATE_API_TOKEN` by default. It is in no repr,
             no dict and no pickle.
         client: A core client to share; it replaces the settings of the connection.
-        settings: The fields below, and those of LlamaIndex's `LLM`.
+        settings: Anything else, by its name. Of the answer: `temperature`, `max_tokens`, `top_p`,
+            `top_k`, `stop`, `seed`, `presence_penalty`, `frequency_penalty`, `system_prompt`,
+            `prompt_format`, `max_repairs`, `image`, and `additional_kwargs` for inputs under the
+            model's own names. Of the connection: `base_url`, `proxy`, `timeout`, `deadline`,
+            `max_retries`, `default_headers`, `on_unsupported`. For the framework's planning:
+            `context_window`, `is_chat_model`, `is_function_calling_model`. And the fields of
+            LlamaIndex's `LLM`.
 
     Raises:
         TypeError: An argument that is not known; it names the closest one that is.

@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
     DocumentBlock,
     ImageBlock,
     TextBlock,
+    ToolCallBlock,
     VideoBlock,
 )
 from llama_index.core.llms import ChatMessage
@@ -192,6 +193,22 @@ async def test_a_local_image_is_read_when_it_is_sent(
     blocks = [TextBlock(text="What?"), ImageBlock(path=picture)]
     await llm.achat([ChatMessage(role="user", blocks=blocks)])
     assert sent() == {"prompt": "What?", "image": PNG_URI}
+
+
+async def test_an_image_that_a_tool_gave_is_sent(model_with: Any, sent: Any) -> None:
+    call = ToolCallBlock(tool_call_id="c1", tool_name="look", tool_kwargs={})
+    said = [
+        ChatMessage(role="user", content="What is there?"),
+        ChatMessage(role="assistant", blocks=[call]),
+        ChatMessage(
+            role="tool",
+            blocks=[TextBlock(text="a picture"), ImageBlock(image=PNG)],
+            additional_kwargs={"tool_call_id": "c1"},
+        ),
+    ]
+    await model_with({"prompt": TEXT, "image": URI}).achat(said)
+    assert sent()["image"] == PNG_URI
+    assert "a picture" in sent()["prompt"]
 
 
 # What users of `llama_index.llms.replicate.Replicate` give

@@ -278,6 +278,36 @@ async def test_a_completion_has_no_tools(make_llm: Any) -> None:
             await make_llm().acomplete("Hi", **{name: value})
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"Well.\n{call('weather', city='Kraków 😀')}\nSo.",
+        f"<think>Hm {call('now')}</think>{call('now')}{call('weather', city='A')}",
+        '<tool_call>{"name": "weather", "arguments": {"city": "x',
+        "No call: <tool_cal",
+        "<tool_call>\n{'name': 'weather', 'arguments': {'city': 'A', 'unit': None,}}\n</tool_call>",
+        '{"name": "now", "arguments": {}}',
+    ],
+)
+async def test_an_answer_is_the_same_whole_and_in_any_pieces(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, written: str
+) -> None:
+    llm, seen = make_llm(), []
+    sizes = [1, 2, 3, 7, len(written)]
+    for way, size in [("achat_with_tools", 5), *(("astream_chat_with_tools", n) for n in sizes)]:
+        tokens = [written[at : at + size] for at in range(0, len(written), size)]
+        replicate_emulator.reply = tokens
+        given = {"allow_parallel_tool_calls": True}
+        message = last(await use(llm, way, [WEATHER, NOW], **given)).message
+        blocks = [block.model_dump(exclude={"tool_call_id"}) for block in message.blocks]
+        beside = {
+            key: [each["function"] for each in calls]
+            for key, calls in message.additional_kwargs.items()
+        }
+        seen.append((blocks, beside))
+    assert all(each == seen[0] for each in seen)
+
+
 # What goes in
 
 
