@@ -81,6 +81,7 @@ class CompletionReader:
 
     def __init__(self) -> None:
         self._text = ""
+        self._thoughts = ""
 
     def read(self, event: StreamEvent) -> CompletionResponse | None:
         """The response for an event, None for one that is no part of the answer."""
@@ -88,11 +89,12 @@ class CompletionReader:
             self._text += event.text
             return CompletionResponse(text=self._text, delta=event.text)
         if isinstance(event, ReasoningDelta):
+            self._thoughts += event.text
             new = {_THOUGHT: event.text}
             return CompletionResponse(text=self._text, delta="", additional_kwargs=new)
         if isinstance(event, Finished):
             last = _last(event.reason, event.usage, event.prediction)
-            return CompletionResponse(text=self._text, delta="", **last)
+            return _completion(self._text, self._thoughts, last, delta="")
         return None
 
 
@@ -106,7 +108,15 @@ def to_chat_response(whole: Completion) -> ChatResponse:
 def to_completion_response(whole: Completion) -> CompletionResponse:
     """A whole answer as a completion response."""
     last = _last(whole.finish_reason, whole.usage, whole.prediction)
-    return CompletionResponse(text=whole.text, **last)
+    return _completion(whole.text, whole.reasoning, last)
+
+
+def _completion(
+    text: str, thoughts: str, last: dict[str, Any], delta: str | None = None
+) -> CompletionResponse:
+    if thoughts:  # which have no block here, as they have in a chat
+        last["additional_kwargs"]["thinking"] = thoughts
+    return CompletionResponse(text=text, delta=delta, **last)
 
 
 def _assistant(

@@ -418,3 +418,5 @@ async def test_what_the_model_only_thought_is_a_block_of_its_own(
     completed = [response async for response in await llm.astream_complete("Hi")]
     assert completed[-1].text == "So it is"
     assert [r.additional_kwargs.get("thinking_delta") for r in completed[:2]] == ["Well", ", hm"]
+    for whole in (completed[-1], await llm.acomplete("Hi")):
+        assert whole.additional_kwargs["thinking"] == "Well, hm"
