@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -277,3 +278,46 @@ async def test_who_waits_too_long_for_the_rate_limit_is_told(
     assert not first.done()
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
+
+
+@pytest.fixture
+async def proxy_that_hangs_up() -> AsyncIterator[str]:
+    """A proxy that answers one request of a connection, and hangs up on the next; its address."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+            await reader.read(1)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has gone
+        finally:
+            writer.close()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"(?i)content-length: (\d+)", head)
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        url = urlsplit(head.split(" ")[1])
+        there, back = await asyncio.open_connection(url.hostname, url.port)
+        head = re.sub(r"(?im)^connection:.*\r\n", "", head.replace(f"http://{url.netloc}", "", 1))
+        back.write(head.replace("\r\n", "\r\nConnection: close\r\n", 1).encode() + body)
+        answered = (await there.readuntil(b"\r\n\r\n")).decode()
+        writer.write(re.sub(r"(?im)^connection:.*\r\n", "", answered).encode())
+        while part := await there.read(65_536):
+            writer.write(part)
+            await writer.drain()
+        back.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_proxy_that_hangs_up_after_each_reply_loses_no_creation(
+    make_client: MakeClient, replicate_emulator: Emulator, proxy_that_hangs_up: str
+) -> None:
+    replicate_emulator.reply = ["Hel", "lo"]
+    client = make_client(proxy=proxy_that_hangs_up)
+    for _ in range(2):
+        assert (await client.complete(replicate_emulator.model, "Hi")).text == "Hello"
+    assert len(creates(replicate_emulator)) == 2

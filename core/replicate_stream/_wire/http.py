@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from replicate_stream._errors import (
     ReplicateConnectionError,
@@ -74,7 +74,11 @@ class Http:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._sessions = Sessions(self)
+        # A proxy that is not tunnelled through may hang up after a reply without having said so. A
+        # POST that is on its way then is lost, and must not be repeated.
+        is_seen = urlsplit(settings.base_url).scheme == "http"
+        is_proxied = is_seen and settings.proxy_for(settings.base_url) is not None
+        self._sessions = Sessions(self, is_reusing=not is_proxied)
         self._line = Line()
 
     async def get(

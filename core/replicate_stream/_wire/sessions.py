@@ -35,10 +35,12 @@ class Sessions:
 
     Args:
         owner: Who uses them.
+        is_reusing: Whether a connection may serve several requests.
     """
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self, owner: object, *, is_reusing: bool = True) -> None:
         self._keepers: _Keepers = {}
+        self._is_reusing = is_reusing
         # The finalizer holds the sessions, so that the garbage collector never finds them together
         # with what used them: it would finalize both, and an open session complains of that.
         weakref.finalize(owner, _close_all, self._keepers).atexit = False
@@ -50,7 +52,7 @@ class Sessions:
         keeper = self._keepers.get(loop)
         if keeper is None or keeper.session.closed:
             _close_all({k: self._keepers.pop(k) for k in list(self._keepers) if k.is_closed()})
-            session = _new_session()
+            session = _new_session(is_reusing=self._is_reusing)
             life = _keep(session)
             await life.__anext__()
             keeper = self._keepers[loop] = _Keeper(session, life)
@@ -117,12 +119,12 @@ def _is_in_loop() -> bool:
     return True
 
 
-def _new_session() -> aiohttp.ClientSession:
+def _new_session(*, is_reusing: bool) -> aiohttp.ClientSession:
     import aiohttp
 
     return aiohttp.ClientSession(
         # No limit: a stream holds its connection for as long as the model speaks.
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, force_close=not is_reusing),
         headers={"User-Agent": f"replicate-stream/{__version__}"},
         cookie_jar=aiohttp.DummyCookieJar(),
     )
