@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from replicate_stream import Completion, Prediction, Usage
+if TYPE_CHECKING:
+    from replicate_stream import Completion, Prediction, Usage
 
 PROVIDER = "replicate"
 REASONING = "reasoning_content"

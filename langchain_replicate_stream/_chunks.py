@@ -16,9 +16,9 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
+import replicate_stream as core
 from langchain_replicate_stream._answers import PROVIDER, REASONING, metadata_of, usage_of
 from langchain_replicate_stream._convert import MALFORMED
-from replicate_stream import Finished, ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks
@@ -29,7 +29,7 @@ _MESSAGE = AIMessageChunk(content="")
 _CHUNK = ChatGenerationChunk(message=_MESSAGE)
 
 
-def text_chunk(event: TextDelta) -> ChatGenerationChunk:
+def text_chunk(event: core.TextDelta) -> ChatGenerationChunk:
     """A piece of text as a chunk. It has no id: the framework gives all of a run's one."""
     message = _MESSAGE.__copy__()
     fields = message.__dict__
@@ -53,21 +53,21 @@ class Chunks:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._calls: dict[int, list[ToolCallDelta]] = {}
+        self._calls: dict[int, list[core.ToolCallDelta]] = {}
 
-    def of(self, event: StreamEvent) -> Sequence[ChatGenerationChunk]:
+    def of(self, event: core.StreamEvent) -> Sequence[ChatGenerationChunk]:
         """The chunks of an event; none for one that is no part of the answer."""
-        if isinstance(event, TextDelta):
+        if isinstance(event, core.TextDelta):
             return (text_chunk(event),)
-        if isinstance(event, ToolCallDelta):
+        if isinstance(event, core.ToolCallDelta):
             self._calls.setdefault(event.index, []).append(event)
             piece = tool_call_chunk(
                 name=event.name, args=event.arguments, id=event.id, index=event.index
             )
             return (_calling([piece]),)
-        if isinstance(event, ReasoningDelta):
+        if isinstance(event, core.ReasoningDelta):
             return (_chunk(AIMessageChunk(content="", additional_kwargs={REASONING: event.text})),)
-        if isinstance(event, Finished):
+        if isinstance(event, core.Finished):
             return (*self._endings(), _last(event, self._model))
         return ()
 
@@ -95,7 +95,7 @@ def _calling(pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
     return _chunk(AIMessageChunk(content="", tool_call_chunks=pieces, response_metadata=whose))
 
 
-def _last(event: Finished, model: str) -> ChatGenerationChunk:
+def _last(event: core.Finished, model: str) -> ChatGenerationChunk:
     """The closing chunk, the only one with metadata: those of several would be concatenated."""
     return _chunk(
         AIMessageChunk(

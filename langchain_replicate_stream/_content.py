@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeGuard
 
-from replicate_stream import Message, ToolCall
+import replicate_stream as core
 
 Content: TypeAlias = "str | Sequence[Any]"
 
@@ -62,7 +62,7 @@ def results(content: Content) -> list[Mapping[str, Any]]:
     return [] if isinstance(content, str) else [block for block in content if _is_result(block)]
 
 
-def calls_in(content: Content) -> list[ToolCall]:
+def calls_in(content: Content) -> list[core.ToolCall]:
     """The calls that another provider's blocks hold."""
     if isinstance(content, str):
         return []
@@ -73,14 +73,16 @@ _CALLS: Mapping[str, str] = {"tool_use": "input", "tool_call": "args", "function
 """The kinds of blocks that are calls, and where each has its arguments."""
 
 
-def _call(block: Mapping[str, Any]) -> ToolCall:
+def _call(block: Mapping[str, Any]) -> core.ToolCall:
     arguments = block.get(_CALLS[block["type"]])
     if arguments is None or arguments == "":
         arguments = block.get("partial_json") or {}
-    return ToolCall(str(block.get("call_id") or block.get("id") or ""), block["name"], arguments)
+    return core.ToolCall(
+        str(block.get("call_id") or block.get("id") or ""), block["name"], arguments
+    )
 
 
-def located(message: Message, files: str) -> Message:
+def located(message: core.Message, files: str) -> core.Message:
     """A message whose files have addresses where they had ids.
 
     Args:

@@ -16,8 +16,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+import replicate_stream as core
 from langchain_replicate_stream._content import answered, calls_in, located, results, returned, told
-from replicate_stream import InvalidInputError, Message, ToolCall
 
 MALFORMED = " /* malformed */"
 """Ends the arguments of a malformed call in the sum of a stream; see `_chunks`."""
@@ -32,7 +32,7 @@ _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
 }
 
 
-def to_core(messages: Sequence[BaseMessage], *, files: str = "") -> list[Message]:
+def to_core(messages: Sequence[BaseMessage], *, files: str = "") -> list[core.Message]:
     """LangChain's messages as the core's.
 
     Only what was said is told: never `additional_kwargs`, which hold notes of the framework too.
@@ -44,7 +44,7 @@ def to_core(messages: Sequence[BaseMessage], *, files: str = "") -> list[Message
     Raises:
         InvalidInputError: A message of a kind that no model can be told.
     """
-    said: list[Message] = []
+    said: list[core.Message] = []
     tools: dict[str, str] = {}
     for index, message in enumerate(messages):
         for each in _to_messages(index, message, tools):
@@ -53,32 +53,34 @@ def to_core(messages: Sequence[BaseMessage], *, files: str = "") -> list[Message
     return said
 
 
-def _to_messages(index: int, message: BaseMessage, tools: Mapping[str, str]) -> list[Message]:
+def _to_messages(index: int, message: BaseMessage, tools: Mapping[str, str]) -> list[core.Message]:
     """One message as the core's; `tools` has the names of those that were called, by call."""
     content, name = message.content, message.name
     if isinstance(message, SystemMessage):
-        return [Message("system", told(content), name=name)]
+        return [core.Message("system", told(content), name=name)]
     if isinstance(message, HumanMessage):
         return _of_user(content, name, tools)
     if isinstance(message, AIMessage):
         calls = tuple(_calls(message))
-        return [Message("assistant", answered(content), name=name, tool_calls=calls)]
+        return [core.Message("assistant", answered(content), name=name, tool_calls=calls)]
     if isinstance(message, ToolMessage):
         failed = message.status == "error"
         return [_result(message.tool_call_id, name, returned(content, is_error=failed), tools)]
     if isinstance(message, FunctionMessage):
-        return [Message("tool", returned(content, is_error=False), name=name)]
+        return [core.Message("tool", returned(content, is_error=False), name=name)]
     if isinstance(message, ChatMessage) and (role := _ROLES.get(message.role)):
         text = answered(content) if role == "assistant" else told(content)
-        return [Message(role, text, name=name)]
+        return [core.Message(role, text, name=name)]
     kind = f"{type(message).__name__} of type {message.type!r}"
-    raise InvalidInputError(
+    raise core.InvalidInputError(
         f"messages[{index}] is a {kind}, which no model can be told",
         fields=(f"messages[{index}]",),
     )
 
 
-def _of_user(content: str | list[Any], name: str | None, tools: Mapping[str, str]) -> list[Message]:
+def _of_user(
+    content: str | list[Any], name: str | None, tools: Mapping[str, str]
+) -> list[core.Message]:
     given = [
         _result(
             str(block.get("tool_use_id") or ""),
@@ -89,29 +91,31 @@ def _of_user(content: str | list[Any], name: str | None, tools: Mapping[str, str
         for block in results(content)
     ]
     own = told(content)
-    return given if given and not own else [*given, Message("user", own, name=name)]
+    return given if given and not own else [*given, core.Message("user", own, name=name)]
 
 
 def _result(
     call: str, name: str | None, content: str | list[Any], tools: Mapping[str, str]
-) -> Message:
-    return Message("tool", content, name=name or tools.get(call), tool_call_id=call)
+) -> core.Message:
+    return core.Message("tool", content, name=name or tools.get(call), tool_call_id=call)
 
 
-def _calls(message: AIMessage) -> list[ToolCall]:
+def _calls(message: AIMessage) -> list[core.ToolCall]:
     """The calls of a message, the malformed ones as the model wrote them."""
-    calls = [ToolCall(c["id"] or "", c["name"], c["args"]) for c in message.tool_calls]
+    calls = [core.ToolCall(c["id"] or "", c["name"], c["args"]) for c in message.tool_calls]
     for bad in message.invalid_tool_calls:
         written = _ENDING.sub("", bad["args"] or "")
-        calls.append(ToolCall(bad["id"] or "", bad["name"] or "", written))
+        calls.append(core.ToolCall(bad["id"] or "", bad["name"] or "", written))
     return calls or calls_in(message.content) or _openais(message.additional_kwargs)
 
 
-def _openais(kwargs: Mapping[str, Any]) -> list[ToolCall]:
+def _openais(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
     """The calls as OpenAI's messages have them, their arguments as JSON texts."""
     old = kwargs.get("function_call")
     listed = kwargs.get("tool_calls") or ([{"function": old}] if old else [])
     return [
-        ToolCall(str(each.get("id") or ""), each["function"]["name"], each["function"]["arguments"])
+        core.ToolCall(
+            str(each.get("id") or ""), each["function"]["name"], each["function"]["arguments"]
+        )
         for each in listed
     ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import ModelProfile
 
-from replicate_stream import ModelFacts
+if TYPE_CHECKING:
+    from replicate_stream import ModelFacts
 
 
 def profile_of(facts: ModelFacts) -> ModelProfile:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.language_models import LangSmithParams
 
+import replicate_stream as core
 from langchain_replicate_stream._answers import PROVIDER, to_result
 from langchain_replicate_stream._arguments import CONNECTION, PARAMETERS, for_the_client, the_stop
 from langchain_replicate_stream._chunks import Chunks, text_chunk
@@ -25,7 +26,7 @@ from langchain_replicate_stream._profile import profile_of
 from langchain_replicate_stream._settings import Own, Settings
 from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import converted, to_format, to_tools
-from replicate_stream import Client, Message, PreparedRequest, TextDelta
+from replicate_stream import Client
 from replicate_stream._sync import call, iterate
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class ChatReplicate(Settings):
         own = {name: getattr(self, name) for name in (*PARAMETERS, "stream_usage")}
         return for_the_client(own, stop, converted(kwargs))
 
-    def _said(self, messages: list[BaseMessage]) -> list[Message]:
+    def _said(self, messages: list[BaseMessage]) -> list[core.Message]:
         return to_core(messages, files=f"{self._client().base_url}/files")
 
     async def _astream(
@@ -116,7 +117,7 @@ class ChatReplicate(Settings):
         with as_langchains():
             async with self._client().stream(messages=self._said(messages), **request) as events:
                 async for event in events:
-                    if isinstance(event, TextDelta):  # as nearly all are
+                    if isinstance(event, core.TextDelta):  # as nearly all are
                         yield text_chunk(event)
                         continue
                     for chunk in chunks.of(event):
@@ -147,7 +148,7 @@ class ChatReplicate(Settings):
             said, client = self._said(messages), self._client()
             with closing(iterate(lambda: client.stream(messages=said, **request))) as events:
                 for event in events:
-                    if isinstance(event, TextDelta):
+                    if isinstance(event, core.TextDelta):
                         yield text_chunk(event)
                         continue
                     yield from chunks.of(event)
@@ -254,7 +255,7 @@ class ChatReplicate(Settings):
 
     def prepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
-    ) -> PreparedRequest:
+    ) -> core.PreparedRequest:
         """What `invoke` would send: a dry run that pays nothing and creates nothing.
 
         Args:
@@ -272,7 +273,7 @@ class ChatReplicate(Settings):
 
     async def aprepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
-    ) -> PreparedRequest:
+    ) -> core.PreparedRequest:
         """The same for async code."""
         request = self._request(stop, kwargs)
         del request["include_usage"], request["max_repairs"]

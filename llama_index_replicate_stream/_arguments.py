@@ -6,7 +6,6 @@ paid, without it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -71,6 +70,8 @@ def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
             continue
         if name in _GONE:
             raise TypeError(f"Replicate has no argument {name!r}: {_GONE[name]}")
+        import difflib  # as large as this package, and only a mistake needs it
+
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         raise TypeError(f"Replicate has no argument {name!r}; {hint}")

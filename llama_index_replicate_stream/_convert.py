@@ -20,7 +20,7 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from replicate_stream import InvalidInputError, Message, ToolCall
+import replicate_stream as core
 
 _ROLES: Mapping[MessageRole, str] = {
     MessageRole.SYSTEM: "system",
@@ -34,7 +34,7 @@ _ROLES: Mapping[MessageRole, str] = {
 }
 
 
-def to_core(messages: Sequence[ChatMessage]) -> list[Message]:
+def to_core(messages: Sequence[ChatMessage]) -> list[core.Message]:
     """LlamaIndex's messages as the core's; theirs are not changed.
 
     Raises:
@@ -43,18 +43,20 @@ def to_core(messages: Sequence[ChatMessage]) -> list[Message]:
     return [_to_message(index, message) for index, message in enumerate(messages)]
 
 
-def _to_message(index: int, message: ChatMessage) -> Message:
+def _to_message(index: int, message: ChatMessage) -> core.Message:
     parts: list[Mapping[str, Any]] = []
-    calls: list[ToolCall] = []
+    calls: list[core.ToolCall] = []
     for block in message.blocks:
         if isinstance(block, ToolCallBlock):
-            calls.append(ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs))
+            calls.append(
+                core.ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
+            )
         else:
             parts += _to_parts(block, f"messages[{index}]")
     texts = [part["text"] for part in parts if part["type"] == "text"]
     about = message.additional_kwargs
     role: Any = _ROLES[message.role]
-    return Message(
+    return core.Message(
         role,
         # Several blocks of text stand on lines of their own, as in the framework's own `content`.
         "\n".join(texts) if len(texts) == len(parts) else parts,
@@ -64,19 +66,19 @@ def _to_message(index: int, message: ChatMessage) -> Message:
     )
 
 
-def calls_beside(message: ChatMessage) -> list[ToolCall]:
+def calls_beside(message: ChatMessage) -> list[core.ToolCall]:
     """The calls in a message's `additional_kwargs`, by an LLM that has no blocks for them."""
     calls = message.additional_kwargs.get("tool_calls")
     return [_call(each) for each in calls] if isinstance(calls, list | tuple) else []
 
 
-def _call(given: Any) -> ToolCall:
+def _call(given: Any) -> core.ToolCall:
     """A call as OpenAI writes it, in a dict or in objects of its package, or as Anthropic does."""
     called = _of(given, "function") or given
     written = _of(called, "arguments")
     if written is None:
         written = _of(called, "input")
-    return ToolCall(str(_of(given, "id") or ""), str(_of(called, "name") or ""), written or {})
+    return core.ToolCall(str(_of(given, "id") or ""), str(_of(called, "name") or ""), written or {})
 
 
 def _of(given: Any, name: str) -> Any:
@@ -102,7 +104,7 @@ def _to_parts(block: Any, where: str) -> Iterator[Mapping[str, Any]]:
     elif isinstance(block, DocumentBlock):
         yield _media("file", block, block.data, mime_type=block.document_mimetype)
     else:
-        raise InvalidInputError(
+        raise core.InvalidInputError(
             f"{where} has a {type(block).__name__}, which no model can be told", fields=(where,)
         )
 

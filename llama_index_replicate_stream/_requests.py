@@ -9,8 +9,8 @@ from typing import Any
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
+import replicate_stream as core
 from llama_index_replicate_stream._convert import to_core
-from replicate_stream import Message
 
 _AS_IT_IS = "plain"
 
@@ -68,16 +68,16 @@ def completion_request(
     return {**whole, "messages": _with_image([_user(prompt, [])], image)}
 
 
-def _user(text: str, media: list[Any]) -> Message:
-    return Message("user", [{"type": "text", "text": text}, *media] if media else text)
+def _user(text: str, media: list[Any]) -> core.Message:
+    return core.Message("user", [{"type": "text", "text": text}, *media] if media else text)
 
 
-def _media(message: Message) -> list[Any]:
+def _media(message: core.Message) -> list[Any]:
     parts: Sequence[Any] = [] if isinstance(message.content, str) else message.content
     return [part for part in parts if part["type"] != "text"]
 
 
-def _with_image(messages: list[Message], image: str | None) -> list[Message]:
+def _with_image(messages: list[core.Message], image: str | None) -> list[core.Message]:
     at = max((n for n, each in enumerate(messages) if each.role == "user"), default=None)
     if not image or at is None:
         return messages

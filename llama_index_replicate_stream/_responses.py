@@ -22,17 +22,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from replicate_stream import (
-    Completion,
-    Finished,
-    Prediction,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+import replicate_stream as core
 
 MALFORMED = "invalid_tool_calls"
 """The key in a last message's `additional_kwargs` of the calls that cannot be made."""
@@ -46,29 +36,29 @@ class ChatReader:
     def __init__(self) -> None:
         self._text = ""
         self._thoughts = ""
-        self._calls: list[ToolCall] = []
+        self._calls: list[core.ToolCall] = []
 
-    def read(self, event: StreamEvent) -> ChatResponse | None:
+    def read(self, event: core.StreamEvent) -> ChatResponse | None:
         """The response for an event, None for one that is no part of the answer."""
-        if isinstance(event, TextDelta):
+        if isinstance(event, core.TextDelta):
             self._text += event.text
             return ChatResponse(message=self._message(), delta=event.text)
-        if isinstance(event, ReasoningDelta):
+        if isinstance(event, core.ReasoningDelta):
             self._thoughts += event.text
             new = {_THOUGHT: event.text}
             return ChatResponse(message=self._message(), delta="", additional_kwargs=new)
-        if isinstance(event, ToolCallDelta):
+        if isinstance(event, core.ToolCallDelta):
             self._add(event)
             return ChatResponse(message=self._message(), delta="")
-        if isinstance(event, Finished):
+        if isinstance(event, core.Finished):
             self._calls = [_read(call) for call in self._calls]
             last = _last(event.reason, event.usage, event.prediction)
             return ChatResponse(message=self._message(is_last=True), delta="", **last)
         return None
 
-    def _add(self, piece: ToolCallDelta) -> None:
+    def _add(self, piece: core.ToolCallDelta) -> None:
         if piece.index == len(self._calls):
-            self._calls.append(ToolCall(piece.id or "", piece.name or "", ""))
+            self._calls.append(core.ToolCall(piece.id or "", piece.name or "", ""))
         call = self._calls[piece.index]
         self._calls[piece.index] = replace(call, arguments=f"{call.arguments}{piece.arguments}")
 
@@ -83,29 +73,29 @@ class CompletionReader:
         self._text = ""
         self._thoughts = ""
 
-    def read(self, event: StreamEvent) -> CompletionResponse | None:
+    def read(self, event: core.StreamEvent) -> CompletionResponse | None:
         """The response for an event, None for one that is no part of the answer."""
-        if isinstance(event, TextDelta):
+        if isinstance(event, core.TextDelta):
             self._text += event.text
             return CompletionResponse(text=self._text, delta=event.text)
-        if isinstance(event, ReasoningDelta):
+        if isinstance(event, core.ReasoningDelta):
             self._thoughts += event.text
             new = {_THOUGHT: event.text}
             return CompletionResponse(text=self._text, delta="", additional_kwargs=new)
-        if isinstance(event, Finished):
+        if isinstance(event, core.Finished):
             last = _last(event.reason, event.usage, event.prediction)
             return _completion(self._text, self._thoughts, last, delta="")
         return None
 
 
-def to_chat_response(whole: Completion) -> ChatResponse:
+def to_chat_response(whole: core.Completion) -> ChatResponse:
     """A whole answer as a chat response."""
     last = _last(whole.finish_reason, whole.usage, whole.prediction)
     message = _assistant(whole.text, whole.reasoning, whole.tool_calls, is_last=True)
     return ChatResponse(message=message, **last)
 
 
-def to_completion_response(whole: Completion) -> CompletionResponse:
+def to_completion_response(whole: core.Completion) -> CompletionResponse:
     """A whole answer as a completion response."""
     last = _last(whole.finish_reason, whole.usage, whole.prediction)
     return _completion(whole.text, whole.reasoning, last)
@@ -120,7 +110,7 @@ def _completion(
 
 
 def _assistant(
-    text: str, thoughts: str, calls: Sequence[ToolCall], *, is_last: bool
+    text: str, thoughts: str, calls: Sequence[core.ToolCall], *, is_last: bool
 ) -> ChatMessage:
     # One block of text: the framework joins several with newlines, which nobody said.
     blocks: list[ContentBlock] = [ThinkingBlock(content=thoughts)] if thoughts else []
@@ -136,20 +126,20 @@ def _assistant(
     return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=about)
 
 
-def _block(call: ToolCall) -> ToolCallBlock:
+def _block(call: core.ToolCall) -> ToolCallBlock:
     written = call.arguments
     given = written if isinstance(written, str) else dict(written)
     return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=given)
 
 
-def _openais(call: ToolCall) -> dict[str, Any]:
+def _openais(call: core.ToolCall) -> dict[str, Any]:
     """A call as OpenAI's messages have it: its arguments are a text."""
     written = call.arguments
     text = written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
 
 
-def _read(call: ToolCall) -> ToolCall:
+def _read(call: core.ToolCall) -> core.ToolCall:
     """A call that has come to its end: its arguments as a dict, or as the text they are."""
     try:
         given = json.loads(str(call.arguments))
@@ -158,7 +148,7 @@ def _read(call: ToolCall) -> ToolCall:
     return replace(call, arguments=given) if call.name and isinstance(given, dict) else call
 
 
-def _last(reason: str, usage: Usage | None, prediction: Prediction) -> dict[str, Any]:
+def _last(reason: str, usage: core.Usage | None, prediction: core.Prediction) -> dict[str, Any]:
     """What only the last response has. `raw` is a dict: token counters read its `usage`."""
     counts = _counts(usage)
     told = {name: getattr(prediction, name) for name in ("model", "version", *_TIMES)}
@@ -173,7 +163,7 @@ def _last(reason: str, usage: Usage | None, prediction: Prediction) -> dict[str,
     return {"raw": raw, "additional_kwargs": dict(counts)}
 
 
-def _counts(usage: Usage | None) -> Mapping[str, int]:
+def _counts(usage: core.Usage | None) -> Mapping[str, int]:
     if usage is None:
         return {}
     return {

@@ -10,9 +10,9 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic_core import from_json
 
+import replicate_stream as core
 from llama_index_replicate_stream._convert import calls_beside
 from llama_index_replicate_stream._responses import MALFORMED
-from replicate_stream import ToolCall
 
 
 def to_core_tools(tools: Iterable[Any] | None) -> list[Any] | None:
@@ -62,7 +62,7 @@ def selections(response: ChatResponse) -> list[ToolSelection]:
     message = response.message
     bad = {call["id"] for call in message.additional_kwargs.get(MALFORMED) or ()}
     calls = [
-        ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
+        core.ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
         for block in message.blocks
         if isinstance(block, ToolCallBlock)
     ]

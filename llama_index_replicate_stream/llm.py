@@ -26,6 +26,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.bridge.pydantic import SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
+import replicate_stream as core
 from llama_index_replicate_stream._arguments import refuse_unknown
 from llama_index_replicate_stream._closing import astreams, streams
 from llama_index_replicate_stream._configured import Configured
@@ -36,11 +37,11 @@ from llama_index_replicate_stream._responses import (
     to_chat_response,
     to_completion_response,
 )
-from replicate_stream import Client, Completion, PreparedRequest, StreamEvent
+from replicate_stream import Client
 from replicate_stream._sync import call, iterate
 
 T = TypeVar("T")
-Read = Callable[[StreamEvent], "T | None"]
+Read = Callable[["core.StreamEvent"], "T | None"]
 
 
 class Replicate(Configured):
@@ -141,7 +142,7 @@ class Replicate(Configured):
 
     # A dry run
 
-    def prepare(self, messages: str | Sequence[ChatMessage], **kwargs: Any) -> PreparedRequest:
+    def prepare(self, messages: str | Sequence[ChatMessage], **kwargs: Any) -> core.PreparedRequest:
         """What `chat` (`complete`, for a text) would send: it pays nothing and creates nothing.
 
         Returns:
@@ -154,7 +155,7 @@ class Replicate(Configured):
 
     async def aprepare(
         self, messages: str | Sequence[ChatMessage], **kwargs: Any
-    ) -> PreparedRequest:
+    ) -> core.PreparedRequest:
         """The same for async code."""
         if isinstance(messages, str):
             request = self._prompt(messages, False, kwargs)
@@ -174,7 +175,7 @@ class Replicate(Configured):
         render = None if formatted else self.completion_to_prompt
         return completion_request(request, prompt, render, self.image)
 
-    def _complete(self, request: dict[str, Any]) -> Completion:
+    def _complete(self, request: dict[str, Any]) -> core.Completion:
         client = self._client()
         return call(lambda: client.complete(**request))
 

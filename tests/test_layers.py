@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import aiohttp
 import pytest
@@ -43,7 +45,13 @@ def test_what_is_exported_is_there_and_sorted(name: str) -> None:
         for each, value in vars(package).items()
         if not each.startswith("_") and not inspect.ismodule(value)
     }
-    assert public - set(exported) <= {"annotations"}
+    assert public - set(exported) <= {"annotations", "TYPE_CHECKING"}
+    assert set(exported) <= set(dir(package))
+
+
+def test_a_name_that_is_not_exported_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="'replicate_stream' has no attribute 'Clinet'"):
+        replicate_stream.Clinet  # type: ignore[attr-defined]  # noqa: B018 - type checkers say so too
 
 
 def test_public_classes_name_the_public_package() -> None:
@@ -51,6 +59,20 @@ def test_public_classes_name_the_public_package() -> None:
         value = getattr(replicate_stream, name)
         if isinstance(value, type):
             assert value.__module__ == "replicate_stream", name
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        each
+        for name in replicate_stream.__all__
+        if dataclasses.is_dataclass(each := getattr(replicate_stream, name))
+        and name != "PreparedInput"  # it holds what is not public
+    ],
+    ids=str,
+)
+def test_the_annotations_of_a_value_can_be_resolved(value: type) -> None:
+    assert get_type_hints(value).keys() == {each.name for each in dataclasses.fields(value)}
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -64,6 +86,9 @@ def test_an_adapter_uses_the_cores_public_names_and_the_bridge_only(name: str) -
                 if node.module == "replicate_stream":
                     used = {alias.name for alias in node.names}
                     assert used <= set(replicate_stream.__all__), path
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                is_cores = node.value.id == "core"
+                assert not is_cores or node.attr in replicate_stream.__all__, path
 
 
 def subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
@@ -88,11 +113,20 @@ def test_every_error_of_aiohttps_client_becomes_one_of_ours(kind: type[BaseExcep
 
 @pytest.mark.parametrize(
     "heavy",
-    ["aiohttp", "anyio", "jsonschema", "click", "langchain_core", "llama_index", "pydantic"],
+    [
+        *("aiohttp", "anyio", "jsonschema", "click", "langchain_core", "llama_index", "pydantic"),
+        *("replicate_stream._records", "replicate_stream._chat", "replicate_stream._wire"),
+    ],
 )
 def test_importing_the_core_does_not_import(heavy: str) -> None:
     program = f"import sys, replicate_stream; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_importing_an_adapter_makes_none_of_the_cores_values(name: str) -> None:
+    program = f"import sys, {name}; sys.exit('replicate_stream._chat.messages' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -6,21 +6,9 @@ async with Client() as client, client.stream(model, "Why is the sky blue?") as e
             print(event.text, end="", flush=True)
 """
 
-from replicate_stream._chat.facts import ModelFacts
-from replicate_stream._chat.inputs import PreparedInput, prepare_input
-from replicate_stream._chat.messages import (
-    Completion,
-    Finished,
-    Message,
-    ReasoningDelta,
-    StatusChanged,
-    StreamEvent,
-    TextDelta,
-    ToolCall,
-    ToolCallDelta,
-    ToolSpec,
-)
-from replicate_stream._client import Client, PreparedRequest
+from typing import TYPE_CHECKING
+
+from replicate_stream._client import Client
 from replicate_stream._errors import (
     AnswerFormatError,
     InvalidInputError,
@@ -37,11 +25,64 @@ from replicate_stream._errors import (
     StreamInterruptedError,
     UnsupportedParameterError,
 )
-from replicate_stream._provider import Replicate
-from replicate_stream._records import Prediction, Usage
 from replicate_stream._settings import without_secrets
-from replicate_stream._stream import EventStream
 from replicate_stream._version import __version__
+
+if TYPE_CHECKING:
+    from replicate_stream._chat.facts import ModelFacts
+    from replicate_stream._chat.inputs import prepare_input
+    from replicate_stream._chat.messages import (
+        Completion,
+        Finished,
+        Message,
+        ReasoningDelta,
+        StatusChanged,
+        StreamEvent,
+        TextDelta,
+        ToolCall,
+        ToolCallDelta,
+        ToolSpec,
+    )
+    from replicate_stream._chat.prepared import PreparedInput, PreparedRequest
+    from replicate_stream._provider import Replicate
+    from replicate_stream._records import Prediction, Usage
+    from replicate_stream._stream import EventStream
+else:
+    # Imported when asked for: Python takes longer to make these than for all the rest, and whoever
+    # only imports needs none of them.
+    _HOMES = {
+        "_chat.facts": {"ModelFacts"},
+        "_chat.inputs": {"prepare_input"},
+        "_chat.messages": {
+            "Completion",
+            "Finished",
+            "Message",
+            "ReasoningDelta",
+            "StatusChanged",
+            "StreamEvent",
+            "TextDelta",
+            "ToolCall",
+            "ToolCallDelta",
+            "ToolSpec",
+        },
+        "_chat.prepared": {"PreparedInput", "PreparedRequest"},
+        "_provider": {"Replicate"},
+        "_records": {"Prediction", "Usage"},
+        "_stream": {"EventStream"},
+    }
+
+    def __getattr__(name):
+        from importlib import import_module
+
+        for home, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return __all__
+
 
 __all__ = [
     "AnswerFormatError",
@@ -80,9 +121,3 @@ __all__ = [
     "prepare_input",
     "without_secrets",
 ]
-
-# Tracebacks and reprs name the public package, not the file that a class lives in.
-for _name in __all__:
-    if isinstance(_value := globals()[_name], type):
-        _value.__module__ = __name__
-del _name, _value

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from replicate_stream._chat.inputs import PreparedInput, prepare_input
-from replicate_stream._chat.messages import Completion, Message, Messages, ToolSpec, to_messages
 from replicate_stream._errors import InvalidInputError
+from replicate_stream._public import public
 from replicate_stream._settings import ApiKey, Settings, read_settings
-from replicate_stream._stream import EventStream, Telling
 
 if TYPE_CHECKING:
     from replicate_stream._chat.facts import ModelFacts
+    from replicate_stream._chat.messages import Completion, Message, Messages, ToolSpec
+    from replicate_stream._chat.prepared import PreparedInput, PreparedRequest
     from replicate_stream._chat.schema import InputSchema
+    from replicate_stream._stream import EventStream
     from replicate_stream._wire.models import Model, ModelRef
     from replicate_stream._wire.predictions import Run
 
@@ -26,21 +26,7 @@ OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 _log = logging.getLogger("replicate_stream")
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRequest:
-    """What a request would send.
-
-    Attributes:
-        url: Where a prediction would be created.
-        body: The JSON body.
-        notes: Every adaptation to the model, each in a sentence.
-    """
-
-    url: str
-    body: dict[str, Any] = field(repr=False)
-    notes: list[str] = field(default_factory=list)
-
-
+@public
 class Client:
     """Streams the answers of Replicate's language models.
 
@@ -211,7 +197,7 @@ class Client:
                 an answer that is not what was asked for.
         """
         request = _without(locals(), "self", "model", "include_usage", "max_repairs")
-        told = Telling(include_usage=include_usage, max_repairs=max_repairs)
+        told = {"include_usage": include_usage, "max_repairs": max_repairs}
         return _Opening(self._start, model, request, told)
 
     async def complete(
@@ -242,11 +228,11 @@ class Client:
         Cancelling the call cancels the prediction.
         """
         request = _without(locals(), "self", "model", "include_usage", "max_repairs")
-        told = Telling(include_usage=include_usage, max_repairs=max_repairs, is_whole=True)
-        from replicate_stream._chat.answers import Collector
-
-        collector = Collector()
+        told = {"include_usage": include_usage, "max_repairs": max_repairs, "is_whole": True}
         async with _Opening(self._start, model, request, told) as events:
+            from replicate_stream._chat.answers import Collector
+
+            collector = Collector()
             async for event in events:
                 collector.add(event)
         return collector.completion()
@@ -282,6 +268,8 @@ class Client:
         """
         request = _without(locals(), "self", "model")
         known, prepared = await self._prepare(model, request)
+        from replicate_stream._chat.prepared import PreparedRequest
+
         path, beside = known.endpoint()
         return PreparedRequest(
             url=self._settings.base_url + path,
@@ -324,6 +312,8 @@ class Client:
         await ready("replicate_stream._chat.preparation")
         if request.get("response_format") is not None:
             await ready("jsonschema")
+        from replicate_stream._chat.inputs import prepare_input
+
         prepared = prepare_input(
             **request,
             model=model,
@@ -404,7 +394,7 @@ class _Opening:
         start: Callable[[str, dict[str, Any]], Awaitable[tuple[Run, PreparedInput]]],
         model: str,
         request: dict[str, Any],
-        told: Telling,
+        told: Mapping[str, Any],
     ) -> None:
         self._start = start
         self._model = model
@@ -413,9 +403,15 @@ class _Opening:
         self._stream: EventStream | None = None
 
     async def __aenter__(self) -> EventStream:
+        from replicate_stream._wire.sessions import ready
+
+        await ready("replicate_stream._stream")
+        from replicate_stream._chat.messages import to_messages
+        from replicate_stream._stream import EventStream, Telling
+
         self._request["messages"] = to_messages(self._request["messages"])
         run, prepared = await self._start(self._model, self._request)
-        self._stream = EventStream(run, prepared, self._again, self._told)
+        self._stream = EventStream(run, prepared, self._again, Telling(**self._told))
         return self._stream
 
     async def _again(self, *more: Message) -> tuple[Run, PreparedInput]:

@@ -22,9 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from replicate_stream._public import public
+
 TOKENS_PAGE = "https://replicate.com/account/api-tokens"
 
 
+@public
 class ReplicateError(Exception):
     """The root of everything that this library raises on purpose.
 
@@ -45,10 +48,12 @@ def _rebuild(
     return error
 
 
+@public
 class ParameterWarning(UserWarning):
     """A parameter was changed to what the model allows, or left out."""
 
 
+@public
 class MissingAuthError(ReplicateError):
     """An API token is needed and none was given, neither as an argument nor in the environment."""
 
@@ -60,6 +65,7 @@ class MissingAuthError(ReplicateError):
         )
 
 
+@public
 class ResponseError(ReplicateError):
     """The API refused a request, or its answer cannot be used.
 
@@ -89,14 +95,17 @@ class ResponseError(ReplicateError):
         self.retry_after = retry_after
 
 
+@public
 class ModelNotFoundError(ResponseError):
     """There is no such model, version or deployment, or the token may not see it."""
 
 
+@public
 class RateLimitError(ResponseError):
     """Too many requests; `retry_after` says for how many seconds, where the service says it."""
 
 
+@public
 class InvalidInputError(ResponseError):
     """An input that the model does not take.
 
@@ -111,6 +120,7 @@ class InvalidInputError(ResponseError):
         self.fields = fields
 
 
+@public
 class UnsupportedParameterError(ReplicateError):
     """The model has no input for a parameter, and `on_unsupported` is `"raise"`.
 
@@ -125,10 +135,12 @@ class UnsupportedParameterError(ReplicateError):
         self.available = available
 
 
+@public
 class ReplicateConnectionError(ReplicateError):
     """No connection could be made, or it broke before the reply was there."""
 
 
+@public
 class ReplicateTimeoutError(ReplicateError):
     """Nothing came for longer than `timeout`, or the `deadline` passed.
 
@@ -147,6 +159,7 @@ class ReplicateTimeoutError(ReplicateError):
         self.prediction_id = prediction_id
 
 
+@public
 class PredictionFailedError(ReplicateError):
     """The prediction ended as `failed`.
 
@@ -161,6 +174,7 @@ class PredictionFailedError(ReplicateError):
         self.error = error
 
 
+@public
 class PredictionCanceledError(ReplicateError):
     """The prediction was canceled, or aborted by its deadline, and not by this caller.
 
@@ -175,6 +189,7 @@ class PredictionCanceledError(ReplicateError):
         self.status = status
 
 
+@public
 class StreamInterruptedError(ReplicateError):
     """The event stream broke off and what is missing could not be fetched.
 
@@ -189,6 +204,7 @@ class StreamInterruptedError(ReplicateError):
         self.delivered = delivered
 
 
+@public
 class AnswerFormatError(ReplicateError):
     """The answer is not what was asked for: no tool call, or no JSON of that form.
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from replicate_stream._chat.messages import Messages, TextDelta
 from replicate_stream._client import Client
 from replicate_stream._errors import TOKENS_PAGE
+from replicate_stream._public import public
 from replicate_stream._settings import ApiKey
 from replicate_stream._stream import EventStream
 
@@ -17,6 +18,7 @@ _ACCEPT_JSON: Mapping[str, str] = MappingProxyType({"accept": "application/json"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+@public
 class Replicate:
     """Replicate for code that calls providers by this convention."""
 

@@ -3,14 +3,16 @@
 Read leniently: keys come and go with the prediction's age (replicate-api.md 2.4), statuses are
 added over the years, and a timestamp has 2 to 9 fraction digits, which `fromisoformat` refuses
 before Python 3.11. So times stay text, and an unknown status is passed on.
-"""
 
-from __future__ import annotations
+The annotations are types, as in `_chat.messages`.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from replicate_stream._public import public
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"
@@ -22,6 +24,7 @@ TERMINAL = CANCELED | {SUCCEEDED, FAILED}
 _LOGGED_COUNT = re.compile(r"^\s*(Input|Output) token count:\s*(\d+)\s*$", re.MULTILINE)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a prediction consumed, in tokens as the model counts them."""
@@ -35,6 +38,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A prediction as the API last described it. Its input is not kept.
@@ -70,12 +74,12 @@ class Prediction:
         """Whether nothing will change any more."""
         return self.status in TERMINAL
 
-    def without_stream(self) -> Prediction:
+    def without_stream(self) -> "Prediction":
         """The same without its stream's address, which is a secret, and of no use at the end."""
         kept = {name: url for name, url in self.urls.items() if name != "stream"}
         return replace(self, urls=kept)
 
-    def with_status(self, status: str) -> Prediction:
+    def with_status(self, status: str) -> "Prediction":
         """The same with another status, where something else than the record has told it."""
         return replace(self, status=status)
 

@@ -21,6 +21,7 @@ from replicate_stream._chat.messages import (
     StreamEvent,
 )
 from replicate_stream._errors import AnswerFormatError
+from replicate_stream._public import public
 from replicate_stream._records import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Telling:
     is_whole: bool = False
 
 
+@public
 class EventStream:
     """The events of one answer. Got from `Client.stream`, which also closes it."""
 

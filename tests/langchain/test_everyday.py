@@ -22,6 +22,7 @@ from langchain_core.callbacks import (
 from langchain_core.messages import AIMessageChunk
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
+from pydantic import TypeAdapter
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
@@ -423,6 +424,15 @@ def test_making_a_model_costs_no_request_and_loads_no_network_library(
 
 
 # What an answer says of itself
+
+
+async def test_a_web_apps_model_can_hold_a_whole_answer(replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = ["Hel", "lo"]
+    class_of_answers = TypeAdapter(core.Completion)
+    async with core.Client() as client:
+        answer = await client.complete(replicate_emulator.model, "Hi")
+    as_json = class_of_answers.dump_json(answer)
+    assert class_of_answers.validate_json(as_json) == answer
 
 
 @pytest.mark.parametrize("way", ["ainvoke", "astream"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from replicate_stream._public import public
+
 if TYPE_CHECKING:
     from replicate_stream._chat.schema import InputSchema
 
@@ -19,6 +21,7 @@ _THINKS = r"deepseek-r1|qwq|magistral|thinking"
 _FORMS = ("response_format", "json_schema", "jsonschema", "response_schema", "guided_json")
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What is known of a model; None is not known.

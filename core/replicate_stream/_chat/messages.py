@@ -1,24 +1,25 @@
 """The values of a conversation: what goes in, and the events that come out.
 
 Nothing here does I/O, and nothing knows a framework. The text of a message stays out of its
-`repr`, because logs and tracebacks are full of reprs.
+`repr`, because logs and tracebacks are full of reprs. The annotations are types and not texts, so
+that Pydantic's and FastAPI's models can have these values as fields.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
+from replicate_stream._public import public
 from replicate_stream._records import Prediction, Usage
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Part: TypeAlias = Mapping[str, Any]
 """A piece of a message: `{"type": "text", "text": …}`, `{"type": "image_url", …}` and the like."""
-Content: TypeAlias = "str | Sequence[Part | str]"
+Content: TypeAlias = str | Sequence[Part | str]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A call of a tool by the model.
@@ -34,6 +35,7 @@ class ToolCall:
     arguments: Mapping[str, Any] | str = field(repr=False)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
     """A tool that the model may call.
@@ -49,6 +51,7 @@ class ToolSpec:
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation.
@@ -68,10 +71,11 @@ class Message:
     tool_call_id: str | None = None
 
 
-MessageLike: TypeAlias = "Message | Mapping[str, Any]"
-Messages: TypeAlias = "str | Message | Iterable[MessageLike]"
+MessageLike: TypeAlias = Message | Mapping[str, Any]
+Messages: TypeAlias = str | Message | Iterable[MessageLike]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the answer. Pieces are joined with nothing in between."""
@@ -79,6 +83,7 @@ class TextDelta:
     text: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     """A piece of what the model thought before its answer."""
@@ -86,6 +91,7 @@ class ReasoningDelta:
     text: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """A piece of a tool call: id and name on the first piece, arguments as JSON text on all.
@@ -103,6 +109,7 @@ class ToolCallDelta:
     arguments: str = field(repr=False)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
     """The prediction has another status: `starting` while a model boots, then `processing`."""
@@ -110,6 +117,7 @@ class StatusChanged:
     status: str
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The last event of a stream that ended well.
@@ -128,6 +136,7 @@ class Finished:
 StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | StatusChanged | Finished
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Completion:
     """A whole answer.

@@ -1,9 +1,9 @@
-"""What a preparation gives."""
-
-from __future__ import annotations
+"""What a preparation gives. The annotations are types where they can be: see `messages`."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from replicate_stream._public import public
 
 if TYPE_CHECKING:
     from replicate_stream._chat.attachments import Upload
@@ -23,10 +23,10 @@ class Reading:
         form: The form that the answer must have; None for text.
     """
 
-    tools: ToolUse | None = None
+    tools: "ToolUse | None" = None
     is_bare: bool = False
     prefix: str = field(default="", repr=False)
-    form: Form | None = None
+    form: "Form | None" = None
 
     @property
     def is_checked(self) -> bool:
@@ -34,6 +34,7 @@ class Reading:
         return self.form is not None or (self.tools is not None and self.tools.is_forced)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class PreparedInput:
     """What will be sent, and what the client has to know about it.
@@ -52,6 +53,22 @@ class PreparedInput:
     notes: list[str] = field(default_factory=list)
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
-    output: OutputKind | None = None
-    uploads: list[Upload] = field(default_factory=list)
+    output: "OutputKind | None" = None
+    uploads: "list[Upload]" = field(default_factory=list)
     reading: Reading = field(default_factory=Reading)
+
+
+@public
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """What a request would send.
+
+    Attributes:
+        url: Where a prediction would be created.
+        body: The JSON body.
+        notes: Every adaptation to the model, each in a sentence.
+    """
+
+    url: str
+    body: dict[str, Any] = field(repr=False)
+    notes: list[str] = field(default_factory=list)
