@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +22,7 @@ from replicate_stream import (
 from replicate_stream.testing import Emulator, Fault, RateLimit, RecordedRequest
 
 MakeClient = Callable[..., Client]
+CONNECTION = r"(?im)^connection:.*\r\n"
 
 
 def creates(emulator: Emulator) -> list[RecordedRequest]:
@@ -283,15 +285,15 @@ async def test_who_waits_too_long_for_the_rate_limit_is_told(
 @pytest.fixture
 async def proxy_that_hangs_up() -> AsyncIterator[str]:
     """A proxy that answers one request of a connection, and hangs up on the next; its address."""
+    serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        with closing(writer), suppress(ConnectionError, asyncio.IncompleteReadError):
             await answer(reader, writer)
             await reader.read(1)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has gone
-        finally:
-            writer.close()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -299,18 +301,23 @@ async def proxy_that_hangs_up() -> AsyncIterator[str]:
         body = await reader.readexactly(int(length[1]) if length else 0)
         url = urlsplit(head.split(" ")[1])
         there, back = await asyncio.open_connection(url.hostname, url.port)
-        head = re.sub(r"(?im)^connection:.*\r\n", "", head.replace(f"http://{url.netloc}", "", 1))
-        back.write(head.replace("\r\n", "\r\nConnection: close\r\n", 1).encode() + body)
-        answered = (await there.readuntil(b"\r\n\r\n")).decode()
-        writer.write(re.sub(r"(?im)^connection:.*\r\n", "", answered).encode())
-        while part := await there.read(65_536):
-            writer.write(part)
-            await writer.drain()
-        back.close()
+        with closing(back):
+            own = re.sub(
+                r"(?im)^connection:.*\r\n", "", head.replace(f"http://{url.netloc}", "", 1)
+            )
+            back.write(own.replace("\r\n", "\r\nConnection: close\r\n", 1).encode() + body)
+            answered = (await there.readuntil(b"\r\n\r\n")).decode()
+            writer.write(re.sub(r"(?im)^connection:.*\r\n", "", answered).encode())
+            while part := await there.read(65_536):
+                writer.write(part)
+                await writer.drain()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 async def test_a_proxy_that_hangs_up_after_each_reply_loses_no_creation(
