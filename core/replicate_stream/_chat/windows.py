@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_ROWS: tuple[tuple[str, int, int | None], ...] = (
+_TABLE: tuple[tuple[str, int, int | None], ...] = (
     # not open: pattern, window, longest answer
     (r"gpt-4\.1", 1_047_576, 32_768),
     (r"gpt-5-chat", 128_000, 16_384),
@@ -67,7 +67,6 @@ _ROWS: tuple[tuple[str, int, int | None], ...] = (
     (r"falcon|dolly|gpt-j|vicuna|oasst|llama-?7b", 2_048, None),
     (r"flan-t5", 512, None),
 )
-_TABLE = tuple((re.compile(pattern), window, most) for pattern, window, most in _ROWS)
 # A size in a name is the window, unless it counts what a fine-tune was trained on.
 _IN_NAME = re.compile(r"(?:^|[-_.])(4|8|16|32|64|128|200|256)k(?:$|[-_.])")
 
@@ -79,7 +78,11 @@ def window_of(name: str) -> tuple[int | None, int | None]:
         name: The model's name without its owner, in lower case.
     """
     said = _IN_NAME.search(name)
-    found = next(((window, most) for p, window, most in _TABLE if p.search(name)), (None, None))
+    # Compiled as they are needed: all of them would take a third of what making a model does.
+    found = next(
+        ((window, most) for pattern, window, most in _TABLE if re.search(pattern, name)),
+        (None, None),
+    )
     if said is None:
         return found
     size = int(said.group(1))
