@@ -16,6 +16,7 @@ from benchmarks.groups import (
     memory,
     per_token,
     preparing,
+    reading,
 )
 from benchmarks.report import Row
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -29,6 +30,7 @@ GROUPS = {
     "memory": memory,
     "imports": imports,
     "preparing": preparing,
+    "reading": reading,
 }
 
 

@@ -26,6 +26,7 @@ from replicate_stream._records import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
     from replicate_stream._chat.answers import Answer
+    from replicate_stream._chat.prepared import Reading
     from replicate_stream._wire.predictions import Run
 
 Again = Callable[..., Awaitable["tuple[Run, PreparedInput]"]]
@@ -87,7 +88,7 @@ class EventStream:
         while True:
             run, reading = self._run, self._prepared.reading
             answer = Answer(self._prepared.stop, reading, _new_id)
-            check = _Check(self._told) if reading.is_checked else None
+            check = _Check(self._told, reading) if reading.is_checked else None
             status = ""
             async with aclosing(run.batches()) as batches:
                 yield StatusChanged(status := run.prediction.status)
@@ -101,21 +102,17 @@ class EventStream:
                         yield event
                     if answer.is_stopped:
                         break
-            rest, problem = answer.flush(), answer.problem
-            is_again = problem is not None and repairs > 0 and not (check and check.is_told)
-            is_last = not is_again and (problem is None or answer.is_usable)
-            for event in rest if check is None else check.end(rest, is_last=is_last):
+            rest = answer.flush()
+            for event in rest if check is None else check.end(rest, may_repeat=repairs > 0):
                 yield event
             spent = _sum(spent, await self._account(is_stopped=answer.is_stopped))
             finished = self._finished(answer, spent)
-            if check is None or problem is None or is_last:
+            if check is None or check.problem is None or check.is_last:
                 break
-            if not is_again:
-                raise AnswerFormatError(problem, completion=check.completion(finished))
+            if not check.is_again:
+                raise AnswerFormatError(check.problem, completion=check.completion(finished))
             repairs -= 1
-            self._run, self._prepared = await self._again(
-                *check.complaint(problem, answer.remedy, finished)
-            )
+            self._run, self._prepared = await self._again(*check.complaint())
         yield finished
 
     async def _account(self, *, is_stopped: bool) -> Usage | None:
@@ -142,44 +139,61 @@ class _Check:
     """Keeps an answer that may not be what was asked for.
 
     Attributes:
-        is_told: Whether any of it was told already: its thoughts do not count.
+        problem: After the end: what is wrong with the answer; None for nothing.
+        is_again: Whether it is asked for again.
+        is_last: Whether it is handed on, whatever is wrong with it.
     """
 
-    def __init__(self, told: Telling) -> None:
-        self.is_told = False
+    def __init__(self, told: Telling, reading: Reading) -> None:
+        from replicate_stream._chat.answers import Collector
+
+        self.problem: str | None = None
+        self.is_again = self.is_last = False
         self._is_whole = told.is_whole
-        self._seen: list[StreamEvent] = []
+        self._is_told = False  # whether any of it was told already: its thoughts do not count
+        self._reading = reading
+        self._kept: list[StreamEvent] = []
+        self._answer = Collector()
 
     def see(self, events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
         """Note events; gives those that can be told by now."""
         noted = list(events)
-        self._seen += noted
+        for event in noted:
+            self._answer.add(event)
         if self._is_whole:
+            self._kept += noted
             return []
-        self.is_told = self.is_told or not all(isinstance(e, ReasoningDelta) for e in noted)
+        self._is_told = self._is_told or not all(isinstance(e, ReasoningDelta) for e in noted)
         return noted
 
-    def end(self, rest: Iterable[StreamEvent], *, is_last: bool) -> Iterable[StreamEvent]:
-        """Note the last events; gives what is still to be told of the last answer."""
-        told = 0 if self._is_whole else len(self._seen)
-        self._seen += rest
-        return self._seen[told:] if is_last else []
+    def end(self, rest: Iterable[StreamEvent], *, may_repeat: bool) -> Iterable[StreamEvent]:
+        """Note the last events and judge the answer; gives what is still to be told of it."""
+        from replicate_stream._chat.fitting import is_of_another, problem_of
+
+        for event in rest:
+            self._answer.add(event)
+            self._kept.append(event)
+        calls = self._answer.tool_calls
+        self.problem = problem_of(self._reading, self._answer.text, calls)
+        is_usable = bool(calls) and not is_of_another(self._reading, calls)
+        self.is_again = self.problem is not None and may_repeat and not self._is_told
+        self.is_last = not self.is_again and (self.problem is None or is_usable)
+        return self._kept if self.is_last else []
 
     def completion(self, finished: Finished) -> Completion:
         """The whole answer."""
-        from replicate_stream._chat.answers import Collector
+        self._answer.add(finished)
+        return self._answer.completion()
 
-        collector = Collector()
-        for event in (*self._seen, finished):
-            collector.add(event)
-        return collector.completion()
-
-    def complaint(self, problem: str, remedy: str, finished: Finished) -> list[Message]:
+    def complaint(self) -> list[Message]:
         """What to say to the model so that it tries again."""
-        answer = self.completion(finished)
-        said = Message("assistant", answer.text, tool_calls=answer.tool_calls)
-        complaint = Message("user", f"That answer will not do: {problem}. {remedy}")
-        return [said, complaint] if answer.text or answer.tool_calls else [complaint]
+        from replicate_stream._chat.fitting import remedy_of
+
+        text, calls = self._answer.text, self._answer.tool_calls
+        remedy = remedy_of(self._reading)
+        complaint = Message("user", f"That answer will not do: {self.problem}. {remedy}")
+        said = Message("assistant", text, tool_calls=calls)
+        return [said, complaint] if text or calls else [complaint]
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -66,6 +66,8 @@ def test_json_goes_on_as_it_comes() -> None:
     [
         (CITY, '{"name": "Rome", "size": 3}', None),
         (CITY, "", "it holds no JSON"),
+        (CITY, "I know none.", "it holds no JSON"),
+        ({"type": "json_object"}, "[1]", "it holds no JSON"),
         (CITY, '{"name": "Ro', "malformed, or breaks off"),
         (CITY, '{"name": 7}', r"\['name'\] does not fit the schema \(type\)"),
         (CITY, "{}", r"does not fit the schema \(required\)"),

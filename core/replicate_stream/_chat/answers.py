@@ -34,10 +34,11 @@ class Answer:
 
     Attributes:
         is_stopped: Whether the answer has ended early: nothing of the rest is wanted.
+        has_calls: Whether any tool was called.
     """
 
     def __init__(self, stop: Sequence[str], reading: Reading, new_id: Callable[[], str]) -> None:
-        self.is_stopped = False
+        self.is_stopped = self.has_calls = False
         self._splitter: ReasoningSplitter | None = ReasoningSplitter()
         self._cutter = StopCutter(stop) if stop else None
         self._shaped: Shaped | None = None
@@ -45,26 +46,6 @@ class Answer:
             from replicate_stream._chat.shaped import Shaped
 
             self._shaped = Shaped(reading, new_id)
-
-    @property
-    def problem(self) -> str | None:
-        """After the end: what the answer lacks of what was asked for; None for nothing."""
-        return None if self._shaped is None else self._shaped.problem
-
-    @property
-    def remedy(self) -> str:
-        """What to tell the model of what was asked for, when it is asked again."""
-        return "" if self._shaped is None else self._shaped.remedy
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether it can be handed on all the same."""
-        return self._shaped is None or self._shaped.is_usable
-
-    @property
-    def has_calls(self) -> bool:
-        """Whether any tool was called."""
-        return self._shaped is not None and self._shaped.has_calls
 
     def feed(self, texts: Sequence[str]) -> Iterable[StreamEvent]:
         """The events of the next pieces of text; empty pieces give none."""
@@ -116,23 +97,23 @@ class Answer:
 
     def _cut(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
         """Stop sequences end the answer where its text has them; a call's arguments may."""
-        if self._cutter is None:
-            return list(events)
-        wanted: list[StreamEvent] = []
-        for event in events:
-            if self.is_stopped:
-                break
-            if not isinstance(event, TextDelta):
-                wanted += [*self._release(), event]
-                continue
-            text, self.is_stopped = self._cutter.feed(event.text)
-            if text:
-                wanted.append(TextDelta(text))
+        wanted = list(events)
+        if self._cutter is not None:
+            wanted = [each for event in wanted for each in self._let_through(event, self._cutter)]
+            self.is_stopped = self.is_stopped or self._cutter.stopped
+        self.has_calls = self.has_calls or any(isinstance(e, ToolCallDelta) for e in wanted)
         return wanted
+
+    def _let_through(self, event: StreamEvent, cutter: StopCutter) -> list[StreamEvent]:
+        if not isinstance(event, TextDelta):
+            before = self._release()
+            return before if cutter.stopped else [*before, event]
+        text, _ = cutter.feed(event.text)
+        return [TextDelta(text)] if text else []
 
     def _release(self) -> list[StreamEvent]:
         """What may have become a stop sequence and has not."""
-        rest = "" if self._cutter is None or self.is_stopped else self._cutter.flush()
+        rest = "" if self._cutter is None else self._cutter.flush()
         return [TextDelta(rest)] if rest else []
 
 
@@ -174,6 +155,16 @@ class Collector:
         elif isinstance(event, Finished):
             self._finished = event
 
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls so far; the last may be half a call."""
+        return tuple(_to_call(pieces) for _, pieces in sorted(self._calls.items()))
+
     def completion(self) -> Completion:
         """The answer, after its last event.
 
@@ -183,9 +174,9 @@ class Collector:
         if self._finished is None:
             raise ValueError("the answer has not finished")
         return Completion(
-            text="".join(self._text),
+            text=self.text,
             reasoning="".join(self._reasoning),
-            tool_calls=tuple(_to_call(pieces) for _, pieces in sorted(self._calls.items())),
+            tool_calls=self.tool_calls,
             finish_reason=self._finished.reason,
             usage=self._finished.usage,
             prediction=self._finished.prediction,

@@ -6,6 +6,7 @@ Models put words and code fences around JSON. None of that is delivered; what is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from replicate_stream._chat.tools.lenient import JsonScanner
 from replicate_stream._errors import InvalidInputError
 
+_END = " \t\r\n`"  # what may come behind JSON: the end of its code fence
 _BEGINNINGS = {"object": "{", "array": "["}
 _PLAIN = "with nothing else: no code fence, and no words before it or after it."
 
@@ -45,7 +47,7 @@ class Form:
 
     def problem(self, text: str) -> str | None:
         """What is wrong with an answer, without its text; None if it fits."""
-        if not text:
+        if not text.startswith(tuple(self.beginnings)):
             return "it holds no JSON"
         try:
             value = json.loads(text)
@@ -113,76 +115,81 @@ class FormReader:
         beginnings: The characters that the JSON may begin with.
 
     Attributes:
-        text: The JSON that was delivered.
         is_ended: Whether words follow the JSON, so that nothing more is wanted.
     """
 
-    __slots__ = ("_beginnings", "_held", "_scanner", "is_ended", "text")
+    __slots__ = ("_begins", "_given", "_read", "_scanner", "_tail", "_tried", "_words", "is_ended")
 
     def __init__(self, beginnings: str) -> None:
-        self.text = ""
         self.is_ended = False
-        self._beginnings = beginnings
-        self._held = ""
+        self._begins = re.compile(f"[{re.escape(beginnings)}]")
+        self._given: list[str] = []
+        self._words: list[str] = []  # all that came before JSON, which may be all there is
+        self._tail = ""  # what may be the beginning of JSON
+        self._tried: JsonScanner | None = None  # reads it
+        self._read = 0  # and has come so far
         self._scanner: JsonScanner | None = None
+
+    @property
+    def text(self) -> str:
+        """The JSON that was delivered."""
+        return "".join(self._given)
 
     def feed(self, text: str) -> str:
         """Take more of the answer; gives more of the JSON."""
-        if self._scanner is None or not self.text:
-            self._held += text
-            return self._deliver() if self._search() else ""
-        return self._go_on(self._scanner, text)
+        if self._scanner is not None:
+            return self._go_on(self._scanner, text)
+        self._words.append(text)
+        self._tail += text
+        return self._search()
 
     def flush(self) -> str:
         """Say that the answer has ended; gives the words that are all there was."""
-        held, self._held = self._held, ""
-        return "" if self.text else held
+        words, self._words = self._words, []
+        return "" if self._given else "".join(words)
 
-    def _search(self) -> bool:
-        """Find where JSON begins."""
-        at = 0
-        while at < len(self._held):
-            if self._held[at] in self._beginnings:
-                scanner = JsonScanner()
-                end = scanner.feed(self._held, at)
-                if scanner.is_done or _is_json(scanner):
-                    self._scanner = scanner
-                    self._held = self._held[end:]
-                    return True
-                if not scanner.is_broken:
-                    return False
-            at += 1
-        return False
+    def _search(self) -> str:
+        """Find where JSON begins; gives as much of it as is there."""
+        start = 0
+        while True:
+            if self._tried is None:
+                begin = self._begins.search(self._tail, start)
+                self._tail = "" if begin is None else self._tail[begin.start() :]
+                if begin is None:
+                    return ""
+                self._tried, self._read = JsonScanner(), 0
+            scanner = self._tried
+            self._read = scanner.feed(self._tail, self._read)
+            if scanner.is_done or _is_json(scanner):
+                return self._begin(scanner, self._tail[self._read :])
+            if not scanner.is_broken:
+                return ""
+            self._tried, start = None, 1
 
-    def _deliver(self) -> str:
-        scanner = self._scanner
-        if scanner is None:
-            return ""
-        rest, self._held = self._held, ""
-        self.text = scanner.text
-        if scanner.is_broken:
-            self.text += scanner.with_rest(rest)
-            return self.text
-        return self.text + self._go_on(scanner, rest)
+    def _begin(self, scanner: JsonScanner, rest: str) -> str:
+        self._scanner, self._tail = scanner, ""
+        read = scanner.text + (scanner.with_rest(rest) if scanner.is_broken else "")
+        self._given.append(read)
+        return read if scanner.is_broken else read + self._go_on(scanner, rest)
 
     def _go_on(self, scanner: JsonScanner, text: str) -> str:
         if scanner.is_done:
-            self.is_ended = self.is_ended or bool(text.strip().strip("`"))
+            self.is_ended = self.is_ended or bool(text.strip(_END))
             return ""
-        if scanner.is_broken:
-            new = text
-        else:
-            end = scanner.feed(text, 0)
-            new = scanner.text[len(self.text) :]
+        new = text
+        if not scanner.is_broken:
+            before = scanner.size
+            end = scanner.feed(text)
+            new = scanner.part(before)
             if scanner.is_broken:
                 new += scanner.with_rest(text[end:])
             elif scanner.is_done:
-                self.is_ended = bool(text[end:].strip().strip("`"))
-        self.text += new
+                self.is_ended = bool(text[end:].strip(_END))
+        self._given.append(new)
         return new
 
 
 def _is_json(scanner: JsonScanner) -> bool:
     """Whether what was read is more than words in brackets: a first value has begun."""
-    in_list = scanner.text.startswith("[") and len(scanner.text) > 1
+    in_list = scanner.size > 1 and scanner.part(0, 1) == "["
     return in_list or any(member.start is not None for member in scanner.members)

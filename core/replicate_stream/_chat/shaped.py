@@ -1,4 +1,4 @@
-"""An answer that may hold calls, or must have a form: what is delivered of it, and if it will do.
+"""An answer that may hold calls, or must have a form: what is delivered of it.
 
 Text goes on at once, unless it can turn out to be what was not asked for: where a call is required,
 it waits for the call.
@@ -6,7 +6,6 @@ it waits for the call.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 
 from replicate_stream._chat.forms import FormReader
@@ -31,12 +30,9 @@ class Shaped:
     def __init__(self, reading: Reading, new_id: Callable[[], str]) -> None:
         tools, form = reading.tools, reading.form
         self._use = tools
-        self._wanted = form
         self._tools: ToolReader | None = None
         self._form = FormReader(form.beginnings) if form is not None else None
         self._waiting: list[StreamEvent] | None = None
-        self._arguments: dict[int, list[str]] = {}
-        self._is_other = False  # another tool was called than the one that had to be
         self._prefix = reading.prefix
         self._mark = reading.prefix.split("{")[0].strip() or reading.prefix
         self._beginning: str | None = "" if reading.prefix else None
@@ -46,43 +42,6 @@ class Shaped:
                 tools.names, new_id, is_bare=reading.is_bare, is_single=tools.is_single
             )
             self._waiting = [] if tools.is_forced else None
-
-    @property
-    def has_calls(self) -> bool:
-        """Whether any tool was called."""
-        return self._tools is not None and self._tools.calls > 0
-
-    @property
-    def problem(self) -> str | None:
-        """After the end: what is wrong with the answer, without its text; None if it will do."""
-        if self._is_other and self._use is not None:
-            return f"it calls another tool than {self._use.name}, which had to be called"
-        if self.has_calls:
-            return self._flaw()
-        if self._use is not None and self._use.is_forced:
-            return f"it calls no tool, and {self._use.name or 'one'} had to be called"
-        if self._wanted is not None and self._form is not None:
-            return self._wanted.problem(self._form.text)
-        return None
-
-    @property
-    def remedy(self) -> str:
-        """What to tell the model of what was asked for, when it is asked again."""
-        use, form = self._use, self._wanted
-        if use is not None and use.is_forced:
-            return use.demand
-        return "" if form is None else form.instruction(has_tools=use is not None)
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether the answer can be handed on in spite of a problem: as a malformed call."""
-        return self.has_calls and not self._is_other
-
-    def _flaw(self) -> str | None:
-        is_forced = self._use is not None and self._use.is_forced
-        if not is_forced or any(is_object("".join(each)) for each in self._arguments.values()):
-            return None
-        return "its call of a tool is malformed, or breaks off"
 
     def feed(self, text: str) -> list[StreamEvent]:
         """Take more text; gives what is certain by now."""
@@ -123,14 +82,14 @@ class Shaped:
     def _shape(self, read: Iterable[StreamEvent]) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         for event in read:
-            if isinstance(event, ToolCallDelta):
-                self._arguments.setdefault(event.index, []).append(event.arguments)
             if isinstance(event, TextDelta):
                 events += self._say(event)
             elif isinstance(event, ToolCallDelta) and event.name is not None:
-                events += self._call(event)
+                events = self._call(event, events)
             else:
                 events.append(event)
+            if self.is_ended:
+                break
         if self._waiting is None:
             return events
         self._waiting += events
@@ -143,23 +102,15 @@ class Shaped:
         self.is_ended = self.is_ended or self._form.is_ended
         return _text(said)
 
-    def _call(self, event: ToolCallDelta) -> list[StreamEvent]:
+    def _call(self, event: ToolCallDelta, before: list[StreamEvent]) -> list[StreamEvent]:
         """A call begins: nothing that was said has to wait for it any more."""
         named = self._use.name if self._use is not None and self._waiting is not None else None
         if named is not None and event.name != named:
-            self._is_other = self.is_ended = True
-            return [event]
+            self.is_ended = True
+            return [*before, event]
         waiting, self._waiting = self._waiting or [], None
-        before = _text(self._form.flush()) if self._form is not None else []
-        return [*waiting, *before, event]
-
-
-def is_object(text: str) -> bool:
-    """Whether a text is the JSON of an object, as the arguments of a well-formed call are."""
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
+        words = _text(self._form.flush()) if self._form is not None else []
+        return [*waiting, *before, *words, event]
 
 
 def _text(text: str) -> list[StreamEvent]:

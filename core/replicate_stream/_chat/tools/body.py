@@ -70,21 +70,24 @@ class CallBody:
     def is_call(self) -> bool | None:
         """Whether JSON without any marks is a call: None while it cannot be told.
 
-        It has a name and an object of arguments, and nothing else.
+        It has a name and an object of arguments, and nothing else before them. What decides is what
+        comes first, so that nothing depends on how much is there already.
         """
         scanner = self._scanner
+        has_name = has_arguments = False
         for member in scanner.members:
             if member.key not in {"name", "type", "id", *ARGUMENTS}:
                 return False
             if member.start is not None:
-                is_object = scanner.text[member.start] == "{"
+                is_object = scanner.part(member.start, member.start + 1) == "{"
                 if is_object != (member.key in ARGUMENTS):
                     return False
-        arguments = self._arguments()
-        if self._name() is not None and arguments is not None and arguments.start is not None:
-            return True
+                has_arguments = has_arguments or is_object
+            has_name = has_name or (member.key == "name" and self._name() is not None)
+            if has_name and has_arguments:
+                return True
         if scanner.is_done:
-            return self._name() is not None
+            return has_name
         return False if scanner.is_broken else None
 
     def feed(self, text: str, at: int) -> int:
@@ -99,7 +102,7 @@ class CallBody:
             if name is not None:
                 deltas.append(self._open(name))
         if self._given is not None:
-            self._tell(self._told(), deltas)
+            self._tell(deltas)
         if self.is_done:
             self._end(deltas)
         return deltas
@@ -114,7 +117,7 @@ class CallBody:
         if self._given is None:
             deltas.append(self._open(""))
         if not self._given:
-            raw = self._scanner.text + (raw if self._scanner.text else raw.lstrip())
+            raw = self._scanner.text + (raw if self._scanner.size else raw.lstrip())
         elif raw.strip() and self.has_all_arguments:
             raw = "}" + raw
         return [*deltas, self._delta(raw)] if raw else deltas
@@ -131,30 +134,34 @@ class CallBody:
 
     def _name(self) -> str | None:
         for member in self._scanner.members:
-            if member.key == "name" and member.end is not None:
-                name = json.loads(self._scanner.text[member.start : member.end])
+            if member.key == "name" and member.start is not None and member.end is not None:
+                name = json.loads(self._scanner.part(member.start, member.end))
                 return name if isinstance(name, str) else None
         return None
 
     def _arguments(self) -> Member | None:
         return next((m for m in self._scanner.members if m.key in ARGUMENTS), None)
 
-    def _told(self) -> str:
-        """The arguments that can be given: those of an object, less its last bracket."""
-        text = self._scanner.text
+    def _told(self) -> tuple[int, int] | None:
+        """Where the arguments are that can be given: an object, less its last bracket."""
+        scanner = self._scanner
         if self._is_told:
-            told = text[:-1] if self.is_done else text
+            start, end = 0, scanner.size - 1 if scanner.is_done else scanner.size
         elif (member := self._arguments()) is None or member.start is None:
-            return ""
+            return None
         else:
-            told = text[member.start : None if member.end is None else member.end - 1]
-        return told if told.startswith("{") else ""
+            start, end = member.start, scanner.size if member.end is None else member.end - 1
+        return (start, end) if scanner.part(start, start + 1) == "{" else None
 
-    def _tell(self, told: str, deltas: list[ToolCallDelta]) -> None:
-        given = self._given or 0
-        if len(told) > given:
-            deltas.append(self._delta(told[given:]))
-            self._given = len(told)
+    def _tell(self, deltas: list[ToolCallDelta]) -> None:
+        told = self._told()
+        if told is None:
+            return
+        start, end = told
+        given = start + (self._given or 0)
+        if end > given:
+            deltas.append(self._delta(self._scanner.part(given, end)))
+            self._given = end - start
 
     def _end(self, deltas: list[ToolCallDelta]) -> None:
         if self._given:

@@ -51,6 +51,7 @@ class Calls:
         self._takes_arguments = opening.body == "arguments"
         self._closing = list(opening.closing)
         self._raw = lead  # of JSON without marks, which may yet turn out to be text
+        self._lead = len(lead)
         self._first = first
         self._new_id = new_id
         self._is_tool = is_tool
@@ -58,6 +59,7 @@ class Calls:
         self._is_begun = is_begun
         self._in_list = False
         self._is_final = False
+        self._sought = 0  # how much of the text behind a broken call has no end of it
         self._body = CallBody(first, new_id, opening.name)
         self._is_counted = False
         self._state: _State = self._start
@@ -156,9 +158,11 @@ class Calls:
             self._state = self._broken
 
     def _broken(self, text: str) -> str:
-        end = find_end(text, self._closing)
+        end = find_end(text, self._closing, self._sought)
         if end < 0:
+            self._sought = len(text)
             return text
+        self._sought = 0
         is_whole = not text[:end].strip() and self._body.lacks_only_its_end and not self._in_list
         self.events += self._body.close() if is_whole else self._body.give_up(text[:end])
         self.name = self._body.name
@@ -190,10 +194,10 @@ class Calls:
         return "" if is_open and self._is_final else text
 
     def _text(self, text: str) -> str:
-        """It is no call: what was read is said as it came."""
-        self.events.append(TextDelta(self._raw))
+        """It is no call: its bracket is said, and what is behind it is looked through anew."""
+        self.events.append(TextDelta(self._raw[: self._lead + 1]))
         self.is_over = True
-        return text
+        return self._raw[self._lead + 1 :] + text
 
     def _pass(self, text: str, at: int) -> str:
         if self._is_bare:

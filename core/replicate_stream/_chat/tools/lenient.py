@@ -6,6 +6,7 @@ breaks inside a string. Anything else is broken, and stays what the model wrote.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 
@@ -42,7 +43,6 @@ class JsonScanner:
     """Reads one value; the result is the same for every way of splitting the text.
 
     Attributes:
-        text: What was read, as strict JSON: a prefix of it until `is_done`.
         members: Those of the outermost object, in their order.
         is_done: Whether the value is whole.
         is_broken: Whether what came is no JSON; `feed` gives back where that was.
@@ -54,14 +54,15 @@ class JsonScanner:
         "_open",
         "_partial",
         "_quote",
+        "_written",
         "is_broken",
         "is_done",
         "members",
-        "text",
     )
 
     def __init__(self) -> None:
-        self.text = ""
+        # A buffer: to add to a text copies it, and there is a token a time.
+        self._written = io.StringIO()
         self.members: list[Member] = []
         self.is_done = False
         self.is_broken = False
@@ -72,9 +73,27 @@ class JsonScanner:
         self._key = 0  # where the key being read begins in the text
 
     @property
+    def text(self) -> str:
+        """What was read, as strict JSON: a prefix of it until `is_done`."""
+        return self._written.getvalue()
+
+    @property
+    def size(self) -> int:
+        """How long `text` is."""
+        return self._written.tell()
+
+    def part(self, start: int, end: int | None = None) -> str:
+        """A piece of `text`."""
+        self._written.seek(start)
+        part = self._written.read(None if end is None else end - start)
+        self._written.seek(0, io.SEEK_END)
+        return part
+
+    @property
     def lacks_only_its_end(self) -> bool:
         """Whether nothing but the outermost closing bracket is missing."""
-        return len(self._open) == 1 and self._expect in {"next", "first", "key"}
+        is_between = not self._quote and not self._partial
+        return is_between and len(self._open) == 1 and self._expect in {"next", "first", "key"}
 
     def feed(self, text: str, at: int = 0) -> int:
         """Take more of the text, from `at` on.
@@ -105,12 +124,13 @@ class JsonScanner:
         Blanks outside of strings were left out; one is put back, lest `1 2` become 12.
         """
         raw = self._partial + rest
-        is_exact = bool(self._quote) or not raw.strip() or self.text.endswith(" ")
-        return raw if is_exact else f" {raw.lstrip()}"
+        has_blank = self.part(max(0, self.size - 1)) == " "
+        is_exact = bool(self._quote) or not raw or has_blank
+        return raw if is_exact else f" {raw}"
 
     def close(self) -> None:
         """Write the outermost closing bracket, where that is all that is missing."""
-        self.text += _CLOSERS[self._open.pop()]
+        self._write(_CLOSERS[self._open.pop()])
         self.is_done, self.is_broken = True, False
 
     def _token(self, text: str, at: int) -> int:
@@ -142,9 +162,9 @@ class JsonScanner:
             self._write(", ")
         if is_key:
             self._expect = "in key"
-            self._key = len(self.text)
+            self._key = self.size
         elif len(self._open) == 1 and self.members and self.members[-1].end is None:
-            self.members[-1].start = len(self.text)
+            self.members[-1].start = self.size
         if char in "\"'":
             self._quote = char
             self._write('"')
@@ -216,19 +236,19 @@ class JsonScanner:
         if self._expect == "in key":
             self._expect = "colon"
             if len(self._open) == 1:
-                self.members.append(Member(self.text[self._key + 1 : -1]))
+                self.members.append(Member(self.part(self._key + 1, self.size - 1)))
             return
         self._expect = "next"
         self.is_done = not self._open
         if len(self._open) == 1 and self.members and self.members[-1].end is None:
-            self.members[-1].end = len(self.text)
+            self.members[-1].end = self.size
 
     def _break(self, at: int) -> int:
         self.is_broken = True
         return at
 
     def _write(self, strict: str) -> None:
-        self.text += strict
+        self._written.write(strict)
 
 
 # "first" is directly after an opening bracket; "key" and "item" are after a comma, where a closing

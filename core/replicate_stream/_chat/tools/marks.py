@@ -41,6 +41,7 @@ _MISTRAL_NAME = re.compile(r"\s*([\w.\-]+)\s*(?:\[CALL_ID\]\s*[\w\-]*\s*)?\[ARGS
 _MAY_BE_NAME = re.compile(r"\s*[\w.\-]*\s*(?:\[[\w\]\[\s\-]*)?")
 _OLD_DEEPSEEK = re.compile(r"([\w.\-]+)\s*\n")
 _LONGEST_NAME = 200
+_LONGEST_MARK = max(map(len, _OPENERS))
 _LEAST_OF_A_MARK = 4
 
 Body: TypeAlias = Literal["call", "arguments", "bare"]
@@ -112,10 +113,17 @@ def _begins(marks: Iterable[str], text: str) -> bool:
     )
 
 
-def find_end(text: str, closing: Iterable[str]) -> int:
-    """Where a call whose JSON broke ends: before what closes it, or opens another; else -1."""
+def find_end(text: str, closing: Iterable[str], start: int) -> int:
+    """Where a call whose JSON broke ends: before what closes it, or opens another; else -1.
+
+    Args:
+        text: The text since it broke.
+        closing: What may close it.
+        start: How much of the text has none, as is known from before.
+    """
+    start = max(0, start - _LONGEST_MARK)
     marks = [each for each in closing if len(each) > len(FENCE)]
-    places = [text.find(mark) for mark in (*marks, *_CALLS)]
+    places = [text.find(mark, start) for mark in (*marks, *_CALLS)]
     return min((place for place in places if place >= 0), default=-1)
 
 

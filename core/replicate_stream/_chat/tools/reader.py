@@ -124,7 +124,8 @@ class ToolReader:
         events.append(TextDelta(said))
         self._held = text[end:]
         self._is_edge = False
-        self._is_line_start = said.endswith("\n")
+        line = said.rstrip(" \t")
+        self._is_line_start = line.endswith("\n") if line else self._is_line_start
 
     def _say_rest(self, events: list[StreamEvent]) -> None:
         text, self._held = self._held, ""
