@@ -51,34 +51,33 @@ else:
     # Imported when asked for: Python takes longer to make these than for all the rest, and whoever
     # only imports needs none of them.
     _HOMES = {
-        "_chat.facts": {"ModelFacts"},
-        "_chat.inputs": {"prepare_input"},
-        "_chat.messages": {
-            "Completion",
-            "Finished",
-            "Message",
-            "ReasoningDelta",
-            "StatusChanged",
-            "StreamEvent",
-            "TextDelta",
-            "ToolCall",
-            "ToolCallDelta",
-            "ToolSpec",
-        },
-        "_chat.prepared": {"PreparedInput", "PreparedRequest"},
-        "_provider": {"Replicate"},
-        "_records": {"Prediction", "Usage"},
-        "_stream": {"EventStream"},
+        "Completion": "_chat.messages",
+        "EventStream": "_stream",
+        "Finished": "_chat.messages",
+        "Message": "_chat.messages",
+        "ModelFacts": "_chat.facts",
+        "Prediction": "_records",
+        "PreparedInput": "_chat.prepared",
+        "PreparedRequest": "_chat.prepared",
+        "ReasoningDelta": "_chat.messages",
+        "Replicate": "_provider",
+        "StatusChanged": "_chat.messages",
+        "StreamEvent": "_chat.messages",
+        "TextDelta": "_chat.messages",
+        "ToolCall": "_chat.messages",
+        "ToolCallDelta": "_chat.messages",
+        "ToolSpec": "_chat.messages",
+        "Usage": "_records",
+        "prepare_input": "_chat.inputs",
     }
 
     def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        for home, names in _HOMES.items():
-            if name in names:
-                value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
-                return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
 
     def __dir__():
         return __all__

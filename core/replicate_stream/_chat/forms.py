@@ -118,22 +118,16 @@ class FormReader:
         is_ended: Whether words follow the JSON, so that nothing more is wanted.
     """
 
-    __slots__ = ("_begins", "_given", "_read", "_scanner", "_tail", "_tried", "_words", "is_ended")
+    __slots__ = ("_begins", "_read", "_scanner", "_tail", "_tried", "_words", "is_ended")
 
     def __init__(self, beginnings: str) -> None:
         self.is_ended = False
         self._begins = re.compile(f"[{re.escape(beginnings)}]")
-        self._given: list[str] = []
         self._words: list[str] = []  # all that came before JSON, which may be all there is
         self._tail = ""  # what may be the beginning of JSON
         self._tried: JsonScanner | None = None  # reads it
         self._read = 0  # and has come so far
         self._scanner: JsonScanner | None = None
-
-    @property
-    def text(self) -> str:
-        """The JSON that was delivered."""
-        return "".join(self._given)
 
     def feed(self, text: str) -> str:
         """Take more of the answer; gives more of the JSON."""
@@ -146,7 +140,7 @@ class FormReader:
     def flush(self) -> str:
         """Say that the answer has ended; gives the words that are all there was."""
         words, self._words = self._words, []
-        return "" if self._given else "".join(words)
+        return "" if self._scanner is not None else "".join(words)
 
     def _search(self) -> str:
         """Find where JSON begins; gives as much of it as is there."""
@@ -168,9 +162,8 @@ class FormReader:
 
     def _begin(self, scanner: JsonScanner, rest: str) -> str:
         self._scanner, self._tail = scanner, ""
-        read = scanner.text + (scanner.with_rest(rest) if scanner.is_broken else "")
-        self._given.append(read)
-        return read if scanner.is_broken else read + self._go_on(scanner, rest)
+        read = scanner.text
+        return read + (scanner.with_rest(rest) if scanner.is_broken else self._go_on(scanner, rest))
 
     def _go_on(self, scanner: JsonScanner, text: str) -> str:
         if scanner.is_done:
@@ -185,7 +178,6 @@ class FormReader:
                 new += scanner.with_rest(text[end:])
             elif scanner.is_done:
                 self.is_ended = bool(text[end:].strip(_END))
-        self._given.append(new)
         return new
 
 

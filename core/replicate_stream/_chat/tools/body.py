@@ -30,7 +30,7 @@ class CallBody:
         is_broken: Whether the JSON broke.
     """
 
-    __slots__ = ("_given", "_index", "_is_told", "_new_id", "_scanner", "name")
+    __slots__ = ("_given", "_index", "_is_told", "_new_id", "_scanner", "_told_name")
 
     def __init__(self, index: int, new_id: Callable[[], str], name: str | None = None) -> None:
         self._index = index
@@ -38,7 +38,7 @@ class CallBody:
         self._scanner = JsonScanner()
         self._is_told = name is not None
         self._given: int | None = None  # how much of the arguments; None before the name
-        self.name = name
+        self._told_name = name
 
     @property
     def is_done(self) -> bool:
@@ -58,7 +58,7 @@ class CallBody:
     @property
     def found_name(self) -> str | None:
         """The tool, as far as it can be told."""
-        return self.name if self._is_told else self._name()
+        return self._told_name if self._is_told else self._name()
 
     @property
     def has_all_arguments(self) -> bool:
@@ -128,7 +128,6 @@ class CallBody:
         return self.take()
 
     def _open(self, name: str) -> ToolCallDelta:
-        self.name = name
         self._given = 0
         return ToolCallDelta(self._index, self._new_id(), name, "")
 

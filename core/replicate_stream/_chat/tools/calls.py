@@ -26,7 +26,6 @@ class Calls:
     Attributes:
         events: What can be told by now; whoever takes it empties it.
         count: How many calls have begun.
-        name: The name in the last one.
         is_over: Whether what follows is text again.
         is_ended: Whether nothing more is wanted, because a second call begins.
     """
@@ -46,7 +45,6 @@ class Calls:
         self.count = 0
         self.is_over = False
         self.is_ended = False
-        self.name = opening.name
         self._is_bare = opening.body == "bare"
         self._takes_arguments = opening.body == "arguments"
         self._closing = list(opening.closing)
@@ -151,7 +149,6 @@ class Calls:
 
     def _tell(self) -> None:
         self.events += self._body.take()
-        self.name = self._body.name
         if self._body.is_done:
             self._state = self._next if self._in_list else self._close
         elif self._body.is_broken:
@@ -165,7 +162,6 @@ class Calls:
         self._sought = 0
         is_whole = not text[:end].strip() and self._body.lacks_only_its_end and not self._in_list
         self.events += self._body.close() if is_whole else self._body.give_up(text[:end])
-        self.name = self._body.name
         self._in_list = False
         self._state = self._close
         return text[end:]
@@ -221,4 +217,3 @@ class Calls:
         is_whole = body.has_all_arguments and body.lacks_only_its_end and not text.strip()
         is_closed = self._is_begun and is_whole
         self.events += body.close() if is_closed else body.give_up(text)
-        self.name = body.name

@@ -37,7 +37,6 @@ class ToolReader:
 
     Attributes:
         calls: How many calls have begun.
-        called: The name in the last one, None before any.
         is_ended: Whether nothing of the rest is wanted: a second call, or a result that the model
             made up.
         is_begun: Whether the prompt has opened the first call's JSON: then the model may not close
@@ -53,7 +52,6 @@ class ToolReader:
         is_single: bool = False,
     ) -> None:
         self.calls = 0
-        self.called: str | None = None
         self.is_ended = False
         self.is_begun = False
         self._names = names
@@ -160,7 +158,6 @@ class ToolReader:
         events += calls.events
         calls.events.clear()
         self.calls += calls.count - before
-        self.called = calls.name or self.called
         self.is_ended = calls.is_ended
         if not calls.is_over:
             return True
