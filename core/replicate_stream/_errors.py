@@ -120,6 +120,12 @@ class InvalidInputError(ResponseError):
         self.fields = fields
 
 
+def wrong_type(name: str, value: object, needed: str) -> InvalidInputError:
+    """The error for an argument of a type that it cannot have. It does not show the value."""
+    kind = type(value).__name__
+    return InvalidInputError(f"{name} is of type {kind}; {needed} is needed", fields=(name,))
+
+
 @public
 class UnsupportedParameterError(ReplicateError):
     """The model has no input for a parameter, and `on_unsupported` is `"raise"`.

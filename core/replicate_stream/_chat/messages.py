@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._public import public
 from replicate_stream._records import Prediction, Usage
 
@@ -183,49 +183,55 @@ def to_messages(messages: Messages) -> list[Message]:
     """
     if isinstance(messages, str):
         return [Message("user", messages)]
-    if isinstance(messages, Message):
-        return [messages]
-    listed = [_to_message(i, m) for i, m in enumerate(messages)]
+    given: Any = [messages] if isinstance(messages, Message) else messages
+    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
+        raise wrong_type("messages", given, "a text, a Message or a list of messages")
+    listed = [_to_message(i, m) for i, m in enumerate(given)]
     if not listed:
         raise InvalidInputError("messages is empty: at least one is needed", fields=("messages",))
     return listed
 
 
 def _to_message(index: int, given: MessageLike) -> Message:
-    if isinstance(given, Message):
-        return given
     where = f"messages[{index}]"
+    if isinstance(given, Message):
+        _role(given.role, where)
+        return given
     if not isinstance(given, Mapping):
-        raise InvalidInputError(
-            f"{where} is a {type(given).__name__}; a Message or a dict with role and content "
-            "is needed",
-            fields=("messages",),
-        )
+        raise wrong_type(where, given, "a Message or a dict with role and content")
     unknown = sorted(set(given) - {"role", "content", "name", "tool_calls", "tool_call_id"})
     if unknown:
         raise InvalidInputError(f"{where} has unknown keys: {', '.join(unknown)}", fields=(where,))
-    role = _ROLES.get(str(given.get("role")))
-    if role is None:
-        raise InvalidInputError(
-            f"{where} has role {given.get('role')!r}; one of {', '.join(_ROLES)} is needed",
-            fields=(where,),
-        )
-    content = given.get("content")
+    content, calls = given.get("content"), given.get("tool_calls") or ()
+    if not isinstance(calls, Sequence) or isinstance(calls, str):
+        raise wrong_type(f"{where}.tool_calls", calls, "a list of calls")
     return Message(
-        role,
+        _role(given.get("role"), where),
         "" if content is None else content,
         name=given.get("name"),
-        tool_calls=tuple(_to_tool_call(c) for c in given.get("tool_calls") or ()),
+        tool_calls=tuple(
+            _to_tool_call(call, f"{where}.tool_calls[{at}]") for at, call in enumerate(calls)
+        ),
         tool_call_id=given.get("tool_call_id"),
     )
 
 
-def _to_tool_call(given: ToolCall | Mapping[str, Any]) -> ToolCall:
+def _role(given: object, where: str) -> Role:
+    role = _ROLES.get(str(given))
+    if role is None:
+        raise InvalidInputError(
+            f"{where} has role {given!r}; one of {', '.join(_ROLES)} is needed", fields=(where,)
+        )
+    return role
+
+
+def _to_tool_call(given: Any, where: str) -> ToolCall:
     if isinstance(given, ToolCall):
         return given
-    called = given.get("function", given)
-    return ToolCall(
-        id=str(given.get("id") or ""),
-        name=str(called.get("name") or ""),
-        arguments=called.get("arguments", {}),
-    )
+    called = given.get("function", given) if isinstance(given, Mapping) else None
+    if not isinstance(called, Mapping):
+        raise wrong_type(where, given, "a ToolCall or a dict as OpenAI writes it")
+    arguments = called.get("arguments", {})
+    if not isinstance(arguments, Mapping | str):
+        raise wrong_type(f"{where}.arguments", arguments, "a dict or a text")
+    return ToolCall(str(given.get("id") or ""), str(called.get("name") or ""), arguments)

@@ -26,7 +26,7 @@ from replicate_stream._chat.stopping import put_stops
 from replicate_stream._chat.switches import put_switches
 from replicate_stream._chat.talk import Talk
 from replicate_stream._chat.tools.use import ToolUse
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, wrong_type
 
 # What most of Replicate's own language models take (replicate-api.md 5.2), for want of a schema.
 _USUAL: Mapping[str, Any] = {
@@ -89,6 +89,9 @@ def prepare(
     prompt_format: str | None,
 ) -> PreparedInput:
     """Do what `prepare_input` promises."""
+    extra: Any = parameters.extra_input
+    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
+        raise wrong_type("extra_input", extra, "a dict of inputs by name")
     known = _known(schema)
     report = Report(on_unsupported, known.names if schema is not None else ())
     if schema is None:

@@ -11,7 +11,7 @@ from typing import Any
 from replicate_stream._chat import fields
 from replicate_stream._chat.report import Report
 from replicate_stream._chat.schema import InputField, InputSchema
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, wrong_type
 
 
 def put_stops(
@@ -25,6 +25,8 @@ def put_stops(
     Raises:
         InvalidInputError: One of them is empty or no text.
     """
+    if stop is not None and not isinstance(stop, Sequence):
+        raise wrong_type("stop", stop, "a text or a list of texts")
     given: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if not all(isinstance(each, str) and each for each in given):
         raise InvalidInputError(

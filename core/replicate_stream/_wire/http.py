@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from replicate_stream._errors import (
+    InvalidInputError,
     ReplicateConnectionError,
     ReplicateError,
     ReplicateTimeoutError,
@@ -113,7 +114,10 @@ class Http:
             headers: Further headers.
             late: Gets the reply if the caller is cancelled while the request is under way.
         """
-        data = json.dumps(body, allow_nan=False).encode()
+        try:
+            data = json.dumps(body, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(f"the input cannot be written as JSON: {error}") from error
         to_send = {"Content-Type": "application/json", **headers}
         return await self._request("POST", path, data=data, headers=to_send, late=late)
 

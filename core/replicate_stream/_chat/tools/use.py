@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._chat.messages import ToolSpec
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, wrong_type
 
 Tool = ToolSpec | Mapping[str, Any]
 _SCHEMA_KEYS = ("parameters", "input_schema", "schema")
@@ -87,7 +87,12 @@ def read_use(tools: Sequence[Tool] | None, choice: Any, parallel: bool | None) -
     Raises:
         InvalidInputError: A tool without a name, two of one name, or a choice of what is not there.
     """
-    listed = [_read_tool(tool, f"tools[{at}]") for at, tool in enumerate(tools or ())]
+    offered: Any = () if tools is None else tools
+    if not isinstance(offered, Sequence) or isinstance(offered, str):
+        raise wrong_type("tools", tools, "a list of tools")
+    if not isinstance(parallel, bool | None):
+        raise wrong_type("parallel_tool_calls", parallel, "a boolean or None")
+    listed = [_read_tool(tool, f"tools[{at}]") for at, tool in enumerate(offered)]
     names = [tool.name for tool, _ in listed]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -115,10 +120,7 @@ def _read_tool(given: Any, where: str) -> tuple[ToolSpec, Mapping[str, Any]]:
         )
     schema = next((inner[key] for key in _SCHEMA_KEYS if inner.get(key)), None)
     if schema is not None and not isinstance(schema, Mapping):
-        raise InvalidInputError(
-            f"{where}.parameters is a {type(schema).__name__}; a JSON schema is needed",
-            fields=(where,),
-        )
+        raise wrong_type(f"{where}.parameters", schema, "a JSON schema")
     spec = ToolSpec(name, str(inner.get("description") or ""), schema or {"type": "object"})
     function = {**inner, **as_function(spec)} if "parameters" in inner else as_function(spec)
     return spec, {"type": "function", "function": function}
@@ -135,7 +137,7 @@ def as_function(tool: ToolSpec) -> dict[str, Any]:
 
 def _read_choice(given: Any, names: Sequence[str]) -> tuple[str, str | None]:
     wanted = _bare_choice(given)
-    known = isinstance(wanted, str | bool) or wanted is None
+    known = isinstance(wanted, str | bool) or given is None
     kind = _CHOICES.get(wanted) if known and wanted not in names else None
     if kind == "required" and not names:
         raise _no_choice(given, "a tool must be given for it")

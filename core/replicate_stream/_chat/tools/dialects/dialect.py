@@ -18,6 +18,7 @@ from typing import Any
 from replicate_stream._chat.messages import ToolCall, ToolSpec
 from replicate_stream._chat.prompts.family import Marks, Turn, broken
 from replicate_stream._chat.tools.use import as_function
+from replicate_stream._errors import InvalidInputError
 
 Clean = Callable[[str], str]
 """Breaks what a text must not hold: the marks of turns and of calls."""
@@ -146,5 +147,14 @@ def arguments_json(call: ToolCall, clean: Clean) -> str:
 
 
 def dump(value: Any, indent: int | None = None) -> str:
-    """JSON as prompts have it: readable in any script."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    """JSON as prompts have it: readable in any script.
+
+    Raises:
+        InvalidInputError: A tool or a call holds what is no JSON.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+    except TypeError as error:
+        raise InvalidInputError(
+            f"tools, or a call of one, cannot be written as JSON: {error}", fields=("tools",)
+        ) from error

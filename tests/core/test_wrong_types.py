@@ -1,0 +1,67 @@
+"""A value of a type that an argument cannot have is one error that names it, and costs nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from replicate_stream import Client, InvalidInputError, Message
+from replicate_stream.testing import Emulator
+
+CALL = {"type": "function", "function": {"name": "add"}}
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("messages", {"messages": 5}),
+    ("messages", {"messages": None}),
+    ("messages", {"messages": b"Hi"}),
+    ("messages", {"messages": {"role": "user", "content": "Hi"}}),
+    ("messages[0]", {"messages": [["Hi"]]}),
+    ("messages[0]", {"messages": [{"role": ["user"], "content": "Hi"}]}),
+    ("messages[0]", {"messages": [Message("robot", "Hi")]}),  # type: ignore[arg-type]
+    ("messages[0].content", {"messages": [{"role": "user", "content": 5}]}),
+    ("messages[0].tool_calls", {"messages": [{"role": "assistant", "tool_calls": CALL}]}),
+    ("messages[0].tool_calls[0]", {"messages": [{"role": "assistant", "tool_calls": ["add"]}]}),
+    (
+        "messages[0].tool_calls[1]",
+        {"messages": [{"role": "assistant", "tool_calls": [CALL, {"function": None}]}]},
+    ),
+    (
+        "messages[0].tool_calls[0].arguments",
+        {"messages": [{"role": "assistant", "tool_calls": [{"name": "add", "arguments": 5}]}]},
+    ),
+    ("stop", {"stop": 5}),
+    ("stop", {"stop": {"END": True}}),
+    ("tools", {"tools": "add"}),
+    ("tools", {"tools": CALL}),
+    ("tools[0]", {"tools": ["add"]}),
+    ("tools[0].parameters", {"tools": [{"name": "add", "parameters": "a, b"}]}),
+    ("tools", {"tools": [{"name": "add", "parameters": {"type": "object", "default": object}}]}),
+    ("tool_choice", {"tools": [CALL], "tool_choice": 5}),
+    ("tool_choice", {"tools": [CALL], "tool_choice": {"function": "add"}}),
+    ("parallel_tool_calls", {"tools": [CALL], "parallel_tool_calls": "no"}),
+    ("response_format", {"response_format": "json"}),
+    ("extra_input", {"extra_input": ["top_k"]}),
+    ("extra_input", {"extra_input": {5: 1}}),
+    ("temperature", {"temperature": "hot"}),
+    ("max_tokens", {"max_tokens": "many"}),
+]
+
+
+@pytest.mark.parametrize(("field", "given"), WRONG, ids=lambda value: str(value)[:40])
+async def test_a_wrong_type_is_named_before_anything_is_paid(
+    client: Client, replicate_emulator: Emulator, field: str, given: dict[str, Any]
+) -> None:
+    request = {"messages": "Hi", **given}
+    with pytest.raises(InvalidInputError, match=field.replace("[", r"\[").split(".")[0]) as caught:
+        await client.complete(replicate_emulator.model, **request)
+    assert caught.value.fields
+    assert field.startswith(caught.value.fields[0])
+    assert replicate_emulator.predictions == {}
+
+
+async def test_what_is_no_json_is_an_error_where_no_schema_tells(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    with pytest.raises(InvalidInputError, match="cannot be written as JSON"):
+        await client.complete("a" * 64, "Hi", extra_input={"other": object()})
+    assert replicate_emulator.predictions == {}
