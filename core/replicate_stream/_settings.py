@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
-from replicate_stream._errors import InvalidInputError, MissingAuthError
+from replicate_stream._errors import InvalidInputError, MissingAuthError, wrong_type
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
 BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
@@ -129,10 +129,10 @@ def read_settings(
     if api_key is None:
         api_key = os.environ.get(TOKEN_VARIABLE) or None
     elif not isinstance(api_key, (str, Secret)) and not callable(api_key):
-        raise InvalidInputError(
-            f"api_key is a {type(api_key).__name__}; a str, a secret with get_secret_value(), or "
-            "a function that returns one is needed",
-            fields=("api_key",),
+        raise wrong_type(
+            "api_key",
+            api_key,
+            "a str, a secret with get_secret_value(), or a function that returns one",
         )
     base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
     if not base_url:

@@ -91,7 +91,7 @@ def test_plain_text_is_no_form(form: Any) -> None:
 @pytest.mark.parametrize(
     ("form", "said"),
     [
-        ("json", "response_format is a str"),
+        ("json", "response_format is of type str"),
         ({"type": "json_schema"}, "no json_schema.schema"),
         ({"type": "no such type"}, "is no JSON schema"),
     ],

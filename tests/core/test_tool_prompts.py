@@ -274,7 +274,7 @@ def test_every_form_of_a_tool_is_understood(tool: Any) -> None:
     [
         ({"tools": [{"description": "x"}]}, r"tools\[0\] has no name"),
         ({"tools": [ADD, ADD]}, "tools has several named add"),
-        ({"tools": [{"name": "x", "parameters": [1]}]}, r"tools\[0\].parameters is a list"),
+        ({"tools": [{"name": "x", "parameters": [1]}]}, r"tools\[0\].parameters is of type list"),
         ({"tool_choice": "sub"}, "tool_choice is 'sub'; one of auto, none, required, add"),
         ({"tool_choice": "any", "tools": []}, "a tool must be given"),
         ({"tool_choice": "add", "tools": None}, "tool_choice is 'add'"),

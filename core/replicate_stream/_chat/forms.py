@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._chat.tools.lenient import JsonScanner
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, wrong_type
 
 _END = " \t\r\n`"  # what may come behind JSON: the end of its code fence
 _BEGINNINGS = {"object": "{", "array": "["}
@@ -77,7 +77,7 @@ def read_form(given: Any) -> Form | None:
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        raise _refuse(f"is a {type(given).__name__}; a dict is needed")
+        raise wrong_type("response_format", given, "a dict")
     kind = given.get("type")
     if kind == "text":
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from replicate_stream._chat.media import Media, read_media
 from replicate_stream._chat.messages import Message, ToolCall
 from replicate_stream._chat.prompts import Speaker, Turn
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import wrong_type
 
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 
@@ -45,11 +45,7 @@ def read(messages: Sequence[Message]) -> list[Said]:
             said.append(Said(message, content))
             continue
         if not isinstance(content, Sequence) or isinstance(content, bytes):
-            raise InvalidInputError(
-                f"messages[{at}].content is a {type(content).__name__}; "
-                "a text or a list of parts is needed",
-                fields=(f"messages[{at}].content",),
-            )
+            raise wrong_type(f"messages[{at}].content", content, "a text or a list of parts")
         texts, media = _parts(content, at)
         said.append(Said(message, "".join(texts), tuple(media)))
     return said
