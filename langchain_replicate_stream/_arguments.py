@@ -75,11 +75,15 @@ def for_the_client(
     both = {**own, **given}
     request = {k: v for k, v in both.items() if k not in _RENAMED and k not in _FRAMEWORKS}
     extra: dict[str, Any] = {}
-    for inputs in (own["model_kwargs"], given.get("model_kwargs"), given.get("extra_input")):
-        extra.update(inputs or {})
+    extra.update(own["model_kwargs"])
+    for name in ("model_kwargs", "extra_input"):
+        inputs = given.get(name) or {}
+        if not isinstance(inputs, Mapping):
+            raise TypeError(f"{name} is of type {type(inputs).__name__}; a dict is needed")
+        extra.update(inputs)
     return {
         **request,
-        "model": given.get("model") or own["model"],
+        "model": own["model"] if given.get("model") is None else given["model"],
         "stop": the_stop(stop, given, own["stop"]),
         "extra_input": extra or None,
         "include_usage": both["stream_usage"],

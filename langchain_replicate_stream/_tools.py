@@ -63,7 +63,9 @@ def converted(given: dict[str, Any]) -> dict[str, Any]:
         ValueError: One is of no kind that is known.
     """
     tools, form = given.get("tools"), given.get("response_format")
-    if tools and not all(isinstance(each, Mapping) and "function" in each for each in tools):
+    is_list = isinstance(tools, Sequence) and not isinstance(tools, str)
+    # What is no list is refused by the core, as all other values of a wrong type are.
+    if tools and is_list and not all(isinstance(e, Mapping) and "function" in e for e in tools):
         given = {**given, "tools": to_tools(tools, strict=None)}
     if isinstance(form, type):
         given = {**given, "response_format": to_format(form, strict=None)}

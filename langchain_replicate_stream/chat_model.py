@@ -81,7 +81,7 @@ class ChatReplicate(Settings):
         if max_tokens is not None:
             params["ls_max_tokens"] = max_tokens
         stops = the_stop(stop, kwargs, self.stop)
-        if stops:
+        if stops and isinstance(stops, Sequence):  # what is no such thing is refused with the rest
             params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
         return params
 

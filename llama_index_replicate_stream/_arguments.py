@@ -57,7 +57,10 @@ def for_the_client(
             raise TypeError(f"A completion cannot hold calls of tools: give {name!r} to a chat")
     inputs = dict(extra)
     for name in _EXTRA:
-        inputs.update(given.get(name) or {})
+        more = given.get(name) or {}
+        if not isinstance(more, Mapping):
+            raise TypeError(f"{name} is of type {type(more).__name__}; a dict is needed")
+        inputs.update(more)
     called = {name: value for name, value in given.items() if name not in _EXTRA}
     tools = to_core_tools(given.get("tools"))
     return {**own, **called, "tools": tools, "extra_input": inputs or None}

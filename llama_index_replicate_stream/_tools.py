@@ -15,14 +15,14 @@ from llama_index_replicate_stream._convert import calls_beside
 from llama_index_replicate_stream._responses import MALFORMED
 
 
-def to_core_tools(tools: Iterable[Any] | None) -> list[Any] | None:
+def to_core_tools(tools: Any) -> Any:
     """LlamaIndex's tools as the core takes them. What is none of its tools is left as it is.
 
     The names are not changed, as the framework's own `to_openai_tool` would do: it looks for the
     tool by the name that the model calls.
     """
-    if tools is None:
-        return None
+    if not isinstance(tools, Iterable) or isinstance(tools, str | Mapping):
+        return tools
     return [_to_core(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
 
 

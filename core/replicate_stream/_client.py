@@ -396,6 +396,11 @@ class _Opening:
         request: dict[str, Any],
         told: Mapping[str, Any],
     ) -> None:
+        repairs = told["max_repairs"]
+        if not isinstance(repairs, int) or repairs < 0:
+            raise InvalidInputError(
+                f"max_repairs is {repairs!r}; it must be 0 or more", fields=("max_repairs",)
+            )
         self._start = start
         self._model = model
         self._request = request

@@ -42,6 +42,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("response_format", {"response_format": "json"}),
     ("extra_input", {"extra_input": ["top_k"]}),
     ("extra_input", {"extra_input": {5: 1}}),
+    ("max_repairs", {"max_repairs": "twice"}),
+    ("max_repairs", {"max_repairs": -1}),
     ("temperature", {"temperature": "hot"}),
     ("max_tokens", {"max_tokens": "many"}),
 ]

@@ -499,3 +499,24 @@ def test_a_misspelt_argument_is_an_error_with_the_closest_name() -> None:
         given: dict[str, Any] = {"model": "a/b", name: "x"}
         with pytest.raises(ValueError, match=f"no argument '{name}'; did you mean '{closest}'"):
             ChatReplicate(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"model": ""}, "model"),
+        ({"stop": 5}, "stop is of type int"),
+        ({"tools": 5}, "tools is of type int"),
+        ({"tools": ["weather"]}, "Unsupported function"),  # the framework's own words
+        ({"model_kwargs": 5}, "model_kwargs is of type int"),
+        ({"max_repairs": -1}, "max_repairs is -1"),
+        ({"temperature": "hot"}, "temperature"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_value_for_a_call_is_named_before_anything_is_paid(
+    llm: ChatReplicate, replicate_emulator: Emulator, given: dict[str, Any], named: str
+) -> None:
+    with pytest.raises((core.InvalidInputError, TypeError, ValueError), match=named):
+        await llm.ainvoke("Hi", **given)
+    assert replicate_emulator.predictions == {}

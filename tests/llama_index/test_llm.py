@@ -19,7 +19,7 @@ from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
-from replicate_stream import Client
+from replicate_stream import Client, InvalidInputError
 from replicate_stream.testing import Emulator, Fault, Reply
 
 HI = [ChatMessage(role="user", content="Hi")]
@@ -238,6 +238,27 @@ async def test_what_the_caller_gave_is_not_changed(llm: Replicate, way: str) -> 
     elif way.startswith("stream"):
         list(answered)
     assert (history, extra) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"model": ""}, "model"),
+        ({"stop": 5}, "stop is of type int"),
+        ({"tools": 5}, "tools is of type int"),
+        ({"tools": ["weather"]}, r"tools\[0\]"),
+        ({"additional_kwargs": 5}, "additional_kwargs is of type int"),
+        ({"max_repairs": -1}, "max_repairs is -1"),
+        ({"temperature": "hot"}, "temperature"),
+    ],
+    ids=str,
+)
+async def test_a_wrong_value_for_a_call_is_named_before_anything_is_paid(
+    llm: Replicate, replicate_emulator: Emulator, given: dict[str, Any], named: str
+) -> None:
+    with pytest.raises((InvalidInputError, TypeError), match=named):
+        await llm.achat([ChatMessage(content="Hi")], **given)
+    assert replicate_emulator.predictions == {}
 
 
 def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) -> None:
