@@ -1,13 +1,16 @@
-"""The check by hand says what jsonschema says."""
+"""The check by hand says what jsonschema says, and schemas of any shape are read."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from replicate_stream import ReplicateError, prepare_input
+from replicate_stream._chat.schema import read_schema
 from replicate_stream._chat.validation import problem
 
 NUMBERS = st.integers(-5, 5) | st.sampled_from([0.5, 1.0, -2.5, 1e9])
@@ -59,3 +62,21 @@ def test_the_answer_says_what_is_allowed_and_not_what_was_given() -> None:
     assert problem(["my secret"], {"items": {"type": "integer"}}) == (
         "a list whose items are of type integer"
     )
+
+
+WORDS = ("components", "schemas", "Input", "Output", "properties", "required", "allOf", "$ref")
+KEYS = st.sampled_from([*WORDS, "type", "items", "enum", "default", "minimum", "x-order", "prompt"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["string", "#/x/Input", "prompt"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=5))
+def test_a_schema_of_any_shape_is_read_and_never_fails(schema: dict[str, Any]) -> None:
+    read = read_schema(schema)
+    assert all(name == field.name for name, field in read.fields.items())
+    with suppress(ReplicateError):  # such as an input that is still missing
+        prepared = prepare_input("Hi", model="a/b", schema=schema, max_tokens=5)
+        assert "Hi" in prepared.input.values()

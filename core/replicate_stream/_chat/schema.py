@@ -70,12 +70,14 @@ def read_schema(schema: Mapping[str, Any]) -> InputSchema:
 
     Args:
         schema: The `Input` schema (`{"type": "object", "properties": …}`), or a whole
-            `openapi_schema` with `components.schemas.Input`.
+            `openapi_schema` with `components.schemas.Input`. What has another shape than JSON
+            schemas have is passed over.
     """
-    siblings: Mapping[str, Any] = (schema.get("components") or {}).get("schemas") or {}
-    declared = siblings.get("Input", schema)
-    properties: Mapping[str, Any] = declared.get("properties") or {}
-    required = frozenset(declared.get("required") or ())
+    siblings = _mapping(_mapping(schema.get("components")).get("schemas"))
+    declared = _mapping(siblings.get("Input", schema))
+    properties = _mapping(declared.get("properties"))
+    listed = declared.get("required")
+    required = listed if isinstance(listed, list) else []
     fields = [
         _read_field(name, _resolve(spec, siblings), name in required)
         for name, spec in sorted(properties.items(), key=_declared_at)
@@ -85,6 +87,10 @@ def read_schema(schema: Mapping[str, Any]) -> InputSchema:
         fields={each.name: each for each in fields},
         output=_resolve(output, siblings) if isinstance(output, Mapping) else None,
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _declared_at(item: tuple[str, Any]) -> float:
