@@ -34,27 +34,27 @@ def answered(content: Content) -> str | list[Any]:
     if isinstance(content, str):
         return content
     kept = _TEXT | _MEDIA | {"text-plain", "refusal"}
-    return [
-        _part(block)
-        for block in content
-        if isinstance(block, str) or (isinstance(block, Mapping) and block.get("type") in kept)
-    ]
+    return [_part(block) for block in content if isinstance(block, str) or _kind(block) in kept]
 
 
 def returned(content: Content, *, is_error: bool) -> str | list[Any]:
-    """What a tool gave back. A block that is neither text nor a file is told as JSON."""
+    """What a tool gave back. What is neither text nor a file is told as JSON."""
     parts: str | list[Any]
     if isinstance(content, str):
         parts = content
-    else:
+    elif isinstance(content, Sequence):
         known = _TEXT | _MEDIA | {"text-plain"}
         parts = [
-            _part(block)
-            if not isinstance(block, Mapping) or block.get("type") in known
-            else {"type": "text", "text": json.dumps(block, ensure_ascii=False, default=str)}
+            _part(block) if isinstance(block, str) or _kind(block) in known else _as_json(block)
             for block in content
         ]
+    else:
+        parts = [_as_json(content)]
     return _as_error(parts) if is_error else parts
+
+
+def _as_json(value: Any) -> dict[str, str]:
+    return {"type": "text", "text": json.dumps(value, ensure_ascii=False, default=str)}
 
 
 def results(content: Content) -> list[Mapping[str, Any]]:
@@ -66,20 +66,19 @@ def calls_in(content: Content) -> list[core.ToolCall]:
     """The calls that another provider's blocks hold."""
     if isinstance(content, str):
         return []
-    return [_call(b) for b in content if isinstance(b, Mapping) and b.get("type") in _CALLS]
+    return [_call(block) for block in content if _kind(block) in _CALLS]
 
 
 _CALLS: Mapping[str, str] = {"tool_use": "input", "tool_call": "args", "function_call": "arguments"}
 """The kinds of blocks that are calls, and where each has its arguments."""
 
 
-def _call(block: Mapping[str, Any]) -> core.ToolCall:
+def _call(block: Any) -> core.ToolCall:
     arguments = block.get(_CALLS[block["type"]])
     if arguments is None or arguments == "":
         arguments = block.get("partial_json") or {}
-    return core.ToolCall(
-        str(block.get("call_id") or block.get("id") or ""), block["name"], arguments
-    )
+    called = str(block.get("call_id") or block.get("id") or "")
+    return core.ToolCall(called, str(block.get("name") or ""), arguments)
 
 
 def located(message: core.Message, files: str) -> core.Message:
@@ -93,7 +92,7 @@ def located(message: core.Message, files: str) -> core.Message:
     if isinstance(content, str) or not any(_file_id(part) for part in content):
         return message
     parts = [
-        {"type": part["type"], "url": f"{files}/{found}"}
+        {"type": part.get("type"), "url": f"{files}/{found}"}
         if (found := _file_id(part)) and isinstance(part, Mapping)
         else part
         for part in content
@@ -112,7 +111,12 @@ def _file_id(part: Any) -> str | None:
 
 
 def _is_result(block: Any) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(block, Mapping) and block.get("type") == "tool_result"
+    return _kind(block) == "tool_result"
+
+
+def _kind(block: Any) -> str:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _is_mark(block: Any) -> bool:

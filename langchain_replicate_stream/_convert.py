@@ -113,9 +113,14 @@ def _openais(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
     """The calls as OpenAI's messages have them, their arguments as JSON texts."""
     old = kwargs.get("function_call")
     listed = kwargs.get("tool_calls") or ([{"function": old}] if old else [])
-    return [
-        core.ToolCall(
-            str(each.get("id") or ""), each["function"]["name"], each["function"]["arguments"]
-        )
-        for each in listed
-    ]
+    try:
+        return [_openai(each["function"], str(each.get("id") or "")) for each in listed]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise core.InvalidInputError(
+            "a message's additional_kwargs hold calls in a form that OpenAI does not have",
+            fields=("additional_kwargs",),
+        ) from error
+
+
+def _openai(called: Mapping[str, Any], call: str) -> core.ToolCall:
+    return core.ToolCall(call, called["name"], called["arguments"])

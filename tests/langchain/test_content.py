@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from functools import reduce
 from operator import add
@@ -17,6 +18,8 @@ from langchain_core.messages import (
 )
 
 from langchain_replicate_stream import ChatReplicate
+from langchain_replicate_stream._convert import to_core
+from replicate_stream import InvalidInputError
 from replicate_stream.testing import Emulator
 
 MakeLLM = Callable[..., ChatReplicate]
@@ -226,3 +229,31 @@ async def test_each_piece_of_blocks_has_an_index(
     chunks = [chunk async for chunk in make_llm(output_version="v1").astream("Hi")]
     blocks = [block for chunk in chunks for block in chunk.content_blocks]
     assert {block["type"]: block.get("index") for block in blocks} == {"reasoning": 0, "text": 1}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage([{"file_id": "abc"}]),
+        HumanMessage([{"type": "image", "base64": "QUJD", "mime_type": 5}]),
+        AIMessage("", additional_kwargs={"tool_calls": 5}),
+        AIMessage("", additional_kwargs={"tool_calls": [{"function": {"name": "add"}}]}),
+        AIMessage("", additional_kwargs={"function_call": "add"}),
+    ],
+    ids=str,
+)
+async def test_a_form_that_nobody_writes_is_an_error_and_costs_nothing(
+    llm: ChatReplicate, replicate_emulator: Emulator, message: BaseMessage
+) -> None:
+    with pytest.raises(InvalidInputError):
+        await llm.ainvoke(["Hi", message])
+    assert replicate_emulator.predictions == {}
+
+
+@pytest.mark.parametrize("given", [5, {"a": 1}, [5, None]])
+def test_what_a_tool_gave_in_no_words_is_told_as_json(given: Any) -> None:
+    block = {"type": "tool_result", "tool_use_id": "1", "content": given}
+    (result,) = to_core([HumanMessage([block])])
+    assert isinstance(result.content, list)
+    told = [json.loads(part["text"]) for part in result.content if isinstance(part, dict)]
+    assert told == (given if isinstance(given, list) else [given])

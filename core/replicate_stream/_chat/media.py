@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, wrong_type
 
 MediaKind: TypeAlias = Literal["image", "audio", "video", "file"]
 
@@ -124,6 +124,8 @@ def _from_mapping(part: Mapping[str, Any], named: str, kind: MediaKind, where: s
         inner = {"url": inner}
     both = {**part, **inner} if isinstance(inner, Mapping) else dict(part)
     mime = both.get("mime_type") or both.get("media_type") or _mime_of(kind, both.get("format"))
+    if mime is not None and not isinstance(mime, str):
+        raise wrong_type(f"{where}.mime_type", mime, "a text")
     url = both.get("url") or both.get("file_url")
     text = both.get("base64") or both.get("data") or both.get("file_data")
     path = both.get("path")

@@ -57,7 +57,7 @@ def _parts(content: Sequence[Any], at: int) -> tuple[list[str], list[Media]]:
     for part in content:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, Mapping) and part.get("type", "text") in _TEXT_TYPES:
+        elif isinstance(part, Mapping) and str(part.get("type", "text")) in _TEXT_TYPES:
             texts.append(str(part.get("text") or ""))
         else:
             media.append(read_media(part, f"messages[{at}]"))
