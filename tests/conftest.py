@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from replicate_stream.testing import Emulator
+
+if TYPE_CHECKING:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,27 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the shared material; REPLICATE_STREAM_SHARED says where it is")
     return folder
+
+
+@pytest.fixture(scope="session")
+def by_words() -> BaseEmbedding:
+    """An embedding of the words in a text, so that retrieval finds what is asked for."""
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+
+    class Words(BaseEmbedding):
+        def _get_text_embedding(self, text: str) -> list[float]:
+            vector = [0.0] * 256
+            for word in text.lower().replace(".", " ").replace("?", " ").split():
+                vector[hashlib.md5(word.encode()).digest()[0]] += 1.0
+            return vector
+
+        def _get_query_embedding(self, query: str) -> list[float]:
+            return self._get_text_embedding(query)
+
+        async def _aget_query_embedding(self, query: str) -> list[float]:
+            return self._get_text_embedding(query)
+
+    return Words()
 
 
 @pytest.fixture

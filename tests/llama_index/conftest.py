@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -96,22 +95,6 @@ def closed_loops() -> Iterator[None]:
         gc.collect()
 
 
-class Words(BaseEmbedding):
-    """An embedding of the words in a text, so that retrieval finds what is asked for."""
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        vector = [0.0] * 256
-        for word in text.lower().replace(".", " ").replace("?", " ").split():
-            vector[hashlib.md5(word.encode()).digest()[0]] += 1.0
-        return vector
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-
 @pytest.fixture(scope="session")
 def facts() -> list[str]:
     """What the index is about."""
@@ -123,6 +106,6 @@ def facts() -> list[str]:
 
 
 @pytest.fixture
-def index(facts: list[str]) -> VectorStoreIndex:
+def index(facts: list[str], by_words: BaseEmbedding) -> VectorStoreIndex:
     """An index over the facts, which finds them by their words."""
-    return VectorStoreIndex.from_documents([Document(text=f) for f in facts], embed_model=Words())
+    return VectorStoreIndex.from_documents([Document(text=f) for f in facts], embed_model=by_words)

