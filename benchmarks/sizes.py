@@ -20,7 +20,7 @@ class Sizes:
         seconds: For how long each of the crowd speaks.
         in_a_row: Streams that are run one after another.
         imports: Rounds of the imports, which take seconds each.
-        calls: Calls of `prepare_input` for one figure.
+        calls: Calls of `prepare_input`, or models made, for one figure.
     """
 
     rounds: int
