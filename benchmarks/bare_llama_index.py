@@ -28,11 +28,11 @@ class BareLLM(CustomLLM):
         return LLMMetadata()
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Not measured."""
+        """Not measured; the framework wants every model to have it."""
         raise NotImplementedError
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        """Not measured."""
+        """Not measured; the framework wants every model to have it."""
         raise NotImplementedError
 
     @llm_completion_callback()

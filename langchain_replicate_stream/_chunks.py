@@ -142,6 +142,7 @@ def _register() -> None:
 
 
 def _as_the_framework_does(message: AIMessage) -> list[blocks.ContentBlock]:
+    """Nothing: the framework takes this error for "read it as you would without us"."""
     raise NotImplementedError
 
 
@@ -151,7 +152,7 @@ def _chunk_blocks(message: AIMessageChunk) -> list[blocks.ContentBlock]:
     Both are counted from 0 otherwise, and the sum would join a call to the text before it.
     """
     if not message.tool_call_chunks or message.content or message.chunk_position == "last":
-        raise NotImplementedError  # which the framework takes as: read it as you would without us
+        return _as_the_framework_does(message)
     return [
         {
             "type": "tool_call_chunk",

@@ -14,10 +14,65 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, ToolUser
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
+
+
+TEXT = {"type": "string"}
+MARKED = {"prompt": TEXT, "system_prompt": TEXT}
+# These words are vLLM's own: such a model hands the prompt to the engine as it is.
+BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
+RAW = {"prompt": TEXT, "max_tokens": BOUND}
+NATIVE = "acme/caller"
+FAMILIES: dict[str, Mapping[str, Any]] = {
+    "some/model": MARKED,
+    "qwen/qwen2.5-72b-instruct": RAW,
+    "meta/meta-llama-3.1-70b-instruct": RAW,
+    "mistralai/mistral-7b-instruct-v0.3": RAW,
+    "ibm-granite/granite-3.3-8b-instruct": RAW,
+    "deepseek-ai/deepseek-v3": RAW,
+    NATIVE: ToolUser.native_input["properties"],
+}
+FAULTS = {
+    "none": ToolUser(),
+    "talks first": ToolUser(prose_before=True),
+    "fences": ToolUser(fenced=True),
+    "refuses first": ToolUser(refuses_first=True),
+    "thinks": ToolUser(thinks=True),
+    "invents results": ToolUser(hallucinates_result=True),
+    "writes Python": ToolUser(python_literals=True),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    """A model's name: one of each format in which tools are told and called."""
+    return str(request.param)
+
+
+@pytest.fixture(params=FAULTS.values(), ids=list(FAULTS))
+def tool_user(request: pytest.FixtureRequest) -> ToolUser:
+    """A scripted model that calls tools, with each of the faults that models have."""
+    model: ToolUser = request.param
+    return model
+
+
+@pytest.fixture
+def host(replicate_emulator: Emulator) -> Callable[[str, ToolUser], None]:
+    """Has the emulator run a scripted model under the name of one of the families."""
+
+    def host(family: str, model: ToolUser) -> None:
+        replicate_emulator.reply = model
+        replicate_emulator.add_model(
+            family,
+            {"type": "object", "properties": FAMILIES[family]},
+            output_schema=ToolUser.native_output if family == NATIVE else None,
+            official=True,
+        )
+
+    return host
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,33 +14,6 @@ from langchain_replicate_stream import ChatReplicate
 from replicate_stream.testing import Emulator, ToolUser
 
 MakeLLM = Callable[..., ChatReplicate]
-
-TEXT = {"type": "string"}
-MARKED = {"prompt": TEXT, "system_prompt": TEXT}
-# These words are vLLM's own: such a model hands the prompt to the engine as it is.
-BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
-RAW = {"prompt": TEXT, "max_tokens": BOUND}
-NATIVE = "acme/caller"
-FAMILIES: dict[str, Mapping[str, Any]] = {
-    "some/model": MARKED,
-    "qwen/qwen2.5-72b-instruct": RAW,
-    "meta/meta-llama-3.1-70b-instruct": RAW,
-    "mistralai/mistral-7b-instruct-v0.3": RAW,
-    "ibm-granite/granite-3.3-8b-instruct": RAW,
-    "deepseek-ai/deepseek-v3": RAW,
-    NATIVE: ToolUser.native_input["properties"],
-}
-FAULTS = {
-    "none": ToolUser(),
-    "talks first": ToolUser(prose_before=True),
-    "fences": ToolUser(fenced=True),
-    "refuses first": ToolUser(refuses_first=True),
-    "thinks": ToolUser(thinks=True),
-    "invents results": ToolUser(hallucinates_result=True),
-    "writes Python": ToolUser(python_literals=True),
-}
-every_family = pytest.mark.parametrize("family", FAMILIES)
-every_fault = pytest.mark.parametrize("model", FAULTS.values(), ids=FAULTS)
 
 
 class Report(BaseModel):
@@ -56,29 +29,21 @@ def weather(city: str) -> str:
 
 
 @pytest.fixture
-def family_of(replicate_emulator: Emulator, make_llm: MakeLLM) -> MakeLLM:
+def family_of(host: Callable[[str, ToolUser], None], make_llm: MakeLLM) -> MakeLLM:
     """Makes a model of a family, which behaves as it is told."""
 
     def family_of(family: str, model: ToolUser) -> ChatReplicate:
-        replicate_emulator.reply = model
-        replicate_emulator.add_model(
-            family,
-            {"type": "object", "properties": FAMILIES[family]},
-            output_schema=ToolUser.native_output if family == NATIVE else None,
-            official=True,
-        )
+        host(family, model)
         return make_llm(model=family)
 
     return family_of
 
 
-@every_family
-@every_fault
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 async def test_two_calls_at_once_become_one_answer(
-    family_of: MakeLLM, family: str, model: ToolUser, streaming: bool
+    family_of: MakeLLM, family: str, tool_user: ToolUser, streaming: bool
 ) -> None:
-    agent: Any = create_agent(family_of(family, model), [weather])
+    agent: Any = create_agent(family_of(family, tool_user), [weather])
     asked: Any = {"messages": "What is the weather in Paris and in Tokyo?"}
     if streaming:
         modes = ["messages", "values"]  # the first makes the framework stream the model
@@ -92,20 +57,17 @@ async def test_two_calls_at_once_become_one_answer(
     assert messages[-1].text.strip() == "It is sunny in Paris. It is sunny in Tokyo."
 
 
-@every_family
-@every_fault
 @pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
 async def test_an_answer_is_an_object_by_either_strategy(
-    family_of: MakeLLM, family: str, model: ToolUser, strategy: Any
+    family_of: MakeLLM, family: str, tool_user: ToolUser, strategy: Any
 ) -> None:
-    llm = family_of(family, model)
+    llm = family_of(family, tool_user)
     agent: Any = create_agent(llm, [weather], response_format=strategy(Report))
     state = await agent.ainvoke({"messages": "Report the weather in Paris."})
     assert isinstance(state["structured_response"], Report)
     assert state["structured_response"].city == "Paris"
 
 
-@every_family
 async def test_what_is_cut_off_is_never_called(
     family_of: MakeLLM, replicate_emulator: Emulator, family: str
 ) -> None:

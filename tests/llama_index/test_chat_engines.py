@@ -14,6 +14,7 @@ from llama_index.core.llms import ChatMessage
 from replicate_stream import PredictionFailedError
 from replicate_stream.testing import Emulator, Reply
 
+# All that there are: `react` and `openai` are errors of the framework, which sends users to agents.
 MODES = ["simple", "context", "condense_question", "condense_plus_context", "best"]
 Engine = Callable[..., Any]
 

@@ -5,7 +5,7 @@ The model reads the tools out of the prompt in the format that was sent, and ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,37 +15,11 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llama_index_replicate_stream import Replicate
-from replicate_stream.testing import Emulator, ToolUser
+from replicate_stream.testing import ToolUser
 
 # The framework's agents look at every attribute of themselves, deprecated ones of pydantic's too.
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 
-TEXT = {"type": "string"}
-MARKED = {"prompt": TEXT, "system_prompt": TEXT}
-# These words are vLLM's own: such a model hands the prompt to the engine as it is.
-BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
-RAW = {"prompt": TEXT, "max_tokens": BOUND}
-NATIVE = "acme/caller"
-FAMILIES: dict[str, Mapping[str, Any]] = {
-    "some/model": MARKED,
-    "qwen/qwen2.5-72b-instruct": RAW,
-    "meta/meta-llama-3.1-70b-instruct": RAW,
-    "mistralai/mistral-7b-instruct-v0.3": RAW,
-    "ibm-granite/granite-3.3-8b-instruct": RAW,
-    "deepseek-ai/deepseek-v3": RAW,
-    NATIVE: ToolUser.native_input["properties"],
-}
-FAULTS = {
-    "none": ToolUser(),
-    "talks first": ToolUser(prose_before=True),
-    "fences": ToolUser(fenced=True),
-    "refuses first": ToolUser(refuses_first=True),
-    "thinks": ToolUser(thinks=True),
-    "invents results": ToolUser(hallucinates_result=True),
-    "writes Python": ToolUser(python_literals=True),
-}
-every_family = pytest.mark.parametrize("family", FAMILIES)
-every_fault = pytest.mark.parametrize("model", FAULTS.values(), ids=FAULTS)
 Make = Callable[..., Replicate]
 
 
@@ -80,17 +54,11 @@ def weather(city: str) -> str:
 
 
 @pytest.fixture
-def family_of(replicate_emulator: Emulator, make_llm: Any) -> Make:
+def family_of(host: Callable[[str, ToolUser], None], make_llm: Any) -> Make:
     """Makes a model of a family, which behaves as it is told."""
 
     def family_of(family: str, model: ToolUser) -> Replicate:
-        replicate_emulator.reply = model
-        replicate_emulator.add_model(
-            family,
-            {"type": "object", "properties": FAMILIES[family]},
-            output_schema=ToolUser.native_output if family == NATIVE else None,
-            official=True,
-        )
+        host(family, model)
         llm: Replicate = make_llm(model=family)
         return llm
 
@@ -108,13 +76,11 @@ async def run(agent: Any, said: str) -> tuple[str, list[tuple[str, str]]]:
     return str(await handler), found
 
 
-@every_family
-@every_fault
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 async def test_two_calls_at_once_become_one_answer(
-    family_of: Make, family: str, model: ToolUser, streaming: bool
+    family_of: Make, family: str, tool_user: ToolUser, streaming: bool
 ) -> None:
-    agent = FunctionAgent(tools=[weather], llm=family_of(family, model), streaming=streaming)
+    agent = FunctionAgent(tools=[weather], llm=family_of(family, tool_user), streaming=streaming)
     answer, found = await run(agent, "What is the weather in Paris and in Tokyo?")
     assert sorted(found) == [
         ("weather", "It is sunny in Paris."),
@@ -124,32 +90,28 @@ async def test_two_calls_at_once_become_one_answer(
     assert "sunny in Tokyo" in answer
 
 
-@every_family
-@every_fault
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 async def test_an_object_is_made_by_a_call_that_is_required(
-    family_of: Make, family: str, model: ToolUser, streaming: bool
+    family_of: Make, family: str, tool_user: ToolUser, streaming: bool
 ) -> None:
-    llm, prompt = family_of(family, model), PromptTemplate("Report the weather in {city}.")
+    llm, prompt = family_of(family, tool_user), PromptTemplate("Report the weather in {city}.")
     if streaming:
         stream = await llm.astream_structured_predict(Report, prompt, city="Paris")
         seen = [each async for each in stream]
         report: Any = seen[-1]
-        assert len(seen) > 2 or family == NATIVE
+        assert len(seen) > 2 or family == "acme/caller"
     else:
         report = await llm.astructured_predict(Report, prompt, city="Paris")
     assert isinstance(report, Report)
     assert report.city == "Paris"
 
 
-@every_family
 async def test_an_answer_that_breaks_off_runs_no_tool(family_of: Make, family: str) -> None:
     agent = FunctionAgent(tools=[weather], llm=family_of(family, ToolUser(truncated=True)))
     _, found = await run(agent, "What is the weather in Paris?")
     assert found == []
 
 
-@every_family
 async def test_one_agent_hands_over_to_another(family_of: Make, family: str) -> None:
     llm = family_of(family, ToolUser())
     clerk = FunctionAgent(name="clerk", description="Talks.", tools=[], llm=llm)

@@ -2,7 +2,9 @@
 
 Sources: `max_position_embeddings` and the model card of the first model of each line on Hugging
 Face; for models that are not open, the vendor's own table of models (platform.openai.com,
-docs.anthropic.com, ai.google.dev, docs.x.ai). A line that is missing is not known for certain.
+docs.anthropic.com, ai.google.dev, docs.x.ai). Replicate tells none of this, so a figure may be out
+of date: a model's schema wins over the table, and a user's `context_window` or profile over both. A
+line that is missing was not certain enough.
 """
 
 from __future__ import annotations
