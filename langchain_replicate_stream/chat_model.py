@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.language_models import LangSmithParams
 
 import replicate_stream as core
-from langchain_replicate_stream._answers import PROVIDER, to_result
 from langchain_replicate_stream._arguments import CONNECTION, PARAMETERS, for_the_client, the_stop
-from langchain_replicate_stream._chunks import Chunks, text_chunk
-from langchain_replicate_stream._convert import to_core
 from langchain_replicate_stream._errors import as_langchains
+from langchain_replicate_stream._fields import Own, Settings
+from langchain_replicate_stream._from_core import Chunks, text_chunk
+from langchain_replicate_stream._from_core_message import PROVIDER, to_result
 from langchain_replicate_stream._profile import profile_of
-from langchain_replicate_stream._settings import Own, Settings
-from langchain_replicate_stream._tokens import MARKS, dumped, text_of, token_ids
+from langchain_replicate_stream._to_core import to_core
+from langchain_replicate_stream._token_counting import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import converted, to_format, to_tools
 from replicate_stream import Client
 from replicate_stream._sync import call, iterate
@@ -226,7 +226,7 @@ class ChatReplicate(Settings):
         Raises:
             ValueError: The method is not known, or does not fit the other arguments.
         """
-        from langchain_replicate_stream._structured import structured
+        from langchain_replicate_stream._structured_output import structured
 
         return structured(
             self, schema, method, include_raw=include_raw, strict=strict, given=kwargs

@@ -10,7 +10,7 @@ from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 import replicate_stream as core
-from llama_index_replicate_stream._convert import to_core
+from llama_index_replicate_stream._to_core import to_core
 
 _AS_IT_IS = "plain"
 

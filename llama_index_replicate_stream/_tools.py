@@ -11,8 +11,8 @@ from llama_index.core.tools.types import BaseTool
 from pydantic_core import from_json
 
 import replicate_stream as core
-from llama_index_replicate_stream._convert import calls_beside
-from llama_index_replicate_stream._responses import MALFORMED
+from llama_index_replicate_stream._from_core import MALFORMED
+from llama_index_replicate_stream._to_core import calls_beside
 
 
 def to_core_tools(tools: Any) -> Any:

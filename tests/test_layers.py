@@ -16,7 +16,7 @@ import pytest
 
 import replicate_stream
 from replicate_stream import ReplicateError
-from replicate_stream._wire.failures import to_error
+from replicate_stream._api.connection_errors import to_error
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["replicate_stream", "langchain_replicate_stream", "llama_index_replicate_stream"]
@@ -115,7 +115,10 @@ def test_every_error_of_aiohttps_client_becomes_one_of_ours(kind: type[BaseExcep
     "heavy",
     [
         *("aiohttp", "anyio", "jsonschema", "click", "langchain_core", "llama_index", "pydantic"),
-        *("replicate_stream._records", "replicate_stream._chat", "replicate_stream._wire"),
+        *(
+            f"replicate_stream.{room}"
+            for room in ("_api", "_model", "_request", "_response", "_types")
+        ),
     ],
 )
 def test_importing_the_core_does_not_import(heavy: str) -> None:
@@ -125,7 +128,7 @@ def test_importing_the_core_does_not_import(heavy: str) -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_importing_an_adapter_makes_none_of_the_cores_values(name: str) -> None:
-    program = f"import sys, {name}; sys.exit('replicate_stream._chat.messages' in sys.modules)"
+    program = f"import sys, {name}; sys.exit('replicate_stream._types.messages' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 

@@ -77,7 +77,7 @@ def test_the_wheel_has_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile)
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     entries = wheel.read(name).decode()
     assert "replicate-stream = replicate_stream._cli:main" in entries
-    assert "replicate_stream = replicate_stream.testing._pytest" in entries
+    assert "replicate_stream = replicate_stream.testing.pytest_plugin" in entries
 
 
 def test_the_sdist_holds_the_sources_and_the_tests(built: Path) -> None:

@@ -8,7 +8,7 @@ import time
 from benchmarks.report import Row
 from benchmarks.sizes import Sizes
 from replicate_stream import prepare_input
-from replicate_stream.testing._schemas import TEXT_INPUT
+from replicate_stream.testing.server.schemas import TEXT_INPUT
 
 NEEDS = ()
 _ROUNDS = 5

@@ -7,10 +7,10 @@ from itertools import repeat
 
 from benchmarks.report import Contender, Read, Row, compare, cpu_per_token
 from benchmarks.sizes import Sizes
-from replicate_stream._chat.answers import Answer
-from replicate_stream._chat.forms import read_form
-from replicate_stream._chat.prepared import Reading
-from replicate_stream._chat.tools.use import read_use
+from replicate_stream._response.parser import Answer
+from replicate_stream._types.prepared import Reading
+from replicate_stream._types.response_format import read_form
+from replicate_stream._types.tool_choice import read_use
 
 NEEDS = ()
 _LONGER = 10

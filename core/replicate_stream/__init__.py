@@ -29,9 +29,11 @@ from replicate_stream._settings import without_secrets
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
-    from replicate_stream._chat.facts import ModelFacts
-    from replicate_stream._chat.inputs import prepare_input
-    from replicate_stream._chat.messages import (
+    from replicate_stream._event_stream import EventStream
+    from replicate_stream._model.capabilities import ModelFacts
+    from replicate_stream._provider import Replicate
+    from replicate_stream._request.prepare import prepare_input
+    from replicate_stream._types.messages import (
         Completion,
         Finished,
         Message,
@@ -43,32 +45,30 @@ if TYPE_CHECKING:
         ToolCallDelta,
         ToolSpec,
     )
-    from replicate_stream._chat.prepared import PreparedInput, PreparedRequest
-    from replicate_stream._provider import Replicate
-    from replicate_stream._records import Prediction, Usage
-    from replicate_stream._stream import EventStream
+    from replicate_stream._types.prediction import Prediction, Usage
+    from replicate_stream._types.prepared import PreparedInput, PreparedRequest
 else:
     # Imported when asked for: Python takes longer to make these than for all the rest, and whoever
     # only imports needs none of them.
     _HOMES = {
-        "Completion": "_chat.messages",
-        "EventStream": "_stream",
-        "Finished": "_chat.messages",
-        "Message": "_chat.messages",
-        "ModelFacts": "_chat.facts",
-        "Prediction": "_records",
-        "PreparedInput": "_chat.prepared",
-        "PreparedRequest": "_chat.prepared",
-        "ReasoningDelta": "_chat.messages",
+        "Completion": "_types.messages",
+        "EventStream": "_event_stream",
+        "Finished": "_types.messages",
+        "Message": "_types.messages",
+        "ModelFacts": "_model.capabilities",
+        "Prediction": "_types.prediction",
+        "PreparedInput": "_types.prepared",
+        "PreparedRequest": "_types.prepared",
+        "ReasoningDelta": "_types.messages",
         "Replicate": "_provider",
-        "StatusChanged": "_chat.messages",
-        "StreamEvent": "_chat.messages",
-        "TextDelta": "_chat.messages",
-        "ToolCall": "_chat.messages",
-        "ToolCallDelta": "_chat.messages",
-        "ToolSpec": "_chat.messages",
-        "Usage": "_records",
-        "prepare_input": "_chat.inputs",
+        "StatusChanged": "_types.messages",
+        "StreamEvent": "_types.messages",
+        "TextDelta": "_types.messages",
+        "ToolCall": "_types.messages",
+        "ToolCallDelta": "_types.messages",
+        "ToolSpec": "_types.messages",
+        "Usage": "_types.prediction",
+        "prepare_input": "_request.prepare",
     }
 
     def __getattr__(name):

@@ -10,17 +10,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._public import public
+from replicate_stream._lazy import public
 from replicate_stream._settings import ApiKey, Settings, read_settings
 
 if TYPE_CHECKING:
-    from replicate_stream._chat.facts import ModelFacts
-    from replicate_stream._chat.messages import Completion, Message, Messages, ToolSpec
-    from replicate_stream._chat.prepared import PreparedInput, PreparedRequest
-    from replicate_stream._chat.schema import InputSchema
-    from replicate_stream._stream import EventStream
-    from replicate_stream._wire.models import Model, ModelRef
-    from replicate_stream._wire.predictions import Run
+    from replicate_stream._api.models import Model, ModelRef
+    from replicate_stream._api.predictions import Run
+    from replicate_stream._event_stream import EventStream
+    from replicate_stream._model.capabilities import ModelFacts
+    from replicate_stream._model.input_schema import InputSchema
+    from replicate_stream._types.messages import Completion, Message, Messages, ToolSpec
+    from replicate_stream._types.prepared import PreparedInput, PreparedRequest
 
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 _log = logging.getLogger("replicate_stream")
@@ -87,9 +87,9 @@ class Client:
 
     def _set_up(self, settings: Settings, on_unsupported: OnUnsupported) -> None:
         # The wire is imported by the first client: those who only name our types need none of it.
-        from replicate_stream._wire.files import Files
-        from replicate_stream._wire.http import Http
-        from replicate_stream._wire.models import Models
+        from replicate_stream._api.files import Files
+        from replicate_stream._api.http import Http
+        from replicate_stream._api.models import Models
 
         self._settings = settings
         self._on_unsupported: OnUnsupported = on_unsupported
@@ -230,7 +230,7 @@ class Client:
         request = _without(locals(), "self", "model", "include_usage", "max_repairs")
         told = {"include_usage": include_usage, "max_repairs": max_repairs, "is_whole": True}
         async with _Opening(self._start, model, request, told) as events:
-            from replicate_stream._chat.answers import Collector
+            from replicate_stream._response.parser import Collector
 
             collector = Collector()
             async for event in events:
@@ -268,7 +268,7 @@ class Client:
         """
         request = _without(locals(), "self", "model")
         known, prepared = await self._prepare(model, request)
-        from replicate_stream._chat.prepared import PreparedRequest
+        from replicate_stream._types.prepared import PreparedRequest
 
         path, beside = known.endpoint()
         return PreparedRequest(
@@ -300,19 +300,19 @@ class Client:
         Raises:
             InvalidInputError: Not a model reference.
         """
-        from replicate_stream._chat.facts import model_facts
+        from replicate_stream._model.capabilities import model_facts
 
         known = self._models.known(model)
         return model_facts(model, None if known is None else self._read_schema(known))
 
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
-        from replicate_stream._wire.sessions import ready
+        from replicate_stream._api.sessions import ready
 
         known = await self._models.look_up(model)
-        await ready("replicate_stream._chat.preparation")
+        await ready("replicate_stream._request.preparation")
         if request.get("response_format") is not None:
             await ready("jsonschema")
-        from replicate_stream._chat.inputs import prepare_input
+        from replicate_stream._request.prepare import prepare_input
 
         prepared = prepare_input(
             **request,
@@ -326,7 +326,7 @@ class Client:
 
     def _read_schema(self, known: Model) -> InputSchema | None:
         """The model's inputs, read once: that is half of what preparing a request costs."""
-        from replicate_stream._chat.schema import read_schema
+        from replicate_stream._model.input_schema import read_schema
 
         if known.schema is None:
             return None
@@ -351,11 +351,11 @@ class Client:
             return await self._create(known, again), again
 
     async def _create(self, known: Model, prepared: PreparedInput) -> Run:
-        from replicate_stream._chat.output import output_text
-        from replicate_stream._wire.creation import start
+        from replicate_stream._api.creation import start
+        from replicate_stream._response.output import output_text
 
         if prepared.uploads:
-            from replicate_stream._attach import attach
+            from replicate_stream._uploads import attach
 
             await attach(prepared, self._files)
         text_of = partial(
@@ -408,11 +408,11 @@ class _Opening:
         self._stream: EventStream | None = None
 
     async def __aenter__(self) -> EventStream:
-        from replicate_stream._wire.sessions import ready
+        from replicate_stream._api.sessions import ready
 
-        await ready("replicate_stream._stream")
-        from replicate_stream._chat.messages import to_messages
-        from replicate_stream._stream import EventStream, Telling
+        await ready("replicate_stream._event_stream")
+        from replicate_stream._event_stream import EventStream, Telling
+        from replicate_stream._types.messages import to_messages
 
         self._request["messages"] = to_messages(self._request["messages"])
         run, prepared = await self._start(self._model, self._request)

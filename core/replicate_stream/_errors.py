@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from replicate_stream._public import public
+from replicate_stream._lazy import public
 
 TOKENS_PAGE = "https://replicate.com/account/api-tokens"
 

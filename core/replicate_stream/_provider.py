@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from replicate_stream._chat.messages import Messages, TextDelta
 from replicate_stream._client import Client
 from replicate_stream._errors import TOKENS_PAGE
-from replicate_stream._public import public
+from replicate_stream._event_stream import EventStream
+from replicate_stream._lazy import public
 from replicate_stream._settings import ApiKey
-from replicate_stream._stream import EventStream
+from replicate_stream._types.messages import Messages, TextDelta
 
 _ACCEPT_JSON: Mapping[str, str] = MappingProxyType({"accept": "application/json"})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

@@ -18,7 +18,7 @@ from langchain_core.messages import (
 )
 
 from langchain_replicate_stream import ChatReplicate
-from langchain_replicate_stream._convert import to_core
+from langchain_replicate_stream._to_core import to_core
 from replicate_stream import InvalidInputError
 from replicate_stream.testing import Emulator
 

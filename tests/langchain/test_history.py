@@ -14,7 +14,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_replicate_stream._convert import to_core
+from langchain_replicate_stream._to_core import to_core
 from replicate_stream import Message, ToolCall
 
 CALL = {"name": "search", "args": {"q": "é"}, "id": "c1", "type": "tool_call"}

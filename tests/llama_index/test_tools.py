@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
-from llama_index_replicate_stream._convert import to_core
+from llama_index_replicate_stream._to_core import to_core
 from replicate_stream import Message, ToolCall
 from replicate_stream.testing import Emulator
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from replicate_stream._chat.fields import find_parameter, find_system
-from replicate_stream._chat.schema import InputField, InputSchema, read_schema
 from replicate_stream._cli.running import run
+from replicate_stream._model.field_names import find_parameter, find_system
+from replicate_stream._model.input_schema import InputField, InputSchema, read_schema
 
 _PARAMETERS = (
     "max_tokens",

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from replicate_stream.testing._emulator import Emulator
-    from replicate_stream.testing._events import Event
-    from replicate_stream.testing._faults import Fault
-    from replicate_stream.testing._prediction import EmulatedPrediction
-    from replicate_stream.testing._replies import Reply
     from replicate_stream.testing._tool_user import ToolUser
-    from replicate_stream.testing._world import Behaviour, RateLimit, RecordedRequest
+    from replicate_stream.testing.emulator import Emulator
+    from replicate_stream.testing.server.events import Event
+    from replicate_stream.testing.server.faults import Fault
+    from replicate_stream.testing.server.prediction import EmulatedPrediction
+    from replicate_stream.testing.server.replies import Reply
+    from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest
 
 __all__ = [
     "Behaviour",
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Behaviour": "_world",
-    "EmulatedPrediction": "_prediction",
-    "Emulator": "_emulator",
-    "Event": "_events",
-    "Fault": "_faults",
-    "RateLimit": "_world",
-    "RecordedRequest": "_world",
-    "Reply": "_replies",
+    "Behaviour": "server.state",
+    "EmulatedPrediction": "server.prediction",
+    "Emulator": "emulator",
+    "Event": "server.events",
+    "Fault": "server.faults",
+    "RateLimit": "server.state",
+    "RecordedRequest": "server.state",
+    "Reply": "server.replies",
     "ToolUser": "_tool_user",
 }
 

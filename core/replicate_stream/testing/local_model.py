@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from replicate_stream.testing._replies import Reply
+from replicate_stream.testing.server.replies import Reply
 
 MODEL = "local/smollm2-135m-instruct"
 """Its name in an emulator that runs it."""

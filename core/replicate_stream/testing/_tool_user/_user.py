@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from replicate_stream.testing._replies import Reply, split
 from replicate_stream.testing._tool_user import _demands, _prose
 from replicate_stream.testing._tool_user._conversation import Asked, Call, Result, Tool
 from replicate_stream.testing._tool_user._dialects import DIALECTS
@@ -17,6 +16,7 @@ from replicate_stream.testing._tool_user._reading import read_input
 from replicate_stream.testing._tool_user._schemas import NATIVE_INPUT, NATIVE_OUTPUT
 from replicate_stream.testing._tool_user._style import PLAIN, Style
 from replicate_stream.testing._tool_user._talk import Talk
+from replicate_stream.testing.server.replies import Reply, split
 
 _BOUNDS = ("max_tokens", "max_new_tokens", "max_completion_tokens", "max_output_tokens")
 _MOST_CALLS = 6  # of one tool, in answer to one request

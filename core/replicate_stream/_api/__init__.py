@@ -1,0 +1,1 @@
+"""Transport: HTTP, event streams, and the life of a prediction."""

@@ -1,1 +1,0 @@
-"""What is said: messages, parameters and answers, as pure values and functions without I/O."""

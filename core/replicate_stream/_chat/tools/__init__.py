@@ -1,1 +1,0 @@
-"""Tools for models that have no input for them: told in the prompt, read out of the answer."""

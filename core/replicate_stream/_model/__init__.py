@@ -1,0 +1,1 @@
+"""Knowledge of models: their inputs, their families, their limits. Pure."""

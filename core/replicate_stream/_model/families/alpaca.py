@@ -1,0 +1,26 @@
+"""Alpaca, and what was trained like it: WizardCoder, the first Nous Hermes, OpenInstruct.
+
+Source: the prompt of tatsu-lab/stanford_alpaca (README.md, "Data Release"), for one instruction
+without an input; later turns repeat its labels, as FastChat's `alpaca` conversation does.
+"""
+
+from __future__ import annotations
+
+import re
+
+from replicate_stream._model.families.family import Family
+
+ALPACA = Family(
+    name="alpaca",
+    system=("", "\n\n"),
+    default_system="Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request.",
+    user=("### Instruction:\n", "\n\n"),
+    assistant=("### Response:\n", "\n\n"),
+    answer="### Response:\n",
+    control=re.compile(r"###\s*(?:Instruction|Input|Response):|</?s>"),
+    hint=re.compile(r"### Instruction:[\s\S]*### Response:"),
+    names=re.compile(
+        r"alpaca|wizardcoder|nous-hermes-(?:llama|13b)|openinstruct|metamath|magicoder|claude2"
+    ),
+)

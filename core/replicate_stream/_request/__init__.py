@@ -1,0 +1,1 @@
+"""A conversation into a model's input. Pure."""

@@ -1,0 +1,1 @@
+"""Text of an answer into events. Pure."""

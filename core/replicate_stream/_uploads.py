@@ -1,0 +1,39 @@
+"""The files that a prepared input still lacks: small ones go inside, large ones are uploaded."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from replicate_stream._api.files import Files
+from replicate_stream._errors import InvalidInputError
+from replicate_stream._types.media import DATA_URI_LIMIT, Upload, data_uri, place_upload
+from replicate_stream._types.prepared import PreparedInput
+
+
+async def attach(prepared: PreparedInput, files: Files) -> None:
+    """Complete an input in place.
+
+    Raises:
+        InvalidInputError: A local file cannot be read.
+        ResponseError: The API refused an upload.
+    """
+    for upload in prepared.uploads:
+        data = upload.data
+        if data is None:
+            data = await asyncio.to_thread(_read, upload)
+        if len(data) <= DATA_URI_LIMIT:
+            uri = data_uri(data, upload.mime_type)
+        else:
+            uri = await files.upload(data, upload.mime_type)
+        place_upload(prepared.input, upload, uri)
+
+
+def _read(upload: Upload) -> bytes:
+    try:
+        return Path(upload.path or "").read_bytes()
+    except OSError as error:
+        raise InvalidInputError(
+            f"{upload.input_name}: the file {upload.path} cannot be read: {error.strerror}",
+            fields=(upload.input_name,),
+        ) from error

@@ -1,0 +1,149 @@
+"""Every body shape of a refusal becomes the error of its kind, with its fields."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from replicate_stream import (
+    InvalidInputError,
+    ModelNotFoundError,
+    RateLimitError,
+    ResponseError,
+)
+from replicate_stream._api.responses import Reply, json_object, to_response_error
+
+DOING = "POST /models/meta/llama/predictions"
+
+
+def refusal(status: int, body: Any, **headers: str) -> ResponseError:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return to_response_error(Reply(status, headers, raw), DOING)
+
+
+def test_a_bad_token_keeps_title_and_detail_and_says_what_to_check() -> None:
+    error = refusal(
+        401,
+        {
+            "title": "Unauthenticated",
+            "detail": "You did not pass a valid authentication token",
+            "status": 401,
+        },
+    )
+    assert (error.status, error.title) == (401, "Unauthenticated")
+    assert error.detail == "You did not pass a valid authentication token"
+    assert str(error) == (
+        "POST /models/meta/llama/predictions: 401 Unauthorized: Unauthenticated: You did not pass "
+        "a valid authentication token (check the API token: REPLICATE_API_TOKEN or api_key=)"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "The requested resource could not be found.", "status": 404},
+        {"detail": "Not found."},
+        {"status": 404, "title": "Not found", "detail": "This model is an official model and …"},
+        "just a string",
+        b"<html><body>404</body></html>",
+        b"",
+    ],
+)
+def test_every_404_is_a_model_that_was_not_found(body: Any) -> None:
+    error = refusal(404, body)
+    assert isinstance(error, ModelNotFoundError)
+    assert error.status == 404
+    assert "Model not found" in str(error)
+
+
+def test_a_wrong_version_is_a_422_and_still_a_model_that_was_not_found() -> None:
+    error = refusal(
+        422,
+        {
+            "title": "Invalid version or not permitted",
+            "detail": "The specified version does not exist (or perhaps you don't have …)",
+            "status": 422,
+        },
+    )
+    assert isinstance(error, ModelNotFoundError)
+    assert error.status == 422
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({"type": "required", "field": "input", "description": "prompt is required"}, "prompt"),
+        ({"type": "number_lte", "field": "input.top_k", "description": "Must be …"}, "top_k"),
+        (
+            {
+                "type": "additional_property_not_allowed",
+                "field": "",
+                "description": "Additional property signal is not allowed",
+            },
+            "signal",
+        ),
+    ],
+)
+def test_a_refused_input_names_its_fields(entry: dict[str, str], field: str) -> None:
+    error = refusal(
+        422, {"title": "Input validation failed", "detail": "- …\n", "invalid_fields": [entry]}
+    )
+    assert isinstance(error, InvalidInputError)
+    assert error.fields == (field,)
+
+
+def test_an_input_refused_by_cog_names_its_fields() -> None:
+    detail = [{"loc": ["body", "input", "max_tokens"], "msg": "…", "type": "value_error"}]
+    error = refusal(422, {"detail": detail})
+    assert isinstance(error, InvalidInputError)
+    assert error.fields == ("max_tokens",)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        ({"detail": "Request was throttled. Your rate limit resets in ~30s."}, {}, 30.0),
+        ({"detail": "… resets in ~5s.", "status": 429, "retry_after": 4}, {}, 4.0),
+        ({"detail": "Request was throttled. Expected available in 1 second."}, {}, 1.0),
+        ({"detail": "…", "retry_after": 9}, {"Retry-After": "2"}, 2.0),
+        ({"detail": "…", "retry_after": 9}, {"retry-after": "soon"}, 9.0),
+        ({"detail": "slow down"}, {}, None),
+        (b"<html>busy</html>", {}, None),
+    ],
+)
+def test_how_long_to_wait_is_read_from_wherever_it_stands(
+    body: Any, headers: dict[str, str], seconds: float | None
+) -> None:
+    error = refusal(429, body, **headers)
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=40), usegmt=True)
+    error = refusal(503, {}, **{"Retry-After": soon})
+    assert error.retry_after is not None
+    assert 35 < error.retry_after <= 40
+
+
+def test_a_page_of_html_is_shown_as_the_words_in_it() -> None:
+    page = b"<html><style>x{}</style><h1>502</h1><p>Bad  gateway</p>" + b"z" * 5000
+    error = refusal(502, page)
+    assert error.detail is not None
+    assert error.detail.startswith("502 Bad gateway zzz")
+    assert len(error.detail) < 400
+
+
+def test_no_credit_says_where_to_get_some() -> None:
+    error = refusal(402, {"title": "Insufficient credit", "detail": "…", "status": 402})
+    assert "https://replicate.com/account/billing" in str(error)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b"<html>", b'"text"'])
+def test_a_success_that_is_no_json_object_is_an_error(body: bytes) -> None:
+    with pytest.raises(ResponseError, match="not a JSON object"):
+        json_object(Reply(200, {}, body), DOING)

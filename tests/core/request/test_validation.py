@@ -1,0 +1,82 @@
+"""The check by hand says what jsonschema says, and schemas of any shape are read."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from replicate_stream import ReplicateError, prepare_input
+from replicate_stream._model.input_schema import read_schema
+from replicate_stream._request.validation import problem
+
+NUMBERS = st.integers(-5, 5) | st.sampled_from([0.5, 1.0, -2.5, 1e9])
+SCALARS: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "a", "long enough", "1"])
+)
+VALUES: st.SearchStrategy[Any] = (
+    SCALARS | st.lists(SCALARS, max_size=3) | st.just({}) | st.just({"a": 1})
+)
+TYPES = st.sampled_from(["string", "integer", "number", "boolean", "array", "object", "null"])
+
+
+def specs(items: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        "type": TYPES | st.lists(TYPES, min_size=1, max_size=2, unique=True),
+        "enum": st.lists(SCALARS, min_size=1, max_size=3),
+        "minimum": NUMBERS,
+        "maximum": NUMBERS,
+        "exclusiveMinimum": NUMBERS,
+        "exclusiveMaximum": NUMBERS,
+        "minLength": st.integers(0, 3),
+        "maxLength": st.integers(0, 3),
+        "minItems": st.integers(0, 3),
+        "maxItems": st.integers(0, 3),
+        "pattern": st.just("^a"),
+        "title": st.just("Knob"),
+        "x-order": st.just(1),
+    }
+    if items is not None:
+        optional["items"] = items
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+@given(value=VALUES, spec=specs(specs()))
+def test_both_checks_agree_on_every_value_and_schema(value: Any, spec: dict[str, Any]) -> None:
+    assert (problem(value, spec) is None) == Draft202012Validator(spec).is_valid(value)
+
+
+def test_null_is_allowed_where_the_schema_is_nullable() -> None:
+    assert problem(None, {"type": "integer", "nullable": True}) is None
+    assert problem(None, {"type": "integer", "nullable": True, "pattern": "a"}) is None
+    assert problem(None, {"type": "integer"}) == "of type integer"
+
+
+def test_the_answer_says_what_is_allowed_and_not_what_was_given() -> None:
+    assert problem(True, {"enum": [1]}) == "one of 1"
+    assert problem(7, {"maximum": 5}) == "5 or less"
+    assert problem("my secret", {"enum": ["a", "b"]}) == "one of a, b"
+    assert problem(["my secret"], {"items": {"type": "integer"}}) == (
+        "a list whose items are of type integer"
+    )
+
+
+WORDS = ("components", "schemas", "Input", "Output", "properties", "required", "allOf", "$ref")
+KEYS = st.sampled_from([*WORDS, "type", "items", "enum", "default", "minimum", "x-order", "prompt"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["string", "#/x/Input", "prompt"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(KEYS, ANYTHING, max_size=5))
+def test_a_schema_of_any_shape_is_read_and_never_fails(schema: dict[str, Any]) -> None:
+    read = read_schema(schema)
+    assert all(name == field.name for name, field in read.fields.items())
+    with suppress(ReplicateError):  # such as an input that is still missing
+        prepared = prepare_input("Hi", model="a/b", schema=schema, max_tokens=5)
+        assert "Hi" in prepared.input.values()

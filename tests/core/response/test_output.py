@@ -1,0 +1,60 @@
+"""The text in every shape of a prediction's output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from replicate_stream import _errors
+from replicate_stream._model.output_kind import output_kind
+from replicate_stream._response.output import output_text
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        (None, None),
+        ([], None),
+        ("whole", "whole"),
+        ("", ""),
+        (["", "a", "\n", "b"], "a\nb"),
+        ({"text": "hi", "json_output": None}, "hi"),
+        ({"json_output": {"a": "é"}, "text": None}, '{"a": "é"}'),
+        ({"choices": [{"message": {"content": "hi"}}]}, "hi"),
+        ([{"generated_text": "hi"}], "hi"),
+        ({"text": ""}, ""),
+        ("https://example.com is a good start.", "https://example.com is a good start."),
+    ],
+)
+def test_the_text_is_found_in_every_shape(output: Any, text: str | None) -> None:
+    assert output_text(output) == text
+
+
+def test_of_alternatives_the_first_is_taken_or_all_when_asked() -> None:
+    assert output_text(["one", "two"], kind="alternatives") == "one"
+    assert output_text(["one", "two"], kind="alternatives", alternative=None) == "one\n\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        ({"type": "array", "items": {}, "x-cog-array-display": "concatenate"}, "pieces"),
+        ({"type": "array", "items": {"type": "string"}}, "alternatives"),
+        ({"type": "string"}, "text"),
+        ({"type": "string", "format": "uri"}, "file"),
+        ({"type": "array", "items": {"type": "string", "format": "uri"}}, "file"),
+        ({"type": "object"}, "object"),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_output_schema_says_how_pieces_belong_together(schema: Any, kind: str | None) -> None:
+    assert output_kind(schema) == kind
+
+
+def test_a_file_does_not_pass_as_an_answer() -> None:
+    with pytest.raises(_errors.ResponseError, match="file, not a text"):
+        output_text("https://replicate.delivery/pbxt/abc/out.png")
+    with pytest.raises(_errors.ResponseError, match="without a text"):
+        output_text({"score": 1})

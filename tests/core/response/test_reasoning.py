@@ -1,0 +1,99 @@
+"""Thoughts told from the answer, while it streams and however it is split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from replicate_stream._response.parser import Answer
+from replicate_stream._response.reasoning import TAGS, ReasoningSplitter
+from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta
+from replicate_stream._types.prepared import Reading
+
+
+def split(pieces: Iterable[str]) -> tuple[str, str]:
+    """The reasoning and the text of a stream."""
+    splitter = ReasoningSplitter()
+    out = [piece for text in pieces for piece in splitter.feed(text)] + splitter.flush()
+    assert all(text for _, text in out), "no empty pieces"
+    return (
+        "".join(text for kind, text in out if kind == "reasoning"),
+        "".join(text for kind, text in out if kind == "text"),
+    )
+
+
+@pytest.mark.parametrize(("opening", "closing"), TAGS)
+def test_what_is_between_the_tags_is_reasoning(opening: str, closing: str) -> None:
+    assert split([f"{opening}I wonder{closing}42"]) == ("I wonder", "42")
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("<think>\na\n</think>\n\nb", "\na\n", "\n\nb"),
+        ("\n <think>a</think>b", "\n a", "b"),
+        ("<think></think>b", "", "b"),
+        ("<think>never closed", "never closed", ""),
+        ("<think>a </thin </think>b", "a </thin ", "b"),
+        ("<think>a</thinking></think>b", "a</thinking>", "b"),
+        ("Use <think> tags</think>", "", "Use <think> tags</think>"),
+        ("<think>a</think>b<think>c</think>", "a", "b<think>c</think>"),
+        ("<thin", "", "<thin"),
+        ("  \n", "", "  \n"),
+        ("<b>bold</b>", "", "<b>bold</b>"),
+        ("", "", ""),
+    ],
+)
+def test_a_block_counts_only_at_the_start(text: str, reasoning: str, answer: str) -> None:
+    assert split([text]) == (reasoning, answer)
+    assert split(text) == (reasoning, answer)
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["<think>", "</think>", "<thi", "nk>", "</", "think", ">", " ", "\n", "a", "[THINK]", "<"]
+    ),
+    max_size=10,
+)
+
+
+@given(text=PIECES.map("".join), cuts=st.lists(st.integers(0, 60), max_size=8))
+@example(text="<think>a</think>b", cuts=[3, 9, 12])
+def test_any_chunking_gives_the_same(text: str, cuts: list[int]) -> None:
+    edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    chunks = [text[a:b] for a, b in pairwise(edges)]
+    assert split(chunks) == split([text])
+
+
+def test_an_answer_without_thoughts_passes_at_once() -> None:
+    splitter = ReasoningSplitter()
+    assert splitter.feed("The") == [("text", "The")]
+    assert splitter.is_settled
+    assert splitter.feed(" <think>") == [("text", " <think>")]
+
+
+def read(texts: Sequence[str], stop: Sequence[str] = ()) -> tuple[list[StreamEvent], bool]:
+    answer = Answer(stop, Reading(), str)
+    events = [event for text in texts for event in answer.feed([text])]
+    return [*events, *answer.flush()], answer.is_stopped
+
+
+def test_thoughts_come_as_events_of_their_own() -> None:
+    events, _ = read(["<think>", "hm", "</think>", "", "yes", "!"])
+    assert events == [ReasoningDelta("hm"), TextDelta("yes"), TextDelta("!")]
+
+
+def test_a_stop_sequence_in_the_thoughts_stops_nothing() -> None:
+    events, is_stopped = read(["<think>a\n\nb</think>c", "\n", "\nd"], stop=["\n\n"])
+    assert events == [ReasoningDelta("a\n\nb"), TextDelta("c")]
+    assert is_stopped
+
+
+def test_what_was_held_back_is_delivered_at_the_end() -> None:
+    assert read(["<thi"])[0] == [TextDelta("<thi")]
+    assert read(["a<en"], stop=["<end>"])[0] == [TextDelta("a"), TextDelta("<en")]
+    assert read(["<think>a</thi"])[0] == [ReasoningDelta("a"), ReasoningDelta("</thi")]

@@ -1,0 +1,301 @@
+"""Calls are told from text, in every format, in any pieces, and wherever the answer is cut off."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicate_stream import TextDelta, ToolCall, ToolCallDelta
+from replicate_stream._model.families import by_name
+from replicate_stream._model.tool_formats import dialect_for
+from replicate_stream._response.tool_calls import ToolReader
+
+Part = tuple[Any, ...]
+NAMES = ("f", "g", "get_weather")
+
+
+def read(pieces: Iterable[str], **settings: bool) -> list[Part]:
+    """A text as ("text", …), a call as its name and its arguments."""
+    numbers = itertools.count()
+    reader = ToolReader(NAMES, lambda: f"call_{next(numbers)}", **settings)
+    events = [event for piece in pieces for event in reader.feed(piece)]
+    parts: list[list[Any]] = []
+    for event in [*events, *reader.flush()]:
+        if isinstance(event, TextDelta):
+            assert event.text
+            if not parts or parts[-1][0] != "text":
+                parts.append(["text", ""])
+            parts[-1][1] += event.text
+            continue
+        assert isinstance(event, ToolCallDelta)
+        if event.id is not None:
+            calls = sum(part[0] != "text" for part in parts)
+            assert (event.index, event.id) == (calls, f"call_{calls}")
+            parts.append([event.name, ""])
+        else:
+            assert event.name is None
+        parts[-1][1] += event.arguments
+    return [tuple(part) for part in parts]
+
+
+def looks_valid(part: Part) -> bool:
+    """Whether an adapter would take a part for a call: a name, and an object of arguments."""
+    try:
+        return bool(part[0]) and part[0] != "text" and isinstance(json.loads(part[1]), dict)
+    except ValueError:
+        return False
+
+
+def bar(words: str) -> str:
+    return f"<\uff5c{words.replace(' ', chr(0x2581))}\uff5c>"
+
+
+BEGIN, END = bar("tool calls begin"), bar("tool calls end")
+CALL, OVER, SEP = bar("tool call begin"), bar("tool call end"), bar("tool sep")
+F = ("f", '{"a": 1}')
+G = ("g", "{}")
+ANSWERS: dict[str, tuple[str, list[Part]]] = {
+    "hermes": (
+        (
+            'I look.\n<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>\n'
+            '<tool_call>{"name": "g", "arguments": {}}</tool_call>\n\nDone.'
+        ),
+        [("text", "I look.\n"), F, G, ("text", "\n\nDone.")],
+    ),
+    "hermes, fenced": (
+        '<tool_call>\n```json\n{"name": "f", "arguments": {"a": 1}}\n```\n</tool_call>',
+        [F],
+    ),
+    "a fence around the marks": (
+        '```xml\n<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n```\nbye',
+        [F, ("text", "\nbye")],
+    ),
+    "arguments first": ('<tool_call>{"arguments": {"a": 1}, "name": "f"}</tool_call>', [F]),
+    "no arguments": ('<tool_call>{"name": "g"}</tool_call>', [G]),
+    "no arguments but null": ('<tool_call>{"name": "g", "arguments": null}</tool_call>', [G]),
+    "encoded twice": (
+        '<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>',
+        [F],
+    ),
+    "encoded twice, and not strictly": (
+        """<tool_call>{"name": "f", "arguments": "{'a': 1,}"}</tool_call>""",
+        [F],
+    ),
+    "as OpenAI writes it": (
+        (
+            '<tool_call>{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}'
+            "</tool_call>"
+        ),
+        [F],
+    ),
+    "without its last bracket": (
+        '<tool_call>{"name": "f", "arguments": {"a": 1}\n</tool_call>then',
+        [F, ("text", "then")],
+    ),
+    "not closed before the next": (
+        '<tool_call>{"name": "f", "arguments": {"a": 1}}\n<tool_call>{"name": "g"}',
+        [F, G],
+    ),
+    "closed twice": (
+        '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n</tool_call>\nthen',
+        [F, ("text", "\nthen")],
+    ),
+    "as Python": ("<tool_call>{'name': 'f', 'arguments': {'a': 1,}}</tool_call>", [F]),
+    "bare": ('{"name": "f", "parameters": {"a": 1}}', [F]),
+    "bare and fenced": ('```json\n{"name": "f", "arguments": {"a": 1}}\n```', [F]),
+    "several bare in a fence": (
+        '```json\n{"name": "f", "arguments": {"a": 1}}\n{"name": "g", "arguments": {}}\n```\nbye',
+        [F, G, ("text", "\nbye")],
+    ),
+    "mistral, fenced": (
+        '[TOOL_CALLS] ```json\n[{"name": "f", "arguments": {"a": 1}}]\n```',
+        [F],
+    ),
+    "a bare list": ('[{"name": "f", "arguments": {"a": 1}}, {"name": "g"}]', [F, G]),
+    "behind a tag of Python": ('<|python_tag|>{"name": "f", "parameters": {"a": 1}}', [F]),
+    "function tags": (
+        '<function=f>{"a": 1}</function> and <function=g></function>',
+        [F, ("text", " and "), G],
+    ),
+    "mistral": ('[TOOL_CALLS] [{"name": "f", "arguments": {"a": 1}, "id": "abcdefghi"}]', [F]),
+    "mistral, newer": (
+        '[TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[CALL_ID]abcdefghi[ARGS]{}',
+        [F, G],
+    ),
+    "granite": ('<|tool_call|>[{"name": "f", "arguments": {"a": 1}}, {"name": "g"}]', [F, G]),
+    "deepseek": (
+        f'ok{BEGIN}{CALL}f{SEP}{{"a": 1}}{OVER}\n{CALL}g{SEP}{{}}{OVER}{END}',
+        [("text", "ok"), F, G],
+    ),
+    "deepseek, older": (
+        f'{BEGIN}{CALL}function{SEP}f\n```json\n{{"a": 1}}\n```{OVER}{END}',
+        [F],
+    ),
+    "a name that nobody gave": (
+        '<tool_call>{"name": "made_up", "arguments": {}}</tool_call>',
+        [("made_up", "{}")],
+    ),
+    "a mark in an argument": (
+        '<tool_call>{"name": "f", "arguments": {"a": "</tool_call>"}}</tool_call>.',
+        [("f", '{"a": "</tool_call>"}'), ("text", ".")],
+    ),
+    "readable in any script": (
+        '<tool_call>{"name": "f", "arguments": {"a": "你好啊集团"}}</tool_call>',
+        [("f", '{"a": "你好啊集团"}')],
+    ),
+    "a result that the model makes up": (
+        '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n<tool_response>\n7',
+        [F],
+    ),
+}
+TEXTS = (
+    "a < b, [1] and `x`",
+    "Put <tool_call> around it, or [TOOL_CALLS] in front.",
+    '{"answer": 42}',
+    '{"name": "Alice", "parameters": {"x": 1}}',
+    "[1, 2]",
+    '["name"]',
+    "```python\nprint(1)\n```",
+    'See:\n```json\n{"a": 1}\n```\nfine',
+    "<function=",
+    "<fun",
+    " \n",
+    "An end without a beginning: </tool_call>",
+    "<tool_response>",
+)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_calls_and_text_come_in_their_order(answer: str) -> None:
+    text, parts = ANSWERS[answer]
+    assert read([text]) == parts
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_single_characters_give_the_same(answer: str) -> None:
+    text, parts = ANSWERS[answer]
+    assert read(text) == parts
+
+
+@pytest.mark.parametrize("text", TEXTS[:-5])
+def test_text_without_calls_stays_as_it_is(text: str) -> None:
+    assert read(text) == read([text]) == [("text", text)]
+
+
+@given(st.data())
+def test_any_pieces_of_any_answer_give_the_same(data: st.DataObject) -> None:
+    bits = [text for text, _ in ANSWERS.values()] + list(TEXTS) + ["\n", " ", "{", "}", "<", "```"]
+    text = "".join(data.draw(st.lists(st.sampled_from(bits), max_size=4)))
+    settings = {name: data.draw(st.booleans()) for name in ("is_bare", "is_single")}
+    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    pieces = [text[a:b] for a, b in itertools.pairwise([0, *places, len(text)])]
+    assert read(pieces, **settings) == read([text], **settings)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_that_is_cut_shows_no_mark_and_no_call_that_was_not_whole(answer: str) -> None:
+    text, parts = ANSWERS[answer]
+    for end in range(len(text)):
+        cut = read([text[:end]])
+        valid = [part for part in cut if looks_valid(part)]
+        assert valid == [part for part in parts if part[0] != "text"][: len(valid)]
+        shown = "".join(part[1] for part in cut if part[0] == "text")
+        whole = "".join(part[1] for part in parts if part[0] == "text")
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(shown, whole, strict=False))
+        more = shown[sum(1 for _ in same) :].strip()
+        # A few characters at the very end may as well be text.
+        assert len(more) < 4 or is_bare(answer)
+
+
+def is_bare(answer: str) -> bool:
+    """Whether JSON that is cut cannot be told from a text that is."""
+    return "bare" in answer or "fence" in answer
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '<tool_call>{"name": "f", "arguments": {"a": oops}}</tool_call>',
+        '<tool_call>{"name": "f", "arguments": {"a": 1 2}}</tool_call>',
+        '<tool_call>{"name": "f", "arguments": {"a": 1}2}</tool_call>',
+        '<tool_call>{"name": "f", "arguments": [1]}</tool_call>',
+        '<tool_call>{"name": "f", "arguments": "no JSON"}</tool_call>',
+        '<tool_call>{"foo": 1}</tool_call>',
+        '<tool_call>{"name": 7, "arguments": {}}</tool_call>',
+        '<function=f>{"a": }</function>',
+        '[TOOL_CALLS] [{"name": "f", "arguments": {"a": }}]',
+        "<tool_call>[1]</tool_call>",
+    ],
+)
+def test_malformed_calls_are_calls_that_look_invalid(broken: str) -> None:
+    first, *rest = read(broken + " after")
+    assert first[0] != "text"
+    assert not looks_valid(first)
+    assert first[1]
+    if "</" in broken:
+        assert rest == [("text", " after")]
+
+
+def test_text_is_told_before_the_call_behind_it_has_come() -> None:
+    reader = ToolReader(NAMES, str)
+    assert reader.feed("Let me see.\n<tool") == [TextDelta("Let me see.\n")]
+    assert reader.feed("_call>") == []
+
+
+def test_a_call_is_told_as_it_comes() -> None:
+    reader = ToolReader(NAMES, lambda: "id")
+    assert reader.feed('<tool_call>{"name": "f"') == [ToolCallDelta(0, "id", "f", "")]
+    assert reader.feed(', "arguments": {"a": "some') == [
+        ToolCallDelta(0, None, None, '{"a": "some')
+    ]
+    assert reader.feed(' words"') == [ToolCallDelta(0, None, None, ' words"')]
+    assert reader.feed("}") == []  # the call itself has not ended
+    assert reader.feed("}") == [ToolCallDelta(0, None, None, "}")]
+
+
+def test_a_second_call_ends_an_answer_that_may_have_one() -> None:
+    text = ANSWERS["hermes"][0]
+    assert read([text], is_single=True) == [("text", "I look.\n"), F]
+    listed = ANSWERS["a bare list"][0]
+    assert read(listed, is_single=True) == [F]
+
+
+def test_models_that_write_calls_without_marks_may_call_any_tool_on_any_line() -> None:
+    text = 'Well:\n{"name": "new", "parameters": {}}; {"name": "f", "parameters": {"a": 1}}'
+    assert read(text, is_bare=True) == [("text", "Well:\n"), ("new", "{}"), F]
+    assert read(text) == [("text", text)]
+
+
+ARGUMENTS = st.dictionaries(
+    st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=20)
+    | st.lists(st.text(max_size=5)),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("family", ["chatml", "llama3.1", "mistral-v3", "granite", "deepseek"])
+def test_what_is_written_into_a_prompt_is_read_out_of_an_answer(family: str) -> None:
+    written = by_name(family)
+    assert written is not None
+    dialect = dialect_for(written, written, "", str)
+
+    @given(st.lists(st.tuples(st.sampled_from(NAMES), ARGUMENTS), min_size=1, max_size=3))
+    def hold(calls: list[tuple[str, dict[str, Any]]]) -> None:
+        said = [ToolCall(f"call_{at}", name, args) for at, (name, args) in enumerate(calls)]
+        text = dialect.calls(said)
+        back = [(name, json.loads(args)) for name, args in read([text], is_bare=dialect.is_bare)]
+        marks = dialect.control.search("".join(json.dumps(args) for _, args in calls))
+        assert marks is not None or back == calls
+
+    check: Callable[[], None] = hold
+    check()

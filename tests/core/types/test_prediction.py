@@ -1,0 +1,81 @@
+"""Records are read leniently, and their texts stay out of reprs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from replicate_stream import Prediction, Usage
+from replicate_stream._types.prediction import parse_prediction, read_usage
+
+
+@pytest.mark.parametrize(
+    ("metrics", "usage"),
+    [
+        ({"input_token_count": 12, "output_token_count": 34}, Usage(12, 34)),
+        ({"token_input_count": 12, "token_output_count": 34}, Usage(12, 34)),
+        ({"output_token_count": 34}, Usage(0, 34)),
+        ({"input_token_count": 12.0, "output_token_count": None}, Usage(12, 0)),
+        ({"predict_time": 1.5}, None),
+        ({}, None),
+    ],
+)
+def test_token_counts_are_read_under_both_of_their_names(
+    metrics: dict[str, Any], usage: Usage | None
+) -> None:
+    assert read_usage(Prediction("p", "succeeded", metrics=metrics)) == usage
+
+
+def test_token_counts_that_a_model_only_prints_are_read_from_its_logs() -> None:
+    logs = "Starting\nInput token count: 263\nOutput token count: 515\nDone"
+    assert read_usage(Prediction("p", "succeeded", logs=logs)) == Usage(263, 515)
+
+
+def test_usage_adds_up() -> None:
+    assert Usage(3, 4).total_tokens == 7
+
+
+def test_a_record_needs_nothing_but_an_id() -> None:
+    prediction = parse_prediction({"id": "abc"})
+    assert (prediction.status, prediction.output, prediction.is_terminal) == (
+        "starting",
+        None,
+        False,
+    )
+
+
+@pytest.mark.parametrize("body", [{}, {"id": None}, {"id": ""}, {"id": 7}])
+def test_a_record_without_an_id_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="id"):
+        parse_prediction(body)
+
+
+def test_odd_values_do_not_stop_a_record_from_being_read() -> None:
+    prediction = parse_prediction(
+        {"id": "abc", "status": "thinking", "metrics": None, "urls": {"get": 1}, "error": {"a": 1}}
+    )
+    assert prediction.status == "thinking"
+    assert prediction.metrics == {}
+    assert prediction.urls == {}
+    assert not prediction.is_terminal
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "canceled", "aborted"])
+def test_these_statuses_are_final(status: str) -> None:
+    assert Prediction("abc", status).is_terminal
+
+
+def test_a_repr_shows_neither_the_stream_url_nor_the_output() -> None:
+    prediction = parse_prediction(
+        {
+            "id": "abc",
+            "output": ["the", " answer"],
+            "logs": "the prompt was …",
+            "input": {"prompt": "SECRET PROMPT"},
+            "urls": {"stream": "https://stream.example/v1/streams/SECRET"},
+        }
+    )
+    assert "answer" not in repr(prediction)
+    assert "SECRET" not in repr(prediction)
+    assert "prompt" not in repr(prediction)
