@@ -15,7 +15,7 @@ import replicate_stream as core
 
 Content: TypeAlias = "str | Sequence[Any]"
 
-_TEXT = frozenset({"text", "input_text", "output_text"})
+_TEXT = frozenset({"text", "input_text", "extract_text"})
 _MEDIA = frozenset(
     {"image", "image_url", "input_image", "audio", "input_audio", "audio_url", "video"}
     | {"video_url", "input_video", "file", "input_file", "document"}

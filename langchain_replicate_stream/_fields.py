@@ -15,7 +15,8 @@ from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langchain_replicate_stream._arguments import PARAMETERS, unknown
-from replicate_stream import Client, __version__, without_secrets
+from replicate_stream import Client, __version__
+from replicate_stream.adapters import without_secrets
 
 KeyFunction = Callable[[], Any]
 

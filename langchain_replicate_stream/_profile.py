@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import ModelProfile
 
 if TYPE_CHECKING:
-    from replicate_stream import ModelFacts
+    from replicate_stream import ModelCapabilities
 
 
-def profile_of(facts: ModelFacts) -> ModelProfile:
+def profile_of(facts: ModelCapabilities) -> ModelProfile:
     """A model's profile; what is not known of it is left out.
 
     Calls of tools work on every model. `structured_output` is said only of models that have an

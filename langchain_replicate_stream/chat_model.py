@@ -27,7 +27,7 @@ from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._token_counting import MARKS, dumped, text_of, token_ids
 from langchain_replicate_stream._tools import converted, to_format, to_tools
 from replicate_stream import Client
-from replicate_stream._sync import call, iterate
+from replicate_stream.adapters import iterate_blocking, run_blocking
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import (
@@ -66,7 +66,7 @@ class ChatReplicate(Settings):
 
     def _resolve_model_profile(self) -> ModelProfile:
         # More is known once the model has been run in this process, by whichever object.
-        return profile_of(self._client().facts(self.model))
+        return profile_of(self._client().capabilities(self.model))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
@@ -146,7 +146,9 @@ class ChatReplicate(Settings):
         chunks = Chunks(request["model"])
         with as_langchains():
             said, client = self._said(messages), self._client()
-            with closing(iterate(lambda: client.stream(messages=said, **request))) as events:
+            with closing(
+                iterate_blocking(lambda: client.stream(messages=said, **request))
+            ) as events:
                 for event in events:
                     if isinstance(event, core.TextDelta):
                         yield text_chunk(event)
@@ -163,7 +165,7 @@ class ChatReplicate(Settings):
         request = self._request(stop, kwargs)
         with as_langchains():
             said, client = self._said(messages), self._client()
-            completion = call(lambda: client.complete(messages=said, **request))
+            completion = run_blocking(lambda: client.complete(messages=said, **request))
         return to_result(completion, request["model"])
 
     def bind_tools(
@@ -269,7 +271,7 @@ class ChatReplicate(Settings):
         Raises:
             ReplicateError: As `invoke` does up to the creation of the prediction.
         """
-        return call(lambda: self.aprepare(messages, stop, **kwargs))
+        return run_blocking(lambda: self.aprepare(messages, stop, **kwargs))
 
     async def aprepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any

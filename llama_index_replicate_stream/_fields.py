@@ -19,7 +19,8 @@ from llama_index.core.types import PydanticProgramMode
 from llama_index_replicate_stream import _structured_output
 from llama_index_replicate_stream._arguments import PARAMETERS, for_the_client
 from llama_index_replicate_stream._function_calling import Calling
-from replicate_stream import Client, without_secrets
+from replicate_stream import Client
+from replicate_stream.adapters import without_secrets
 
 _CONNECTION = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
 _BY_FUNCTIONS = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
@@ -106,7 +107,7 @@ class Configured(CustomLLM, Calling):
         Of the context window at least half is left to the prompt: the framework's queries have no
         room for one otherwise, and fail.
         """
-        known = self._client().facts(self.model)
+        known = self._client().capabilities(self.model)
         window = self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW
         output = self.max_tokens or known.default_output or DEFAULT_NUM_OUTPUTS
         return LLMMetadata(

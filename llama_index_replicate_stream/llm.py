@@ -38,7 +38,7 @@ from llama_index_replicate_stream._from_core import (
 from llama_index_replicate_stream._requests import chat_request, completion_request
 from llama_index_replicate_stream._stream_callbacks import astreams, streams
 from replicate_stream import Client
-from replicate_stream._sync import call, iterate
+from replicate_stream.adapters import iterate_blocking, run_blocking
 
 T = TypeVar("T")
 Read = Callable[["core.StreamEvent"], "T | None"]
@@ -151,7 +151,7 @@ class Replicate(Configured):
         Raises:
             ReplicateError: As the call does up to the creation of the prediction.
         """
-        return call(lambda: self.aprepare(messages, **kwargs))
+        return run_blocking(lambda: self.aprepare(messages, **kwargs))
 
     async def aprepare(
         self, messages: str | Sequence[ChatMessage], **kwargs: Any
@@ -177,11 +177,11 @@ class Replicate(Configured):
 
     def _complete(self, request: dict[str, Any]) -> core.Completion:
         client = self._client()
-        return call(lambda: client.complete(**request))
+        return run_blocking(lambda: client.complete(**request))
 
     def _stream(self, request: dict[str, Any], read: Read[T]) -> Generator[T, None, None]:
         client = self._client()
-        with closing(iterate(lambda: client.stream(**request))) as events:
+        with closing(iterate_blocking(lambda: client.stream(**request))) as events:
             for event in events:
                 response = read(event)
                 if response is not None:

@@ -7,23 +7,23 @@ from itertools import repeat
 
 from benchmarks.report import Contender, Read, Row, compare, cpu_per_token
 from benchmarks.sizes import Sizes
-from replicate_stream._response.parser import Answer
-from replicate_stream._types.prepared import Reading
-from replicate_stream._types.response_format import read_form
-from replicate_stream._types.tool_choice import read_use
+from replicate_stream._response.parser import AnswerParser
+from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.response_format import parse_response_format
+from replicate_stream._types.tool_choice import parse_tool_choice
 
 NEEDS = ()
 _LONGER = 10
 _MOST = 1.5
 _WORD = " word"
-_TOOLS = Reading(tools=read_use([{"name": "write"}], None, None))
-_FORM = Reading(form=read_form({"type": "json_object"}))
+_TOOLS = ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], None, None))
+_FORM = ExpectedAnswer(form=parse_response_format({"type": "json_object"}))
 
 
 async def rows(sizes: Sizes) -> list[Row]:
     """What the core reads out of a text, without a network: each short, and ten times as long."""
-    kinds: dict[str, tuple[Reading, Sequence[str], Sequence[str]]] = {
-        "text": (Reading(), (), ()),
+    kinds: dict[str, tuple[ExpectedAnswer, Sequence[str], Sequence[str]]] = {
+        "text": (ExpectedAnswer(), (), ()),
         "text, with tools": (_TOOLS, (), ()),
         "a call": (_TOOLS, ['<tool_call>{"name": "write", "arguments": {"text": "'], ['"}}']),
         "bare JSON of a call": (_TOOLS, ['{"name": "write", "arguments": {"text": "'], ['"}}']),
@@ -39,9 +39,9 @@ async def rows(sizes: Sizes) -> list[Row]:
     return await compare(contenders, rounds=sizes.rounds, unit="us/token")
 
 
-def _reader(reading: Reading, before: Sequence[str], after: Sequence[str]) -> Read:
+def _reader(reading: ExpectedAnswer, before: Sequence[str], after: Sequence[str]) -> Read:
     async def read(tokens: str) -> int:
-        answer = Answer((), reading, lambda: "call_1")
+        answer = AnswerParser((), reading, lambda: "call_1")
         for text in (*before, *repeat(_WORD, int(tokens)), *after):
             for _ in answer.feed([text]):
                 pass

@@ -25,12 +25,11 @@ from replicate_stream._errors import (
     StreamInterruptedError,
     UnsupportedParameterError,
 )
-from replicate_stream._settings import without_secrets
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
     from replicate_stream._event_stream import EventStream
-    from replicate_stream._model.capabilities import ModelFacts
+    from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._provider import Replicate
     from replicate_stream._request.prepare import prepare_input
     from replicate_stream._types.messages import (
@@ -55,7 +54,7 @@ else:
         "EventStream": "_event_stream",
         "Finished": "_types.messages",
         "Message": "_types.messages",
-        "ModelFacts": "_model.capabilities",
+        "ModelCapabilities": "_model.capabilities",
         "Prediction": "_types.prediction",
         "PreparedInput": "_types.prepared",
         "PreparedRequest": "_types.prepared",
@@ -92,7 +91,7 @@ __all__ = [
     "InvalidInputError",
     "Message",
     "MissingAuthError",
-    "ModelFacts",
+    "ModelCapabilities",
     "ModelNotFoundError",
     "ParameterWarning",
     "Prediction",
@@ -118,5 +117,4 @@ __all__ = [
     "Usage",
     "__version__",
     "prepare_input",
-    "without_secrets",
 ]

@@ -15,9 +15,9 @@ from replicate_stream._settings import ApiKey, Settings, read_settings
 
 if TYPE_CHECKING:
     from replicate_stream._api.models import Model, ModelRef
-    from replicate_stream._api.predictions import Run
+    from replicate_stream._api.predictions import PredictionRun
     from replicate_stream._event_stream import EventStream
-    from replicate_stream._model.capabilities import ModelFacts
+    from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.input_schema import InputSchema
     from replicate_stream._types.messages import Completion, Message, Messages, ToolSpec
     from replicate_stream._types.prepared import PreparedInput, PreparedRequest
@@ -230,9 +230,9 @@ class Client:
         request = _without(locals(), "self", "model", "include_usage", "max_repairs")
         told = {"include_usage": include_usage, "max_repairs": max_repairs, "is_whole": True}
         async with _Opening(self._start, model, request, told) as events:
-            from replicate_stream._response.parser import Collector
+            from replicate_stream._response.parser import CompletionBuilder
 
-            collector = Collector()
+            collector = CompletionBuilder()
             async for event in events:
                 collector.add(event)
         return collector.completion()
@@ -291,7 +291,7 @@ class Client:
         """
         return (await self._models.look_up(model)).schema
 
-    def facts(self, model: str) -> ModelFacts:
+    def capabilities(self, model: str) -> ModelCapabilities:
         """What is known of a model by now: its context window, what it takes. No I/O.
 
         Args:
@@ -300,10 +300,10 @@ class Client:
         Raises:
             InvalidInputError: Not a model reference.
         """
-        from replicate_stream._model.capabilities import model_facts
+        from replicate_stream._model.capabilities import get_capabilities
 
         known = self._models.known(model)
-        return model_facts(model, None if known is None else self._read_schema(known))
+        return get_capabilities(model, None if known is None else self._read_schema(known))
 
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
         from replicate_stream._api.sessions import ready
@@ -326,17 +326,19 @@ class Client:
 
     def _read_schema(self, known: Model) -> InputSchema | None:
         """The model's inputs, read once: that is half of what preparing a request costs."""
-        from replicate_stream._model.input_schema import read_schema
+        from replicate_stream._model.input_schema import parse_input_schema
 
         if known.schema is None:
             return None
         given, read = self._schemas.get(known.ref, (None, None))
         if read is None or given is not known.schema:
-            read = read_schema(known.schema)
+            read = parse_input_schema(known.schema)
             self._schemas[known.ref] = known.schema, read
         return read
 
-    async def _start(self, model: str, request: dict[str, Any]) -> tuple[Run, PreparedInput]:
+    async def _start(
+        self, model: str, request: dict[str, Any]
+    ) -> tuple[PredictionRun, PreparedInput]:
         known, prepared = await self._prepare(model, request)
         try:
             return await self._create(known, prepared), prepared
@@ -350,18 +352,18 @@ class Client:
                 raise
             return await self._create(known, again), again
 
-    async def _create(self, known: Model, prepared: PreparedInput) -> Run:
-        from replicate_stream._api.creation import start
-        from replicate_stream._response.output import output_text
+    async def _create(self, known: Model, prepared: PreparedInput) -> PredictionRun:
+        from replicate_stream._api.creation import create_prediction
+        from replicate_stream._response.output import extract_text
 
         if prepared.uploads:
             from replicate_stream._uploads import attach
 
             await attach(prepared, self._files)
         text_of = partial(
-            output_text, kind=prepared.output, has_tools=prepared.reading.tools is not None
+            extract_text, kind=prepared.output, has_tools=prepared.reading.tools is not None
         )
-        return await start(
+        return await create_prediction(
             self._http,
             self._models,
             known,
@@ -391,7 +393,7 @@ class _Opening:
 
     def __init__(
         self,
-        start: Callable[[str, dict[str, Any]], Awaitable[tuple[Run, PreparedInput]]],
+        start: Callable[[str, dict[str, Any]], Awaitable[tuple[PredictionRun, PreparedInput]]],
         model: str,
         request: dict[str, Any],
         told: Mapping[str, Any],
@@ -411,15 +413,15 @@ class _Opening:
         from replicate_stream._api.sessions import ready
 
         await ready("replicate_stream._event_stream")
-        from replicate_stream._event_stream import EventStream, Telling
+        from replicate_stream._event_stream import EventStream, StreamOptions
         from replicate_stream._types.messages import to_messages
 
         self._request["messages"] = to_messages(self._request["messages"])
         run, prepared = await self._start(self._model, self._request)
-        self._stream = EventStream(run, prepared, self._again, Telling(**self._told))
+        self._stream = EventStream(run, prepared, self._again, StreamOptions(**self._told))
         return self._stream
 
-    async def _again(self, *more: Message) -> tuple[Run, PreparedInput]:
+    async def _again(self, *more: Message) -> tuple[PredictionRun, PreparedInput]:
         """The same request, with what was answered and what is wrong with it."""
         messages = [*self._request["messages"], *more]
         return await self._start(self._model, {**self._request, "messages": messages})

@@ -25,15 +25,15 @@ from replicate_stream._types.messages import (
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
-    from replicate_stream._api.predictions import Run
-    from replicate_stream._response.parser import Answer
-    from replicate_stream._types.prepared import Reading
+    from replicate_stream._api.predictions import PredictionRun
+    from replicate_stream._response.parser import AnswerParser
+    from replicate_stream._types.prepared import ExpectedAnswer
 
-Again = Callable[..., Awaitable["tuple[Run, PreparedInput]"]]
+Again = Callable[..., Awaitable["tuple[PredictionRun, PreparedInput]"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class StreamOptions:
     """How an answer is told.
 
     Attributes:
@@ -51,7 +51,9 @@ class Telling:
 class EventStream:
     """The events of one answer. Got from `Client.stream`, which also closes it."""
 
-    def __init__(self, run: Run, prepared: PreparedInput, again: Again, told: Telling) -> None:
+    def __init__(
+        self, run: PredictionRun, prepared: PreparedInput, again: Again, told: StreamOptions
+    ) -> None:
         self._run = run
         self._prepared = prepared
         self._again = again
@@ -81,13 +83,13 @@ class EventStream:
         self._run.abandon()
 
     async def _tell(self) -> AsyncGenerator[StreamEvent, None]:
-        from replicate_stream._response.parser import Answer
+        from replicate_stream._response.parser import AnswerParser
 
         spent: Usage | None = None
         repairs = self._told.max_repairs
         while True:
             run, reading = self._run, self._prepared.reading
-            answer = Answer(self._prepared.stop, reading, _new_id)
+            answer = AnswerParser(self._prepared.stop, reading, _new_id)
             check = _Check(self._told, reading) if reading.is_checked else None
             status = ""
             async with aclosing(run.batches()) as batches:
@@ -122,7 +124,7 @@ class EventStream:
             await self._run.account()
         return read_usage(self._run.prediction)
 
-    def _finished(self, answer: Answer, spent: Usage | None) -> Finished:
+    def _finished(self, answer: AnswerParser, spent: Usage | None) -> Finished:
         from replicate_stream._response.parser import finish_reason
 
         prediction = self._run.prediction.without_stream()
@@ -144,8 +146,8 @@ class _Check:
         is_last: Whether it is handed on, whatever is wrong with it.
     """
 
-    def __init__(self, told: Telling, reading: Reading) -> None:
-        from replicate_stream._response.parser import Collector
+    def __init__(self, told: StreamOptions, reading: ExpectedAnswer) -> None:
+        from replicate_stream._response.parser import CompletionBuilder
 
         self.problem: str | None = None
         self.is_again = self.is_last = False
@@ -153,7 +155,7 @@ class _Check:
         self._is_told = False  # whether any of it was told already: its thoughts do not count
         self._reading = reading
         self._kept: list[StreamEvent] = []
-        self._answer = Collector()
+        self._answer = CompletionBuilder()
 
     def see(self, events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
         """Note events; gives those that can be told by now."""

@@ -77,7 +77,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def call(make: Callable[[], Awaitable[T]]) -> T:
+def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
     """Run one coroutine on the bridge and wait for its result.
 
     Interrupting the wait (Ctrl-C) cancels the coroutine.
@@ -96,7 +96,7 @@ def call(make: Callable[[], Awaitable[T]]) -> T:
         future.cancel()
 
 
-def iterate(
+def iterate_blocking(
     open_stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
 ) -> Generator[T, None, None]:
     """Iterate a stream of the bridge's loop, in any thread.

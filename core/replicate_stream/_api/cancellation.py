@@ -22,7 +22,7 @@ _log = logging.getLogger("replicate_stream")
 _under_way: set[asyncio.Task[Prediction | None]] = set()
 
 
-class Lease:
+class Cancellation:
     """The duty to end a prediction. Dropping it without `settle` cancels the prediction."""
 
     def __init__(self, http: Http, prediction_id: str, path: str) -> None:

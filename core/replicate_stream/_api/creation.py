@@ -6,11 +6,11 @@ import asyncio
 import math
 from typing import Any
 
-from replicate_stream._api.cancellation import Lease
+from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.http import Http
 from replicate_stream._api.models import Model, Models
-from replicate_stream._api.predictions import Run, TextOf
-from replicate_stream._api.responses import Reply, json_object
+from replicate_stream._api.predictions import PredictionRun, TextOf
+from replicate_stream._api.responses import Response, json_object
 from replicate_stream._errors import ModelNotFoundError, ResponseError
 from replicate_stream._settings import origin
 from replicate_stream._types.prediction import Prediction, parse_prediction
@@ -19,7 +19,7 @@ SHORTEST_DEADLINE = 5
 """Seconds; the API refuses a shorter `Cancel-After`. The client enforces shorter ones itself."""
 
 
-async def start(
+async def create_prediction(
     http: Http,
     models: Models,
     model: Model,
@@ -27,7 +27,7 @@ async def start(
     text_of: TextOf,
     *,
     is_whole: bool = False,
-) -> Run:
+) -> PredictionRun:
     """Create a prediction.
 
     If the caller is cancelled while the request is under way, its reply is still waited for, and
@@ -52,7 +52,7 @@ async def start(
         headers["Cancel-After"] = f"{max(SHORTEST_DEADLINE, math.ceil(deadline))}s"
         until = asyncio.get_running_loop().time() + deadline
 
-    async def late(reply: Reply) -> None:
+    async def late(reply: Response) -> None:
         await _lease(http, _created(reply)).cancel()
 
     while True:
@@ -70,10 +70,10 @@ async def start(
             prediction = _created(reply)
             path = _own_url(http, prediction, "get", f"/predictions/{prediction.id}")
             lease = _lease(http, prediction)
-            return Run(http, prediction, path, lease, text_of, until, is_whole=is_whole)
+            return PredictionRun(http, prediction, path, lease, text_of, until, is_whole=is_whole)
 
 
-def _created(reply: Reply) -> Prediction:
+def _created(reply: Response) -> Prediction:
     body = json_object(reply, "creating a prediction")
     try:
         return parse_prediction(body)
@@ -83,9 +83,9 @@ def _created(reply: Reply) -> Prediction:
         ) from None
 
 
-def _lease(http: Http, prediction: Prediction) -> Lease:
+def _lease(http: Http, prediction: Prediction) -> Cancellation:
     path = _own_url(http, prediction, "cancel", f"/predictions/{prediction.id}/cancel")
-    return Lease(http, prediction.id, path)
+    return Cancellation(http, prediction.id, path)
 
 
 def _own_url(http: Http, prediction: Prediction, name: str, path: str) -> str:

@@ -22,8 +22,8 @@ from replicate_stream._api.connection_errors import (
     path_of,
     to_error,
 )
-from replicate_stream._api.rate_limit import Line
-from replicate_stream._api.responses import Reply, to_response_error
+from replicate_stream._api.rate_limit import RateLimitQueue
+from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions
 from replicate_stream._errors import (
     InvalidInputError,
@@ -80,11 +80,11 @@ class Http:
         is_seen = urlsplit(settings.base_url).scheme == "http"
         is_proxied = is_seen and settings.proxy_for(settings.base_url) is not None
         self._sessions = Sessions(self, is_reusing=not is_proxied)
-        self._line = Line()
+        self._line = RateLimitQueue()
 
     async def get(
         self, path: str, *, retries: int | None = None, within: float | None = None
-    ) -> Reply:
+    ) -> Response:
         """GET from the API, repeated after connection errors, 429 and 5xx.
 
         Args:
@@ -94,7 +94,7 @@ class Http:
         """
         return await self._request("GET", path, retries=retries, within=within)
 
-    async def cancel(self, path: str) -> Reply:
+    async def cancel(self, path: str) -> Response:
         """POST without a body that may be repeated like a GET: a second cancel changes nothing."""
         return await self._request("POST", path, within=GRACE)
 
@@ -104,8 +104,8 @@ class Http:
         body: Mapping[str, Any],
         *,
         headers: Mapping[str, str],
-        late: Callable[[Reply], Awaitable[None]],
-    ) -> Reply:
+        late: Callable[[Response], Awaitable[None]],
+    ) -> Response:
         """POST that costs money: repeated only where the first one cannot have arrived.
 
         Args:
@@ -121,7 +121,7 @@ class Http:
         to_send = {"Content-Type": "application/json", **headers}
         return await self._request("POST", path, data=data, headers=to_send, late=late)
 
-    async def post(self, path: str, data: bytes, content_type: str) -> Reply:
+    async def post(self, path: str, data: bytes, content_type: str) -> Response:
         """POST that may be repeated like a GET, because it costs nothing.
 
         Args:
@@ -171,10 +171,10 @@ class Http:
         *,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        late: Callable[[Reply], Awaitable[None]] | None = None,
+        late: Callable[[Response], Awaitable[None]] | None = None,
         retries: int | None = None,
         within: float | None = None,
-    ) -> Reply:
+    ) -> Response:
         left = self.settings.max_retries if retries is None else retries
         attempt = 0
         async with self._line.place(self.settings.timeout) as place:
@@ -239,7 +239,7 @@ class Http:
         data: bytes | None,
         headers: Mapping[str, str] | None,
         within: float | None,
-    ) -> Reply:
+    ) -> Response:
         """One attempt. Redirects are followed here, so that the token stays with its origin."""
         session = await self._sessions.get()
         import aiohttp
@@ -265,9 +265,11 @@ class Http:
                 ) as response:
                     target = response.headers.get("Location")
                     if response.status not in _REDIRECTS or not target:
-                        return Reply(response.status, dict(response.headers), await response.read())
+                        return Response(
+                            response.status, dict(response.headers), await response.read()
+                        )
                     if method == "POST" and response.status not in _KEEPS_METHOD:
-                        return Reply(response.status, dict(response.headers), b"")
+                        return Response(response.status, dict(response.headers), b"")
                     target = urljoin(url, target)
                     if origin(target) != origin(url):
                         if method == "POST":
@@ -285,7 +287,9 @@ class Http:
         raise ResponseError(f"{method} {path_of(path)} was redirected too often")
 
 
-async def _outlive(sending: Awaitable[Reply], late: Callable[[Reply], Awaitable[None]]) -> Reply:
+async def _outlive(
+    sending: Awaitable[Response], late: Callable[[Response], Awaitable[None]]
+) -> Response:
     """Await a request; if the caller is cancelled meanwhile, still learn what came of it."""
     task = asyncio.ensure_future(sending)
     try:
@@ -309,7 +313,9 @@ async def outlast(tasks: set[asyncio.Future[T]]) -> None:
 _following_up: set[asyncio.Future[None]] = set()
 
 
-async def _hand_over(task: asyncio.Future[Reply], late: Callable[[Reply], Awaitable[None]]) -> None:
+async def _hand_over(
+    task: asyncio.Future[Response], late: Callable[[Response], Awaitable[None]]
+) -> None:
     try:
         reply = await task
     except ReplicateError:

@@ -13,12 +13,12 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from replicate_stream._api.cancellation import Lease
+from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.errors import check_ended_well, failure_of, reason_of
 from replicate_stream._api.http import Body, Http
-from replicate_stream._api.read_timeout import Watch
-from replicate_stream._api.responses import Reply, json_object
-from replicate_stream._api.resume import Ending, Transcript
+from replicate_stream._api.read_timeout import ReadTimeout
+from replicate_stream._api.responses import Response, json_object
+from replicate_stream._api.resume import DeliveredText, Ending
 from replicate_stream._api.sse import Decoder, EventTooLargeError
 from replicate_stream._errors import (
     ReplicateError,
@@ -45,7 +45,7 @@ Batch: TypeAlias = "list[str] | Prediction"
 TextOf: TypeAlias = Callable[[Any], "str | None"]
 
 
-class Run:
+class PredictionRun:
     """One prediction, from its creation on. Made by `creation.start`.
 
     Attributes:
@@ -57,7 +57,7 @@ class Run:
         http: Http,
         prediction: Prediction,
         path: str,
-        lease: Lease,
+        lease: Cancellation,
         text_of: TextOf,
         until: float | None,
         *,
@@ -82,8 +82,8 @@ class Run:
         self._is_whole = is_whole
         self._first_look = self._bounded(FIRST_LOOK)
         self._clock = asyncio.get_running_loop().time
-        self._watch = Watch(self._first_look, until)
-        self._heard = Transcript()
+        self._watch = ReadTimeout(self._first_look, until)
+        self._heard = DeliveredText()
         self._body: Body | None = None
         self._ending: Ending | None = None
 
@@ -277,7 +277,7 @@ class Run:
             return False
         return True
 
-    def _see(self, reply: Reply) -> None:
+    def _see(self, reply: Response) -> None:
         doing = f"GET prediction {self.prediction.id}"
         try:
             self.prediction = parse_prediction(json_object(reply, doing))

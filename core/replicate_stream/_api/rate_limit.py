@@ -12,24 +12,24 @@ import weakref
 from types import TracebackType
 
 
-class Line:
+class RateLimitQueue:
     """The lines of a client: one for each event loop."""
 
     def __init__(self) -> None:
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._locks = weakref.WeakKeyDictionary()
 
-    def place(self, patience: float | None) -> Place:
+    def place(self, patience: float | None) -> QueueSlot:
         """A place for one request, which stands in line only once it has to.
 
         Args:
             patience: Seconds to wait for its turn; None for ever.
         """
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        return Place(lock, patience)
+        return QueueSlot(lock, patience)
 
 
-class Place:
+class QueueSlot:
     """A request's place, given up when its block is left."""
 
     def __init__(self, lock: asyncio.Lock, patience: float | None) -> None:
@@ -37,7 +37,7 @@ class Place:
         self._patience = patience
         self._is_first = False
 
-    async def __aenter__(self) -> Place:
+    async def __aenter__(self) -> QueueSlot:
         return self
 
     async def __aexit__(

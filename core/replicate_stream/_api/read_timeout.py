@@ -14,7 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Watch:
+class ReadTimeout:
     """Watches the reads of one stream, in the loop that it was made in.
 
     Attributes:

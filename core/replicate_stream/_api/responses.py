@@ -29,7 +29,7 @@ _BILLING = "https://replicate.com/account/billing"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """A whole HTTP reply."""
 
     status: int
@@ -50,7 +50,7 @@ class Reply:
         return next((v for k, v in self.headers.items() if k.lower() == wanted), None)
 
 
-def json_object(reply: Reply, doing: str) -> dict[str, Any]:
+def json_object(reply: Response, doing: str) -> dict[str, Any]:
     """The body of a good reply.
 
     Raises:
@@ -69,7 +69,7 @@ def json_object(reply: Reply, doing: str) -> dict[str, Any]:
     )
 
 
-def to_response_error(reply: Reply, doing: str) -> ResponseError:
+def to_response_error(reply: Response, doing: str) -> ResponseError:
     """A refusal as the error of its kind.
 
     Args:
@@ -102,7 +102,7 @@ def to_response_error(reply: Reply, doing: str) -> ResponseError:
     return ResponseError(message, **fields)
 
 
-def _problem(reply: Reply) -> Mapping[str, Any]:
+def _problem(reply: Response) -> Mapping[str, Any]:
     try:
         body = reply.json()
     except ValueError:
@@ -112,7 +112,7 @@ def _problem(reply: Reply) -> Mapping[str, Any]:
     return {"detail": body if isinstance(body, str) else _plain(reply)}
 
 
-def _plain(reply: Reply) -> str:
+def _plain(reply: Response) -> str:
     """The start of a body as readable text: what an HTML page says, without its markup."""
     text = " ".join(_MARKUP.sub(" ", reply.body[:8192].decode("utf-8", "replace")).split())
     return text[:_SHOWN] + ("…" if len(text) > _SHOWN else "")
@@ -138,7 +138,7 @@ def _named_in(description: str) -> str | None:
     return found[1] if found else None
 
 
-def _retry_after(reply: Reply, body: Mapping[str, Any], detail: str | None) -> float | None:
+def _retry_after(reply: Response, body: Mapping[str, Any], detail: str | None) -> float | None:
     """Seconds to wait, from where each kind of reply says it (replicate-api.md 1.5)."""
     header = reply.header("Retry-After")
     for given in (header, body.get("retry_after")):

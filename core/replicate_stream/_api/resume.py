@@ -23,7 +23,7 @@ class Ending(NamedTuple):
 _ERROR = '{"reason": "error"}'  # what `done` says after an `error` event, if anybody waits for it
 
 
-class Transcript:
+class DeliveredText:
     """The delivered text and the ids of its events.
 
     Attributes:

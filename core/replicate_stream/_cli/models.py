@@ -9,7 +9,7 @@ import click
 
 from replicate_stream._cli.running import run
 from replicate_stream._model.field_names import find_parameter, find_system
-from replicate_stream._model.input_schema import InputField, InputSchema, read_schema
+from replicate_stream._model.input_schema import InputField, InputSchema, parse_input_schema
 
 _PARAMETERS = (
     "max_tokens",
@@ -46,7 +46,7 @@ async def _describe(name: str) -> None:
 
 def lines_about(schema: Mapping[str, Any]) -> list[str]:
     """A model's schema in words: its inputs in their own order, then the parameters."""
-    known = read_schema(schema)
+    known = parse_input_schema(schema)
     width = max((len(name) for name in known.names), default=0)
     inputs = [f"  {each.name:<{width}}  {_in_words(each)}" for each in known.fields.values()]
     mapped = [f"  {name:<{width}}  {_target(known, name)}" for name in _PARAMETERS]

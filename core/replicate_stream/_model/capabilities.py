@@ -23,7 +23,7 @@ _FORMS = ("response_format", "json_schema", "jsonschema", "response_schema", "gu
 
 @public
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelCapabilities:
     """What is known of a model; None is not known.
 
     Attributes:
@@ -54,11 +54,11 @@ class ModelFacts:
 
 
 @lru_cache(maxsize=512)
-def _by_name(name: str) -> ModelFacts:
+def _by_name(name: str) -> ModelCapabilities:
     from replicate_stream._model.context_window import window_of
 
     window, most = window_of(name)
-    return ModelFacts(
+    return ModelCapabilities(
         context_window=window,
         max_output=most,
         takes_images=True if re.search(_SEES, name) else None,
@@ -66,7 +66,9 @@ def _by_name(name: str) -> ModelFacts:
     )
 
 
-def model_facts(model: str, schema: Mapping[str, Any] | InputSchema | None = None) -> ModelFacts:
+def get_capabilities(
+    model: str, schema: Mapping[str, Any] | InputSchema | None = None
+) -> ModelCapabilities:
     """What is known of a model. No I/O.
 
     Args:
@@ -78,12 +80,14 @@ def model_facts(model: str, schema: Mapping[str, Any] | InputSchema | None = Non
     return named if schema is None else _by_schema(named, schema)
 
 
-def _by_schema(named: ModelFacts, given: Mapping[str, Any] | InputSchema) -> ModelFacts:
+def _by_schema(
+    named: ModelCapabilities, given: Mapping[str, Any] | InputSchema
+) -> ModelCapabilities:
     from replicate_stream._model import field_names
-    from replicate_stream._model.input_schema import InputSchema, read_schema
+    from replicate_stream._model.input_schema import InputSchema, parse_input_schema
     from replicate_stream._model.media_kinds import media_inputs
 
-    schema = given if isinstance(given, InputSchema) else read_schema(given)
+    schema = given if isinstance(given, InputSchema) else parse_input_schema(given)
     media = media_inputs(schema)
     bound = field_names.find_max_tokens(schema)
     window, most, default = named.context_window, None, None
@@ -91,7 +95,7 @@ def _by_schema(named: ModelFacts, given: Mapping[str, Any] | InputSchema) -> Mod
         window = window or _whole(bound.spec.get("maximum"))
     elif bound is not None:
         most, default = _whole(bound.spec.get("maximum")), _whole(bound.default)
-    return ModelFacts(
+    return ModelCapabilities(
         context_window=window,
         max_output=_least(most, named.max_output, window),
         default_output=default,

@@ -65,7 +65,7 @@ class InputSchema:
         return tuple(self.fields)
 
 
-def read_schema(schema: Mapping[str, Any]) -> InputSchema:
+def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
     """Read a model's inputs.
 
     Args:

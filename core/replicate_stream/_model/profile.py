@@ -32,7 +32,7 @@ _CHAT_NAME = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ModelProfile:
     """How a model takes what is said.
 
     Attributes:
@@ -74,7 +74,7 @@ class Profile:
         return prompt.lstrip().startswith(marks)
 
 
-def profile(schema: InputSchema, model: str) -> Profile:
+def build_profile(schema: InputSchema, model: str) -> ModelProfile:
     """Find out how a model takes a conversation."""
     text = field_names.find_text(schema)
     system = field_names.find_system(schema)
@@ -91,7 +91,7 @@ def profile(schema: InputSchema, model: str) -> Profile:
     )
     name = model.partition(":")[0].lower()
     family = _family(name, example if is_bare or not pattern else pattern)
-    return Profile(
+    return ModelProfile(
         text=text,
         # A template without a place for the system text drops it (cog-vllm, `format_prompt`).
         system=system if not pattern or "{system" in pattern else None,

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._model.families import Family, Turn
-from replicate_stream._model.profile import Profile
-from replicate_stream._model.tool_formats import Dialect, dialect_for
-from replicate_stream._request.message_parts import Said
-from replicate_stream._request.notes import Report
+from replicate_stream._model.profile import ModelProfile
+from replicate_stream._model.tool_formats import ToolFormat, tool_format_for
+from replicate_stream._request.message_parts import MessageParts
+from replicate_stream._request.notes import Notes
 from replicate_stream._request.tool_turns import is_about_tools, turns_with_tools
-from replicate_stream._types.response_format import Form
-from replicate_stream._types.tool_choice import ToolUse
+from replicate_stream._types.response_format import ResponseFormat
+from replicate_stream._types.tool_choice import ToolChoice
 
 _BROKEN = "Control marks in a message were broken with a space, so that they open no turn."
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PromptInstructions:
     """What the model has to be told in words, because it has no input for it.
 
     Attributes:
@@ -30,19 +30,19 @@ class Wanted:
             results as messages too.
     """
 
-    tools: ToolUse | None = None
-    form: Form | None = None
+    tools: ToolChoice | None = None
+    form: ResponseFormat | None = None
     demand: str = ""
     has_native_tools: bool = False
 
     @property
-    def offered(self) -> ToolUse | None:
+    def offered(self) -> ToolChoice | None:
         """The tools that the prompt has to name."""
         return None if self.has_native_tools else self.tools
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class Conversation:
     """What was said, to whom, and where it is to go.
 
     Attributes:
@@ -57,11 +57,11 @@ class Talk:
 
     name: str
     system: str = field(repr=False)
-    said: Sequence[Said]
-    model: Profile
-    wanted: Wanted
+    said: Sequence[MessageParts]
+    model: ModelProfile
+    wanted: PromptInstructions
     target: dict[str, Any] = field(repr=False)
-    report: Report
+    report: Notes
 
     @property
     def is_single(self) -> bool:
@@ -78,7 +78,7 @@ class Talk:
         """Whether there is anything to say beside the messages."""
         return bool(self.system or self.wanted.offered or self.wanted.demand or self.wanted.form)
 
-    def dialect(self, clean: Callable[[str], str], family: Family | None = None) -> Dialect:
+    def dialect(self, clean: Callable[[str], str], family: Family | None = None) -> ToolFormat:
         """How tools are written into a prompt.
 
         Args:
@@ -86,15 +86,15 @@ class Talk:
             family: The chat format that the prompt is written in; None where the model puts its
                 own around it.
         """
-        return dialect_for(family or self.model.family, family, self.name, clean)
+        return tool_format_for(family or self.model.family, family, self.name, clean)
 
-    def turns(self, dialect: Dialect) -> list[Turn]:
+    def turns(self, dialect: ToolFormat) -> list[Turn]:
         """The messages as turns of a prompt; those about tools are ready."""
         if self.is_about_tools:
             return turns_with_tools(self.said, dialect)
         return [each.turn() for each in self.said]
 
-    def whole_system(self, system: str, dialect: Dialect) -> str:
+    def whole_system(self, system: str, dialect: ToolFormat) -> str:
         """The system text with what the model has to be told in words."""
         offered, form = self.wanted.offered, self.wanted.form
         offer = dialect.offer(offered.tools) if offered is not None else ""

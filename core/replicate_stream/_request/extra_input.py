@@ -13,12 +13,12 @@ from typing import Any
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.conversation import Wanted
-from replicate_stream._request.notes import Report
+from replicate_stream._request.conversation import PromptInstructions
+from replicate_stream._request.notes import Notes
 from replicate_stream._request.reasoning_effort import put_effort
 from replicate_stream._request.validation import problem
-from replicate_stream._types.response_format import Form
-from replicate_stream._types.tool_choice import ToolUse
+from replicate_stream._types.response_format import ResponseFormat
+from replicate_stream._types.tool_choice import ToolChoice
 
 _SCHEMAS = ("json_schema", "jsonschema", "response_schema", "guided_json")
 # Parameters without an argument of their own, reachable in `extra_input` by their canonical name.
@@ -26,12 +26,12 @@ _CANONICAL = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 
 
 def put_natives(
-    tools: ToolUse | None,
-    form: Form | None,
+    tools: ToolChoice | None,
+    form: ResponseFormat | None,
     schema: InputSchema,
     target: dict[str, Any],
-    report: Report,
-) -> Wanted:
+    report: Notes,
+) -> PromptInstructions:
     """Put tools and the form of the answer into the model's own inputs, where it has them.
 
     Returns:
@@ -47,7 +47,7 @@ def put_natives(
     if form is not None and not has_form:
         report.note("The form of the answer is told in the prompt: the model has no input for it.")
     has_choice = field is not None and field_names.find_parameter(schema, "tool_choice") is not None
-    return Wanted(
+    return PromptInstructions(
         offered,
         None if has_form else form,
         demand="" if offered is None or has_choice else offered.demand,
@@ -56,7 +56,7 @@ def put_natives(
 
 
 def _put_tools(
-    tools: ToolUse, field: InputField, schema: InputSchema, target: dict[str, Any]
+    tools: ToolChoice, field: InputField, schema: InputSchema, target: dict[str, Any]
 ) -> None:
     target[field.name] = _as_field(list(tools.native), field)
     choice = field_names.find_parameter(schema, "tool_choice")
@@ -67,7 +67,9 @@ def _put_tools(
         target[parallel.name] = False
 
 
-def _put_form(form: Form, schema: InputSchema, target: dict[str, Any], report: Report) -> bool:
+def _put_form(
+    form: ResponseFormat, schema: InputSchema, target: dict[str, Any], report: Notes
+) -> bool:
     field = field_names.find_parameter(schema, "response_format")
     if field is not None:
         target[field.name] = _as_field(dict(form.native), field)
@@ -81,7 +83,7 @@ def _put_form(form: Form, schema: InputSchema, target: dict[str, Any], report: R
 
 
 def put_extra(
-    extra: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Report
+    extra: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Notes
 ) -> None:
     """Put `extra_input` into `target`, where it wins. None takes an input out.
 

@@ -16,8 +16,8 @@ from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
 from replicate_stream._model.media_kinds import kinds_of_media, takes_media
-from replicate_stream._request.message_parts import Said
-from replicate_stream._request.notes import Report
+from replicate_stream._request.message_parts import MessageParts
+from replicate_stream._request.notes import Notes
 from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, data_uri, media_type
 
 _TAGGED = re.compile(r"<(\w+)>(\w+)</\1>")
@@ -25,7 +25,7 @@ _AT_MOST = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)"
 
 
 def put_media(
-    media: Sequence[Media], schema: InputSchema, target: dict[str, Any], report: Report
+    media: Sequence[Media], schema: InputSchema, target: dict[str, Any], report: Notes
 ) -> list[Upload]:
     """Put media into `target`.
 
@@ -61,7 +61,9 @@ def put_media(
     return uploads
 
 
-def mentioned(said: Sequence[Said], schema: InputSchema, target: dict[str, Any]) -> list[Said]:
+def mentioned(
+    said: Sequence[MessageParts], schema: InputSchema, target: dict[str, Any]
+) -> list[MessageParts]:
     """Messages that name their media, where the model's own example shows that a prompt has to.
 
     An example such as `<img>image1</img> What is this?` tells that the input `image1` is not looked

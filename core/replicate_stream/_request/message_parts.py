@@ -12,11 +12,11 @@ from replicate_stream._model.families import Speaker, Turn
 from replicate_stream._types.media import Media, read_media
 from replicate_stream._types.messages import Message, ToolCall
 
-_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_TEXT_TYPES = frozenset({"text", "input_text", "extract_text"})
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class MessageParts:
     """One message: its text, its media, and the message itself for models that take it natively."""
 
     message: Message
@@ -32,7 +32,7 @@ class Said:
         return Turn(speaker, f"{name}: {self.text}" if name and speaker == "user" else self.text)
 
 
-def read(messages: Sequence[Message]) -> list[Said]:
+def read(messages: Sequence[Message]) -> list[MessageParts]:
     """Take messages apart.
 
     Raises:
@@ -42,12 +42,12 @@ def read(messages: Sequence[Message]) -> list[Said]:
     for at, message in enumerate(messages):
         content: Any = message.content
         if isinstance(content, str):
-            said.append(Said(message, content))
+            said.append(MessageParts(message, content))
             continue
         if not isinstance(content, Sequence) or isinstance(content, bytes):
             raise wrong_type(f"messages[{at}].content", content, "a text or a list of parts")
         texts, media = _parts(content, at)
-        said.append(Said(message, "".join(texts), tuple(media)))
+        said.append(MessageParts(message, "".join(texts), tuple(media)))
     return said
 
 
@@ -64,7 +64,7 @@ def _parts(content: Sequence[Any], at: int) -> tuple[list[str], list[Media]]:
     return texts, media
 
 
-def as_native(said: Said, text: str) -> dict[str, Any]:
+def as_native(said: MessageParts, text: str) -> dict[str, Any]:
     """A message as OpenAI writes it, for models that take messages."""
     message = said.message
     entry: dict[str, Any] = {"role": message.role, "content": text}

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from replicate_stream._model.input_schema import InputField
-from replicate_stream._request.conversation import Talk
-from replicate_stream._request.message_parts import Said, as_native
+from replicate_stream._request.conversation import Conversation
+from replicate_stream._request.message_parts import MessageParts, as_native
 
 _IMAGE_MARK = "<image>"
 
 
-def put_messages(talk: Talk, field: InputField) -> None:
+def put_messages(talk: Conversation, field: InputField) -> None:
     """Put all messages into the model's field for messages, in that field's own type."""
     if talk.wanted.has_native_tools or not talk.is_about_tools:
         listed = [as_native(each, talk.safe(each.text)) for each in talk.said]
@@ -33,7 +33,7 @@ def put_messages(talk: Talk, field: InputField) -> None:
     talk.target[field.name] = value
 
 
-def _with_written_tools(talk: Talk) -> list[dict[str, Any]]:
+def _with_written_tools(talk: Conversation) -> list[dict[str, Any]]:
     """Messages of a model that has no input for tools, which may not know a tool's message."""
     turns = talk.turns(talk.dialect(talk.safe))
     return [
@@ -42,7 +42,7 @@ def _with_written_tools(talk: Talk) -> list[dict[str, Any]]:
     ]
 
 
-def put_history(talk: Talk, field: InputField) -> str | None:
+def put_history(talk: Conversation, field: InputField) -> str | None:
     """Put all but the last question into the model's field for earlier messages.
 
     Returns:
@@ -60,7 +60,7 @@ def put_history(talk: Talk, field: InputField) -> str | None:
     return texts[-1]
 
 
-def _alternating(talk: Talk, field: InputField) -> list[str] | None:
+def _alternating(talk: Conversation, field: InputField) -> list[str] | None:
     """The texts, those of one speaker in a row joined, if the user's are the first and the last."""
     is_marked = _IMAGE_MARK in field.about
     texts: list[str] = []
@@ -79,6 +79,6 @@ def _alternating(talk: Talk, field: InputField) -> list[str] | None:
     return texts if last == "user" else None
 
 
-def _marks(said: Said) -> str:
+def _marks(said: MessageParts) -> str:
     """Where an earlier message's images belong, in a history that marks it."""
     return f"{_IMAGE_MARK}\n" * sum(each.kind == "image" for each in said.media)

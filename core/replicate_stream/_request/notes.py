@@ -19,7 +19,7 @@ from replicate_stream._model.field_names import closest
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 
 
-class Report:
+class Notes:
     """Collects the notes of one preparation.
 
     Args:

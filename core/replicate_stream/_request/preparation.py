@@ -12,23 +12,23 @@ from typing import Any
 
 from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._model import field_names
-from replicate_stream._model.input_schema import InputSchema, read_schema
+from replicate_stream._model.input_schema import InputSchema, parse_input_schema
 from replicate_stream._model.media_kinds import takes_media
 from replicate_stream._model.output_kind import output_kind
-from replicate_stream._model.profile import profile
+from replicate_stream._model.profile import build_profile
 from replicate_stream._request import message_parts
-from replicate_stream._request.conversation import Talk
+from replicate_stream._request.conversation import Conversation
 from replicate_stream._request.extra_input import check, put_extra, put_natives
 from replicate_stream._request.media_inputs import mentioned, put_media
-from replicate_stream._request.notes import Report
+from replicate_stream._request.notes import Notes
 from replicate_stream._request.prompt import put_conversation
 from replicate_stream._request.sampling import put_numbers
 from replicate_stream._request.stop import put_stops
 from replicate_stream._request.switches import put_switches
 from replicate_stream._types.messages import Message, Messages, to_messages
-from replicate_stream._types.prepared import PreparedInput, Reading
-from replicate_stream._types.response_format import Form
-from replicate_stream._types.tool_choice import ToolUse
+from replicate_stream._types.prepared import ExpectedAnswer, PreparedInput
+from replicate_stream._types.response_format import ResponseFormat
+from replicate_stream._types.tool_choice import ToolChoice
 
 # What most of Replicate's own language models take (replicate-api.md 5.2), for want of a schema.
 _USUAL: Mapping[str, Any] = {
@@ -63,8 +63,8 @@ class Parameters:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stop: str | Sequence[str] | None = field(default=None, repr=False)
-    tools: ToolUse | None = None
-    form: Form | None = None
+    tools: ToolChoice | None = None
+    form: ResponseFormat | None = None
     extra_input: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -95,7 +95,7 @@ def prepare(
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         raise wrong_type("extra_input", extra, "a dict of inputs by name")
     known = _known(schema)
-    report = Report(on_unsupported, known.names if schema is not None else ())
+    report = Notes(on_unsupported, known.names if schema is not None else ())
     if schema is None:
         report.note(f"The input schema of {model} is not known; the usual names were used.")
     if output_kind(known.output) == "file":
@@ -108,11 +108,11 @@ def prepare(
     uploads = put_media([m for part in parts for m in part.media], known, target, report)
     parts = mentioned(parts, known, target)
     wanted = put_natives(parameters.tools, parameters.form, known, target, report)
-    talk = Talk(
+    talk = Conversation(
         name=model,
         system="\n\n".join(s.text for s in parts if s.message.role == "system" and s.text),
         said=[s for s in parts if s.message.role != "system"],
-        model=profile(known, model),
+        model=build_profile(known, model),
         wanted=wanted,
         target=target,
         report=report,
@@ -132,12 +132,12 @@ def prepare(
         max_tokens=_bound(known, target),
         output=output_kind(known.output),
         uploads=[u for u in uploads if u.input_name not in parameters.extra_input],
-        reading=Reading(wanted.tools, begun.is_bare, begun.prefix, parameters.form),
+        reading=ExpectedAnswer(wanted.tools, begun.is_bare, begun.prefix, parameters.form),
     )
 
 
 def _put_parameters(
-    given: Parameters, schema: InputSchema, target: dict[str, Any], report: Report
+    given: Parameters, schema: InputSchema, target: dict[str, Any], report: Notes
 ) -> tuple[str, ...]:
     put_numbers(given.numbers, schema, target, report)
     put_switches(given.numbers, schema, target, report)
@@ -147,7 +147,7 @@ def _put_parameters(
 def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:
     if isinstance(schema, InputSchema):
         return schema
-    return read_schema(_USUAL if schema is None else schema)
+    return parse_input_schema(_USUAL if schema is None else schema)
 
 
 def _bound(schema: InputSchema, target: Mapping[str, Any]) -> int | None:

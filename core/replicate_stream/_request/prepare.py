@@ -46,7 +46,7 @@ def prepare_input(
         messages: A text, a `Message`, or several of them, also as dicts.
         model: The model's name, for want of better hints on its chat format.
         schema: The model's input schema: the `Input` object, a whole `openapi_schema`, or what
-            `read_schema` made of one; None if it is not known.
+            `parse_input_schema` made of one; None if it is not known.
         system_prompt: A system text before those among the messages.
         max_tokens: The longest answer, in tokens.
         temperature: Randomness, 0 or more.
@@ -74,8 +74,8 @@ def prepare_input(
         UnsupportedParameterError: No field for a parameter, and `on_unsupported` is `raise`.
     """
     from replicate_stream._request.preparation import Parameters, prepare
-    from replicate_stream._types.response_format import read_form
-    from replicate_stream._types.tool_choice import read_use
+    from replicate_stream._types.response_format import parse_response_format
+    from replicate_stream._types.tool_choice import parse_tool_choice
 
     parameters = Parameters(
         max_tokens=max_tokens,
@@ -86,8 +86,8 @@ def prepare_input(
         presence_penalty=presence_penalty,
         frequency_penalty=frequency_penalty,
         stop=stop,
-        tools=read_use(tools, tool_choice, parallel_tool_calls),
-        form=read_form(response_format),
+        tools=parse_tool_choice(tools, tool_choice, parallel_tool_calls),
+        form=parse_response_format(response_format),
         extra_input=extra_input or {},
     )
     return prepare(

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model.families import FAMILIES, TRANSCRIPT, Family, Turn, by_name
 from replicate_stream._model.input_schema import InputSchema
-from replicate_stream._request.conversation import Talk
+from replicate_stream._request.conversation import Conversation
 from replicate_stream._request.messages_input import put_history, put_messages
 
 _PLAIN = "plain"
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class RenderedPrompt:
     """A prompt, and what the answer to it will look like.
 
     Attributes:
@@ -28,7 +28,9 @@ class Begun:
     is_bare: bool = False
 
 
-def put_conversation(talk: Talk, schema: InputSchema, prompt_format: str | None = None) -> Begun:
+def put_conversation(
+    talk: Conversation, schema: InputSchema, prompt_format: str | None = None
+) -> RenderedPrompt:
     """Put all messages into `talk.target`, the system text into the model's own field if any.
 
     Args:
@@ -46,7 +48,7 @@ def put_conversation(talk: Talk, schema: InputSchema, prompt_format: str | None 
         if prompt_format == _PLAIN:
             talk.report.note("The model takes messages alone, so that no bare prompt can be sent.")
         put_messages(talk, model.native)
-        return Begun(is_bare=talk.dialect(talk.safe).is_bare)
+        return RenderedPrompt(is_bare=talk.dialect(talk.safe).is_bare)
     if text is None:
         raise InvalidInputError(
             f"The model takes no prompt; its inputs are {', '.join(schema.names)}",
@@ -57,7 +59,7 @@ def put_conversation(talk: Talk, schema: InputSchema, prompt_format: str | None 
     return begun
 
 
-def _is_for_messages(talk: Talk, prompt_format: str | None) -> bool:
+def _is_for_messages(talk: Conversation, prompt_format: str | None) -> bool:
     """Whether a model that takes messages is given those, and no prompt.
 
     Where `prompt` is ignored beside messages, the image beside it may be too; one question with an
@@ -71,7 +73,7 @@ def _is_for_messages(talk: Talk, prompt_format: str | None) -> bool:
     return not (has_field and is_placed and talk.is_single and bool(talk.said[0].media))
 
 
-def _plain(talk: Talk) -> Begun:
+def _plain(talk: Conversation) -> RenderedPrompt:
     """The texts as they are; the system text in its own field, if the model has one."""
     dialect = talk.dialect(str)
     prompt = "\n\n".join(turn.text for turn in talk.turns(dialect) if turn.text)
@@ -83,10 +85,10 @@ def _plain(talk: Talk) -> Begun:
         talk.target[talk.model.system.name] = system
         system = ""
     whole = "\n\n".join(text for text in (system, prompt) if text)
-    return Begun(whole, is_bare=dialect.is_bare)
+    return RenderedPrompt(whole, is_bare=dialect.is_bare)
 
 
-def _as_told(talk: Talk, prompt_format: str) -> Begun:
+def _as_told(talk: Conversation, prompt_format: str) -> RenderedPrompt:
     if prompt_format == _PLAIN:
         return _plain(talk)
     family = by_name(prompt_format)
@@ -99,22 +101,22 @@ def _as_told(talk: Talk, prompt_format: str) -> Begun:
     return _rendered(talk, family)
 
 
-def _prompt(talk: Talk) -> Begun:
+def _prompt(talk: Conversation) -> RenderedPrompt:
     """The prompt: with the family's marks if they are up to us, else without any."""
     model = talk.model
     dialect = talk.dialect(talk.safe)
     if model.history is not None and not talk.is_about_tools:
         question = put_history(talk, model.history)
         if question is not None:
-            return Begun(question, is_bare=dialect.is_bare)
+            return RenderedPrompt(question, is_bare=dialect.is_bare)
     is_placed = talk.is_single and (not talk.has_system or model.system is not None)
     is_ours = model.is_raw or (model.template is not None and not is_placed)
     if is_ours and model.family is not None and not model.is_base:
         return _rendered(talk, model.family)
-    return Begun(_held(talk), is_bare=dialect.is_bare)
+    return RenderedPrompt(_held(talk), is_bare=dialect.is_bare)
 
 
-def _held(talk: Talk) -> str:
+def _held(talk: Conversation) -> str:
     """A prompt without a chat's marks, for a model that adds its own, or for a base model."""
     if not talk.said:
         talk.report.note("The system text was sent as the prompt: there is no other message.")
@@ -137,7 +139,7 @@ def _held(talk: Talk) -> str:
     return f"{system}\n\n{question}"
 
 
-def _rendered(talk: Talk, family: Family) -> Begun:
+def _rendered(talk: Conversation, family: Family) -> RenderedPrompt:
     """The prompt in a family's own format, past the model's template if it has one."""
     template = talk.model.template
     if template is not None and template.default != "{prompt}":
@@ -156,4 +158,4 @@ def _rendered(talk: Talk, family: Family) -> Begun:
     if offered is not None and offered.is_forced:
         prefix = dialect.opening(offered.name)
         talk.report.note("The prompt ends with the beginning of a call, which the model goes on.")
-    return Begun(prompt + prefix, prefix=prefix, is_bare=dialect.is_bare)
+    return RenderedPrompt(prompt + prefix, prefix=prefix, is_bare=dialect.is_bare)

@@ -9,7 +9,7 @@ from typing import Any
 
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.notes import Report, refuse
+from replicate_stream._request.notes import Notes, refuse
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh")
 _BUDGETS = (0, 512, 1024, 8192, 24576, 32768)
@@ -18,7 +18,7 @@ _BUDGET_NAMES = ("thinking_budget", "thinking_budget_tokens", "budget_tokens", "
 _SWITCH_NAMES = ("extended_thinking", "enable_thinking", "thinking", "reasoning")
 
 
-def put_effort(value: Any, schema: InputSchema, target: dict[str, Any], report: Report) -> bool:
+def put_effort(value: Any, schema: InputSchema, target: dict[str, Any], report: Notes) -> bool:
     """Put a level of effort into the input that the model has for it.
 
     Returns:
@@ -48,7 +48,7 @@ def put_effort(value: Any, schema: InputSchema, target: dict[str, Any], report: 
     return True
 
 
-def _nearest(at: int, field: InputField, report: Report) -> Any:
+def _nearest(at: int, field: InputField, report: Notes) -> Any:
     """The field's own value for the level, or for the level nearest to it."""
     own = {LEVELS.index(str(c).lower()): c for c in field.choices if str(c).lower() in LEVELS}
     if at in own:

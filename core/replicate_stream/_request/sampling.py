@@ -12,7 +12,7 @@ from typing import Any
 
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.notes import Report, refuse
+from replicate_stream._request.notes import Notes, refuse
 
 _LEAST = {"max_tokens": 1, "min_tokens": 0, "temperature": 0, "top_p": 0, "min_p": 0, "top_k": -1}
 _MOST = {"top_p": 1, "min_p": 1}
@@ -20,7 +20,7 @@ _WHOLE = frozenset({"max_tokens", "min_tokens", "top_k", "seed"})
 
 
 def put_numbers(
-    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Report
+    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Notes
 ) -> None:
     """Put the numeric parameters that were given (not None) into `target`.
 
@@ -54,7 +54,7 @@ def _check(parameter: str, value: Any) -> float:
     return value
 
 
-def _fit(parameter: str, value: float, field: InputField, report: Report) -> Any:
+def _fit(parameter: str, value: float, field: InputField, report: Notes) -> Any:
     """The value as the field's type, moved into its range."""
     allowed = value
     if field.minimum is not None:

@@ -11,11 +11,11 @@ from typing import Any
 from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.notes import Report
+from replicate_stream._request.notes import Notes
 
 
 def put_stops(
-    stop: str | Sequence[str] | None, schema: InputSchema, target: dict[str, Any], report: Report
+    stop: str | Sequence[str] | None, schema: InputSchema, target: dict[str, Any], report: Notes
 ) -> tuple[str, ...]:
     """Put into `target` what the model's encoding can carry.
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.notes import Report
+from replicate_stream._request.notes import Notes
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 
 
 def put_switches(
-    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Report
+    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Notes
 ) -> None:
     """Turn on what the given parameters need, and greedy decoding for `temperature=0`."""
     asked = [name for name in _SAMPLING if given.get(name) is not None]
@@ -37,7 +37,7 @@ def put_switches(
 
 
 def _put_decoding(
-    asked: list[str], decoding: InputField, target: dict[str, Any], report: Report
+    asked: list[str], decoding: InputField, target: dict[str, Any], report: Notes
 ) -> None:
     wanted = next((name for name in ("top_p", "top_k") if name in asked), None)
     if wanted is None or wanted not in decoding.choices:

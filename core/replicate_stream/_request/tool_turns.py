@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from replicate_stream._model.families.family import Turn
-from replicate_stream._model.tool_formats import Dialect, Result
-from replicate_stream._request.message_parts import Said
+from replicate_stream._model.tool_formats import Result, ToolFormat
+from replicate_stream._request.message_parts import MessageParts
 
 
-def is_about_tools(said: Iterable[Said]) -> bool:
+def is_about_tools(said: Iterable[MessageParts]) -> bool:
     """Whether anything was called or answered by a tool."""
     return any(each.message.tool_calls or each.message.role == "tool" for each in said)
 
 
-def turns_with_tools(said: Sequence[Said], dialect: Dialect) -> list[Turn]:
+def turns_with_tools(said: Sequence[MessageParts], dialect: ToolFormat) -> list[Turn]:
     """All messages as turns; results in a row belong together."""
     names = {call.id: call.name for each in said for call in each.message.tool_calls}
     turns: list[Turn] = []
@@ -39,7 +39,7 @@ def turns_with_tools(said: Sequence[Said], dialect: Dialect) -> list[Turn]:
     return turns + (dialect.results(results) if results else [])
 
 
-def _turn(said: Said, dialect: Dialect) -> Turn:
+def _turn(said: MessageParts, dialect: ToolFormat) -> Turn:
     plain = said.turn()
     text = dialect.clean(plain.text)
     if said.message.tool_calls:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from replicate_stream._types.messages import ToolCall
-from replicate_stream._types.prepared import Reading
+from replicate_stream._types.prepared import ExpectedAnswer
 
 
-def problem_of(reading: Reading, text: str, calls: Sequence[ToolCall]) -> str | None:
+def problem_of(reading: ExpectedAnswer, text: str, calls: Sequence[ToolCall]) -> str | None:
     """What an answer lacks of what was asked for, without its text; None for nothing.
 
     Args:
@@ -28,13 +28,13 @@ def problem_of(reading: Reading, text: str, calls: Sequence[ToolCall]) -> str | 
     return None if form is None else form.problem(text)
 
 
-def is_of_another(reading: Reading, calls: Sequence[ToolCall]) -> bool:
+def is_of_another(reading: ExpectedAnswer, calls: Sequence[ToolCall]) -> bool:
     """Whether another tool is called than the one that had to be."""
     named = None if reading.tools is None else reading.tools.name
     return named is not None and any(call.name != named for call in calls[:1])
 
 
-def remedy_of(reading: Reading) -> str:
+def remedy_of(reading: ExpectedAnswer) -> str:
     """What to tell the model of what was asked for, when it is asked again."""
     use, form = reading.tools, reading.form
     if use is not None and use.is_forced:

@@ -12,7 +12,7 @@ from replicate_stream._response.json_repair import JsonScanner
 _END = " \t\r\n`"  # what may come behind JSON: the end of its code fence
 
 
-class FormReader:
+class JsonAnswerReader:
     """Takes the JSON out of an answer, as it comes.
 
     Args:

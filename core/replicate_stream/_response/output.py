@@ -21,7 +21,7 @@ _TEXT_KEYS = ("text", "content", "answer", "response", "completion", "generated_
 _VALUE_KEYS = ("json_output", "json", "result", "message", "choices")
 
 
-def output_text(
+def extract_text(
     output: Any,
     *,
     kind: OutputKind | None = None,
@@ -51,7 +51,7 @@ def output_text(
         message = _message(output) if has_tools else None
         return _object_text(output) if message is None else _with_calls(message)
     if isinstance(output, Sequence):
-        texts = [text for each in output if (text := output_text(each)) is not None]
+        texts = [text for each in output if (text := extract_text(each)) is not None]
         if kind != "alternatives":
             return "".join(texts) if texts else None
         if alternative is None:
@@ -92,7 +92,7 @@ def _object_text(output: Mapping[str, Any]) -> str | None:
     for key in _VALUE_KEYS:
         value = output.get(key)
         if key in {"message", "choices"} and value:
-            return output_text(value[0] if isinstance(value, list) else value)
+            return extract_text(value[0] if isinstance(value, list) else value)
         if value is not None:
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if any(isinstance(output.get(key), str) for key in _TEXT_KEYS):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from replicate_stream._response.reasoning import Piece, ReasoningSplitter
-from replicate_stream._response.stop import StopCutter
+from replicate_stream._response.stop import StopFilter
 from replicate_stream._types.messages import (
     Completion,
     Finished,
@@ -18,13 +18,13 @@ from replicate_stream._types.messages import (
     ToolCallDelta,
 )
 from replicate_stream._types.prediction import Usage
-from replicate_stream._types.prepared import Reading
+from replicate_stream._types.prepared import ExpectedAnswer
 
 if TYPE_CHECKING:
     from replicate_stream._response.shaped import Shaped
 
 
-class Answer:
+class AnswerParser:
     """Reads one answer: its thoughts, its text, its calls, and where a stop sequence ends it.
 
     Args:
@@ -37,10 +37,12 @@ class Answer:
         has_calls: Whether any tool was called.
     """
 
-    def __init__(self, stop: Sequence[str], reading: Reading, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, stop: Sequence[str], reading: ExpectedAnswer, new_id: Callable[[], str]
+    ) -> None:
         self.is_stopped = self.has_calls = False
         self._splitter: ReasoningSplitter | None = ReasoningSplitter()
-        self._cutter = StopCutter(stop) if stop else None
+        self._cutter = StopFilter(stop) if stop else None
         self._shaped: Shaped | None = None
         if reading.tools is not None or reading.form is not None:
             from replicate_stream._response.shaped import Shaped
@@ -104,7 +106,7 @@ class Answer:
         self.has_calls = self.has_calls or any(isinstance(e, ToolCallDelta) for e in wanted)
         return wanted
 
-    def _let_through(self, event: StreamEvent, cutter: StopCutter) -> list[StreamEvent]:
+    def _let_through(self, event: StreamEvent, cutter: StopFilter) -> list[StreamEvent]:
         if not isinstance(event, TextDelta):
             before = self._release()
             return before if cutter.stopped else [*before, event]
@@ -135,7 +137,7 @@ def finish_reason(
     return "tool_calls" if has_calls else "stop"
 
 
-class Collector:
+class CompletionBuilder:
     """Puts a whole answer together out of its events."""
 
     def __init__(self) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from replicate_stream._response.json_answer import FormReader
+from replicate_stream._response.json_answer import JsonAnswerReader
 from replicate_stream._response.tool_calls import ToolReader
 from replicate_stream._types.messages import StreamEvent, TextDelta, ToolCallDelta
-from replicate_stream._types.prepared import Reading
+from replicate_stream._types.prepared import ExpectedAnswer
 
 _GOES_ON = frozenset("{[\"'`<")  # what a call can go on with: JSON, or another mark
 
@@ -27,11 +27,11 @@ class Shaped:
         is_ended: Whether nothing of the rest is wanted.
     """
 
-    def __init__(self, reading: Reading, new_id: Callable[[], str]) -> None:
+    def __init__(self, reading: ExpectedAnswer, new_id: Callable[[], str]) -> None:
         tools, form = reading.tools, reading.form
         self._use = tools
         self._tools: ToolReader | None = None
-        self._form = FormReader(form.beginnings) if form is not None else None
+        self._form = JsonAnswerReader(form.beginnings) if form is not None else None
         self._waiting: list[StreamEvent] | None = None
         self._prefix = reading.prefix
         self._mark = reading.prefix.split("{")[0].strip() or reading.prefix

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 
-class StopCutter:
+class StopFilter:
     """Lets text through up to the earliest of several stop sequences.
 
     The result is the same for every way of splitting the text: everything before the leftmost

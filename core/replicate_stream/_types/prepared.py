@@ -7,15 +7,15 @@ from replicate_stream._lazy import public
 
 if TYPE_CHECKING:
     from replicate_stream._types.media import Upload
-    from replicate_stream._types.response_format import Form
-    from replicate_stream._types.tool_choice import ToolUse
+    from replicate_stream._types.response_format import ResponseFormat
+    from replicate_stream._types.tool_choice import ToolChoice
 
 
 OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ExpectedAnswer:
     """How an answer is to be read, and what it must be.
 
     Attributes:
@@ -25,10 +25,10 @@ class Reading:
         form: The form that the answer must have; None for text.
     """
 
-    tools: "ToolUse | None" = None
+    tools: "ToolChoice | None" = None
     is_bare: bool = False
     prefix: str = field(default="", repr=False)
-    form: "Form | None" = None
+    form: "ResponseFormat | None" = None
 
     @property
     def is_checked(self) -> bool:
@@ -57,7 +57,7 @@ class PreparedInput:
     max_tokens: int | None = None
     output: OutputKind | None = None
     uploads: "list[Upload]" = field(default_factory=list)
-    reading: Reading = field(default_factory=Reading)
+    reading: ExpectedAnswer = field(default_factory=ExpectedAnswer)
 
 
 @public

@@ -17,7 +17,7 @@ _PLAIN = "with nothing else: no code fence, and no words before it or after it."
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ResponseFormat:
     """What an answer has to be.
 
     Attributes:
@@ -62,7 +62,7 @@ class Form:
         return f"its JSON{where} does not fit the schema ({error.validator})"
 
 
-def read_form(given: Any) -> Form | None:
+def parse_response_format(given: Any) -> ResponseFormat | None:
     """Every accepted form of `response_format` as one; None for plain text.
 
     Args:
@@ -79,7 +79,7 @@ def read_form(given: Any) -> Form | None:
     if kind == "text":
         return None
     if kind == "json_object" and "properties" not in given:
-        return Form(None, given)
+        return ResponseFormat(None, given)
     if kind == "json_schema":
         inner = given.get("json_schema")
         schema = inner.get("schema") if isinstance(inner, Mapping) else given.get("schema")
@@ -91,14 +91,14 @@ def read_form(given: Any) -> Form | None:
     return _checked(given, native)
 
 
-def _checked(schema: Mapping[str, Any], native: Mapping[str, Any]) -> Form:
+def _checked(schema: Mapping[str, Any], native: Mapping[str, Any]) -> ResponseFormat:
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
         Draft202012Validator.check_schema(dict(schema))
     except SchemaError as error:
         raise _refuse(f"is no JSON schema: {error.message}") from None
-    return Form(schema, native)
+    return ResponseFormat(schema, native)
 
 
 def _refuse(why: str) -> InvalidInputError:

@@ -23,7 +23,7 @@ _CHOICES: Mapping[Any, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
+class ToolChoice:
     """What a model is offered.
 
     Attributes:
@@ -74,7 +74,9 @@ class ToolUse:
         return self.choice
 
 
-def read_use(tools: Sequence[Tool] | None, choice: Any, parallel: bool | None) -> ToolUse:
+def parse_tool_choice(
+    tools: Sequence[Tool] | None, choice: Any, parallel: bool | None
+) -> ToolChoice:
     """Every accepted form of tools and of a choice as one.
 
     Args:
@@ -98,7 +100,7 @@ def read_use(tools: Sequence[Tool] | None, choice: Any, parallel: bool | None) -
     if twice:
         raise InvalidInputError(f"tools has several named {', '.join(twice)}", fields=("tools",))
     kind, name = _read_choice(choice, names)
-    return ToolUse(
+    return ToolChoice(
         tools=tuple(tool for tool, _ in listed),
         native=tuple(native for _, native in listed),
         choice=kind,

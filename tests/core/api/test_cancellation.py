@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicate_stream import Client, Replicate, StreamEvent
-from replicate_stream._sync import call, iterate
+from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream.testing import Emulator, Fault
 
 
@@ -155,7 +155,7 @@ async def test_the_provider(endless: Emulator) -> None:
 
 def test_break_in_sync_code(endless: Emulator) -> None:
     client = Client(endless.token, base_url=endless.base_url)
-    for count, _ in enumerate(iterate(lambda: client.stream(endless.model, "Hi"))):
+    for count, _ in enumerate(iterate_blocking(lambda: client.stream(endless.model, "Hi"))):
         if count == 10:
             break
     endless.wait_for(lambda e: e.cancels == list(e.predictions))
@@ -164,7 +164,7 @@ def test_break_in_sync_code(endless: Emulator) -> None:
 
 async def test_sync_code_inside_a_running_loop(endless: Emulator) -> None:
     client = Client(endless.token, base_url=endless.base_url)
-    stream = iterate(lambda: client.stream(endless.model, "Hi"))
+    stream = iterate_blocking(lambda: client.stream(endless.model, "Hi"))
     for _ in range(5):
         next(stream)
     stream.close()
@@ -173,7 +173,7 @@ async def test_sync_code_inside_a_running_loop(endless: Emulator) -> None:
 
 def test_a_sync_stream_begun_in_one_thread_and_read_in_another(endless: Emulator) -> None:
     client = Client(endless.token, base_url=endless.base_url)
-    stream = iterate(lambda: client.stream(endless.model, "Hi"))
+    stream = iterate_blocking(lambda: client.stream(endless.model, "Hi"))
     next(stream)
     read: list[object] = []
 
@@ -191,9 +191,9 @@ def test_a_sync_stream_begun_in_one_thread_and_read_in_another(endless: Emulator
 def test_a_sync_call_gives_the_result_or_the_bare_error(replicate_emulator: Emulator) -> None:
     client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
     model = replicate_emulator.model
-    assert call(lambda: client.complete(model, "Hi")).text
+    assert run_blocking(lambda: client.complete(model, "Hi")).text
     with pytest.raises(ValueError, match="bare"):
-        call(_fail)
+        run_blocking(_fail)
 
 
 async def _fail() -> None:
@@ -206,7 +206,7 @@ def test_ctrl_c_ends_the_prediction_before_the_process_ends(endless: Emulator, w
         f"""
         import asyncio, sys
         from replicate_stream import Client
-        from replicate_stream._sync import iterate
+        from replicate_stream._sync import iterate_blocking
 
         client = Client({endless.token!r}, base_url={endless.base_url!r})
 
@@ -216,7 +216,7 @@ def test_ctrl_c_ends_the_prediction_before_the_process_ends(endless: Emulator, w
                     pass
 
         if {way!r} == "sync":
-            for _ in iterate(lambda: client.stream({endless.model!r}, "Hi")):
+            for _ in iterate_blocking(lambda: client.stream({endless.model!r}, "Hi")):
                 pass
         else:
             asyncio.run(read())

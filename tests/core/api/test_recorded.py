@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from replicate_stream import ResponseError
-from replicate_stream._api.responses import Reply, json_object, to_response_error
-from replicate_stream._api.resume import Transcript
+from replicate_stream._api.responses import Response, json_object, to_response_error
+from replicate_stream._api.resume import DeliveredText
 from replicate_stream._api.sse import Decoder
 from replicate_stream._types.prediction import parse_prediction
 
@@ -40,7 +40,7 @@ def test_a_recorded_stream_gives_its_text_and_its_end(
     name: str, recording: Callable[[str], dict[str, Any]]
 ) -> None:
     body = recording(name)["body"]
-    decoder, transcript = Decoder(), Transcript()
+    decoder, transcript = Decoder(), DeliveredText()
     texts, ending = transcript.take(decoder.feed(body.encode()))
     # By hand: what stands behind each `data: ` of an output, lines of one event joined with LF.
     blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
@@ -61,7 +61,7 @@ def test_every_recorded_success_is_read_and_every_refusal_becomes_an_error(
         if name in STREAMS:
             continue
         response = recording(name)
-        reply = Reply(response["status"], response["headers"], response["body"].encode())
+        reply = Response(response["status"], response["headers"], response["body"].encode())
         if reply.status >= 400:
             error = to_response_error(reply, name)
             assert isinstance(error, ResponseError)

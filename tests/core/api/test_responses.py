@@ -15,14 +15,14 @@ from replicate_stream import (
     RateLimitError,
     ResponseError,
 )
-from replicate_stream._api.responses import Reply, json_object, to_response_error
+from replicate_stream._api.responses import Response, json_object, to_response_error
 
 DOING = "POST /models/meta/llama/predictions"
 
 
 def refusal(status: int, body: Any, **headers: str) -> ResponseError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return to_response_error(Reply(status, headers, raw), DOING)
+    return to_response_error(Response(status, headers, raw), DOING)
 
 
 def test_a_bad_token_keeps_title_and_detail_and_says_what_to_check() -> None:
@@ -146,4 +146,4 @@ def test_no_credit_says_where_to_get_some() -> None:
 @pytest.mark.parametrize("body", [b"[]", b"null", b"<html>", b'"text"'])
 def test_a_success_that_is_no_json_object_is_an_error(body: bytes) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
-        json_object(Reply(200, {}, body), DOING)
+        json_object(Response(200, {}, body), DOING)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from replicate_stream import Client, ModelFacts
-from replicate_stream._model.capabilities import model_facts
+from replicate_stream import Client, ModelCapabilities
+from replicate_stream._model.capabilities import get_capabilities
 from replicate_stream.testing import Emulator
 
 TEXT = {"type": "string"}
@@ -36,18 +36,18 @@ def schema(**properties: Any) -> dict[str, Any]:
     ],
 )
 def test_a_name_tells_the_context_window(model: str, window: int | None) -> None:
-    assert model_facts(model).context_window == window
+    assert get_capabilities(model).context_window == window
 
 
 def test_a_fine_tune_is_told_by_what_it_was_made_from() -> None:
-    assert model_facts("acme/dolphin-2.9-llama3-8b").context_window == 8_192
-    assert model_facts("deepseek-ai/deepseek-r1-distill-llama-3-8b").context_window == 131_072
+    assert get_capabilities("acme/dolphin-2.9-llama3-8b").context_window == 8_192
+    assert get_capabilities("deepseek-ai/deepseek-r1-distill-llama-3-8b").context_window == 131_072
 
 
 def test_the_schema_tells_the_longest_answer_and_what_is_taken() -> None:
     bound = {"type": "integer", "maximum": 4096, "default": 512}
     image = {"type": "string", "format": "uri"}
-    facts = model_facts("a/b", schema(max_tokens=bound, image=image, tools={"type": "array"}))
+    facts = get_capabilities("a/b", schema(max_tokens=bound, image=image, tools={"type": "array"}))
     assert (facts.max_output, facts.default_output) == (4096, 512)
     assert (facts.takes_images, facts.takes_audio) == (True, False)
     assert (facts.has_native_tools, facts.has_native_json) == (True, False)
@@ -55,23 +55,23 @@ def test_the_schema_tells_the_longest_answer_and_what_is_taken() -> None:
 
 def test_a_maximum_that_the_model_cannot_reach_is_not_believed() -> None:
     bound = {"type": "integer", "maximum": 1_000_000}
-    assert model_facts("meta/llama-2-7b-chat", schema(max_tokens=bound)).max_output == 4_096
+    assert get_capabilities("meta/llama-2-7b-chat", schema(max_tokens=bound)).max_output == 4_096
 
 
 def test_a_bound_of_prompt_and_answer_is_the_window() -> None:
     bound = {"type": "integer", "maximum": 2_048, "description": "Total length, prompt and answer"}
-    facts = model_facts("a/b", schema(max_length=bound))
+    facts = get_capabilities("a/b", schema(max_length=bound))
     assert (facts.context_window, facts.max_output) == (2_048, None)
 
 
 async def test_a_client_knows_more_once_it_has_looked_a_model_up(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    before = client.facts(replicate_emulator.model)
-    assert before == ModelFacts(context_window=8_192)
+    before = client.capabilities(replicate_emulator.model)
+    assert before == ModelCapabilities(context_window=8_192)
     assert not replicate_emulator.requests
     await client.describe(replicate_emulator.model)
-    after = client.facts(replicate_emulator.model)
+    after = client.capabilities(replicate_emulator.model)
     assert after.takes_images is False
     assert after.default_output is not None
     assert len(replicate_emulator.requests) == 1

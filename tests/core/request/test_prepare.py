@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from replicate_stream._errors import InvalidInputError, ParameterWarning, UnsupportedParameterError
-from replicate_stream._model.input_schema import read_schema
+from replicate_stream._model.input_schema import parse_input_schema
 from replicate_stream._request.prepare import PreparedInput, prepare_input
 from replicate_stream._types.messages import Message, ToolCall, ToolSpec
 
@@ -60,7 +60,7 @@ def test_a_live_schema_is_read_through_its_references() -> None:
             }
         }
     }
-    read = read_schema(live)
+    read = parse_input_schema(live)
     assert read.names == ("prompt", "reasoning_effort", "seed")
     assert read.fields["reasoning_effort"].choices == ("low", "high")
     assert read.fields["reasoning_effort"].default == "low"
@@ -73,14 +73,14 @@ def test_a_live_schema_is_read_through_its_references() -> None:
 
 
 def test_the_order_is_the_declared_one_and_not_the_documents() -> None:
-    read = read_schema({"properties": {"b": {"x-order": 1}, "a": {"x-order": 0}, "c": {}}})
+    read = parse_input_schema({"properties": {"b": {"x-order": 1}, "a": {"x-order": 0}, "c": {}}})
     assert read.names == ("a", "b", "c")
 
 
 def test_a_schema_that_refers_to_itself_is_read() -> None:
     loop = {"$ref": "#/components/schemas/Loop"}
     live = {"components": {"schemas": {"Input": {"properties": {"x": loop}}, "Loop": loop}}}
-    assert read_schema(live).names == ("x",)
+    assert parse_input_schema(live).names == ("x",)
 
 
 def test_without_a_schema_the_usual_names_are_used_and_that_is_said() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from replicate_stream import ReplicateError, prepare_input
-from replicate_stream._model.input_schema import read_schema
+from replicate_stream._model.input_schema import parse_input_schema
 from replicate_stream._request.validation import problem
 
 NUMBERS = st.integers(-5, 5) | st.sampled_from([0.5, 1.0, -2.5, 1e9])
@@ -75,7 +75,7 @@ ANYTHING = st.recursive(
 
 @given(st.dictionaries(KEYS, ANYTHING, max_size=5))
 def test_a_schema_of_any_shape_is_read_and_never_fails(schema: dict[str, Any]) -> None:
-    read = read_schema(schema)
+    read = parse_input_schema(schema)
     assert all(name == field.name for name, field in read.fields.items())
     with suppress(ReplicateError):  # such as an input that is still missing
         prepared = prepare_input("Hi", model="a/b", schema=schema, max_tokens=5)

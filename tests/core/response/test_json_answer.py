@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicate_stream import InvalidInputError, prepare_input
-from replicate_stream._response.json_answer import FormReader
-from replicate_stream._types.response_format import read_form
+from replicate_stream._response.json_answer import JsonAnswerReader
+from replicate_stream._types.response_format import parse_response_format
 
 CITY = {
     "title": "City",
@@ -24,7 +24,7 @@ OPENAI = {"type": "json_schema", "json_schema": {"name": "City", "schema": CITY,
 
 
 def read(pieces: Any, beginnings: str = "{") -> str:
-    reader = FormReader(beginnings)
+    reader = JsonAnswerReader(beginnings)
     return "".join(reader.feed(piece) for piece in pieces) + reader.flush()
 
 
@@ -55,7 +55,7 @@ def test_any_pieces_give_the_same(text: str, size: int, beginnings: str) -> None
 
 
 def test_json_goes_on_as_it_comes() -> None:
-    reader = FormReader("{")
+    reader = JsonAnswerReader("{")
     assert reader.feed('Well: {"na') == ""
     assert reader.feed('me": "Ro') == '{"name": "Ro'
     assert reader.feed('me"} and') == 'me"}'
@@ -77,7 +77,7 @@ def test_json_goes_on_as_it_comes() -> None:
     ],
 )
 def test_an_answer_is_held_against_its_form(form: Any, text: str, problem: str | None) -> None:
-    wanted = read_form(form)
+    wanted = parse_response_format(form)
     assert wanted is not None
     found = wanted.problem(text)
     assert (found is None) == (problem is None)
@@ -86,7 +86,7 @@ def test_an_answer_is_held_against_its_form(form: Any, text: str, problem: str |
 
 @pytest.mark.parametrize("form", [None, {"type": "text"}])
 def test_plain_text_is_no_form(form: Any) -> None:
-    assert read_form(form) is None
+    assert parse_response_format(form) is None
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_plain_text_is_no_form(form: Any) -> None:
 )
 def test_what_is_no_form_is_refused(form: Any, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
-        read_form(form)
+        parse_response_format(form)
 
 
 def test_a_form_goes_into_the_models_own_input_or_else_into_words() -> None:

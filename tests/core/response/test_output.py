@@ -8,7 +8,7 @@ import pytest
 
 from replicate_stream import _errors
 from replicate_stream._model.output_kind import output_kind
-from replicate_stream._response.output import output_text
+from replicate_stream._response.output import extract_text
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,12 @@ from replicate_stream._response.output import output_text
     ],
 )
 def test_the_text_is_found_in_every_shape(output: Any, text: str | None) -> None:
-    assert output_text(output) == text
+    assert extract_text(output) == text
 
 
 def test_of_alternatives_the_first_is_taken_or_all_when_asked() -> None:
-    assert output_text(["one", "two"], kind="alternatives") == "one"
-    assert output_text(["one", "two"], kind="alternatives", alternative=None) == "one\n\ntwo"
+    assert extract_text(["one", "two"], kind="alternatives") == "one"
+    assert extract_text(["one", "two"], kind="alternatives", alternative=None) == "one\n\ntwo"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,6 @@ def test_the_output_schema_says_how_pieces_belong_together(schema: Any, kind: st
 
 def test_a_file_does_not_pass_as_an_answer() -> None:
     with pytest.raises(_errors.ResponseError, match="file, not a text"):
-        output_text("https://replicate.delivery/pbxt/abc/out.png")
+        extract_text("https://replicate.delivery/pbxt/abc/out.png")
     with pytest.raises(_errors.ResponseError, match="without a text"):
-        output_text({"score": 1})
+        extract_text({"score": 1})

@@ -12,22 +12,27 @@ from hypothesis import strategies as st
 
 from replicate_stream import StreamEvent, ToolCallDelta
 from replicate_stream._response.check import problem_of
-from replicate_stream._response.parser import Answer, Collector
-from replicate_stream._types.prepared import Reading
-from replicate_stream._types.response_format import read_form
-from replicate_stream._types.tool_choice import read_use
+from replicate_stream._response.parser import AnswerParser, CompletionBuilder
+from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.response_format import parse_response_format
+from replicate_stream._types.tool_choice import parse_tool_choice
 
 
-def offered(choice: str | None = None, *, parallel: bool | None = None, **how: Any) -> Reading:
-    return Reading(tools=read_use([{"name": "write"}], choice, parallel), **how)
+def offered(
+    choice: str | None = None, *, parallel: bool | None = None, **how: Any
+) -> ExpectedAnswer:
+    return ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], choice, parallel), **how)
 
 
 HERMES, MISTRAL = '<tool_call>\n{"name": "write", "arguments":', '[TOOL_CALLS] [{"name":'
-OBJECT, LIST = read_form({"type": "json_object"}), read_form({"type": "array"})
+OBJECT, LIST = (
+    parse_response_format({"type": "json_object"}),
+    parse_response_format({"type": "array"}),
+)
 READINGS = {
-    "text": Reading(),
-    "an object": Reading(form=OBJECT),
-    "a list": Reading(form=LIST),
+    "text": ExpectedAnswer(),
+    "an object": ExpectedAnswer(form=OBJECT),
+    "a list": ExpectedAnswer(form=LIST),
     "tools": offered(),
     "a call": offered("required"),
     "one call of a bare dialect": offered(parallel=False, is_bare=True),
@@ -49,9 +54,9 @@ BITS = [
 ]
 
 
-def read(pieces: Iterable[str], reading: Reading, stop: Sequence[str] = ()) -> list[Any]:
+def read(pieces: Iterable[str], reading: ExpectedAnswer, stop: Sequence[str] = ()) -> list[Any]:
     """All that is told of an answer, neighbouring pieces joined, and what is wrong with it."""
-    answer, collector = Answer(stop, reading, lambda: "call_1"), Collector()
+    answer, collector = AnswerParser(stop, reading, lambda: "call_1"), CompletionBuilder()
     told: list[StreamEvent] = []
     for piece in pieces:
         told += answer.feed([piece])

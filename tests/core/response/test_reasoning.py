@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replicate_stream._response.parser import Answer
+from replicate_stream._response.parser import AnswerParser
 from replicate_stream._response.reasoning import TAGS, ReasoningSplitter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta
-from replicate_stream._types.prepared import Reading
+from replicate_stream._types.prepared import ExpectedAnswer
 
 
 def split(pieces: Iterable[str]) -> tuple[str, str]:
@@ -77,7 +77,7 @@ def test_an_answer_without_thoughts_passes_at_once() -> None:
 
 
 def read(texts: Sequence[str], stop: Sequence[str] = ()) -> tuple[list[StreamEvent], bool]:
-    answer = Answer(stop, Reading(), str)
+    answer = AnswerParser(stop, ExpectedAnswer(), str)
     events = [event for text in texts for event in answer.feed([text])]
     return [*events, *answer.flush()], answer.is_stopped
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicate_stream._response.stop import StopCutter
+from replicate_stream._response.stop import StopFilter
 
 TEXTS = st.text(alphabet="abc\n", max_size=24)
 STOPS = st.lists(st.text(alphabet="abc\n", min_size=1, max_size=4), max_size=4)
 
 
 def cut(pieces: Iterable[str], stops: list[str]) -> tuple[str, bool]:
-    cutter = StopCutter(stops)
+    cutter = StopFilter(stops)
     out = "".join(cutter.feed(piece)[0] for piece in pieces)
     return out + cutter.flush(), cutter.stopped
 
@@ -37,7 +37,7 @@ def test_any_chunking_cuts_at_the_leftmost_stop(
 
 @given(text=TEXTS, stops=STOPS)
 def test_no_more_is_held_back_than_could_begin_a_stop(text: str, stops: list[str]) -> None:
-    cutter = StopCutter(stops)
+    cutter = StopFilter(stops)
     delivered = ""
     for at, character in enumerate(text, 1):
         piece, stopped = cutter.feed(character)
@@ -55,7 +55,7 @@ def test_nothing_of_a_stop_text_is_delivered(pieces: list[str]) -> None:
 
 
 def test_a_met_stop_is_told_at_once_and_ends_the_text() -> None:
-    cutter = StopCutter(["\n\n"])
+    cutter = StopFilter(["\n\n"])
     assert cutter.feed("a\n") == ("a", False)
     assert cutter.feed("\nb") == ("", True)
     assert cutter.feed("more") == ("", True)
@@ -63,7 +63,7 @@ def test_a_met_stop_is_told_at_once_and_ends_the_text() -> None:
 
 
 def test_the_beginning_of_a_stop_is_delivered_when_it_comes_to_nothing() -> None:
-    cutter = StopCutter(["<end>"])
+    cutter = StopFilter(["<end>"])
     assert cutter.feed("1 <en") == ("1 ", False)
     assert cutter.feed("try>") == ("<entry>", False)
     assert cutter.feed("<e") == ("", False)
@@ -72,6 +72,6 @@ def test_the_beginning_of_a_stop_is_delivered_when_it_comes_to_nothing() -> None
 
 
 def test_a_longer_stop_that_begins_earlier_wins() -> None:
-    cutter = StopCutter(["abcd", "bc"])
+    cutter = StopFilter(["abcd", "bc"])
     assert cutter.feed("xabc") == ("x", False)
     assert cutter.feed("d") == ("", True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from replicate_stream import TextDelta, ToolCall, ToolCallDelta
 from replicate_stream._model.families import by_name
-from replicate_stream._model.tool_formats import dialect_for
+from replicate_stream._model.tool_formats import tool_format_for
 from replicate_stream._response.tool_calls import ToolReader
 
 Part = tuple[Any, ...]
@@ -287,7 +287,7 @@ ARGUMENTS = st.dictionaries(
 def test_what_is_written_into_a_prompt_is_read_out_of_an_answer(family: str) -> None:
     written = by_name(family)
     assert written is not None
-    dialect = dialect_for(written, written, "", str)
+    dialect = tool_format_for(written, written, "", str)
 
     @given(st.lists(st.tuples(st.sampled_from(NAMES), ARGUMENTS), min_size=1, max_size=3))
     def hold(calls: list[tuple[str, dict[str, Any]]]) -> None:

@@ -11,20 +11,22 @@ from replicate_stream._model.tool_formats.deepseek import DeepSeek
 from replicate_stream._model.tool_formats.granite import Granite
 from replicate_stream._model.tool_formats.llama import Llama
 from replicate_stream._model.tool_formats.mistral import Mistral
-from replicate_stream._model.tool_formats.tool_format import Clean, Dialect, Qwen, Result
+from replicate_stream._model.tool_formats.tool_format import Clean, Qwen, Result, ToolFormat
 
-__all__ = ["Clean", "Dialect", "Result", "dialect_for"]
+__all__ = ["Clean", "Result", "ToolFormat", "tool_format_for"]
 
-_ANYWHERE: dict[str, type[Dialect]] = {"hermes": Dialect, "llama": Llama, "qwen": Qwen}
+_ANYWHERE: dict[str, type[ToolFormat]] = {"hermes": ToolFormat, "llama": Llama, "qwen": Qwen}
 # Their marks are control tokens, which stand between the turns.
-_BETWEEN_TURNS: dict[str, type[Dialect]] = {
+_BETWEEN_TURNS: dict[str, type[ToolFormat]] = {
     "mistral": Mistral,
     "granite": Granite,
     "deepseek": DeepSeek,
 }
 
 
-def dialect_for(known: Family | None, written: Family | None, model: str, clean: Clean) -> Dialect:
+def tool_format_for(
+    known: Family | None, written: Family | None, model: str, clean: Clean
+) -> ToolFormat:
     """The format that a model is told its tools in.
 
     Args:
@@ -38,4 +40,6 @@ def dialect_for(known: Family | None, written: Family | None, model: str, clean:
     if known is not None and known.name == "chatml" and "qw" in model.lower():
         name = "qwen"
     kinds = _ANYWHERE if written is None else {**_ANYWHERE, **_BETWEEN_TURNS}
-    return kinds.get(name, Dialect)(clean, written.assistant if written is not None else ("", ""))
+    return kinds.get(name, ToolFormat)(
+        clean, written.assistant if written is not None else ("", "")
+    )

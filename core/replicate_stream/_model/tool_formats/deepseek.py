@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from replicate_stream._model.families.family import Turn
 from replicate_stream._model.tool_formats.tool_format import (
-    Dialect,
     Result,
+    ToolFormat,
     arguments_json,
     dump,
 )
@@ -30,7 +30,7 @@ _OUTPUT = _mark("tool output begin"), _mark("tool output end")
 _SEPARATOR = _mark("tool sep")
 
 
-class DeepSeek(Dialect):
+class DeepSeek(ToolFormat):
     """DeepSeek's control tokens."""
 
     name = "deepseek"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from replicate_stream._model.families.family import Turn
 from replicate_stream._model.tool_formats.tool_format import (
-    Dialect,
     Result,
+    ToolFormat,
     as_openai,
     call_json,
     dump,
@@ -22,7 +22,7 @@ _TURN = "<|start_of_role|>available_tools<|end_of_role|>", "<|end_of_text|>\n"
 _MARK = "<|tool_call|>"
 
 
-class Granite(Dialect):
+class Granite(ToolFormat):
     """IBM's marks."""
 
     name = "granite"

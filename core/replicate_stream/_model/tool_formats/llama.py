@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from replicate_stream._model.families.family import Turn
 from replicate_stream._model.tool_formats.tool_format import (
-    Dialect,
     Result,
+    ToolFormat,
     as_openai,
     call_json,
     dump,
@@ -20,7 +20,7 @@ from replicate_stream._model.tool_formats.tool_format import (
 from replicate_stream._types.messages import ToolCall, ToolSpec
 
 
-class Llama(Dialect):
+class Llama(ToolFormat):
     """Meta's JSON."""
 
     name = "llama"

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from replicate_stream._model.families.family import Turn
 from replicate_stream._model.tool_formats.tool_format import (
-    Dialect,
     Result,
+    ToolFormat,
     as_openai,
     call_json,
     dump,
@@ -23,7 +23,7 @@ from replicate_stream._types.messages import ToolCall, ToolSpec
 _ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 
-class Mistral(Dialect):
+class Mistral(ToolFormat):
     """Mistral's control tokens."""
 
     name = "mistral"

@@ -39,7 +39,7 @@ class Result:
     call_id: str | None = None
 
 
-class Dialect:
+class ToolFormat:
     """How tools are told, called and answered in a prompt.
 
     Args:
@@ -112,7 +112,7 @@ class Dialect:
         return f'<tool_call>\n{{"name": {dump(name)}, "arguments":'
 
 
-class Qwen(Dialect):
+class Qwen(ToolFormat):
     """Qwen's: a result is the user's, and has no name."""
 
     name = "qwen"
