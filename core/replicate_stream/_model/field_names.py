@@ -106,6 +106,10 @@ TEXT = (
 MESSAGES = ("messages", "chat_messages", "conversation", "chat", "input_item_list")
 HISTORY = ("history", "chat_history", "conversation_history")
 TEMPLATE = ("prompt_template", "template")
+JSON_SCHEMA = ("json_schema", "jsonschema", "response_schema", "guided_json")
+EFFORT_LEVEL = ("reasoning_effort", "thinking_level", "effort", "thinking")
+THINKING_BUDGET = ("thinking_budget", "thinking_budget_tokens", "budget_tokens", "reasoning_budget")
+THINKING_SWITCH = ("extended_thinking", "enable_thinking", "thinking", "reasoning")
 
 _BOUNDS_ALL = re.compile(
     r"\ball\b|\btotal\b|input \+|prompt \+|(?:prompt|input) and|including (?:the )?(?:prompt|input)"

@@ -10,6 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# Most of Replicate's own language models take these inputs (docs/replicate-api.md 5.2).
+USUAL_SCHEMA: Mapping[str, Any] = {
+    "properties": {
+        "prompt": {"type": "string", "x-order": 0},
+        "system_prompt": {"type": "string", "x-order": 1},
+        "max_tokens": {"type": "integer", "x-order": 2},
+        "temperature": {"type": "number", "x-order": 3},
+        "top_p": {"type": "number", "x-order": 4},
+        "top_k": {"type": "integer", "x-order": 5},
+        "presence_penalty": {"type": "number", "x-order": 6},
+        "frequency_penalty": {"type": "number", "x-order": 7},
+        "seed": {"type": "integer", "x-order": 8},
+        "stop_sequences": {
+            "type": "string",
+            "description": "A comma-separated list of sequences.",
+            "x-order": 9,
+        },
+    }
+}
+"""The schema that is assumed for a model that publishes none."""
+
 
 @dataclass(frozen=True, slots=True)
 class InputField:

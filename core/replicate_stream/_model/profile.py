@@ -1,29 +1,46 @@
-"""How a model takes a conversation: told by its schema first, by its name last.
+"""How a model takes a conversation, derived from its input schema first and from its name last.
 
 The traps are a chat template around a prompt that the model wraps in one itself, and no template
-around a prompt that it takes as it is. Where nothing tells which, no marks are sent: a model that
-applies a template gets exactly one, and one that does not still reads plain text.
+around a prompt that it takes as it is. Where neither the schema nor the name decides, the prompt
+is sent without control marks: a model that applies a template gets exactly one, and one that does
+not still reads plain text.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from replicate_stream._model import field_names
 from replicate_stream._model.families import Family, by_hint, by_model
 from replicate_stream._model.families.family import literals
-from replicate_stream._model.input_schema import InputField, InputSchema
+from replicate_stream._model.input_schema import (
+    USUAL_SCHEMA,
+    InputField,
+    InputSchema,
+    parse_input_schema,
+)
+from replicate_stream._model.media_kinds import kinds_of_media
+from replicate_stream._model.output_kind import output_kind
+from replicate_stream._types.media import MediaKind
+from replicate_stream._types.prepared import OutputKind
 
-_PLACE = re.compile(r"\{[a-z_]*\}")
+if TYPE_CHECKING:
+    from replicate_stream._model.capabilities import ModelCapabilities
+
+_PLACEHOLDER = re.compile(r"\{[a-z_]*\}")
 _TOKENS = re.compile(r"<\|[^|<>\s]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|\[/?[A-Z_]+\]|</?s>|<<?/?SYS>>?")
 _EXAMPLE = re.compile(rf"{_TOKENS.pattern}|### ?\w+:|\bUSER:|\bchat-?ml\b")
 # The words of vLLM's own SamplingParams: such a model hands its prompt to the engine as it is.
 _ENGINE = re.compile(r"\bper output sequence\b")
 _JSON_MESSAGES = re.compile(r"\bjson\b.*\bmessages\b|\bmessages\b.*\bjson\b")
-# A description that was cut off somewhere on its way is taken to say so too: messages always carry
-# the system text, while a field that is ignored beside them loses it.
+# A description that was cut off on its way counts as saying so too: messages always carry the
+# system text, while an input that is ignored beside them loses it.
 _IGNORED = re.compile(r"\bprompt\b.*\bignored\b|(?:\.\.\.|\u2026)$")
+_MEDIA_TAG = re.compile(r"<(\w+)>(\w+)</\1>")
 _CHAT_NAME = re.compile(
     r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned|hermes|dolphin|zephyr|vicuna|alpaca"
     r"|wizard|openchat|starling|orca|tulu|guanaco|airoboros|command-?r|capybara|phind|magistral"
@@ -31,83 +48,182 @@ _CHAT_NAME = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which leave no room for cached properties
 class ModelProfile:
-    """How a model takes what is said.
+    """Everything that a request has to know of a model. Built once per input schema, then cached.
 
     Attributes:
-        text: The field for the prompt, or for what the user says.
-        system: The field for the system text.
-        native: The field for the messages themselves, an array or a JSON text.
-        native_holds_system: Whether the system text belongs into the messages.
-        history: The field for earlier messages, an array of alternating texts.
-        template: The field of a template with `{prompt}` in it, which can be overridden.
-        family: The chat format, as far as it is known.
-        is_raw: Whether the model takes its prompt as it is, so that the format is up to us.
-        is_base: Whether it was not trained on chats.
-        guard: The family whose marks are broken in texts, as the model's template has them.
+        model: The model's name, as it was passed to `build_profile`.
+        schema: The model's inputs; `USUAL_SCHEMA` where the model publishes no schema.
+        has_schema: Whether the model publishes its schema.
+        parameters: The input of each parameter that the model has, by the parameter's canonical
+            name (a key of `field_names.PARAMETERS`: `max_tokens`, `top_p`, `stop`, `tools`, …).
+        max_tokens_counts_prompt: Whether the input for `max_tokens` bounds prompt and answer
+            together.
+        prompt: The input for the prompt, or for the user's message.
+        system_prompt: The input for the system text.
+        messages: The input for a list of messages: an array, or text that holds JSON.
+        messages_hold_system: Whether the system text belongs into `messages`.
+        history: The input for earlier messages, an array of alternating texts.
+        prompt_template: The input for a template with `{prompt}` in it, which can be overridden.
+        chat_template: The chat format that the model was trained on; None if it is not known.
+        is_raw: Whether the model takes its prompt as it is, so that the client has to format it.
+        is_base: Whether the model was not trained on chats.
+        output_kind: The kind of output that the schema announces; None if it announces none.
     """
 
-    text: InputField | None
-    system: InputField | None
-    native: InputField | None
-    native_holds_system: bool
+    model: str
+    schema: InputSchema = field(repr=False)
+    has_schema: bool
+    parameters: Mapping[str, InputField] = field(repr=False)
+    max_tokens_counts_prompt: bool
+    prompt: InputField | None
+    system_prompt: InputField | None
+    messages: InputField | None
+    messages_hold_system: bool
     history: InputField | None
-    template: InputField | None
-    family: Family | None
+    prompt_template: InputField | None
+    chat_template: Family | None
     is_raw: bool
     is_base: bool
+    output_kind: OutputKind | None
 
-    def defuse(self, text: str) -> str:
-        """Break the marks that the model's own template would take for a turn's."""
-        family = self.family or _unknown_family(self.template)
-        return text if family is None else family.defuse(text)
+    @cached_property
+    def required(self) -> tuple[InputField, ...]:
+        """The inputs that must be sent."""
+        return tuple(each for each in self.schema.fields.values() if each.required)
+
+    @cached_property
+    def media_inputs(self) -> Mapping[str, frozenset[MediaKind]]:
+        """The kinds of media that each input takes, by the name of the input, as declared."""
+        return {
+            name: frozenset(kinds)
+            for name, each in self.schema.fields.items()
+            if (kinds := kinds_of_media(each))
+        }
+
+    @cached_property
+    def media_tag(self) -> str | None:
+        """The tag by which a prompt must name its media, such as `img`; None if it need not.
+
+        An example such as `<img>image1</img> What is this?` as the default of the prompt shows
+        that the input `image1` is ignored unless the text names it.
+        """
+        shown = _MEDIA_TAG.search(_text(self.prompt.default)) if self.prompt is not None else None
+        if shown is None or shown.group(2) not in self.media_inputs:
+            return None
+        return shown.group(1) if self.schema.fields[shown.group(2)].kind == "string" else None
+
+    @cached_property
+    def json_schema(self) -> InputField | None:
+        """The input for a bare JSON schema of the answer."""
+        return field_names.find(self.schema, field_names.JSON_SCHEMA)
+
+    @cached_property
+    def effort_level(self) -> InputField | None:
+        """The input for the reasoning effort as one of several levels."""
+        found = field_names.find(self.schema, field_names.EFFORT_LEVEL)
+        return found if found is not None and found.choices else None
+
+    @cached_property
+    def thinking_switch(self) -> InputField | None:
+        """The input that turns reasoning on or off."""
+        found = field_names.find(self.schema, field_names.THINKING_SWITCH)
+        return found if found is not None and found.kind == "boolean" else None
+
+    @cached_property
+    def thinking_budget(self) -> InputField | None:
+        """The input for the longest reasoning, in tokens."""
+        found = field_names.find(self.schema, field_names.THINKING_BUDGET)
+        return found if found is not None and found.kind in {"integer", "number"} else None
+
+    @cached_property
+    def capabilities(self) -> ModelCapabilities:
+        """What the model can do, as `Client.capabilities` returns it."""
+        # Imported late: most requests never ask, and the adapters ask before there is a profile.
+        from replicate_stream._model.capabilities import get_capabilities
+
+        return get_capabilities(self.model, self.schema if self.has_schema else None)
+
+    def neutralize(self, text: str) -> str:
+        """Break the marks that the model's own template would take for the start of a turn."""
+        guard = self._guard
+        return text if guard is None else guard.neutralize(text)
 
     def is_rendered(self, prompt: str) -> bool:
         """Whether a prompt begins as the model's own template would make it begin."""
-        shown = self.template.default if self.template is not None else None
+        shown = self.prompt_template.default if self.prompt_template is not None else None
         openings = [shown.partition("{")[0]] if isinstance(shown, str) else []
-        if self.family is not None:
-            system = self.family.system or ("", "")
-            openings += [self.family.start, self.family.user[0], system[0]]
+        if self.chat_template is not None:
+            system = self.chat_template.system or ("", "")
+            openings += [self.chat_template.start, self.chat_template.user[0], system[0]]
         marks = tuple(opening.strip() for opening in openings if opening.strip())
         return prompt.lstrip().startswith(marks)
 
+    @cached_property
+    def _guard(self) -> Family | None:
+        """The family, or one made of the tokens in the model's default template."""
+        if self.chat_template is not None or self.prompt_template is None:
+            return self.chat_template
+        tokens = _TOKENS.findall(_text(self.prompt_template.default))
+        if not tokens:
+            return None
+        return Family("", user=("", ""), assistant=("", ""), answer="", control=literals(*tokens))
 
-def build_profile(schema: InputSchema, model: str) -> ModelProfile:
-    """Find out how a model takes a conversation."""
-    text = field_names.find_text(schema)
-    system = field_names.find_system(schema)
-    template = _template(schema)
-    native = _native(schema, text)
-    default = template.default if template is not None else None
-    pattern = default if isinstance(default, str) else ""
-    is_bare = template is not None and bool(pattern) and not _PLACE.sub("", pattern).strip()
-    example = _example(text)
+
+def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) -> ModelProfile:
+    """Derive how a model takes a conversation, its parameters and its media.
+
+    Args:
+        schema: The model's input schema, as `parse_input_schema` takes it or as it returns it;
+            None if the model publishes none, which stands for `USUAL_SCHEMA`.
+        model: The model's name, with or without its version.
+    """
+    parsed = (
+        schema if isinstance(schema, InputSchema) else parse_input_schema(schema or USUAL_SCHEMA)
+    )
+    prompt = field_names.find_text(parsed)
+    system = field_names.find_system(parsed)
+    template = _find_prompt_template(parsed)
+    messages = _find_messages(parsed, prompt)
+    pattern = _text(template.default) if template is not None else ""
+    is_bare = bool(pattern) and not _PLACEHOLDER.sub("", pattern).strip()
+    example = "" if prompt is None else f"{_text(prompt.default)}\n{prompt.about}"
+    parameters = {
+        parameter: found
+        for parameter in field_names.PARAMETERS
+        if (found := field_names.find_parameter(parsed, parameter)) is not None
+    }
+    max_tokens = parameters.get("max_tokens")
+    is_engine = max_tokens is not None and bool(_ENGINE.search(max_tokens.about))
     is_raw = is_bare or (
-        system is None
-        and template is None
-        and (bool(_EXAMPLE.search(example)) or _is_engine(schema))
+        system is None and template is None and (is_engine or bool(_EXAMPLE.search(example)))
     )
     name = model.partition(":")[0].lower()
-    family = _family(name, example if is_bare or not pattern else pattern)
     return ModelProfile(
-        text=text,
+        model=model,
+        schema=parsed,
+        has_schema=schema is not None,
+        parameters=parameters,
+        max_tokens_counts_prompt=max_tokens is not None
+        and field_names.bounds_prompt_too(max_tokens),
+        prompt=prompt,
         # A template without a place for the system text drops it (cog-vllm, `format_prompt`).
-        system=system if not pattern or "{system" in pattern else None,
-        native=native,
-        native_holds_system=native is not None
-        and (system is None or bool(_IGNORED.search(native.about))),
-        history=_history(schema),
-        template=template,
-        family=family,
+        system_prompt=system if not pattern or "{system" in pattern else None,
+        messages=messages,
+        messages_hold_system=messages is not None
+        and (system is None or bool(_IGNORED.search(messages.about))),
+        history=_find_history(parsed),
+        prompt_template=template,
+        chat_template=_find_family(name, example if is_bare or not pattern else pattern),
         is_raw=is_raw,
         is_base=is_raw and not (_CHAT_NAME.search(name) or _EXAMPLE.search(example)),
+        output_kind=output_kind(parsed.output),
     )
 
 
-def _family(model: str, shown: str) -> Family | None:
-    """The family by name if what the schema shows agrees or shows nothing, else by what it shows.
+def _find_family(model: str, shown: str) -> Family | None:
+    """The family by name if the schema's template or example agrees or is empty, else by that.
 
     A name can tell versions apart that look alike in a template, and a fine-tune can have another
     format than the model it is named after.
@@ -121,44 +237,27 @@ def _family(model: str, shown: str) -> Family | None:
     return hinted if hinted is not None or _EXAMPLE.search(shown) else named
 
 
-def _template(schema: InputSchema) -> InputField | None:
-    """A field for a template with `{prompt}`; Jinja ones and ones with other places are not."""
-    field = field_names.find(schema, field_names.TEMPLATE)
-    if field is None or not field.is_text:
+def _find_prompt_template(schema: InputSchema) -> InputField | None:
+    """The input for a template with `{prompt}`; not one for Jinja or with other placeholders."""
+    found = field_names.find(schema, field_names.TEMPLATE)
+    if found is None or not found.is_text:
         return None
-    default = field.default if isinstance(field.default, str) else ""
-    return field if not default or "{prompt}" in default else None
+    default = _text(found.default)
+    return found if not default or "{prompt}" in default else None
 
 
-def _native(schema: InputSchema, text: InputField | None) -> InputField | None:
-    native = field_names.find(schema, field_names.MESSAGES)
-    if native is not None and (native.kind == "array" or native.is_text):
-        return native
-    return text if text is not None and _JSON_MESSAGES.search(text.about) else None
+def _find_messages(schema: InputSchema, prompt: InputField | None) -> InputField | None:
+    found = field_names.find(schema, field_names.MESSAGES)
+    if found is not None and (found.kind == "array" or found.is_text):
+        return found
+    return prompt if prompt is not None and _JSON_MESSAGES.search(prompt.about) else None
 
 
-def _history(schema: InputSchema) -> InputField | None:
-    field = field_names.find(schema, field_names.HISTORY)
-    return (
-        field if field is not None and field.kind == "array" and field.items == "string" else None
-    )
+def _find_history(schema: InputSchema) -> InputField | None:
+    found = field_names.find(schema, field_names.HISTORY)
+    is_texts = found is not None and found.kind == "array" and found.items == "string"
+    return found if is_texts else None
 
 
-def _example(text: InputField | None) -> str:
-    if text is None:
-        return ""
-    return f"{text.default if isinstance(text.default, str) else ''}\n{text.about}"
-
-
-def _is_engine(schema: InputSchema) -> bool:
-    bound = field_names.find_max_tokens(schema)
-    return bound is not None and bool(_ENGINE.search(bound.about))
-
-
-def _unknown_family(template: InputField | None) -> Family | None:
-    """A family of which nothing is known but the tokens in the model's default template."""
-    default = template.default if template is not None else None
-    tokens = _TOKENS.findall(default) if isinstance(default, str) else []
-    if not tokens:
-        return None
-    return Family("", user=("", ""), assistant=("", ""), answer="", control=literals(*tokens))
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

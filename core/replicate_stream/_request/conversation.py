@@ -86,7 +86,7 @@ class Conversation:
             family: The chat format that the prompt is written in; None where the model puts its
                 own around it.
         """
-        return tool_format_for(family or self.model.family, family, self.name, clean)
+        return tool_format_for(family or self.model.chat_template, family, self.name, clean)
 
     def turns(self, dialect: ToolFormat) -> list[Turn]:
         """The messages as turns of a prompt; those about tools are ready."""
@@ -106,7 +106,7 @@ class Conversation:
 
     def safe(self, text: str) -> str:
         """A text that the model's own template cannot take for the opening of a turn."""
-        safe = self.model.defuse(text)
+        safe = self.model.neutralize(text)
         if safe != text:
             self.note_once(_BROKEN)
         return safe
@@ -120,8 +120,8 @@ class Conversation:
     def put_system(self) -> str:
         """Put the system text into the model's own field; gives what there is no field for."""
         system = self.whole_system(self.safe(self.system), self.dialect(self.safe))
-        if system and self.model.system is not None:
-            self.target[self.model.system.name] = system
+        if system and self.model.system_prompt is not None:
+            self.target[self.model.system_prompt.name] = system
             return ""
         return system
 

@@ -18,7 +18,7 @@ def put_messages(talk: Conversation, field: InputField) -> None:
         listed = [as_native(each, talk.safe(each.text)) for each in talk.said]
     else:
         listed = _with_written_tools(talk)
-    if talk.model.native_holds_system:
+    if talk.model.messages_hold_system:
         dialect = talk.dialect(talk.safe)
         system = talk.whole_system(talk.safe(talk.system), dialect)
     else:

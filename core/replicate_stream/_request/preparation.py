@@ -12,7 +12,11 @@ from typing import Any
 
 from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._model import field_names
-from replicate_stream._model.input_schema import InputSchema, parse_input_schema
+from replicate_stream._model.input_schema import (
+    USUAL_SCHEMA,
+    InputSchema,
+    parse_input_schema,
+)
 from replicate_stream._model.media_kinds import takes_media
 from replicate_stream._model.output_kind import output_kind
 from replicate_stream._model.profile import build_profile
@@ -29,26 +33,6 @@ from replicate_stream._types.messages import Message, Messages, to_messages
 from replicate_stream._types.prepared import ExpectedAnswer, PreparedInput
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
-
-# What most of Replicate's own language models take (replicate-api.md 5.2), for want of a schema.
-_USUAL: Mapping[str, Any] = {
-    "properties": {
-        "prompt": {"type": "string", "x-order": 0},
-        "system_prompt": {"type": "string", "x-order": 1},
-        "max_tokens": {"type": "integer", "x-order": 2},
-        "temperature": {"type": "number", "x-order": 3},
-        "top_p": {"type": "number", "x-order": 4},
-        "top_k": {"type": "integer", "x-order": 5},
-        "presence_penalty": {"type": "number", "x-order": 6},
-        "frequency_penalty": {"type": "number", "x-order": 7},
-        "seed": {"type": "integer", "x-order": 8},
-        "stop_sequences": {
-            "type": "string",
-            "description": "A comma-separated list of sequences.",
-            "x-order": 9,
-        },
-    }
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +131,7 @@ def _put_parameters(
 def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:
     if isinstance(schema, InputSchema):
         return schema
-    return parse_input_schema(_USUAL if schema is None else schema)
+    return parse_input_schema(USUAL_SCHEMA if schema is None else schema)
 
 
 def _bound(schema: InputSchema, target: Mapping[str, Any]) -> int | None:

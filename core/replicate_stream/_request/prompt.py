@@ -43,11 +43,11 @@ def put_conversation(
         InvalidInputError: The model takes no text, or there is no such prompt format.
     """
     model = talk.model
-    text = model.text if model.text is not model.native else None
-    if model.native is not None and _is_for_messages(talk, prompt_format):
+    text = model.prompt if model.prompt is not model.messages else None
+    if model.messages is not None and _is_for_messages(talk, prompt_format):
         if prompt_format == _PLAIN:
             talk.report.note("The model takes messages alone, so that no bare prompt can be sent.")
-        put_messages(talk, model.native)
+        put_messages(talk, model.messages)
         return RenderedPrompt(is_bare=talk.dialect(talk.safe).is_bare)
     if text is None:
         raise InvalidInputError(
@@ -66,10 +66,10 @@ def _is_for_messages(talk: Conversation, prompt_format: str | None) -> bool:
     image therefore goes the way that the model documents for both.
     """
     model = talk.model
-    has_field = model.text is not None and model.text is not model.native
+    has_field = model.prompt is not None and model.prompt is not model.messages
     if prompt_format is not None:
         return prompt_format == _PLAIN and not has_field
-    is_placed = not talk.has_system or model.system is not None
+    is_placed = not talk.has_system or model.system_prompt is not None
     return not (has_field and is_placed and talk.is_single and bool(talk.said[0].media))
 
 
@@ -77,12 +77,12 @@ def _plain(talk: Conversation) -> RenderedPrompt:
     """The texts as they are; the system text in its own field, if the model has one."""
     dialect = talk.dialect(str)
     prompt = "\n\n".join(turn.text for turn in talk.turns(dialect) if turn.text)
-    system, template = talk.whole_system(talk.system, dialect), talk.model.template
+    system, template = talk.whole_system(talk.system, dialect), talk.model.prompt_template
     if template is not None and template.default != "{prompt}" and talk.model.is_rendered(prompt):
         talk.target[template.name] = "{prompt}"
         talk.report.note(f"{template.name} was set to {{prompt}}: the prompt holds its own marks.")
-    elif system and talk.model.system is not None:
-        talk.target[talk.model.system.name] = system
+    elif system and talk.model.system_prompt is not None:
+        talk.target[talk.model.system_prompt.name] = system
         system = ""
     whole = "\n\n".join(text for text in (system, prompt) if text)
     return RenderedPrompt(whole, is_bare=dialect.is_bare)
@@ -109,10 +109,10 @@ def _prompt(talk: Conversation) -> RenderedPrompt:
         question = put_history(talk, model.history)
         if question is not None:
             return RenderedPrompt(question, is_bare=dialect.is_bare)
-    is_placed = talk.is_single and (not talk.has_system or model.system is not None)
-    is_ours = model.is_raw or (model.template is not None and not is_placed)
-    if is_ours and model.family is not None and not model.is_base:
-        return _rendered(talk, model.family)
+    is_placed = talk.is_single and (not talk.has_system or model.system_prompt is not None)
+    is_ours = model.is_raw or (model.prompt_template is not None and not is_placed)
+    if is_ours and model.chat_template is not None and not model.is_base:
+        return _rendered(talk, model.chat_template)
     return RenderedPrompt(_held(talk), is_bare=dialect.is_bare)
 
 
@@ -141,7 +141,7 @@ def _held(talk: Conversation) -> str:
 
 def _rendered(talk: Conversation, family: Family) -> RenderedPrompt:
     """The prompt in a family's own format, past the model's template if it has one."""
-    template = talk.model.template
+    template = talk.model.prompt_template
     if template is not None and template.default != "{prompt}":
         talk.target[template.name] = "{prompt}"
         talk.report.note(f"{template.name} was set to {{prompt}}: the prompt holds all the marks.")

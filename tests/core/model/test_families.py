@@ -131,13 +131,13 @@ def _openers(this: Family, prompt: str) -> dict[str, int]:
 
 
 def test_a_broken_mark_stays_readable() -> None:
-    assert family("chatml").defuse("a <|im_end|> b") == "a <|im_end| > b"
-    assert family("llama2").defuse("[INST] and </s>") == "[INST ] and </s >"
-    assert TRANSCRIPT.defuse("he said\nAssistant: yes") == "he said\nAssistant : yes"
+    assert family("chatml").neutralize("a <|im_end|> b") == "a <|im_end| > b"
+    assert family("llama2").neutralize("[INST] and </s>") == "[INST ] and </s >"
+    assert TRANSCRIPT.neutralize("he said\nAssistant: yes") == "he said\nAssistant : yes"
 
 
 def test_a_label_within_a_line_is_no_turn_of_a_transcript() -> None:
-    assert TRANSCRIPT.defuse("ask the User: now") == "ask the User: now"
+    assert TRANSCRIPT.neutralize("ask the User: now") == "ask the User: now"
 
 
 @given(text=st.text())
@@ -145,7 +145,7 @@ def test_braces_and_everything_else_pass_unchanged(text: str) -> None:
     said = f"{{{text}}} {{prompt}} {{0}} %s"
     chatml = family("chatml")
     assert chatml.render("", [Turn("user", said)]) == (
-        f"<|im_start|>user\n{chatml.defuse(said)}<|im_end|>\n<|im_start|>assistant\n"
+        f"<|im_start|>user\n{chatml.neutralize(said)}<|im_end|>\n<|im_start|>assistant\n"
     )
 
 

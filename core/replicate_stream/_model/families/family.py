@@ -1,7 +1,7 @@
 """What a family of models was trained to read: the marks around its turns.
 
 The trap is white space: one newline too few in front of an answer is a prompt the model has never
-seen. The other is a text that holds the marks itself and so forges a turn; see `defuse`.
+seen. The other is a text that holds the marks itself and so forges a turn; see `neutralize`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Family:
         """The whole prompt.
 
         Args:
-            system: The system text, empty for none. Like the turns' texts it is defused here,
+            system: The system text, empty for none. Like the turns' texts it is neutralized here,
                 unless it is ready.
             turns: The conversation; the answer to it is invited at the end.
             is_system_ready: Whether the system text is written as it is.
@@ -101,7 +101,7 @@ class Family:
             said = self._with_system(text, said)
         return head + "".join(self._turn(t) for t in said) + (self.answer if invites else "")
 
-    def defuse(self, text: str) -> str:
+    def neutralize(self, text: str) -> str:
         """Break every mark of the family that a text holds, so that it is read as mere text.
 
         A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
@@ -110,11 +110,11 @@ class Family:
 
     def clean(self, text: str) -> str:
         """A turn's text as the vendor's template would write it, its marks broken."""
-        return self.defuse(text.strip() if self.is_trimmed else text)
+        return self.neutralize(text.strip() if self.is_trimmed else text)
 
     def clean_system(self, text: str) -> str:
         """The same for a system text."""
-        return self.defuse(text.strip() if self.is_system_trimmed else text)
+        return self.neutralize(text.strip() if self.is_system_trimmed else text)
 
     def _turn(self, turn: Turn) -> str:
         if turn.speaker == "none":
