@@ -11,18 +11,18 @@ from types import TracebackType
 from typing import Any
 
 from replicate_stream._api.models import forget_models
-from replicate_stream.testing.server.api import Api
 from replicate_stream.testing.server.faults import Fault
-from replicate_stream.testing.server.listener import Door
+from replicate_stream.testing.server.listener import Listener
 from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.replies import Script
+from replicate_stream.testing.server.routes import Api
 from replicate_stream.testing.server.schemas import (
     DEFAULT_MODEL,
     TEXT_INPUT,
     TEXT_STREAM,
     openapi_schema,
 )
-from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest, World
+from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest, State
 from replicate_stream.testing.server.streams import Streams
 
 FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - opens nothing but an emulator
@@ -35,7 +35,7 @@ _REACHABLE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S10
 class Emulator:
     """Replicate on this machine: the API on one port, the event streams on another.
 
-        with Emulator(["Hello", " world"]) as emulator:
+        with Emulator(["Hello", " state"]) as emulator:
             client = Client(emulator.token, base_url=emulator.base_url)
 
     It may be started once, and everything about it may be used from any thread.
@@ -85,7 +85,7 @@ class Emulator:
             one_port: Serve the event streams on the API's port.
             host: The address to listen on.
         """
-        self._world = World(
+        self._state = State(
             FAKE_TOKEN if token is None else token,
             Behaviour(
                 reply,
@@ -160,16 +160,16 @@ class Emulator:
         await asyncio.to_thread(self.stop)
 
     async def _main(self, started: Future[None]) -> None:
-        world, numbers = self._world, count(1)
-        api = Door("api", world, Api(world, streams=self._one_port).route, numbers)
-        streams = Door("stream", world, Streams(world).route, numbers)
+        state, numbers = self._state, count(1)
+        api = Listener("api", state, Api(state, streams=self._one_port).route, numbers)
+        streams = Listener("stream", state, Streams(state).route, numbers)
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         try:
             port = await api.open(self._host, self._ports[0])
-            world.api_base = world.stream_base = self._origin(port)
+            state.api_base = state.stream_base = self._origin(port)
             if not self._one_port:
                 port = await streams.open(self._host, self._ports[1])
-                world.stream_base = self._origin(port)
+                state.stream_base = self._origin(port)
         except OSError as error:
             await api.close()
             started.set_exception(error)
@@ -178,7 +178,7 @@ class Emulator:
         await self._stopping.wait()
         await api.close()
         await streams.close()
-        await world.stop()
+        await state.stop()
 
     def _origin(self, port: int) -> str:
         host = _REACHABLE.get(self._host, self._host)
@@ -199,43 +199,43 @@ class Emulator:
     @property
     def token(self) -> str:
         """A token that it accepts."""
-        return self._world.token or FAKE_TOKEN
+        return self._state.token or FAKE_TOKEN
 
-    def _started(self) -> World:
-        if not self._world.api_base:
+    def _started(self) -> State:
+        if not self._state.api_base:
             raise RuntimeError("the emulator was not started: use `with Emulator() as emulator`")
-        return self._world
+        return self._state
 
     # What it does
 
     @property
     def reply(self) -> Script:
         """What predictions answer that are created from now on; see `Emulator`."""
-        return self._world.behaviour.reply
+        return self._state.behaviour.reply
 
     @reply.setter
     def reply(self, reply: Script) -> None:
-        self._world.behaviour.reply = reply
+        self._state.behaviour.reply = reply
 
     @property
     def behaviour(self) -> Behaviour:
         """The settings that it was made with, to be changed while it runs."""
-        return self._world.behaviour
+        return self._state.behaviour
 
     def enqueue(self, reply: Script) -> None:
         """Set what one prediction answers: the next one, or the one after those enqueued before."""
-        with self._world.changes.making():
-            self._world.scripts.append(reply)
+        with self._state.condition.change():
+            self._state.scripts.append(reply)
 
     def fault(self, fault: Fault, times: int | None = 1) -> None:
         """Let something go wrong with the next `times` requests of a kind; with all if None."""
-        with self._world.changes.making():
-            self._world.faults.add(fault, times)
+        with self._state.condition.change():
+            self._state.faults.add(fault, times)
 
     def clear_faults(self) -> None:
         """Forget the faults that have not happened yet."""
-        with self._world.changes.making():
-            self._world.faults.clear()
+        with self._state.condition.change():
+            self._state.faults.clear()
 
     def add_model(
         self,
@@ -271,8 +271,8 @@ class Emulator:
             TEXT_STREAM if output_schema is None else output_schema,
             components or {},
         )
-        with self._world.changes.making():
-            added = self._world.catalogue.add(
+        with self._state.condition.change():
+            added = self._state.catalogue.add(
                 name,
                 openapi,
                 official=official,
@@ -285,38 +285,38 @@ class Emulator:
 
     def add_deployment(self, name: str, model: str) -> None:
         """Add a deployment of a model's latest version; both names as `owner/name`."""
-        with self._world.changes.making():
-            self._world.catalogue.add_deployment(name, model)
+        with self._state.condition.change():
+            self._state.catalogue.add_deployment(name, model)
 
     def expire(self, prediction_id: str) -> None:
         """Let a prediction's hour pass: its data and its stream's events are gone."""
-        with self._world.changes.making():
-            self._world.predictions[prediction_id].expire()
+        with self._state.condition.change():
+            self._state.predictions[prediction_id].expire()
 
     # What happened
 
     @property
     def requests(self) -> list[RecordedRequest]:
         """Every request so far, in the order of arrival; event streams included."""
-        with self._world.changes.reading():
-            return list(self._world.requests)
+        with self._state.condition.read():
+            return list(self._state.requests)
 
     @property
     def predictions(self) -> dict[str, EmulatedPrediction]:
         """Every prediction by its id, in the order of creation."""
-        with self._world.changes.reading():
-            return dict(self._world.predictions)
+        with self._state.condition.read():
+            return dict(self._state.predictions)
 
     @property
     def cancels(self) -> list[str]:
         """The prediction's id for each cancel request that arrived."""
-        with self._world.changes.reading():
-            return list(self._world.cancels)
+        with self._state.condition.read():
+            return list(self._state.cancels)
 
     @property
     def streams_open(self) -> int:
         """How many listeners of event streams are connected."""
-        return self._world.streams_open
+        return self._state.streams_open
 
     def wait_for(self, predicate: Callable[[Emulator], object], timeout: float = 5.0) -> None:
         """Block until something is true of this emulator.
@@ -324,14 +324,14 @@ class Emulator:
         Raises:
             AssertionError: It was not within `timeout` seconds.
         """
-        if not self._world.changes.wait(lambda: bool(predicate(self)), timeout):
+        if not self._state.condition.wait(lambda: bool(predicate(self)), timeout):
             raise AssertionError(self._missed(timeout))
 
     async def wait_for_async(
         self, predicate: Callable[[Emulator], object], timeout: float = 5.0
     ) -> None:
         """`wait_for` for a coroutine, whose event loop goes on meanwhile."""
-        if not await self._world.changes.wait_async(lambda: bool(predicate(self)), timeout):
+        if not await self._state.condition.wait_async(lambda: bool(predicate(self)), timeout):
             raise AssertionError(self._missed(timeout))
 
     def _missed(self, timeout: float) -> str:

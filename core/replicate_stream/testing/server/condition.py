@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Changes:
-    """A lock around a state, and who wants to know when it changes."""
+class StateCondition:
+    """A lock around a state, and the threads and tasks that wait for a change of it."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._wakers: list[Callable[[], None]] = []
 
     @contextmanager
-    def making(self) -> Iterator[None]:
+    def change(self) -> Iterator[None]:
         """Hold the lock while changing something, then tell everybody."""
         with self._condition:
             yield
@@ -26,7 +26,7 @@ class Changes:
                 wake()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def read(self) -> Iterator[None]:
         """Hold the lock while reading."""
         with self._condition:
             yield

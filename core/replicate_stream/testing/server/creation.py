@@ -18,7 +18,7 @@ from replicate_stream.testing.server.http import (
     problem,
 )
 from replicate_stream.testing.server.prediction import EmulatedPrediction, timestamp
-from replicate_stream.testing.server.state import RateLimit, World
+from replicate_stream.testing.server.state import RateLimit, State
 from replicate_stream.testing.server.validation import (
     BY_NAME,
     BY_VERSION,
@@ -41,8 +41,8 @@ _NO_STREAM = problem(422, "Streaming not supported for the output type of the re
 class Creation:
     """The three endpoints that create predictions."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     async def by_version(self, request: Request) -> Response:
         """`POST /v1/predictions`."""
@@ -51,16 +51,16 @@ class Creation:
         body = _decode(request.body)
         if findings := check_body(body, BY_VERSION):
             return refusal(findings)
-        version = self._world.catalogue.find(body["version"])
+        version = self._state.catalogue.find(body["version"])
         return _NO_VERSION if version is None else await self._create(request, body, version, {})
 
     async def official(self, request: Request, name: str) -> Response:
         """`POST /v1/models/{owner}/{name}/predictions`; a community model is not found here."""
-        return await self._by_name(request, self._world.catalogue.official(name), {})
+        return await self._by_name(request, self._state.catalogue.official(name), {})
 
     async def deployed(self, request: Request, name: str) -> Response:
         """`POST /v1/deployments/{owner}/{name}/predictions`."""
-        version = self._world.catalogue.deployed(name)
+        version = self._state.catalogue.deployed(name)
         return await self._by_name(request, version, {"deployment": name})
 
     async def _by_name(
@@ -88,7 +88,7 @@ class Creation:
         except ValueError as error:
             return problem(422, str(error), "Invalid header")
         sent = {name: value for name, value in body.items() if name not in {"input", "version"}}
-        prediction = self._world.create(
+        prediction = self._state.create(
             version,
             body["input"],
             deadline=deadline,
@@ -96,7 +96,7 @@ class Creation:
             headers=request.headers,
         )
         if wait is None:
-            return json_response(201, self._world.record(prediction, shows="starting"))
+            return json_response(201, self._state.record(prediction, shows="starting"))
         return await self._when_ended(prediction, wait, request.headers["prefer"])
 
     async def _when_ended(
@@ -109,14 +109,14 @@ class Creation:
         else:
             # The reply comes before the record is complete (replicate-api.md 2.3).
             shows = "processing" if prediction.status == "succeeded" else prediction.status
-        record = self._world.record(prediction, shows=shows)
+        record = self._state.record(prediction, shows=shows)
         if shows == "processing":
             del record["started_at"]  # as recorded
         return json_response(201, record, {"Preference-Applied": preference})
 
     def _throttle(self) -> Response | None:
-        limit = self._world.behaviour.rate_limit
-        seconds = self._world.throttled()
+        limit = self._state.behaviour.rate_limit
+        seconds = self._state.throttled()
         return None if limit is None or seconds is None else _too_many(limit, seconds)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 EventId: TypeAlias = "tuple[int, int]"
-Listener: TypeAlias = Callable[[bytes], None]
+Subscriber: TypeAlias = Callable[[bytes], None]
 
 _ID = re.compile(r"(\d+):(\d+)")
 
@@ -42,7 +42,7 @@ class EventLog:
         self._clock = clock
         self._ids: list[EventId] = []
         self._frames: list[bytes] = []
-        self._listeners: list[Listener] = []
+        self._subscribers: list[Subscriber] = []
 
     def publish(self, event: Event) -> None:
         """Keep an event and send it to everybody who listens."""
@@ -52,8 +52,8 @@ class EventLog:
         frame = encode(event, event_id)
         self._ids.append(event_id)
         self._frames.append(frame)
-        for listener in tuple(self._listeners):
-            listener(frame)
+        for subscriber in tuple(self._subscribers):
+            subscriber(frame)
 
     def after(self, event_id: EventId | None) -> bytes:
         """All events after an id, which need not exist; the whole log if it is None."""
@@ -64,17 +64,17 @@ class EventLog:
         """The first event, None if there is none."""
         return self._frames[0] if self._frames else None
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Send further events to a listener.
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Send further events to a subscriber.
 
         Returns:
             A function that ends this. Calling it again does nothing.
         """
-        self._listeners.append(listener)
+        self._subscribers.append(subscriber)
 
         def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
 
         return stop
 

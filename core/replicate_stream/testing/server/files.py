@@ -16,13 +16,13 @@ from replicate_stream.testing.server.http import Request, Response, json_respons
 from replicate_stream.testing.server.prediction import timestamp
 
 if TYPE_CHECKING:
-    from replicate_stream.testing.server.state import World
+    from replicate_stream.testing.server.state import State
 
 LARGEST = 100 * 1024 * 1024
 _DAY = 24 * 3600 * 10**9
 
 
-def store_file(world: World, request: Request) -> Response:
+def store_file(state: State, request: Request) -> Response:
     """Keep an uploaded file's record for its 24 hours and answer with it."""
     content_type = request.headers.get("content-type", "")
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
@@ -37,8 +37,8 @@ def store_file(world: World, request: Request) -> Response:
         metadata = json.loads(_data(parts["metadata"])) if "metadata" in parts else {}
     except ValueError:
         return problem(422, "- metadata must be valid JSON\n", "Input validation failed")
-    record = _record(world.api_base, parts["content"], data, metadata)
-    world.files[record["id"]] = record
+    record = _record(state.api_base, parts["content"], data, metadata)
+    state.files[record["id"]] = record
     return json_response(201, record)
 
 

@@ -19,9 +19,9 @@ from replicate_stream.testing.server.http import (
     read_request,
     render_head,
 )
-from replicate_stream.testing.server.state import RecordedRequest, World
+from replicate_stream.testing.server.state import RecordedRequest, State
 from replicate_stream.testing.server.subscription import Subscription
-from replicate_stream.testing.server.writer import Outlet, close
+from replicate_stream.testing.server.writer import ReplyWriter, close
 
 Route = Callable[[Request], "tuple[Kind, Callable[[], Awaitable[Response | Subscription]]]"]
 """Says what a request is for, and how to answer it."""
@@ -29,12 +29,12 @@ Route = Callable[[Request], "tuple[Kind, Callable[[], Awaitable[Response | Subsc
 _BACKLOG = 2048
 
 
-class Door:
+class Listener:
     """One of the two servers."""
 
-    def __init__(self, name: str, world: World, route: Route, connections: count[int]) -> None:
+    def __init__(self, name: str, state: State, route: Route, connections: count[int]) -> None:
         self._name = name
-        self._world = world
+        self._state = state
         self._route = route
         self._connections = connections
         self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -105,9 +105,9 @@ class Door:
     ) -> bool:
         """Answer one request; whether the connection can be used for another one."""
         kind, respond = self._route(request)
-        with self._world.changes.making():
-            self._world.requests.append(_record(request, number, self._name, kind))
-            fault = self._world.faults.take(kind)
+        with self._state.condition.change():
+            self._state.requests.append(_record(request, number, self._name, kind))
+            fault = self._state.faults.take(kind)
         if fault.drop:
             await close(writer, reset=fault.reset)
             return False
@@ -118,12 +118,12 @@ class Door:
             writer.write(fault.garbage or b"")
             await close(writer, reset=fault.reset)
             return False
-        outlet = Outlet(writer, fault)
+        reply_writer = ReplyWriter(writer, fault)
         if isinstance(reply, Subscription):
-            await self._stream(reply, fault, outlet, reader)
+            await self._stream(reply, fault, reply_writer, reader)
         else:
-            await _send(reply, fault, outlet, reader)
-            if outlet.is_whole and not fault.reset:
+            await _send(reply, fault, reply_writer, reader)
+            if reply_writer.is_whole and not fault.reset:
                 await writer.drain()
                 return request.headers.get("connection", "").lower() != "close"
         await close(writer, reset=fault.reset)
@@ -133,21 +133,21 @@ class Door:
         self,
         subscription: Subscription,
         fault: Fault,
-        outlet: Outlet,
+        reply_writer: ReplyWriter,
         reader: asyncio.StreamReader,
     ) -> None:
         self._count_streams(+1)
         try:
-            outlet.head(render_head(200, fault.edit_headers(subscription.headers)))
-            subscription.begin(outlet)
-            await _until_over(outlet, reader)
+            reply_writer.head(render_head(200, fault.edit_headers(subscription.headers)))
+            subscription.begin(reply_writer)
+            await _until_over(reply_writer, reader)
         finally:
             subscription.end()
             self._count_streams(-1)
 
     def _count_streams(self, change: int) -> None:
-        with self._world.changes.making():
-            self._world.streams_open += change
+        with self._state.condition.change():
+            self._state.streams_open += change
 
 
 async def _settled() -> None:
@@ -157,20 +157,20 @@ async def _settled() -> None:
 
 
 async def _send(
-    reply: Response, fault: Fault, outlet: Outlet, reader: asyncio.StreamReader
+    reply: Response, fault: Fault, reply_writer: ReplyWriter, reader: asyncio.StreamReader
 ) -> None:
     edited = Response(reply.status, reply.body, fault.edit_headers(reply.headers))
-    outlet.head(edited.head())
-    outlet.body(reply.body)
-    outlet.end()
-    if not outlet.is_whole:
-        await _until_over(outlet, reader)
+    reply_writer.head(edited.head())
+    reply_writer.body(reply.body)
+    reply_writer.end()
+    if not reply_writer.is_whole:
+        await _until_over(reply_writer, reader)
 
 
-async def _until_over(outlet: Outlet, reader: asyncio.StreamReader) -> None:
+async def _until_over(reply_writer: ReplyWriter, reader: asyncio.StreamReader) -> None:
     """Wait until the reply is to end, or the client closes the connection."""
     gone = asyncio.ensure_future(reader.read())
-    either: set[asyncio.Future[Any]] = {gone, outlet.over}
+    either: set[asyncio.Future[Any]] = {gone, reply_writer.over}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:

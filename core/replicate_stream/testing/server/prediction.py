@@ -90,7 +90,7 @@ class EmulatedPrediction:
             self.log.publish(Event("output", token))
 
     def end(self, status: str, error: str | None = None) -> None:
-        """It is over. Ending it again changes nothing."""
+        """It is over. Ending it again condition nothing."""
         if self.is_terminal:
             return
         self.status = status

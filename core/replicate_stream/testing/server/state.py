@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, Literal, NamedTuple
 
 from replicate_stream.testing.server.catalogue import Catalogue, Version
-from replicate_stream.testing.server.condition import Changes
+from replicate_stream.testing.server.condition import StateCondition
 from replicate_stream.testing.server.faults import FaultQueue, Kind
 from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.replies import Reply, Script
@@ -81,16 +81,16 @@ class Behaviour:
 
 
 @dataclass(slots=True)
-class World:
+class State:
     """Everything that the two servers share.
 
-    What a test can see or set is changed under the lock of `changes` only.
+    What a test can see or set is changed under the lock of `condition` only.
     """
 
     token: str
     behaviour: Behaviour
     catalogue: Catalogue = field(default_factory=Catalogue)
-    changes: Changes = field(default_factory=Changes)
+    condition: StateCondition = field(default_factory=StateCondition)
     faults: FaultQueue = field(default_factory=FaultQueue)
     scripts: deque[Script] = field(default_factory=deque)
     requests: list[RecordedRequest] = field(default_factory=list)
@@ -123,7 +123,7 @@ class World:
             echo=echo,
             headers=headers,
         )
-        with self.changes.making():
+        with self.condition.change():
             script = self.scripts.popleft() if self.scripts else self.behaviour.reply
             if isinstance(script, Reply):
                 prediction.reply = script
@@ -139,7 +139,7 @@ class World:
 
     def cancel(self, prediction: EmulatedPrediction) -> None:
         """End a prediction on request; one that is over stays as it is."""
-        with self.changes.making():
+        with self.condition.change():
             prediction.cancels += 1
             self.cancels.append(prediction.id)
         self._stop(prediction, "canceled")
@@ -188,7 +188,7 @@ class World:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _stop(self, prediction: EmulatedPrediction, status: str) -> None:
-        with self.changes.making():
+        with self.condition.change():
             prediction.end(status)
         if prediction.task is not None:
             prediction.task.cancel()
@@ -199,20 +199,20 @@ class World:
 
     async def _run(self, prediction: EmulatedPrediction, script: Script) -> None:
         await asyncio.sleep(self.behaviour.boot_time)
-        with self.changes.making():
+        with self.condition.change():
             prediction.start()
         try:
             async with play(script, prediction.input) as (reply, tokens):
                 prediction.reply = reply
                 async for token in tokens:
                     await self._pace(prediction)
-                    with self.changes.making():
+                    with self.condition.change():
                         prediction.add(token)
         except Exception as error:  # noqa: BLE001 - a model that raises is a failed prediction
             status, text = "failed", str(error) or type(error).__name__
         else:
             status, text = reply.final_status, reply.error or ""
-        with self.changes.making():
+        with self.condition.change():
             prediction.lag = self.behaviour.finish_lag
             prediction.end(status, text or None)
 

@@ -14,7 +14,7 @@ from functools import partial
 from replicate_stream.testing.server.events import EventLog
 from replicate_stream.testing.server.faults import Kind
 from replicate_stream.testing.server.http import Request, Response
-from replicate_stream.testing.server.state import World
+from replicate_stream.testing.server.state import State
 from replicate_stream.testing.server.subscription import (
     Subscription,
     last_event_id,
@@ -28,10 +28,10 @@ _PATH = re.compile(r"/v1/(?:streams|files)/([a-z2-7]{52})")
 
 
 class Streams:
-    """Answers requests for event streams out of a world."""
+    """Answers requests for event streams out of a state."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def knows(self, request: Request) -> bool:
         """Whether a request is for a stream."""
@@ -47,8 +47,8 @@ class Streams:
         return "stream", partial(self._stream, request, match[1])
 
     async def _stream(self, request: Request, stream_id: str) -> Response | Subscription:
-        behaviour = self._world.behaviour
-        prediction = self._world.find_stream(stream_id)
+        behaviour = self._state.behaviour
+        prediction = self._state.find_stream(stream_id)
         log = prediction.log if prediction else EventLog()
         if not wants_event_stream(request):
             return await long_poll(log, behaviour.idle_timeout)

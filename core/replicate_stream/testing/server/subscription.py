@@ -17,7 +17,7 @@ from replicate_stream.testing.server.events import (
     parse_event_id,
 )
 from replicate_stream.testing.server.http import Request, Response
-from replicate_stream.testing.server.writer import Outlet
+from replicate_stream.testing.server.writer import ReplyWriter
 
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -49,17 +49,17 @@ class Subscription:
         self._replay = replay
         self._idle_timeout = idle_timeout
         self._last_event = 0.0
-        self._outlet: Outlet | None = None
+        self._reply_writer: ReplyWriter | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stop_listening: Callable[[], None] | None = None
 
-    def begin(self, outlet: Outlet) -> None:
+    def begin(self, reply_writer: ReplyWriter) -> None:
         """Send what there is, and from now on what comes."""
-        self._outlet = outlet
+        self._reply_writer = reply_writer
         loop = asyncio.get_running_loop()
         self._last_event = loop.time()
-        outlet.body(HI + (self._log.after(self._after) if self._replay else b""))
-        self._stop_listening = self._log.listen(self._pass_on)
+        reply_writer.body(HI + (self._log.after(self._after) if self._replay else b""))
+        self._stop_listening = self._log.subscribe(self._pass_on)
         self._timer = loop.call_later(self._idle_timeout, self._check_idle)
 
     def end(self) -> None:
@@ -71,8 +71,8 @@ class Subscription:
 
     def _pass_on(self, frame: bytes) -> None:
         self._last_event = asyncio.get_running_loop().time()
-        if self._outlet is not None:
-            self._outlet.body(frame)
+        if self._reply_writer is not None:
+            self._reply_writer.body(frame)
 
     def _check_idle(self) -> None:
         # Looked at once in a while instead of set anew for each event: there may be thousands.
@@ -80,9 +80,9 @@ class Subscription:
         left = self._last_event + self._idle_timeout - loop.time()
         if left > 0:
             self._timer = loop.call_later(left, self._check_idle)
-        elif self._outlet is not None:
-            self._outlet.body(TIMEOUT)
-            self._outlet.end()
+        elif self._reply_writer is not None:
+            self._reply_writer.body(TIMEOUT)
+            self._reply_writer.end()
 
 
 def last_event_id(request: Request) -> EventId | None:
@@ -100,7 +100,7 @@ async def long_poll(log: EventLog, idle_timeout: float) -> Response:
     """What a listener gets that did not ask for an event stream: one message, plain."""
     if log.oldest() is None:
         arrived = asyncio.Event()
-        stop = log.listen(lambda _: arrived.set())
+        stop = log.subscribe(lambda _: arrived.set())
         try:
             await asyncio.wait_for(arrived.wait(), idle_timeout)
         except asyncio.TimeoutError:

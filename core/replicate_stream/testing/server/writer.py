@@ -13,7 +13,7 @@ from replicate_stream.testing.server.faults import Fault
 _LINGER = "hh" if os.name == "nt" else "ii"
 
 
-class Outlet:
+class ReplyWriter:
     """Sends one reply. `over` is done when the connection is to be closed."""
 
     def __init__(self, writer: asyncio.StreamWriter, fault: Fault) -> None:

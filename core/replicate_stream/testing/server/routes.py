@@ -15,7 +15,7 @@ from replicate_stream.testing.server.creation import NOT_FOUND, Creation
 from replicate_stream.testing.server.faults import Kind
 from replicate_stream.testing.server.files import store_file
 from replicate_stream.testing.server.http import Request, Response, json_response, problem
-from replicate_stream.testing.server.state import World
+from replicate_stream.testing.server.state import State
 from replicate_stream.testing.server.streams import Answer, Streams
 
 _Handler = Callable[..., Awaitable[Response]]
@@ -26,18 +26,18 @@ _NO_LIST = problem(
 
 
 class Api:
-    """Answers requests out of a world."""
+    """Answers requests out of a state."""
 
-    def __init__(self, world: World, *, streams: bool) -> None:
+    def __init__(self, state: State, *, streams: bool) -> None:
         """Set the routes up.
 
         Args:
-            world: What there is.
+            state: What there is.
             streams: Whether event streams are served here too.
         """
-        self._world = world
-        self._streams = Streams(world) if streams else None
-        creation = Creation(world)
+        self._state = state
+        self._streams = Streams(state) if streams else None
+        creation = Creation(state)
         name, one = r"([^/]+/[^/]+)", r"([^/]+)"
         routes: list[tuple[str, str, Kind, _Handler]] = [
             ("POST", "predictions", "create", creation.by_version),
@@ -75,12 +75,12 @@ class Api:
         return replace(reply, headers={**self._headers(kind), **reply.headers})
 
     def _check_token(self, request: Request) -> Response | None:
-        if not self._world.token:
+        if not self._state.token:
             return None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not token:
             detail = "You did not pass an authentication token"
-        elif scheme.lower() not in {"bearer", "token"} or token.strip() != self._world.token:
+        elif scheme.lower() not in {"bearer", "token"} or token.strip() != self._state.token:
             detail = "You did not pass a valid authentication token"
         else:
             return None
@@ -88,7 +88,7 @@ class Api:
 
     def _headers(self, kind: Kind) -> dict[str, str]:
         # The allowances that were recorded (replicate-api.md 1.5).
-        left = {"create": self._world.creations_left(), "get": 59999}.get(kind, 2999)
+        left = {"create": self._state.creations_left(), "get": 59999}.get(kind, 2999)
         return {
             "Server": "cloudflare",
             "CF-Cache-Status": "DYNAMIC",
@@ -97,31 +97,31 @@ class Api:
         }
 
     async def _get(self, _: Request, prediction_id: str) -> Response:
-        prediction = self._world.predictions.get(prediction_id)
+        prediction = self._state.predictions.get(prediction_id)
         if prediction is None:
             return NOT_FOUND
         shows = None
         if prediction.is_terminal and prediction.lag > 0:
             prediction.lag -= 1
             shows = "processing"
-        return json_response(200, self._world.record(prediction, shows=shows))
+        return json_response(200, self._state.record(prediction, shows=shows))
 
     async def _cancel(self, _: Request, prediction_id: str) -> Response:
-        prediction = self._world.predictions.get(prediction_id)
+        prediction = self._state.predictions.get(prediction_id)
         if prediction is None:
             return NOT_FOUND
-        self._world.cancel(prediction)
-        return json_response(200, self._world.record(prediction))
+        self._state.cancel(prediction)
+        return json_response(200, self._state.record(prediction))
 
     async def _model(self, _: Request, name: str) -> Response:
-        model = self._world.catalogue.models.get(name)
+        model = self._state.catalogue.models.get(name)
         if model is None:
             return NOT_FOUND
-        with_official = self._world.behaviour.shows_is_official
+        with_official = self._state.behaviour.shows_is_official
         return json_response(200, model.record(with_official=with_official))
 
     async def _versions(self, _: Request, name: str) -> Response:
-        model = self._world.catalogue.models.get(name)
+        model = self._state.catalogue.models.get(name)
         if model is None:
             return NOT_FOUND
         if model.is_official:
@@ -130,20 +130,20 @@ class Api:
         return json_response(200, {"previous": None, "next": None, "results": results})
 
     async def _version(self, _: Request, name: str, version_id: str) -> Response:
-        version = self._world.catalogue.version(name, version_id)
+        version = self._state.catalogue.version(name, version_id)
         return NOT_FOUND if version is None else json_response(200, version.record())
 
     async def _deployment(self, _: Request, name: str) -> Response:
-        version = self._world.catalogue.deployed(name)
+        version = self._state.catalogue.deployed(name)
         if version is None:
             return NOT_FOUND
         return json_response(200, deployment_record(name, version))
 
     async def _upload(self, request: Request) -> Response:
-        return store_file(self._world, request)
+        return store_file(self._state, request)
 
     async def _file(self, _: Request, file_id: str) -> Response:
-        record = self._world.files.get(file_id)
+        record = self._state.files.get(file_id)
         return NOT_FOUND if record is None else json_response(200, record)
 
 
