@@ -228,14 +228,14 @@ class Client:
         Cancelling the call cancels the prediction.
         """
         request = _without(locals(), "self", "model", "include_usage", "max_repairs")
-        told = {"include_usage": include_usage, "max_repairs": max_repairs, "is_whole": True}
+        told = {"include_usage": include_usage, "max_repairs": max_repairs, "is_buffered": True}
         async with _Opening(self._start, model, request, told) as events:
-            from replicate_stream._response.parser import CompletionBuilder
+            from replicate_stream._response.completion import CompletionBuilder
 
             collector = CompletionBuilder()
             async for event in events:
                 collector.add(event)
-        return collector.completion()
+        return collector.build()
 
     async def prepare(
         self,
@@ -421,7 +421,7 @@ class _Opening:
         self._stream = EventStream(run, prepared, self._again, StreamOptions(**self._told))
         return self._stream
 
-    async def _again(self, *more: Message) -> tuple[PredictionRun, PreparedInput]:
+    async def _again(self, more: Sequence[Message]) -> tuple[PredictionRun, PreparedInput]:
         """The same request, with what was answered and what is wrong with it."""
         messages = [*self._request["messages"], *more]
         return await self._start(self._model, {**self._request, "messages": messages})

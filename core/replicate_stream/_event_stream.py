@@ -1,68 +1,69 @@
-"""The events of an answer: the only place where what a stream brings becomes an event of a chat.
+"""The event stream of one answer: batches of text become events, and a wrong answer is repaired.
 
-An answer that is not what was asked for is asked for again, while nobody has seen any of it.
+A repair is a second prediction, which is asked for with the reason why the first answer was
+rejected. It is possible only while no part of the first answer has been emitted.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from replicate_stream._errors import AnswerFormatError
 from replicate_stream._lazy import public
-from replicate_stream._request.prepare import PreparedInput
-from replicate_stream._types.messages import (
-    Completion,
-    Finished,
-    Message,
-    ReasoningDelta,
-    StatusChanged,
-    StreamEvent,
-)
+from replicate_stream._response.completion import derive_finish_reason
+from replicate_stream._response.parser import AnswerParser
+from replicate_stream._types.messages import Finished, Message, StatusChanged, StreamEvent
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
     from replicate_stream._api.predictions import PredictionRun
-    from replicate_stream._response.parser import AnswerParser
-    from replicate_stream._types.prepared import ExpectedAnswer
+    from replicate_stream._response.check import AnswerCheck
+    from replicate_stream._types.prepared import PreparedInput
 
-Again = Callable[..., Awaitable["tuple[PredictionRun, PreparedInput]"]]
+RequestAgain: TypeAlias = (
+    "Callable[[Sequence[Message]], Awaitable[tuple[PredictionRun, PreparedInput]]]"
+)
+"""Creates a prediction for the same request with further messages at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How an answer is told.
+    """Options of an event stream that are not sent to the model.
 
     Attributes:
-        include_usage: Whether to ask for the token counts.
-        max_repairs: How often it is asked for again.
-        is_whole: Whether nothing is told before the end, so that it can always be asked for again.
+        include_usage: Get the token counts when the answer has ended.
+        max_repairs: The largest number of further predictions for an answer that is rejected.
+        is_buffered: Emit a checked answer only at its end, so that it can always be repaired.
     """
 
     include_usage: bool = True
     max_repairs: int = 1
-    is_whole: bool = False
+    is_buffered: bool = False
 
 
 @public
 class EventStream:
-    """The events of one answer. Got from `Client.stream`, which also closes it."""
+    """The events of one answer, as an async iterator. `Client.stream` creates and closes it."""
 
     def __init__(
-        self, run: PredictionRun, prepared: PreparedInput, again: Again, told: StreamOptions
+        self,
+        run: PredictionRun,
+        prepared: PreparedInput,
+        request_again: RequestAgain,
+        options: StreamOptions,
     ) -> None:
         self._run = run
         self._prepared = prepared
-        self._again = again
-        self._told = told
-        self._events = self._tell()
+        self._request_again = request_again
+        self._options = options
+        self._events = self._generate()
 
     @property
     def prediction(self) -> Prediction:
-        """The prediction as last seen."""
+        """The newest record of the prediction."""
         return self._run.prediction
 
     def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
@@ -72,25 +73,23 @@ class EventStream:
         return await self._events.__anext__()
 
     async def aclose(self) -> None:
-        """End the answer: cancel the prediction if it has not ended, and wait for that."""
+        """Cancel the prediction, unless it has ended, and wait until the service has answered."""
         try:
             await self._run.cancel()
         finally:
             await self._events.aclose()
 
     def abandon(self) -> None:
-        """End the answer from where nothing can be awaited: the prediction is cancelled."""
+        """Cancel the prediction from code that cannot await."""
         self._run.abandon()
 
-    async def _tell(self) -> AsyncGenerator[StreamEvent, None]:
-        from replicate_stream._response.parser import AnswerParser
-
-        spent: Usage | None = None
-        repairs = self._told.max_repairs
+    async def _generate(self) -> AsyncGenerator[StreamEvent, None]:
+        usage: Usage | None = None
+        repairs = self._options.max_repairs
         while True:
-            run, reading = self._run, self._prepared.reading
-            answer = AnswerParser(self._prepared.stop, reading, _new_id)
-            check = _Check(self._told, reading) if reading.is_checked else None
+            run, prepared = self._run, self._prepared
+            parser = AnswerParser(prepared.stop, prepared.reading, _new_call_id)
+            check = self._create_check()
             status = ""
             async with aclosing(run.batches()) as batches:
                 yield StatusChanged(status := run.prediction.status)
@@ -99,110 +98,62 @@ class EventStream:
                         yield StatusChanged(status := run.prediction.status)
                     if isinstance(batch, Prediction):
                         continue
-                    events = answer.feed(batch)
-                    for event in events if check is None else check.see(events):
+                    events = parser.feed(batch)
+                    for event in events if check is None else check.add(events):
                         yield event
-                    if answer.is_stopped:
+                    if parser.is_stopped:
                         break
-            rest = answer.flush()
-            for event in rest if check is None else check.end(rest, may_repeat=repairs > 0):
+            rest = parser.flush()
+            for event in rest if check is None else check.close(rest, has_repairs_left=repairs > 0):
                 yield event
-            spent = _sum(spent, await self._account(is_stopped=answer.is_stopped))
-            finished = self._finished(answer, spent)
-            if check is None or check.problem is None or check.is_last:
+            usage = _add(usage, await self._end_run(is_stopped=parser.is_stopped))
+            finished = self._build_finished(parser, usage)
+            if check is None or check.is_accepted:
                 break
-            if not check.is_again:
-                raise AnswerFormatError(check.problem, completion=check.completion(finished))
+            if not check.is_repairable:
+                raise check.build_error(finished)
             repairs -= 1
-            self._run, self._prepared = await self._again(*check.complaint())
+            self._run, self._prepared = await self._request_again(check.build_repair_messages())
         yield finished
 
-    async def _account(self, *, is_stopped: bool) -> Usage | None:
+    def _create_check(self) -> AnswerCheck | None:
+        if not self._prepared.reading.is_checked:
+            return None
+        # Imported here: a request without tools and response format never loads it.
+        from replicate_stream._response.check import AnswerCheck
+
+        return AnswerCheck(self._prepared.reading, is_buffered=self._options.is_buffered)
+
+    async def _end_run(self, *, is_stopped: bool) -> Usage | None:
+        """Cancel a prediction that still runs, or else get its final record; return its usage."""
         if is_stopped:
             await self._run.cancel()
-        elif self._told.include_usage:
+        elif self._options.include_usage:
             await self._run.account()
         return read_usage(self._run.prediction)
 
-    def _finished(self, answer: AnswerParser, spent: Usage | None) -> Finished:
-        from replicate_stream._response.parser import finish_reason
+    def _build_finished(self, parser: AnswerParser, usage: Usage | None) -> Finished:
+        """Build the last event.
 
+        Args:
+            parser: The parser of the last answer.
+            usage: The tokens of all predictions together.
+        """
         prediction = self._run.prediction.without_stream()
-        reason = finish_reason(
-            read_usage(prediction),
+        reason = derive_finish_reason(
+            read_usage(prediction),  # of this prediction alone: max_tokens bounds each by itself
             self._prepared.max_tokens,
-            is_stopped=answer.is_stopped,
-            has_calls=answer.has_calls,
+            is_stopped=parser.is_stopped,
+            has_calls=parser.has_calls,
         )
-        return Finished(reason, spent, prediction)
+        return Finished(reason, usage, prediction)
 
 
-class _Check:
-    """Keeps an answer that may not be what was asked for.
-
-    Attributes:
-        problem: After the end: what is wrong with the answer; None for nothing.
-        is_again: Whether it is asked for again.
-        is_last: Whether it is handed on, whatever is wrong with it.
-    """
-
-    def __init__(self, told: StreamOptions, reading: ExpectedAnswer) -> None:
-        from replicate_stream._response.parser import CompletionBuilder
-
-        self.problem: str | None = None
-        self.is_again = self.is_last = False
-        self._is_whole = told.is_whole
-        self._is_told = False  # whether any of it was told already: its thoughts do not count
-        self._reading = reading
-        self._kept: list[StreamEvent] = []
-        self._answer = CompletionBuilder()
-
-    def see(self, events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
-        """Note events; gives those that can be told by now."""
-        noted = list(events)
-        for event in noted:
-            self._answer.add(event)
-        if self._is_whole:
-            self._kept += noted
-            return []
-        self._is_told = self._is_told or not all(isinstance(e, ReasoningDelta) for e in noted)
-        return noted
-
-    def end(self, rest: Iterable[StreamEvent], *, may_repeat: bool) -> Iterable[StreamEvent]:
-        """Note the last events and judge the answer; gives what is still to be told of it."""
-        from replicate_stream._response.check import is_of_another, problem_of
-
-        for event in rest:
-            self._answer.add(event)
-            self._kept.append(event)
-        calls = self._answer.tool_calls
-        self.problem = problem_of(self._reading, self._answer.text, calls)
-        is_usable = bool(calls) and not is_of_another(self._reading, calls)
-        self.is_again = self.problem is not None and may_repeat and not self._is_told
-        self.is_last = not self.is_again and (self.problem is None or is_usable)
-        return self._kept if self.is_last else []
-
-    def completion(self, finished: Finished) -> Completion:
-        """The whole answer."""
-        self._answer.add(finished)
-        return self._answer.completion()
-
-    def complaint(self) -> list[Message]:
-        """What to say to the model so that it tries again."""
-        from replicate_stream._response.check import remedy_of
-
-        text, calls = self._answer.text, self._answer.tool_calls
-        remedy = remedy_of(self._reading)
-        complaint = Message("user", f"That answer will not do: {self.problem}. {remedy}")
-        said = Message("assistant", text, tool_calls=calls)
-        return [said, complaint] if text or calls else [complaint]
-
-
-def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+def _add(one: Usage | None, other: Usage | None) -> Usage | None:
     if one is None or other is None:
         return other if one is None else one
     return Usage(one.input_tokens + other.input_tokens, one.output_tokens + other.output_tokens)
 
 
-def _new_id() -> str:
+def _new_call_id() -> str:
     return f"call_{uuid.uuid4().hex}"

@@ -1,42 +1,125 @@
-"""Whether an answer is what was asked for, judged by what is delivered of it. Pure."""
+"""Check an answer against the tool choice and the response format of its request. Pure.
+
+Only an answer without emitted text or calls can be repaired, so a rejected answer is withheld as
+far as possible. Reasoning does not count: a repaired answer may have reasoning of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from replicate_stream._types.messages import ToolCall
+from replicate_stream._errors import AnswerFormatError
+from replicate_stream._response.completion import CompletionBuilder
+from replicate_stream._types.messages import (
+    Finished,
+    Message,
+    ReasoningDelta,
+    StreamEvent,
+    ToolCall,
+)
 from replicate_stream._types.prepared import ExpectedAnswer
 
 
-def problem_of(reading: ExpectedAnswer, text: str, calls: Sequence[ToolCall]) -> str | None:
-    """What an answer lacks of what was asked for, without its text; None for nothing.
+class AnswerCheck:
+    """Collects the events of one answer, judges it at its end, and prepares a repair.
 
     Args:
-        reading: What was asked for.
-        text: The answer's text.
-        calls: The tools that it calls.
+        expected: The tools and the format that the answer is checked against.
+        is_buffered: Emit nothing before the end.
+
+    Attributes:
+        problem: After `close`: what `find_problem` returns for the answer.
+        is_accepted: After `close`: True if the answer is handed on, with a problem or without.
+        is_repairable: After `close`: True if it is rejected and the model can be asked again.
     """
-    use, form = reading.tools, reading.form
-    is_forced = use is not None and use.is_forced
-    if use is not None and is_of_another(reading, calls):
-        return f"it calls another tool than {use.name}, which had to be called"
+
+    def __init__(self, expected: ExpectedAnswer, *, is_buffered: bool) -> None:
+        self.problem: str | None = None
+        self.is_accepted = self.is_repairable = False
+        self._expected = expected
+        self._is_buffered = is_buffered
+        self._has_emitted = False
+        self._pending: list[StreamEvent] = []
+        self._builder = CompletionBuilder()
+
+    def add(self, events: Iterable[StreamEvent]) -> Sequence[StreamEvent]:
+        """Collect events; return those that can be emitted now."""
+        new = list(events)
+        for event in new:
+            self._builder.add(event)
+        if self._is_buffered:
+            self._pending += new
+            return []
+        self._has_emitted = self._has_emitted or not all(isinstance(e, ReasoningDelta) for e in new)
+        return new
+
+    def close(
+        self, events: Iterable[StreamEvent], *, has_repairs_left: bool
+    ) -> Sequence[StreamEvent]:
+        """Collect the last events and judge the answer; return the events that are left to emit.
+
+        Args:
+            events: The last events before `Finished`.
+            has_repairs_left: True while `max_repairs` is not reached.
+        """
+        for event in events:
+            self._builder.add(event)
+            self._pending.append(event)
+        calls = self._builder.tool_calls
+        self.problem = find_problem(self._expected, self._builder.text, calls)
+        # A malformed call still has its name and its text: the caller can answer it with an error.
+        is_usable = bool(calls) and not _calls_another_tool(self._expected, calls)
+        self.is_repairable = self.problem is not None and has_repairs_left and not self._has_emitted
+        self.is_accepted = not self.is_repairable and (self.problem is None or is_usable)
+        return self._pending if self.is_accepted else []
+
+    def build_error(self, finished: Finished) -> AnswerFormatError:
+        """Build the error for an answer that is neither accepted nor repaired."""
+        self._builder.add(finished)
+        return AnswerFormatError(self.problem or "", completion=self._builder.build())
+
+    def build_repair_messages(self) -> list[Message]:
+        """Build the messages that ask again: the answer, and a request that names its problem."""
+        text, calls = self._builder.text, self._builder.tool_calls
+        instruction = _build_instruction(self._expected)
+        request = Message("user", f"That answer will not do: {self.problem}. {instruction}")
+        answer = Message("assistant", text, tool_calls=calls)
+        return [answer, request] if text or calls else [request]
+
+
+def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall]) -> str | None:
+    """Compare an answer with the expected one.
+
+    Args:
+        expected: The tools and the format of the request.
+        text: The text of the answer.
+        calls: The tool calls of the answer.
+
+    Returns:
+        The difference in words, without any text of the answer; None if there is no difference.
+    """
+    tools, response_format = expected.tools, expected.form
+    is_forced = tools is not None and tools.is_forced
+    if tools is not None and _calls_another_tool(expected, calls):
+        return f"it calls another tool than {tools.name}, which had to be called"
     if calls:
         is_malformed = is_forced and all(isinstance(call.arguments, str) for call in calls)
         return "its call of a tool is malformed, or breaks off" if is_malformed else None
-    if use is not None and is_forced:
-        return f"it calls no tool, and {use.name or 'one'} had to be called"
-    return None if form is None else form.problem(text)
+    if tools is not None and is_forced:
+        return f"it calls no tool, and {tools.name or 'one'} had to be called"
+    return None if response_format is None else response_format.problem(text)
 
 
-def is_of_another(reading: ExpectedAnswer, calls: Sequence[ToolCall]) -> bool:
-    """Whether another tool is called than the one that had to be."""
-    named = None if reading.tools is None else reading.tools.name
-    return named is not None and any(call.name != named for call in calls[:1])
+def _calls_another_tool(expected: ExpectedAnswer, calls: Sequence[ToolCall]) -> bool:
+    name = None if expected.tools is None else expected.tools.name
+    return name is not None and any(call.name != name for call in calls[:1])
 
 
-def remedy_of(reading: ExpectedAnswer) -> str:
-    """What to tell the model of what was asked for, when it is asked again."""
-    use, form = reading.tools, reading.form
-    if use is not None and use.is_forced:
-        return use.demand
-    return "" if form is None else form.instruction(has_tools=use is not None)
+def _build_instruction(expected: ExpectedAnswer) -> str:
+    """Build the sentence that repeats the choice of tools or the format for the model."""
+    tools, response_format = expected.tools, expected.form
+    if tools is not None and tools.is_forced:
+        return tools.demand
+    return (
+        "" if response_format is None else response_format.instruction(has_tools=tools is not None)
+    )

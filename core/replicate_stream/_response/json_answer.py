@@ -1,6 +1,6 @@
-"""Take JSON out of an answer as it streams.
+"""Extract JSON from an answer while it streams.
 
-Models put words and code fences around JSON. None of that is delivered.
+Models put words and code fences around JSON. Only the JSON is emitted.
 """
 
 from __future__ import annotations
@@ -9,83 +9,84 @@ import re
 
 from replicate_stream._response.json_repair import JsonScanner
 
-_END = " \t\r\n`"  # what may come behind JSON: the end of its code fence
+_END_OF_FENCE = " \t\r\n`"  # the characters that may follow the JSON: the end of its code fence
 
 
 class JsonAnswerReader:
-    """Takes the JSON out of an answer, as it comes.
+    """Extracts the first JSON value from the text of an answer.
+
+    Words in brackets are not JSON: a candidate counts only once its first value has begun.
 
     Args:
-        beginnings: The characters that the JSON may begin with.
+        beginnings: The characters that the JSON may begin with: `{`, `[` or both.
 
     Attributes:
-        is_ended: Whether words follow the JSON, so that nothing more is wanted.
+        is_ended: True once words follow the JSON, so that the rest of the answer is not needed.
     """
 
-    __slots__ = ("_begins", "_read", "_scanner", "_tail", "_tried", "_words", "is_ended")
+    __slots__ = ("_end", "_is_found", "_pattern", "_pending", "_scanner", "_words", "is_ended")
 
     def __init__(self, beginnings: str) -> None:
         self.is_ended = False
-        self._begins = re.compile(f"[{re.escape(beginnings)}]")
-        self._words: list[str] = []  # all that came before JSON, which may be all there is
-        self._tail = ""  # what may be the beginning of JSON
-        self._tried: JsonScanner | None = None  # reads it
-        self._read = 0  # and has come so far
-        self._scanner: JsonScanner | None = None
+        self._pattern = re.compile(f"[{re.escape(beginnings)}]")
+        self._words: list[str] = []  # all text before the JSON
+        self._pending = ""  # the text from the candidate's beginning on
+        self._scanner: JsonScanner | None = None  # of the candidate
+        self._end = 0  # its position in the pending text
+        self._is_found = False
 
     def feed(self, text: str) -> str:
-        """Take more of the answer; gives more of the JSON."""
-        if self._scanner is not None:
-            return self._go_on(self._scanner, text)
+        """Add more of the answer; return more of its JSON."""
+        if self._scanner is not None and self._is_found:
+            return self._continue(self._scanner, text)
         self._words.append(text)
-        self._tail += text
-        return self._search()
+        self._pending += text
+        return self._find()
 
     def flush(self) -> str:
-        """Say that the answer has ended; gives the words that are all there was."""
+        """Return the whole answer if it has no JSON, after the last `feed`."""
         words, self._words = self._words, []
-        return "" if self._scanner is not None else "".join(words)
+        return "" if self._is_found else "".join(words)
 
-    def _search(self) -> str:
-        """Find where JSON begins; gives as much of it as is there."""
+    def _find(self) -> str:
+        """Find the beginning of the JSON; return the JSON so far."""
         start = 0
         while True:
-            if self._tried is None:
-                begin = self._begins.search(self._tail, start)
-                self._tail = "" if begin is None else self._tail[begin.start() :]
-                if begin is None:
+            if self._scanner is None:
+                match = self._pattern.search(self._pending, start)
+                self._pending = "" if match is None else self._pending[match.start() :]
+                if match is None:
                     return ""
-                self._tried, self._read = JsonScanner(), 0
-            scanner = self._tried
-            self._read = scanner.feed(self._tail, self._read)
-            if scanner.is_done or _is_json(scanner):
-                return self._begin(scanner, self._tail[self._read :])
+                self._scanner, self._end = JsonScanner(), 0
+            scanner = self._scanner
+            self._end = scanner.feed(self._pending, self._end)
+            if scanner.is_done or _has_value(scanner):
+                rest, self._pending = self._pending[self._end :], ""
+                self._is_found = True
+                text = scanner.text
+                return text + (
+                    scanner.get_raw(rest) if scanner.is_broken else self._continue(scanner, rest)
+                )
             if not scanner.is_broken:
                 return ""
-            self._tried, start = None, 1
+            self._scanner, start = None, 1
 
-    def _begin(self, scanner: JsonScanner, rest: str) -> str:
-        self._scanner, self._tail = scanner, ""
-        read = scanner.text
-        return read + (scanner.with_rest(rest) if scanner.is_broken else self._go_on(scanner, rest))
-
-    def _go_on(self, scanner: JsonScanner, text: str) -> str:
+    def _continue(self, scanner: JsonScanner, text: str) -> str:
         if scanner.is_done:
-            self.is_ended = self.is_ended or bool(text.strip(_END))
+            self.is_ended = self.is_ended or bool(text.strip(_END_OF_FENCE))
             return ""
-        new = text
-        if not scanner.is_broken:
-            before = scanner.size
-            end = scanner.feed(text)
-            new = scanner.part(before)
-            if scanner.is_broken:
-                new += scanner.with_rest(text[end:])
-            elif scanner.is_done:
-                self.is_ended = bool(text[end:].strip(_END))
+        if scanner.is_broken:
+            return text  # the check rejects it, and its reader sees what the model wrote
+        start = scanner.size
+        end = scanner.feed(text)
+        new = scanner.get_part(start)
+        if scanner.is_broken:
+            new += scanner.get_raw(text[end:])
+        elif scanner.is_done:
+            self.is_ended = bool(text[end:].strip(_END_OF_FENCE))
         return new
 
 
-def _is_json(scanner: JsonScanner) -> bool:
-    """Whether what was read is more than words in brackets: a first value has begun."""
-    in_list = scanner.size > 1 and scanner.part(0, 1) == "["
-    return in_list or any(member.start is not None for member in scanner.members)
+def _has_value(scanner: JsonScanner) -> bool:
+    is_list = scanner.size > 1 and scanner.get_part(0, 1) == "["
+    return is_list or any(member.start is not None for member in scanner.members)

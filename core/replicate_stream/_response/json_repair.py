@@ -1,7 +1,7 @@
-"""Read JSON as models write it, piece by piece, and write it as strict JSON.
+"""Scan JSON as models write it, piece by piece, and write it as strict JSON.
 
-Repaired is what can mean one thing only: single quotes, Python's literals, a comma too many, line
-breaks inside a string. Anything else is broken, and stays what the model wrote.
+Only deviations with a single meaning are repaired: single quotes, Python's literals, trailing
+commas, line breaks inside a string. Anything else is broken, and stays as the model wrote it.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import io
 import re
 from dataclasses import dataclass
 
-_BLANK = frozenset(" \t\n\r")
+_BLANKS = frozenset(" \t\n\r")
 _WORD = re.compile(r"[A-Za-z0-9+\-._]+")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_LITERALS = {
-    "true": "true",
-    "false": "false",
-    "null": "null",
+_LITERALS = {word: word for word in ("true", "false", "null")} | {
     "True": "true",
     "False": "false",
     "None": "null",
 }
-# What ends a run of plain characters in a string of either quote.
+# A run of characters in a string of either quote that are written as they are.
 _PLAIN = {'"': re.compile(r'[^"\\\x00-\x1f]+'), "'": re.compile(r"[^'\"\\\x00-\x1f]+")}
 _ESCAPABLE = frozenset('"\\/bfnrt')
 _UNICODE = re.compile(r"\\u[0-9a-fA-F]{0,4}")
 _UNICODE_SIZE = len("\\u0000")
 _CONTROL = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CLOSERS = {"{": "}", "[": "]"}
+# States in which a bracket may close: "first" is directly after an opening bracket; "key" and
+# "item" are after a comma, which then is a trailing one.
+_CLOSABLE = frozenset({"first", "key", "item", "next"})
 
 
 @dataclass(slots=True)
 class Member:
-    """A member of the outermost object: its key, and its value's place in the strict text."""
+    """A member of the outermost object: its key, and the span of its value in the strict text."""
 
     key: str
     start: int | None = None
@@ -40,224 +40,197 @@ class Member:
 
 
 class JsonScanner:
-    """Reads one value; the result is the same for every way of splitting the text.
+    """Scans one JSON value. The result is the same for every chunking.
 
     Attributes:
-        members: Those of the outermost object, in their order.
-        is_done: Whether the value is whole.
-        is_broken: Whether what came is no JSON; `feed` gives back where that was.
+        members: The members of the outermost object, in their order.
+        is_done: True once the value is complete.
+        is_broken: True once the text is neither JSON nor repairable; `feed` returns the position.
     """
 
-    __slots__ = (
-        "_expect",
-        "_key",
-        "_open",
-        "_partial",
-        "_quote",
-        "_written",
-        "is_broken",
-        "is_done",
-        "members",
-    )
-
     def __init__(self) -> None:
-        # A buffer: to add to a text copies it, and there is a token a time.
-        self._written = io.StringIO()
         self.members: list[Member] = []
-        self.is_done = False
-        self.is_broken = False
-        self._open: list[str] = []
-        self._expect = "value"
-        self._quote = ""
-        self._partial = ""  # a word or an escape whose end has not come
-        self._key = 0  # where the key being read begins in the text
+        self.is_done = self.is_broken = False
+        # A buffer: adding to a string would copy it for each token.
+        self._strict = io.StringIO()
+        self._brackets: list[str] = []  # the open ones
+        self._state = "value"
+        self._quote = ""  # of the open string
+        self._partial = ""  # an incomplete word or escape
+        self._key_start = 0
 
     @property
     def text(self) -> str:
-        """What was read, as strict JSON: a prefix of it until `is_done`."""
-        return self._written.getvalue()
+        """The strict JSON so far."""
+        return self._strict.getvalue()
 
     @property
     def size(self) -> int:
-        """How long `text` is."""
-        return self._written.tell()
+        """The length of `text`, without the cost of making it."""
+        return self._strict.tell()
 
-    def part(self, start: int, end: int | None = None) -> str:
-        """A piece of `text`."""
-        self._written.seek(start)
-        part = self._written.read(None if end is None else end - start)
-        self._written.seek(0, io.SEEK_END)
+    def get_part(self, start: int, end: int | None = None) -> str:
+        """Return a slice of `text`, without the cost of making it."""
+        self._strict.seek(start)
+        part = self._strict.read(None if end is None else end - start)
+        self._strict.seek(0, io.SEEK_END)
         return part
 
     @property
-    def lacks_only_its_end(self) -> bool:
-        """Whether nothing but the outermost closing bracket is missing."""
+    def lacks_closing(self) -> bool:
+        """True if only the outermost closing bracket is missing."""
         is_between = not self._quote and not self._partial
-        return is_between and len(self._open) == 1 and self._expect in {"next", "first", "key"}
+        return is_between and len(self._brackets) == 1 and self._state in {"next", "first", "key"}
 
-    def feed(self, text: str, at: int = 0) -> int:
-        """Take more of the text, from `at` on.
+    def feed(self, text: str, start: int = 0) -> int:
+        """Scan more of the text, from `start` on.
 
         Returns:
-            Where the value ends, or where it breaks; the length of the text if neither came.
+            The position at which the value ends or breaks; else the length of the text.
         """
-        size = len(text)
+        at, size = start, len(text)
         while at < size and not self.is_done and not self.is_broken:
             if self._quote:
-                at = self._in_string(text, at)
+                at = self._scan_string(text, at)
             elif self._partial:
-                at = self._in_word(text, at)
-            elif text[at] in _BLANK:
+                at = self._scan_word(text, at)
+            elif text[at] in _BLANKS:
                 at += 1
             else:
-                at = self._token(text, at)
+                at = self._scan_token(text, at)
         return at
 
-    def finish(self) -> None:
-        """Say that the text has ended: a number has no other end."""
-        if self._partial and not self._quote:
-            self._end_word()
+    def get_raw(self, rest: str) -> str:
+        """Return the model's own text from where `text` ends.
 
-    def with_rest(self, rest: str) -> str:
-        """What comes after `text` where it broke: what was taken last, and the rest, as written.
-
-        Blanks outside of strings were left out; one is put back, lest `1 2` become 12.
+        Args:
+            rest: The text from the position on that `feed` returned.
         """
         raw = self._partial + rest
-        has_blank = self.part(max(0, self.size - 1)) == " "
+        # White space outside of strings is dropped; one blank is put back, lest `1 2` becomes 12.
+        has_blank = self.get_part(max(0, self.size - 1)) == " "
         is_exact = bool(self._quote) or not raw or has_blank
         return raw if is_exact else f" {raw}"
 
     def close(self) -> None:
-        """Write the outermost closing bracket, where that is all that is missing."""
-        self._write(_CLOSERS[self._open.pop()])
+        """Write the outermost closing bracket, if `lacks_closing`."""
+        self._strict.write(_CLOSERS[self._brackets.pop()])
         self.is_done, self.is_broken = True, False
 
-    def _token(self, text: str, at: int) -> int:
+    def _scan_token(self, text: str, at: int) -> int:
         char = text[at]
-        if self._expect == "colon" and char == ":":
-            self._write(": ")
-            self._expect = "value"
+        if self._state == "colon" and char == ":":
+            self._strict.write(": ")
+            self._state = "value"
             return at + 1
-        if self._expect == "next" and char == ",":
-            self._expect = "key" if self._open[-1] == "{" else "item"
+        if self._state == "next" and char == ",":
+            self._state = "key" if self._brackets[-1] == "{" else "item"
             return at + 1
-        if self._open and char == _CLOSERS[self._open[-1]] and self._expect in _CLOSABLE:
-            self._open.pop()
-            self._write(char)
+        if self._brackets and char == _CLOSERS[self._brackets[-1]] and self._state in _CLOSABLE:
+            self._brackets.pop()
+            self._strict.write(char)
             self._end_value()
             return at + 1
-        return self._begin(text, at)
+        return self._start_value(text, at)
 
-    def _begin(self, text: str, at: int) -> int:
-        """The beginning of a key or a value."""
+    def _start_value(self, text: str, at: int) -> int:
+        """Scan the first character of a key or a value."""
         char = text[at]
-        is_key = bool(self._open) and self._open[-1] == "{" and self._expect in {"first", "key"}
-        may_begin = self._expect in {"value", "first", "key", "item"}
-        if not may_begin or (is_key and char not in "\"'"):
+        in_object = bool(self._brackets) and self._brackets[-1] == "{"
+        is_key = in_object and self._state in {"first", "key"}
+        is_expected = self._state in {"value", "first", "key", "item"}
+        if not is_expected or (is_key and char not in "\"'"):
             return self._break(at)
         if not (char in "\"'{[" or _WORD.match(char)):
             return self._break(at)
-        if self._expect in {"key", "item"}:
-            self._write(", ")
+        if self._state in {"key", "item"}:
+            self._strict.write(", ")
         if is_key:
-            self._expect = "in key"
-            self._key = self.size
-        elif len(self._open) == 1 and self.members and self.members[-1].end is None:
+            self._state = "in key"
+            self._key_start = self.size
+        elif len(self._brackets) == 1 and self.members and self.members[-1].end is None:
             self.members[-1].start = self.size
         if char in "\"'":
             self._quote = char
-            self._write('"')
+            self._strict.write('"')
             return at + 1
         if char in "{[":
-            self._open.append(char)
-            self._expect = "first"
-            self._write(char)
+            self._brackets.append(char)
+            self._state = "first"
+            self._strict.write(char)
             return at + 1
-        return self._in_word(text, at)
+        return self._scan_word(text, at)
 
-    def _in_string(self, text: str, at: int) -> int:
+    def _scan_string(self, text: str, at: int) -> int:
         if self._partial:
-            return self._in_escape(text, at)
+            return self._scan_escape(text, at)
         plain = _PLAIN[self._quote].match(text, at)
         if plain is not None:
-            self._write(plain.group())
+            self._strict.write(plain.group())
             return plain.end()
         char = text[at]
         if char == self._quote:
             self._quote = ""
-            self._write('"')
+            self._strict.write('"')
             self._end_value()
         elif char == "\\":
             self._partial = char
         elif char == '"':
-            self._write('\\"')
+            self._strict.write('\\"')
         else:
-            self._write(_CONTROL.get(char) or f"\\u{ord(char):04x}")
+            self._strict.write(_CONTROL.get(char) or f"\\u{ord(char):04x}")
         return at + 1
 
-    def _in_escape(self, text: str, at: int) -> int:
-        seen = self._partial + text[at]
-        if seen[1] == "u" and _UNICODE.fullmatch(seen):
-            self._partial = seen
-            if len(seen) == _UNICODE_SIZE:
-                self._write(seen)
+    def _scan_escape(self, text: str, at: int) -> int:
+        escape = self._partial + text[at]
+        if escape[1] == "u" and _UNICODE.fullmatch(escape):
+            self._partial = escape
+            if len(escape) == _UNICODE_SIZE:
+                self._strict.write(escape)
                 self._partial = ""
             return at + 1
-        if len(seen) == len("\\n") and seen[1] in _ESCAPABLE:
-            self._write(seen)
-        elif seen == "\\'":
-            self._write("'")
+        if len(escape) == len("\\n") and escape[1] in _ESCAPABLE:
+            self._strict.write(escape)
+        elif escape == "\\'":
+            self._strict.write("'")
         else:
             return self._break(at)
         self._partial = ""
         return at + 1
 
-    def _in_word(self, text: str, at: int) -> int:
+    def _scan_word(self, text: str, at: int) -> int:
         word = _WORD.match(text, at)
         if word is not None:
             self._partial += word.group()
             at = word.end()
-        if at < len(text):
-            self._end_word()
+        if at == len(text):
+            return at  # the word may go on
+        strict = self._partial if _NUMBER.fullmatch(self._partial) else _LITERALS.get(self._partial)
+        if strict is None:
+            return self._break(at)
+        self._partial = ""
+        self._strict.write(strict)
+        self._end_value()
         return at
 
-    def _end_word(self) -> None:
-        word = self._partial
-        strict = word if _NUMBER.fullmatch(word) else _LITERALS.get(word)
-        if strict is None:
-            self.is_broken = True
-            return
-        self._partial = ""
-        self._write(strict)
-        self._end_value()
-
     def _end_value(self) -> None:
-        if self._expect == "in key":
-            self._expect = "colon"
-            if len(self._open) == 1:
-                self.members.append(Member(self.part(self._key + 1, self.size - 1)))
+        if self._state == "in key":
+            self._state = "colon"
+            if len(self._brackets) == 1:
+                self.members.append(Member(self.get_part(self._key_start + 1, self.size - 1)))
             return
-        self._expect = "next"
-        self.is_done = not self._open
-        if len(self._open) == 1 and self.members and self.members[-1].end is None:
+        self._state = "next"
+        self.is_done = not self._brackets
+        if len(self._brackets) == 1 and self.members and self.members[-1].end is None:
             self.members[-1].end = self.size
 
     def _break(self, at: int) -> int:
         self.is_broken = True
         return at
 
-    def _write(self, strict: str) -> None:
-        self._written.write(strict)
 
-
-# "first" is directly after an opening bracket; "key" and "item" are after a comma, where a closing
-# bracket makes the comma one too many.
-_CLOSABLE = frozenset({"first", "key", "item", "next"})
-
-
-def strict_object(text: str) -> str | None:
-    """The strict JSON of a text that is an object; None if it is none, or not only that."""
+def repair_object(text: str) -> str | None:
+    """Repair a text that is one JSON object; return None if it is anything else."""
     scanner = JsonScanner()
     end = scanner.feed(text)
     is_object = scanner.is_done and scanner.text.startswith("{")

@@ -1,199 +1,230 @@
-"""The text of an answer, as it comes, to events; and events back to a whole answer. Pure."""
+"""Parse the text of an answer into events while it streams. Pure.
+
+Each token passes through here, so text that cannot change its meaning any more takes the shortest
+way: it becomes `TextDelta`s in one list.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from replicate_stream._response.reasoning import Piece, ReasoningSplitter
 from replicate_stream._response.stop import StopFilter
-from replicate_stream._types.messages import (
-    Completion,
-    Finished,
-    ReasoningDelta,
-    StreamEvent,
-    TextDelta,
-    ToolCall,
-    ToolCallDelta,
-)
-from replicate_stream._types.prediction import Usage
+from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from replicate_stream._types.prepared import ExpectedAnswer
 
 if TYPE_CHECKING:
-    from replicate_stream._response.shaped import Shaped
+    from replicate_stream._response.json_answer import JsonAnswerReader
+    from replicate_stream._response.tool_calls import ToolCallReader
+
+# First characters of text that continues a tool call: JSON, or a mark inside a mark.
+_CALL_STARTS = frozenset("{[\"'`<")
 
 
 class AnswerParser:
-    """Reads one answer: its thoughts, its text, its calls, and where a stop sequence ends it.
+    """Parses one answer: its reasoning, its text and tool calls, and where a stop sequence ends it.
+
+    The events are the same for every chunking of the text, but for where deltas are split.
 
     Args:
         stop: The stop sequences.
-        reading: What the answer may hold beside text, and what it must be.
-        new_id: Makes the id of a tool call.
+        expected: The tools and the format of the request.
+        new_id: Creates the id of a tool call.
 
     Attributes:
-        is_stopped: Whether the answer has ended early: nothing of the rest is wanted.
-        has_calls: Whether any tool was called.
+        is_stopped: True once the answer has ended early. The rest of the stream is not needed.
+        has_calls: True once a tool call was returned.
     """
 
     def __init__(
-        self, stop: Sequence[str], reading: ExpectedAnswer, new_id: Callable[[], str]
+        self, stop: Sequence[str], expected: ExpectedAnswer, new_id: Callable[[], str]
     ) -> None:
         self.is_stopped = self.has_calls = False
         self._splitter: ReasoningSplitter | None = ReasoningSplitter()
-        self._cutter = StopFilter(stop) if stop else None
-        self._shaped: Shaped | None = None
-        if reading.tools is not None or reading.form is not None:
-            from replicate_stream._response.shaped import Shaped
+        self._stop = StopFilter(stop) if stop else None
+        self._content: _ContentParser | None = None
+        if expected.tools is not None or expected.form is not None:
+            self._content = _ContentParser(expected, new_id)
 
-            self._shaped = Shaped(reading, new_id)
-
-    def feed(self, texts: Sequence[str]) -> Iterable[StreamEvent]:
-        """The events of the next pieces of text; empty pieces give none."""
-        if self._is_plain():
-            return _plain(texts)
+    def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
+        """Parse the next chunks of text; return the events that are certain."""
+        if self._is_passthrough():
+            return _to_deltas(chunks)
         events: list[StreamEvent] = []
-        rest = iter(texts)
-        for text in rest:
-            events += self._read(text)
+        rest = iter(chunks)
+        for chunk in rest:
+            events += self._parse(chunk)
             if self.is_stopped:
                 break
-            if self._is_plain():
-                events += _plain(rest)  # there may be thousands in a batch
+            if self._is_passthrough():
+                # All at once: a batch may hold thousands of chunks.
+                events += _to_deltas(rest)
         return events
 
     def flush(self) -> Iterable[StreamEvent]:
-        """What was held back, when the answer has ended without a stop sequence."""
+        """Return the events of the pending text, after the last chunk."""
         events: list[StreamEvent] = []
         if not self.is_stopped and self._splitter is not None:
-            events += self._deliver(self._splitter.flush())
-        if self._shaped is not None:
-            events += self._cut(self._shaped.flush())
-        return [*events, *self._release()]
+            events += self._to_events(self._splitter.flush())
+        if self._content is not None:
+            events += self._apply_stop(self._content.flush())
+        return [*events, *self._flush_stop()]
 
-    def _is_plain(self) -> bool:
-        """Whether nothing has to be looked for any more."""
-        return self._splitter is None and self._cutter is None and self._shaped is None
+    def _is_passthrough(self) -> bool:
+        """Return True once all further text is emitted unchanged."""
+        return self._splitter is None and self._stop is None and self._content is None
 
-    def _read(self, text: str) -> list[StreamEvent]:
+    def _parse(self, chunk: str) -> list[StreamEvent]:
         if self._splitter is None:
-            return self._deliver([("text", text)] if text else [])
-        pieces = self._splitter.feed(text)
-        if self._splitter.is_settled:
+            return self._to_events([("text", chunk)] if chunk else [])
+        pieces = self._splitter.feed(chunk)
+        if self._splitter.is_done:
             self._splitter = None
-        return self._deliver(pieces)
+        return self._to_events(pieces)
 
-    def _deliver(self, pieces: Iterable[Piece]) -> list[StreamEvent]:
-        """Pieces as events. Nothing is looked for in the thoughts."""
+    def _to_events(self, pieces: Iterable[Piece]) -> list[StreamEvent]:
+        """Convert pieces to events. Tool calls and stop sequences in reasoning do not count."""
         events: list[StreamEvent] = []
         for kind, text in pieces:
             if kind == "reasoning":
                 events.append(ReasoningDelta(text))
-            elif self._shaped is not None:
-                events += self._cut(self._shaped.feed(text))
-                self.is_stopped = self.is_stopped or self._shaped.is_ended
+            elif self._content is not None:
+                events += self._apply_stop(self._content.feed(text))
+                self.is_stopped = self.is_stopped or self._content.is_ended
             else:
-                events += self._cut([TextDelta(text)])
+                events += self._apply_stop([TextDelta(text)])
         return events
 
-    def _cut(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
-        """Stop sequences end the answer where its text has them; a call's arguments may."""
-        wanted = list(events)
-        if self._cutter is not None:
-            wanted = [each for event in wanted for each in self._let_through(event, self._cutter)]
-            self.is_stopped = self.is_stopped or self._cutter.stopped
-        self.has_calls = self.has_calls or any(isinstance(e, ToolCallDelta) for e in wanted)
-        return wanted
+    def _apply_stop(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        """Drop what follows a stop sequence in the text; tool arguments may contain one."""
+        stop = self._stop
+        if stop is not None:
+            events = [each for event in events for each in self._filter_event(event, stop)]
+            self.is_stopped = self.is_stopped or stop.is_stopped
+        self.has_calls = self.has_calls or any(isinstance(e, ToolCallDelta) for e in events)
+        return events
 
-    def _let_through(self, event: StreamEvent, cutter: StopFilter) -> list[StreamEvent]:
-        if not isinstance(event, TextDelta):
-            before = self._release()
-            return before if cutter.stopped else [*before, event]
-        text, _ = cutter.feed(event.text)
-        return [TextDelta(text)] if text else []
-
-    def _release(self) -> list[StreamEvent]:
-        """What may have become a stop sequence and has not."""
-        rest = "" if self._cutter is None else self._cutter.flush()
-        return [TextDelta(rest)] if rest else []
-
-
-def _plain(texts: Iterable[str]) -> list[StreamEvent]:
-    return [TextDelta(text) for text in texts if text]
-
-
-def finish_reason(
-    usage: Usage | None, max_tokens: int | None, *, is_stopped: bool, has_calls: bool = False
-) -> str:
-    """Why an answer ended: `length` if it used up the tokens that it was allowed, else `stop`.
-
-    The service does not say it (replicate-api.md 3.4), but the counts tell. An answer with calls
-    ends as `tool_calls`, unless it may have been cut off in one.
-    """
-    is_bound = usage is not None and max_tokens is not None and usage.output_tokens >= max_tokens
-    if is_bound and not is_stopped:
-        return "length"
-    return "tool_calls" if has_calls else "stop"
-
-
-class CompletionBuilder:
-    """Puts a whole answer together out of its events."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, list[ToolCallDelta]] = {}
-        self._finished: Finished | None = None
-
-    def add(self, event: StreamEvent) -> None:
-        """Take the next event."""
+    def _filter_event(self, event: StreamEvent, stop: StopFilter) -> list[StreamEvent]:
         if isinstance(event, TextDelta):
-            self._text.append(event.text)
-        elif isinstance(event, ReasoningDelta):
-            self._reasoning.append(event.text)
-        elif isinstance(event, ToolCallDelta):
-            self._calls.setdefault(event.index, []).append(event)
-        elif isinstance(event, Finished):
-            self._finished = event
+            return _to_deltas([stop.feed(event.text)])
+        # No stop sequence reaches across a call, so the text before it is not pending any more.
+        before = self._flush_stop()
+        return before if stop.is_stopped else [*before, event]
 
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self._text)
+    def _flush_stop(self) -> list[StreamEvent]:
+        return [] if self._stop is None else _to_deltas([self._stop.flush()])
 
-    @property
-    def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls so far; the last may be half a call."""
-        return tuple(_to_call(pieces) for _, pieces in sorted(self._calls.items()))
 
-    def completion(self) -> Completion:
-        """The answer, after its last event.
+class _ContentParser:
+    """Parses the content of an answer that may hold tool calls or must be JSON.
 
-        Raises:
-            ValueError: The last event has not come.
+    Text is emitted at once, unless a tool must be called: then it waits for the call, because an
+    answer without one is rejected, and can be repaired only while nothing was emitted.
+
+    Args:
+        expected: The tools and the format of the request.
+        new_id: Creates the id of a tool call.
+
+    Attributes:
+        is_ended: True once the rest of the answer is not needed.
+    """
+
+    def __init__(self, expected: ExpectedAnswer, new_id: Callable[[], str]) -> None:
+        tools, response_format = expected.tools, expected.form
+        self.is_ended = False
+        self._tools = tools
+        self._prefix = expected.prefix
+        # Text that repeats the prefix begins with its mark, or with the prefix if it is bare JSON.
+        self._mark = expected.prefix.split("{")[0].strip() or expected.prefix
+        self._start: str | None = "" if expected.prefix else None  # None: the start is parsed
+        self._pending: list[StreamEvent] | None = None  # None: events do not wait for a call
+        self._call_reader: ToolCallReader | None = None
+        self._json_reader: JsonAnswerReader | None = None
+        # Each reader is imported only for the requests that need it.
+        if response_format is not None:
+            from replicate_stream._response.json_answer import JsonAnswerReader
+
+            self._json_reader = JsonAnswerReader(response_format.beginnings)
+        if tools is not None:
+            from replicate_stream._response.tool_calls import ToolCallReader
+
+            self._pending = [] if tools.is_forced else None
+            self._call_reader = ToolCallReader(
+                tools.names, new_id, is_bare=expected.is_bare, is_single=tools.is_single
+            )
+
+    def feed(self, text: str) -> list[StreamEvent]:
+        """Parse more text; return the events that are certain."""
+        if self._start is None:
+            return self._parse(text)
+        self._start += text
+        return [] if self._mark.startswith(self._start.lstrip()) else self._parse_start()
+
+    def flush(self) -> list[StreamEvent]:
+        """Return the events of the pending text, after the last text."""
+        events = self._parse_start() if self._start else []
+        if self._call_reader is not None and not self.is_ended:
+            events += self._filter(self._call_reader.flush())
+        if self._json_reader is not None:
+            events += _to_deltas([self._json_reader.flush()])
+        pending, self._pending = self._pending or [], None
+        return [*pending, *events]
+
+    def _parse_start(self) -> list[StreamEvent]:
+        """Parse the start, after the prefix that the prompt ends with.
+
+        The model may also ignore the prefix: it repeats its mark, or begins with words.
         """
-        if self._finished is None:
-            raise ValueError("the answer has not finished")
-        return Completion(
-            text=self.text,
-            reasoning="".join(self._reasoning),
-            tool_calls=self.tool_calls,
-            finish_reason=self._finished.reason,
-            usage=self._finished.usage,
-            prediction=self._finished.prediction,
-        )
+        start, self._start = self._start or "", None
+        first = start.lstrip()
+        if first.startswith(self._mark) or (first and first[0] not in _CALL_STARTS):
+            return self._parse(start)
+        if self._call_reader is not None:
+            self._call_reader.has_prefix = "{" in self._prefix
+        return self._parse(self._prefix + start)
+
+    def _parse(self, text: str) -> list[StreamEvent]:
+        if self._call_reader is None:
+            return self._filter([TextDelta(text)])
+        events = self._filter(self._call_reader.feed(text))
+        self.is_ended = self.is_ended or self._call_reader.is_ended
+        return events
+
+    def _filter(self, parsed: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """Reduce text to its JSON, and keep events that have to wait for a call."""
+        events: list[StreamEvent] = []
+        for event in parsed:
+            if isinstance(event, TextDelta):
+                events += self._filter_text(event)
+            elif isinstance(event, ToolCallDelta) and event.name is not None:
+                events = self._start_call(event, events)
+            else:
+                events.append(event)
+            if self.is_ended:
+                break
+        if self._pending is None:
+            return events
+        self._pending += events
+        return []
+
+    def _filter_text(self, event: TextDelta) -> list[StreamEvent]:
+        if self._json_reader is None:
+            return [event]
+        text = self._json_reader.feed(event.text)
+        self.is_ended = self.is_ended or self._json_reader.is_ended
+        return _to_deltas([text])
+
+    def _start_call(self, event: ToolCallDelta, before: list[StreamEvent]) -> list[StreamEvent]:
+        """Release the pending events before a call, unless it calls another tool than it must."""
+        required = None if self._tools is None or self._pending is None else self._tools.name
+        if required not in {None, event.name}:
+            self.is_ended = True
+            return [*before, event]
+        pending, self._pending = self._pending or [], None
+        words = "" if self._json_reader is None else self._json_reader.flush()
+        return [*pending, *before, *_to_deltas([words]), event]
 
 
-def _to_call(pieces: Sequence[ToolCallDelta]) -> ToolCall:
-    name = pieces[0].name or ""
-    text = "".join(piece.arguments for piece in pieces)
-    return ToolCall(pieces[0].id or "", name, _arguments(text) if name else text)
-
-
-def _arguments(text: str) -> Mapping[str, Any] | str:
-    try:
-        read = json.loads(text)
-    except ValueError:
-        return text
-    return read if isinstance(read, dict) else text
+def _to_deltas(texts: Iterable[str]) -> list[StreamEvent]:
+    return [TextDelta(text) for text in texts if text]

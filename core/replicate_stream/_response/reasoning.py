@@ -1,8 +1,7 @@
-"""Tell what a model thinks from what it answers, while it streams.
+"""Split the reasoning of a model from its answer while it streams.
 
-Models write their thoughts between tags in front of the answer. The traps: a tag that comes in two
-pieces, and an answer that merely mentions a tag. So a block counts only where one may begin, at the
-very start of the text.
+Models write their reasoning between tags before the answer. The traps: a tag that is split between
+two chunks, and an answer that merely mentions a tag. So only a tag at the very start counts.
 """
 
 from __future__ import annotations
@@ -21,77 +20,75 @@ TAGS: tuple[tuple[str, str], ...] = (
     ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
 )
-"""What opens a block of thoughts, and what closes it."""
+"""The opening and the closing tag of each kind of reasoning block."""
 
 
 class ReasoningSplitter:
-    """Splits a text into reasoning and answer; the result is the same for every chunking.
+    """Splits a text into reasoning and answer. The result is the same for every chunking.
 
-    White space in front of an opening tag goes with the reasoning; the tags themselves go nowhere.
-    A block that is never closed is reasoning to the end.
+    White space before the opening tag belongs to the reasoning; the tags are dropped. A block that
+    is never closed is reasoning to the end.
     """
 
-    __slots__ = ("_closing", "_held", "_is_start")
+    __slots__ = ("_closing", "_is_start", "_pending")
 
     def __init__(self) -> None:
-        self._held = ""
-        self._is_start = True
-        self._closing = ""
+        self._pending = ""
+        self._is_start = True  # until an opening tag is found or excluded
+        self._closing = ""  # the closing tag of the open block; empty outside of a block
 
     @property
-    def is_settled(self) -> bool:
-        """Whether all that is still to come is answer, so that it need not be looked at."""
+    def is_done(self) -> bool:
+        """True once all further text belongs to the answer, so that it need not pass through."""
         return not self._is_start and not self._closing
 
     def feed(self, text: str) -> list[Piece]:
-        """Take more of the text; gives what is certain by now, without empty pieces."""
-        seen, self._held = self._held + text, ""
+        """Add text; return the pieces that are certain, none of them empty."""
+        rest, self._pending = self._pending + text, ""
         pieces: list[Piece] = []
         if self._is_start:
-            seen = self._open(seen, pieces)
+            rest = self._open(rest, pieces)
         if self._closing:
-            seen = self._close(seen, pieces)
+            rest = self._close(rest, pieces)
         elif self._is_start:
-            self._held, seen = seen, ""
-        if seen:
-            pieces.append(("text", seen))
+            self._pending, rest = rest, ""
+        if rest:
+            pieces.append(("text", rest))
         return pieces
 
     def flush(self) -> list[Piece]:
-        """Say that the text has ended; gives what was held back."""
-        held, self._held = self._held, ""
-        if not held:
-            return []
-        return [("reasoning" if self._closing else "text", held)]
+        """Return the pending text, after the last `feed`."""
+        text, self._pending = self._pending, ""
+        return [("reasoning" if self._closing else "text", text)] if text else []
 
-    def _open(self, seen: str, pieces: list[Piece]) -> str:
-        """At the start: look for an opening tag; gives the text that follows it, or all of it."""
-        body = seen.lstrip()
+    def _open(self, text: str, pieces: list[Piece]) -> str:
+        """Find an opening tag at the start; return the text after it, or the whole text."""
+        body = text.lstrip()
         for opening, closing in TAGS:
             if body.startswith(opening):
                 self._is_start, self._closing = False, closing
-                blank = seen[: len(seen) - len(body)]
-                if blank:
-                    pieces.append(("reasoning", blank))
+                blanks = text[: len(text) - len(body)]
+                if blanks:
+                    pieces.append(("reasoning", blanks))
                 return body[len(opening) :]
         self._is_start = any(opening.startswith(body) for opening, _ in TAGS)
-        return seen
+        return text
 
-    def _close(self, seen: str, pieces: list[Piece]) -> str:
-        """Inside: give reasoning up to the closing tag; gives the text that follows it."""
-        at = seen.find(self._closing)
-        if at >= 0:
-            rest = seen[at + len(self._closing) :]
+    def _close(self, text: str, pieces: list[Piece]) -> str:
+        """Append the reasoning up to the closing tag; return the text after the tag."""
+        end = text.find(self._closing)
+        if end >= 0:
+            rest = text[end + len(self._closing) :]
             self._closing = ""
         else:
-            at = len(seen) - _overlap(seen, self._closing)
-            self._held, rest = seen[at:], ""
-        if at:
-            pieces.append(("reasoning", seen[:at]))
+            end = len(text) - _count_partial(text, self._closing)
+            self._pending, rest = text[end:], ""
+        if end:
+            pieces.append(("reasoning", text[:end]))
         return rest
 
 
-def _overlap(text: str, mark: str) -> int:
-    """How much of the end of a text may be the beginning of a mark."""
-    sizes = range(min(len(mark) - 1, len(text)), 0, -1)
-    return next((size for size in sizes if mark.startswith(text[-size:])), 0)
+def _count_partial(text: str, tag: str) -> int:
+    """Return the number of characters at the end of the text that may begin the tag."""
+    sizes = range(min(len(tag) - 1, len(text)), 0, -1)
+    return next((size for size in sizes if tag.startswith(text[-size:])), 0)

@@ -1,7 +1,7 @@
-"""Cut a streamed text at the first stop sequence, wherever the pieces happen to be split.
+"""Cut a streamed text at its first stop sequence.
 
 Most models enforce stop sequences late, partly, or not at all, so the client always does. The trap
-is a stop sequence that comes in two pieces: its beginning must not be delivered already.
+is a stop sequence that is split between two chunks: its beginning must not be emitted.
 """
 
 from __future__ import annotations
@@ -11,62 +11,54 @@ from collections.abc import Sequence
 
 
 class StopFilter:
-    """Lets text through up to the earliest of several stop sequences.
+    """Passes the text before the leftmost occurrence of any stop sequence.
 
-    The result is the same for every way of splitting the text: everything before the leftmost
-    occurrence of any stop sequence. Only what may still turn out to begin one is held back.
+    The result is the same for every chunking. Only text that may still begin a stop sequence is
+    held back.
 
     Args:
-        stops: The stop sequences; empty ones are passed over. Without any, all text passes.
+        stops: The stop sequences. Empty ones are ignored.
 
     Attributes:
-        stopped: Whether a stop sequence was met. What comes after it is dropped.
+        is_stopped: True once a stop sequence was found. All text after it is dropped.
     """
 
-    __slots__ = ("_held", "_longest", "_pattern", "_stops", "stopped")
+    __slots__ = ("_longest", "_pattern", "_pending", "_stops", "is_stopped")
 
     def __init__(self, stops: Sequence[str]) -> None:
+        self.is_stopped = False
         self._stops = tuple(stop for stop in stops if stop)
         self._pattern = re.compile("|".join(map(re.escape, self._stops)))
         self._longest = max(map(len, self._stops), default=0)
-        self._held = ""
-        self.stopped = False
+        self._pending = ""
 
-    def feed(self, text: str) -> tuple[str, bool]:
-        """Take more of the text.
-
-        Returns:
-            What may be delivered now, and whether a stop sequence was met.
-        """
-        if self.stopped or not self._stops:
-            return ("" if self.stopped else text), self.stopped
-        seen = self._held + text
-        match = self._pattern.search(seen)
-        open_from = self._first_open(seen)
+    def feed(self, text: str) -> str:
+        """Add text; return what can be emitted."""
+        if self.is_stopped or not self._stops:
+            return "" if self.is_stopped else text
+        text = self._pending + text
+        match = self._pattern.search(text)
+        end = self._find_partial(text)
         # A match counts only once no stop sequence that starts before it can still be completed.
-        if match and match.start() < open_from:
-            self._held, self.stopped = "", True
-            return seen[: match.start()], True
-        self._held = seen[open_from:]
-        return seen[:open_from], False
+        if match and match.start() < end:
+            end, self._pending, self.is_stopped = match.start(), "", True
+        else:
+            self._pending = text[end:]
+        return text[:end]
 
     def flush(self) -> str:
-        """Say that the text has ended.
-
-        Returns:
-            What was held back, up to a stop sequence that is whole in it.
-        """
-        held, self._held = self._held, ""
-        match = self._pattern.search(held) if held else None
+        """Return the pending text, after the last `feed`, up to a stop sequence in it."""
+        text, self._pending = self._pending, ""
+        match = self._pattern.search(text) if text else None
         if match is None:
-            return held
-        self.stopped = True
-        return held[: match.start()]
+            return text
+        self.is_stopped = True
+        return text[: match.start()]
 
-    def _first_open(self, seen: str) -> int:
-        """Where the leftmost unfinished stop sequence begins; the end if there is none."""
-        for start in range(max(0, len(seen) - self._longest + 1), len(seen)):
-            tail = seen[start:]
+    def _find_partial(self, text: str) -> int:
+        """Return the start of the leftmost incomplete stop sequence, or the length of the text."""
+        for start in range(max(0, len(text) - self._longest + 1), len(text)):
+            tail = text[start:]
             if any(len(stop) > len(tail) and stop.startswith(tail) for stop in self._stops):
                 return start
-        return len(seen)
+        return len(text)

@@ -1,7 +1,7 @@
-"""Where a call begins in an answer: the marks of every format that models were trained on.
+"""Find the marks of tool calls in the text of an answer.
 
-A model that was told one format may fall back on its own, so all of them are known at once. What
-may still become a mark is held back; what turns out to be none is text.
+The marks of all formats are known at once, because a model that was shown one format may fall back
+on the one that it was trained on.
 """
 
 from __future__ import annotations
@@ -32,135 +32,142 @@ _OPENERS = (*_CALLS, _PYTHON, *_FRAMES, *_RESULTS, *_STRAY, FENCE)
 MAY_BEGIN = re.compile(r"[<\[`]")
 """The first characters of all marks."""
 MAY_BEGIN_BARE = re.compile(r"[<\[`{]")
-"""The same, and of JSON."""
+"""The first characters of all marks and of JSON."""
 
 _FENCE_LINE = re.compile(r"```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
 _FENCE_WORD = re.compile(r"```[ \t]*[a-z_]*\s*")
 _FUNCTION_NAME = re.compile(r"\s*[\"']?([\w.\-]+)[\"']?\s*>")
 _MISTRAL_NAME = re.compile(r"\s*([\w.\-]+)\s*(?:\[CALL_ID\]\s*[\w\-]*\s*)?\[ARGS\]")
-_MAY_BE_NAME = re.compile(r"\s*[\w.\-]*\s*(?:\[[\w\]\[\s\-]*)?")
-_OLD_DEEPSEEK = re.compile(r"([\w.\-]+)\s*\n")
+_PARTIAL_MISTRAL_NAME = re.compile(r"\s*[\w.\-]*\s*(?:\[[\w\]\[\s\-]*)?")
+_OLD_DEEPSEEK_NAME = re.compile(r"([\w.\-]+)\s*\n")
 _LONGEST_NAME = 200
 _LONGEST_MARK = max(map(len, _OPENERS))
-_LEAST_OF_A_MARK = 4
+# A shorter piece of a mark at the end of an answer, as `<` or `[TO`, may as well be text.
+_SHORTEST_PARTIAL = 4
 
 Body: TypeAlias = Literal["call", "arguments", "bare"]
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The beginning of a call.
+    """A mark that opens a tool call, or that stands near one.
 
     Attributes:
-        at: Where what follows the mark begins.
-        body: What that is: the JSON of a call or of several, of a call's arguments alone, or JSON
-            without marks, which may be a call or not; None for a mark that only frames calls.
-        name: The tool, where the mark told it.
-        closing: What may close the call after its JSON.
-        ends: Whether it is the beginning of a result: the model plays the tool.
-        is_stray: Whether it closes a call once more than needed.
+        end: The position behind the mark.
+        body: The JSON behind the mark: of one or several calls (`call`), of a call's arguments
+            alone (`arguments`), or JSON without marks that may be a call (`bare`). None for a mark
+            that only frames calls.
+        name: The tool, if the mark names it.
+        closing: The marks that may close the call.
+        is_result: True if the mark opens the result of a tool: the model plays the tool.
+        is_stray: True if the mark closes a call that is closed already.
     """
 
-    at: int
+    end: int
     body: Body | None = None
     name: str | None = None
     closing: tuple[str, ...] = ()
-    ends: bool = False
+    is_result: bool = False
     is_stray: bool = False
 
 
-Found: TypeAlias = "Opening | Literal['more'] | None"
-"""What is at a place: a call's beginning, perhaps one (more text is needed), or plain text."""
+OpeningMatch: TypeAlias = "Opening | Literal['partial'] | None"
+"""A mark, the possible beginning of one (`partial`: more text is needed), or None for text."""
 
 
-def look(text: str, at: int, *, is_final: bool) -> Found:
-    """What begins at a place of a text.
+def find_opening(text: str, at: int, *, is_final: bool) -> OpeningMatch:
+    """Find the mark at a position of the text.
 
     Args:
         text: The text so far.
-        at: The place.
-        is_final: Whether no more text comes.
+        at: The position.
+        is_final: True if no more text comes, so that no mark can be partial.
     """
     for mark in _OPENERS:
         if text.startswith(mark, at):
-            found = _behind(mark, text, at + len(mark))
-            return None if found == "more" and is_final else found
+            match = _parse_opening(mark, text, at + len(mark))
+            return None if match == "partial" and is_final else match
     if not is_final and any(mark.startswith(text[at:]) for mark in _OPENERS):
-        return "more"
+        return "partial"
     return None
 
 
-def after_blank(text: str, at: int) -> int:
-    """Where the next character is that is not white space."""
+def find_end(text: str, closing: Iterable[str], start: int) -> int:
+    """Find the end of a call whose JSON is broken: a closing mark, or the opening one of another.
+
+    Args:
+        text: The text from where the JSON is broken.
+        closing: The marks that may close the call.
+        start: The length of the text that was searched before.
+
+    Returns:
+        The position before the mark; -1 if there is none.
+    """
+    start = max(0, start - _LONGEST_MARK)
+    # Broken JSON may well hold the fence's backticks, so they do not count as its end.
+    marks = [mark for mark in closing if len(mark) > len(FENCE)]
+    positions = [text.find(mark, start) for mark in (*marks, *_CALLS)]
+    return min((position for position in positions if position >= 0), default=-1)
+
+
+def is_partial_call(text: str) -> bool:
+    """Return True if the end of an answer is the beginning of a call that was cut off."""
+    return _is_partial((*_CALLS, _PYTHON, *_FRAMES), text)
+
+
+def is_partial_end(text: str) -> bool:
+    """Return True if the end of an answer is the beginning of a result or of a closing mark."""
+    return _is_partial((*_RESULTS, *_STRAY), text)
+
+
+def _is_partial(marks: Iterable[str], text: str) -> bool:
+    return len(text) >= _SHORTEST_PARTIAL and any(
+        mark.startswith(text) or text.startswith(mark) for mark in marks
+    )
+
+
+def skip_blanks(text: str, at: int) -> int:
+    """Return the position of the next character that is not white space."""
     while at < len(text) and text[at].isspace():
         at += 1
     return at
 
 
-def is_begun(text: str) -> bool:
-    """Whether the very end of an answer is the beginning of a call that was cut off."""
-    return _begins((*_CALLS, _PYTHON, *_FRAMES), text)
-
-
-def is_end_begun(text: str) -> bool:
-    """The same of what may come behind calls: a result, or another end."""
-    return _begins((*_RESULTS, *_STRAY), text)
-
-
-def _begins(marks: Iterable[str], text: str) -> bool:
-    return len(text) >= _LEAST_OF_A_MARK and any(
-        mark.startswith(text) or text.startswith(mark) for mark in marks
-    )
-
-
-def find_end(text: str, closing: Iterable[str], start: int) -> int:
-    """Where a call whose JSON broke ends: before what closes it, or opens another; else -1.
-
-    Args:
-        text: The text since it broke.
-        closing: What may close it.
-        start: How much of the text has none, as is known from before.
-    """
-    start = max(0, start - _LONGEST_MARK)
-    marks = [each for each in closing if len(each) > len(FENCE)]
-    places = [text.find(mark, start) for mark in (*marks, *_CALLS)]
-    return min((place for place in places if place >= 0), default=-1)
-
-
-def _behind(mark: str, text: str, at: int) -> Found:
+def _parse_opening(mark: str, text: str, at: int) -> OpeningMatch:
+    """Parse what belongs to a mark behind it: the tool's name, a code fence, the JSON's bracket."""
     if mark in _FRAMES:
         return Opening(at)
     if mark in _RESULTS:
-        return Opening(at, ends=True)
+        return Opening(at, is_result=True)
     if mark in _STRAY:
         return Opening(at, is_stray=True)
     if mark == FENCE:
-        return _fenced(text, at - len(mark))
+        return _parse_fence(text, at - len(mark))
     if mark == _FUNCTION:
-        return _function(text, at)
+        return _parse_function(text, at)
     if mark == _DEEPSEEK:
-        return _deepseek(text, at)
+        return _parse_deepseek(text, at)
     if mark == _MISTRAL:
-        return _mistral(text, at)
+        return _parse_mistral(text, at)
     if mark == _PYTHON:
-        return _json(text, at, "call", ())
-    inside = _past_fence(text, at)
-    if inside is None:
-        return "more"
-    return _json(text, inside, "call", _closing(mark, text, at, inside))
+        return _parse_json(text, at, ())
+    start = _skip_fence(text, at)
+    if start is None:
+        return "partial"
+    return _parse_json(text, start, _get_closing(mark, text, at, start))
 
 
-def _json(text: str, at: int, body: Body, closing: tuple[str, ...]) -> Found:
-    """JSON of an object or a list, or else no call."""
-    at = after_blank(text, at)
+def _parse_json(text: str, at: int, closing: tuple[str, ...]) -> OpeningMatch:
+    """Match an object or a list of calls. Behind a mark, anything else is text about the mark."""
+    at = skip_blanks(text, at)
     if at == len(text):
-        return "more"
-    return Opening(at, body, closing=closing) if text[at] in "{[" else None
+        return "partial"
+    return Opening(at, "call", closing=closing) if text[at] in "{[" else None
 
 
-def _past_fence(text: str, at: int) -> int | None:
-    """The place behind blanks and the first line of a code fence; None if more text is needed."""
-    at = after_blank(text, at)
+def _skip_fence(text: str, at: int) -> int | None:
+    """Return the position behind blanks and the first line of a fence; None if that is partial."""
+    at = skip_blanks(text, at)
     if FENCE.startswith(text[at:]):
         return None
     word, line = _FENCE_WORD.match(text, at), _FENCE_LINE.match(text, at)
@@ -169,62 +176,66 @@ def _past_fence(text: str, at: int) -> int | None:
     return None if word.end() == len(text) else line.end()
 
 
-def _closing(mark: str, text: str, at: int, inside: int) -> tuple[str, ...]:
-    """What closes a call: also the code fence that it is in."""
-    has_fence = text.startswith(FENCE, after_blank(text, at)) and inside > at
+def _get_closing(mark: str, text: str, at: int, start: int) -> tuple[str, ...]:
+    """Return the closing marks of a call, with the end of the fence that was skipped."""
+    has_fence = text.startswith(FENCE, skip_blanks(text, at)) and start > at
     return (*_CLOSING[mark], FENCE) if has_fence else _CLOSING[mark]
 
 
-def _fenced(text: str, at: int) -> Found:
-    """A code fence around a call: before JSON, or before a mark."""
-    inside = _past_fence(text, at)
-    if inside is None:
-        return "more"
-    if text[inside] in "{[":
-        return Opening(inside, "bare", closing=(FENCE,))
-    if text[inside] != "<":
+def _parse_fence(text: str, at: int) -> OpeningMatch:
+    """Match a code fence around a call: before JSON, or before a mark."""
+    start = _skip_fence(text, at)
+    if start is None:
+        return "partial"
+    if text[start] in "{[":
+        return Opening(start, "bare", closing=(FENCE,))
+    if text[start] != "<":
         return None
-    inner = look(text, inside, is_final=False)
+    inner = find_opening(text, start, is_final=False)
     if not isinstance(inner, Opening):
         return inner
     return replace(inner, closing=(*inner.closing, FENCE))
 
 
-def _function(text: str, at: int) -> Found:
-    """Llama's `<function=name>{…}</function>`."""
+def _parse_function(text: str, at: int) -> OpeningMatch:
+    """Match Llama's `<function=name>{…}</function>`."""
     name = _FUNCTION_NAME.match(text, at)
     if name is None:
-        return "more" if ">" not in text[at:] and len(text) - at < _LONGEST_NAME else None
+        return None if ">" in text[at:] else _bound_partial(text, at)
     return Opening(name.end(), "arguments", name.group(1), ("</function>",))
 
 
-def _deepseek(text: str, at: int) -> Found:
-    """DeepSeek's `name<sep>{…}`, or the older `function<sep>name` and a fenced block."""
+def _parse_deepseek(text: str, at: int) -> OpeningMatch:
+    """Match DeepSeek's `name<sep>{…}`, or the older `function<sep>name` and a fenced block."""
     separator = text.find(_SEPARATOR, at)
     if separator < 0:
-        return "more" if len(text) - at < _LONGEST_NAME else None
+        return _bound_partial(text, at)
     name, at = text[at:separator].strip(), separator + len(_SEPARATOR)
     if name == "function":
-        old = _OLD_DEEPSEEK.match(text, at)
+        old = _OLD_DEEPSEEK_NAME.match(text, at)
         if old is None:
-            return "more" if len(text) - at < _LONGEST_NAME else None
+            return _bound_partial(text, at)
         name, at = old.group(1), old.end()
-    inside = _past_fence(text, at)
-    if inside is None:
-        return "more"
-    return Opening(inside, "arguments", name, _closing(_DEEPSEEK, text, at, inside))
+    start = _skip_fence(text, at)
+    if start is None:
+        return "partial"
+    return Opening(start, "arguments", name, _get_closing(_DEEPSEEK, text, at, start))
 
 
-def _mistral(text: str, at: int) -> Found:
-    """Mistral's list of calls, or the newer `name[ARGS]{…}`."""
-    inside = _past_fence(text, at)
-    if inside is None:
-        return "more"
-    found = _json(text, inside, "call", (FENCE,) if inside > after_blank(text, at) else ())
-    if found is not None:
-        return found
+def _parse_mistral(text: str, at: int) -> OpeningMatch:
+    """Match Mistral's list of calls, or the newer `name[ARGS]{…}`."""
+    start = _skip_fence(text, at)
+    if start is None:
+        return "partial"
+    opening = _parse_json(text, start, (FENCE,) if start > skip_blanks(text, at) else ())
+    if opening is not None:
+        return opening
     name = _MISTRAL_NAME.match(text, at)
     if name is not None:
         return Opening(name.end(), "arguments", name.group(1))
-    may_come = len(text) - at < _LONGEST_NAME and _MAY_BE_NAME.fullmatch(text, at)
-    return "more" if may_come else None
+    return _bound_partial(text, at) if _PARTIAL_MISTRAL_NAME.fullmatch(text, at) else None
+
+
+def _bound_partial(text: str, at: int) -> OpeningMatch:
+    """Wait for more of a name, but not for ever: a text without its end must not be held back."""
+    return "partial" if len(text) - at < _LONGEST_NAME else None

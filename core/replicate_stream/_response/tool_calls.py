@@ -1,7 +1,7 @@
-"""Tell calls of tools from the text around them, while an answer streams.
+"""Find tool calls in the text of an answer while it streams.
 
-Text goes on at once; only what may be the beginning of a call is held back. The result is the same
-for every way of splitting the answer.
+Text is emitted at once; only what may begin a call is held back. The result is the same for every
+chunking.
 """
 
 from __future__ import annotations
@@ -9,38 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from replicate_stream._response.call_list import Calls
+from replicate_stream._response.call_block import CallBlockReader
 from replicate_stream._response.tool_call import CallBody
 from replicate_stream._response.tool_call_marks import (
     FENCE,
     MAY_BEGIN,
     MAY_BEGIN_BARE,
     Opening,
-    is_begun,
-    is_end_begun,
-    look,
+    find_opening,
+    is_partial_call,
+    is_partial_end,
 )
 from replicate_stream._types.messages import StreamEvent, TextDelta
 
-_BETWEEN = (";",)  # what Llama models put between two calls
+_SEPARATORS = (";",)  # Llama models put it between two calls without marks
 
 
-class ToolReader:
-    """Reads one answer.
+class ToolCallReader:
+    """Splits one answer into text and tool calls.
 
     Args:
-        names: The tools that there are. JSON without marks is a call only of one of these.
-        new_id: Makes the id of a call.
-        is_bare: Whether the model writes calls without marks: then any name in such JSON is a
-            tool's, and a call may begin on any line.
-        is_single: Whether a second call is not wanted.
+        names: The offered tools. JSON without marks is a call only of one of these.
+        new_id: Creates the id of a call.
+        is_bare: True if the model writes calls without marks. Then such JSON is a call whatever its
+            name, and may begin on any line.
+        is_single: True if a second call is not wanted.
 
     Attributes:
-        calls: How many calls have begun.
-        is_ended: Whether nothing of the rest is wanted: a second call, or a result that the model
-            made up.
-        is_begun: Whether the prompt has opened the first call's JSON: then the model may not close
-            it, when it has written the arguments.
+        is_ended: True once the rest of the answer is not needed: a second call that is not wanted,
+            or a tool result that the model made up.
+        has_prefix: True if the prompt ends with the beginning of the first call's JSON. The model
+            then may end the answer after the arguments, without the call's closing bracket.
     """
 
     def __init__(
@@ -51,120 +50,125 @@ class ToolReader:
         is_bare: bool = False,
         is_single: bool = False,
     ) -> None:
-        self.calls = 0
         self.is_ended = False
-        self.is_begun = False
+        self.has_prefix = False
         self._names = names
         self._new_id = new_id
         self._is_bare = is_bare
         self._is_single = is_single
-        self._held = ""
-        self._is_fenced = False
-        self._is_edge = True  # nothing but blanks since the start, or since a call
+        self._call_count = 0
+        self._pending = ""
+        self._block: CallBlockReader | None = None
+        self._in_fence = False
+        self._is_at_edge = True  # only white space since the start, or since a call
         self._is_line_start = True
-        self._open: Calls | None = None
 
     def feed(self, text: str) -> list[StreamEvent]:
-        """Take more of the answer; gives what is certain by now."""
-        self._held += text
+        """Add more of the answer; return the events that are certain."""
+        self._pending += text
         return self._read(is_final=False)
 
     def flush(self) -> list[StreamEvent]:
-        """Say that the answer has ended; gives what was held back."""
+        """Return the events of the pending text, after the last `feed`."""
         return self._read(is_final=True)
 
     def _read(self, *, is_final: bool) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        is_read = False
-        while not is_read and not self.is_ended:
-            if self._open is None:
-                is_read = self._text(events, is_final=is_final)
+        can_continue = True
+        while can_continue and not self.is_ended:
+            if self._block is None:
+                can_continue = self._read_text(events, is_final=is_final)
             else:
-                is_read = self._calls(self._open, events, is_final=is_final)
+                can_continue = self._read_block(self._block, events, is_final=is_final)
         return events
 
-    def _text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
-        """Read text up to a call; gives whether there is nothing more to read."""
-        text = self._held
-        pattern = MAY_BEGIN_BARE if self._is_bare or self._is_edge else MAY_BEGIN
+    def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
+        """Read text up to a call; return True if there was one."""
+        text = self._pending
+        pattern = MAY_BEGIN_BARE if self._is_bare or self._is_at_edge else MAY_BEGIN
         for match in pattern.finditer(text):
             at = match.start()
-            found = look(text, at, is_final=is_final)
-            is_cut = is_final and is_begun(text[at:])
-            if found is None and not is_cut and text[at] in "{[" and self._may_be_bare(text[:at]):
-                found = Opening(at, "bare", closing=_BETWEEN)
-            if found == "more":
-                self._say(text, at, events)
-                return True
-            if found is None or ((found.ends or found.is_stray) and not self.calls):
+            opening = find_opening(text, at, is_final=is_final)
+            is_cut = is_final and is_partial_call(text[at:])
+            if opening is None and not is_cut and text[at] in "{[" and self._may_be_bare(text[:at]):
+                opening = Opening(at, "bare", closing=_SEPARATORS)
+            if opening == "partial":
+                self._emit(text, at, events)
+                return False
+            if opening is None:
                 continue
-            self._say(text, at, events)
-            self._held = text[found.at :]
-            self._enter(found, text[at : found.at])
-            return False
+            if (opening.is_result or opening.is_stray) and not self._call_count:
+                continue  # text about such marks; only behind a call they are the model's mistake
+            self._emit(text, at, events)
+            self._pending = text[opening.end :]
+            self._open(opening, text[at : opening.end])
+            return True
         if is_final:
-            self._say_rest(events)
+            self._emit_rest(events)
         else:
-            self._say(text, len(text), events)
-        return True
+            self._emit(text, len(text), events)
+        return False
 
     def _may_be_bare(self, before: str) -> bool:
-        if self._is_edge and not before.strip():
+        """Return True if a call without marks may begin behind this text."""
+        if self._is_at_edge and not before.strip():
             return True
         line = before.rstrip(" \t")
         return self._is_bare and (line.endswith("\n") or (not line and self._is_line_start))
 
-    def _say(self, text: str, end: int, events: list[StreamEvent]) -> None:
-        """Give text up to a place; blanks wait for what is behind them, which may be a call."""
-        said = text[:end]
-        if not said or (self._is_edge and not said.strip()):
+    def _emit(self, text: str, end: int, events: list[StreamEvent]) -> None:
+        """Emit text up to a position, but no white space that may turn out to precede a call."""
+        emitted = text[:end]
+        if not emitted or (self._is_at_edge and not emitted.strip()):
             return
-        events.append(TextDelta(said))
-        self._held = text[end:]
-        self._is_edge = False
-        line = said.rstrip(" \t")
+        events.append(TextDelta(emitted))
+        self._pending = text[end:]
+        self._is_at_edge = False
+        line = emitted.rstrip(" \t")
         self._is_line_start = line.endswith("\n") if line else self._is_line_start
 
-    def _say_rest(self, events: list[StreamEvent]) -> None:
-        text, self._held = self._held, ""
-        end = text.lstrip() if self._is_edge else text
-        if is_begun(end):
-            self.calls += 1
-            events += CallBody(self.calls - 1, self._new_id).give_up(end.strip())
-        elif self.calls and is_end_begun(end):
+    def _emit_rest(self, events: list[StreamEvent]) -> None:
+        """Emit the end of the answer, unless it is the beginning of a mark that was cut off."""
+        text, self._pending = self._pending, ""
+        tail = text.lstrip() if self._is_at_edge else text
+        if is_partial_call(tail):
+            events += CallBody(self._call_count, self._new_id).abort(tail.strip())
+        elif self._call_count and is_partial_end(tail):
             self.is_ended = True
-        elif text.strip() or (text and not self.calls):
+        elif text.strip() or (text and not self._call_count):
             events.append(TextDelta(text))
 
-    def _enter(self, opening: Opening, mark: str) -> None:
-        self._is_edge = True
-        if self._is_fenced and FENCE not in opening.closing:
+    def _open(self, opening: Opening, mark: str) -> None:
+        self._is_at_edge = True
+        if self._in_fence and FENCE not in opening.closing:
             opening = replace(opening, closing=(*opening.closing, FENCE))
-        self.is_ended = opening.ends
+        self.is_ended = opening.is_result
         if opening.body is not None:
-            self._open = Calls(
+            self._block = CallBlockReader(
                 opening,
                 mark,
-                self.calls,
+                self._call_count,
                 self._new_id,
                 self._is_tool,
                 is_single=self._is_single,
-                is_begun=self.is_begun and not self.calls,
+                has_prefix=self.has_prefix and not self._call_count,
             )
 
-    def _calls(self, calls: Calls, events: list[StreamEvent], *, is_final: bool) -> bool:
-        before = calls.count
-        self._held = calls.read(self._held, is_final=is_final)
-        events += calls.events
-        calls.events.clear()
-        self.calls += calls.count - before
-        self.is_ended = calls.is_ended
-        if not calls.is_over:
-            return True
-        self._open = None
-        self._is_fenced = calls.count > 0 and calls.is_fenced
-        self._is_edge = self._is_line_start = calls.count > 0
-        return False
+    def _read_block(
+        self, block: CallBlockReader, events: list[StreamEvent], *, is_final: bool
+    ) -> bool:
+        """Read the calls of a block; return True if text follows it."""
+        before = block.call_count
+        self._pending = block.read(self._pending, events, is_final=is_final)
+        self._call_count += block.call_count - before
+        self.is_ended = block.is_ended
+        if not block.is_done:
+            return False
+        has_calls = block.call_count > 0
+        self._block = None
+        self._in_fence = has_calls and block.is_in_fence
+        self._is_at_edge = self._is_line_start = has_calls
+        return True
 
     def _is_tool(self, name: str) -> bool:
         return bool(name) and (self._is_bare or name in self._names)

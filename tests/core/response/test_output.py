@@ -31,9 +31,9 @@ def test_the_text_is_found_in_every_shape(output: Any, text: str | None) -> None
     assert extract_text(output) == text
 
 
-def test_of_alternatives_the_first_is_taken_or_all_when_asked() -> None:
+def test_the_first_of_several_alternatives_is_the_text() -> None:
     assert extract_text(["one", "two"], kind="alternatives") == "one"
-    assert extract_text(["one", "two"], kind="alternatives", alternative=None) == "one\n\ntwo"
+    assert extract_text([], kind="alternatives") is None
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicate_stream import StreamEvent, ToolCallDelta
-from replicate_stream._response.check import problem_of
-from replicate_stream._response.parser import AnswerParser, CompletionBuilder
+from replicate_stream._response.check import find_problem
+from replicate_stream._response.completion import CompletionBuilder
+from replicate_stream._response.parser import AnswerParser
 from replicate_stream._types.prepared import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
@@ -67,7 +68,7 @@ def read(pieces: Iterable[str], reading: ExpectedAnswer, stop: Sequence[str] = (
         collector.add(event)
     text, calls = collector.text, collector.tool_calls
     order = [key for key, _ in itertools.groupby(told, _what)]
-    problem = problem_of(reading, text, calls)
+    problem = find_problem(reading, text, calls)
     return [order, text, calls, problem, answer.is_stopped, answer.has_calls]
 
 

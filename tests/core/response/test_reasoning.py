@@ -72,7 +72,7 @@ def test_any_chunking_gives_the_same(text: str, cuts: list[int]) -> None:
 def test_an_answer_without_thoughts_passes_at_once() -> None:
     splitter = ReasoningSplitter()
     assert splitter.feed("The") == [("text", "The")]
-    assert splitter.is_settled
+    assert splitter.is_done
     assert splitter.feed(" <think>") == [("text", " <think>")]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from replicate_stream import TextDelta, ToolCall, ToolCallDelta
 from replicate_stream._model.families import by_name
 from replicate_stream._model.tool_formats import tool_format_for
-from replicate_stream._response.tool_calls import ToolReader
+from replicate_stream._response.tool_calls import ToolCallReader
 
 Part = tuple[Any, ...]
 NAMES = ("f", "g", "get_weather")
@@ -23,7 +23,7 @@ NAMES = ("f", "g", "get_weather")
 def read(pieces: Iterable[str], **settings: bool) -> list[Part]:
     """A text as ("text", …), a call as its name and its arguments."""
     numbers = itertools.count()
-    reader = ToolReader(NAMES, lambda: f"call_{next(numbers)}", **settings)
+    reader = ToolCallReader(NAMES, lambda: f"call_{next(numbers)}", **settings)
     events = [event for piece in pieces for event in reader.feed(piece)]
     parts: list[list[Any]] = []
     for event in [*events, *reader.flush()]:
@@ -243,13 +243,13 @@ def test_malformed_calls_are_calls_that_look_invalid(broken: str) -> None:
 
 
 def test_text_is_told_before_the_call_behind_it_has_come() -> None:
-    reader = ToolReader(NAMES, str)
+    reader = ToolCallReader(NAMES, str)
     assert reader.feed("Let me see.\n<tool") == [TextDelta("Let me see.\n")]
     assert reader.feed("_call>") == []
 
 
 def test_a_call_is_told_as_it_comes() -> None:
-    reader = ToolReader(NAMES, lambda: "id")
+    reader = ToolCallReader(NAMES, lambda: "id")
     assert reader.feed('<tool_call>{"name": "f"') == [ToolCallDelta(0, "id", "f", "")]
     assert reader.feed(', "arguments": {"a": "some') == [
         ToolCallDelta(0, None, None, '{"a": "some')

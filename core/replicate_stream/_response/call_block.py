@@ -1,0 +1,228 @@
+"""Read the block behind one mark: the JSON of one or several calls, and its closing marks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from replicate_stream._response.tool_call import NO_ARGUMENTS, CallBody
+from replicate_stream._response.tool_call_marks import FENCE, Opening, find_end, skip_blanks
+from replicate_stream._types.messages import StreamEvent, TextDelta
+
+_State: TypeAlias = Callable[[str], str]
+
+
+class CallBlockReader:
+    """Reads the text behind a mark, as a state machine.
+
+    Args:
+        opening: The mark.
+        mark: The text of the mark.
+        first: The number of calls before the block.
+        new_id: Creates the id of a call.
+        is_tool: Returns True for a name with which JSON without marks is a call.
+        is_single: True if a second call is not wanted.
+        has_prefix: True if the prompt ends with the beginning of the call; see `ToolCallReader`.
+
+    Attributes:
+        call_count: The number of calls that have begun.
+        is_done: True once text follows the block.
+        is_ended: True once a second call has begun that is not wanted.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        mark: str,
+        first: int,
+        new_id: Callable[[], str],
+        is_tool: Callable[[str], bool],
+        *,
+        is_single: bool,
+        has_prefix: bool,
+    ) -> None:
+        self.call_count = 0
+        self.is_done = self.is_ended = False
+        self._is_bare = opening.body == "bare"  # until the JSON is certain to be a call
+        self._is_arguments = opening.body == "arguments"
+        self._closing = list(opening.closing)
+        self._raw = mark  # all text of a bare block, which may turn out to be no call
+        self._mark_size = len(mark)
+        self._first = first
+        self._new_id = new_id
+        self._is_tool = is_tool
+        self._is_single = is_single
+        self._has_prefix = has_prefix
+        self._events: list[StreamEvent] = []
+        self._is_final = False
+        self._in_list = False
+        self._searched = 0  # how much of the text behind a broken call has no end of it
+        self._body = CallBody(first, new_id, opening.name)
+        self._is_counted = False  # of the current call
+        self._state: _State = self._read_start
+
+    @property
+    def is_in_fence(self) -> bool:
+        """True if a code fence around the block is still open: more calls may follow in it."""
+        return FENCE in self._closing
+
+    def read(self, text: str, events: list[StreamEvent], *, is_final: bool) -> str:
+        """Read text and append the events that are certain.
+
+        Returns:
+            The unread rest, to be passed again with more text behind it.
+        """
+        self._events, self._is_final = events, is_final
+        while not self.is_done and not self.is_ended:
+            state, size = self._state, len(text)
+            text = state(text)
+            if self._state == state and len(text) == size:
+                break
+        if is_final and not self.is_done and not self.is_ended:
+            self._abort(text)
+            text = ""
+        return text
+
+    # The states. Each reads from the beginning of the text and returns the unread rest.
+
+    def _read_start(self, text: str) -> str:
+        at = skip_blanks(text, 0)
+        if self._is_arguments:
+            return self._read_start_of_arguments(text[at:])
+        if at < len(text) and text[at] == "[":
+            self._in_list = True
+            self._state = self._read_item
+            return self._skip(text, at + 1)
+        if at < len(text):
+            self._start_call()
+        return self._skip(text, at)
+
+    def _read_start_of_arguments(self, text: str) -> str:
+        if text.startswith(tuple(self._closing)):
+            self._start_call()
+            self._body.feed(NO_ARGUMENTS)
+            self._read_deltas()
+        elif text and not _may_begin_any(text, self._closing):
+            self._start_call()
+        return text
+
+    def _read_item(self, text: str) -> str:
+        at = skip_blanks(text, 0)
+        if at == len(text):
+            return self._skip(text, at)
+        if text[at] == "]":
+            self._in_list = False
+            self._state = self._reject if self._is_bare else self._read_closing
+            return self._skip(text, at + 1)
+        if self._is_counted:
+            self._body = CallBody(self._first + self.call_count, self._new_id)
+            self._is_counted = False
+        self._start_call()
+        return self._skip(text, at)
+
+    def _read_json(self, text: str) -> str:
+        body = self._body
+        text = self._skip(text, body.feed(text))
+        if self._is_bare:
+            is_call = body.is_call
+            if is_call is None:
+                return text
+            if not is_call or not self._is_tool(body.name or ""):
+                self._state = self._reject
+                return text
+            self._is_bare = False
+            self._count_call()
+        if not self.is_ended:
+            self._read_deltas()
+        return text
+
+    def _read_broken(self, text: str) -> str:
+        """Find the end of a call whose JSON is broken."""
+        end = find_end(text, self._closing, self._searched)
+        if end < 0:
+            self._searched = len(text)
+            return text
+        self._searched = 0
+        is_whole = not text[:end].strip() and self._body.lacks_closing and not self._in_list
+        self._events += self._body.close() if is_whole else self._body.abort(text[:end])
+        self._in_list = False
+        self._state = self._read_closing
+        return text[end:]
+
+    def _read_separator(self, text: str) -> str:
+        """Read what stands behind a call in a list."""
+        at = skip_blanks(text, 0)
+        if at == len(text):
+            return text[at:]
+        if text[at] == ",":
+            self._state = self._read_item
+            return text[at + 1 :]
+        self._in_list = False
+        self._state = self._read_closing
+        return text[at + (text[at] == "]") :]
+
+    def _read_closing(self, text: str) -> str:
+        """Read the closing marks, each at most once and in any order."""
+        at = skip_blanks(text, 0)
+        for mark in self._closing:
+            if text.startswith(mark, at):
+                self._closing.remove(mark)
+                return text[at + len(mark) :]
+        is_partial = _may_begin_any(text[at:], self._closing)
+        self.is_done = self._is_final or not is_partial
+        return "" if is_partial and self._is_final else text
+
+    def _reject(self, text: str) -> str:
+        """Emit the bracket of JSON that is no call; return what follows it, to be read anew."""
+        end = self._mark_size + 1
+        self._events.append(TextDelta(self._raw[:end]))
+        self.is_done = True
+        return self._raw[end:] + text
+
+    def _skip(self, text: str, end: int) -> str:
+        if self._is_bare:
+            self._raw += text[:end]
+        return text[end:]
+
+    def _start_call(self) -> None:
+        self._state = self._read_json
+        if not self._is_bare:
+            self._count_call()
+
+    def _count_call(self) -> None:
+        if self._is_counted:
+            return
+        if self._is_single and self._first + self.call_count:
+            self.is_ended = True
+            return
+        self.call_count += 1
+        self._is_counted = True
+
+    def _read_deltas(self) -> None:
+        self._events += self._body.read()
+        if self._body.is_done:
+            self._state = self._read_separator if self._in_list else self._read_closing
+        elif self._body.is_broken:
+            self._state = self._read_broken
+
+    def _abort(self, text: str) -> None:
+        """End the block where the answer ended in it."""
+        if self._state in (self._read_separator, self._read_closing):
+            return
+        body = self._body
+        if self._is_bare and not (body.name and self._is_tool(body.name)):
+            self._events.append(TextDelta(self._raw + text))
+            return
+        if self._state == self._read_item and self._is_counted:
+            return  # a list that ends after a comma lacks no call
+        self._count_call()
+        if self.is_ended:
+            return
+        # Without a prefix the closing bracket is the model's to write, and an answer that was cut
+        # off before it must not pass as complete.
+        is_whole = body.has_complete_arguments and body.lacks_closing and not text.strip()
+        self._events += body.close() if self._has_prefix and is_whole else body.abort(text)
+
+
+def _may_begin_any(text: str, marks: Sequence[str]) -> bool:
+    return any(mark.startswith(text) for mark in marks)

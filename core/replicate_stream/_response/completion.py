@@ -1,0 +1,100 @@
+"""Collect the events of an answer into a `Completion`, and find its finish reason. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from replicate_stream._types.messages import (
+    Completion,
+    Finished,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+)
+from replicate_stream._types.prediction import Usage
+
+
+def derive_finish_reason(
+    usage: Usage | None, max_tokens: int | None, *, is_stopped: bool, has_calls: bool = False
+) -> str:
+    """Derive the finish reason of an answer: `length`, `tool_calls` or `stop`.
+
+    Args:
+        usage: The token counts of the prediction; None if unknown.
+        max_tokens: The limit that was sent; None if there was no limit.
+        is_stopped: True if the client ended the answer, at a stop sequence for example.
+        has_calls: True if the answer calls a tool.
+    """
+    # The service names no reason (docs/replicate-api.md 3.4), but the counts show a reached limit.
+    # It goes before `tool_calls`, because the limit may have cut off the last call.
+    is_full = usage is not None and max_tokens is not None and usage.output_tokens >= max_tokens
+    if is_full and not is_stopped:
+        return "length"
+    return "tool_calls" if has_calls else "stop"
+
+
+class CompletionBuilder:
+    """Builds a `Completion` from the events of a stream."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, list[ToolCallDelta]] = {}
+        self._finished: Finished | None = None
+
+    def add(self, event: StreamEvent) -> None:
+        """Add the next event."""
+        if isinstance(event, TextDelta):
+            self._text.append(event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning.append(event.text)
+        elif isinstance(event, ToolCallDelta):
+            self._calls.setdefault(event.index, []).append(event)
+        elif isinstance(event, Finished):
+            self._finished = event
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls so far; the last one may be incomplete."""
+        return tuple(_to_call(deltas) for _, deltas in sorted(self._calls.items()))
+
+    def build(self) -> Completion:
+        """Build the completion.
+
+        Raises:
+            ValueError: The `Finished` event has not been added.
+        """
+        if self._finished is None:
+            raise ValueError("The answer has no Finished event yet")
+        return Completion(
+            text=self.text,
+            reasoning="".join(self._reasoning),
+            tool_calls=self.tool_calls,
+            finish_reason=self._finished.reason,
+            usage=self._finished.usage,
+            prediction=self._finished.prediction,
+        )
+
+
+def _to_call(deltas: Sequence[ToolCallDelta]) -> ToolCall:
+    name = deltas[0].name or ""
+    text = "".join(delta.arguments for delta in deltas)
+    # A call without a name is text of the model that broke off before it: never arguments.
+    return ToolCall(deltas[0].id or "", name, _parse_arguments(text) if name else text)
+
+
+def _parse_arguments(text: str) -> Mapping[str, Any] | str:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, dict) else text
