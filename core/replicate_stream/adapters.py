@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from replicate_stream._settings import without_secrets
 from replicate_stream._sync import iterate_blocking, run_blocking
+from replicate_stream._types.parameters import PARAMETERS, Parameter
 
-__all__ = ["iterate_blocking", "run_blocking", "without_secrets"]
+__all__ = ["PARAMETERS", "Parameter", "iterate_blocking", "run_blocking", "without_secrets"]

@@ -1,0 +1,101 @@
+"""The parameters of an answer: one table for the client, both adapters, and the command line.
+
+Signatures stay written out, for readers and type checkers; tests compare them with this table.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+# A named tuple, because an adapter's import pays for it: a dataclass takes ten times as long.
+class Parameter(NamedTuple):
+    """A parameter of `Client.stream` and `Client.complete`.
+
+    Attributes:
+        name: Its name.
+        type: The type of its values: a class or a union, without None.
+        description: Its effect, in one sentence. The first words are enough for a short help.
+        default: The default. None leaves the choice to the model.
+        minimum: The least number; None if there is no bound.
+        maximum: The greatest number; None if there is no bound.
+        is_setting: Whether an adapter's model object has it as a field, which a call can override.
+            Other parameters belong to one call.
+    """
+
+    name: str
+    type: Any
+    description: str
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    is_setting: bool = True
+
+
+PARAMETERS = (
+    Parameter("system_prompt", str, "A system text, before those among the messages."),
+    Parameter("max_tokens", int, "The longest answer, in tokens.", minimum=1),
+    Parameter("temperature", float, "Randomness; 0 picks the most likely tokens.", minimum=0),
+    Parameter(
+        "top_p",
+        float,
+        "Sample from the most likely tokens of this total probability.",
+        minimum=0,
+        maximum=1,
+    ),
+    Parameter(
+        "top_k", int, "Sample from this many of the most likely tokens; 0 or -1: all.", minimum=-1
+    ),
+    Parameter(
+        "stop",
+        str | list[str],
+        "Texts that end the answer and are not part of it; enforced on every model.",
+    ),
+    Parameter("seed", int, "Makes answers repeatable on models that support it."),
+    Parameter("presence_penalty", float, "Penalty for tokens that have occurred."),
+    Parameter("frequency_penalty", float, "Penalty for tokens, by how often they have occurred."),
+    Parameter("tools", list[Any], "Tools that the model may call.", is_setting=False),
+    Parameter(
+        "tool_choice",
+        str | bool | dict[str, Any],
+        "`auto`, `none`, `required`, or the name of the tool that must be called.",
+        is_setting=False,
+    ),
+    Parameter(
+        "parallel_tool_calls",
+        bool,
+        "False allows at most one tool call in an answer.",
+        is_setting=False,
+    ),
+    Parameter(
+        "response_format",
+        dict[str, Any],
+        "The format of the answer: any JSON object, or JSON that fits a schema.",
+        is_setting=False,
+    ),
+    Parameter(
+        "extra_input",
+        dict[str, Any],
+        "Further inputs of the model under its own names; they win over the other parameters.",
+    ),
+    Parameter(
+        "prompt_format",
+        str,
+        "The family whose chat format the prompt is written in, or `plain`; chosen by the model "
+        "if None.",
+    ),
+    Parameter(
+        "include_usage",
+        bool,
+        "Whether to request the token counts when the answer has ended.",
+        default=True,
+    ),
+    Parameter(
+        "max_repairs",
+        int,
+        "How often an answer without the required call or JSON is requested again, and paid again.",
+        default=1,
+        minimum=0,
+    ),
+)
+"""In the order of `Client.stream`."""
