@@ -1,5 +1,5 @@
-"""What a token costs, beside the floors of the same run: `python -m benchmarks`.
+"""The cost of a token, as a ratio to floors measured in the same run: `python -m benchmarks`.
 
-The machine's speed drifts, so no time is worth quoting by itself: whatever is compared is measured
-in turn (A B C, A B C, …), and its ratio to the floor is what counts.
+A machine's speed drifts, so absolute times are not comparable between runs. All candidates are
+measured in turn (A B C, A B C, …), and the ratio to the floor is the result.
 """

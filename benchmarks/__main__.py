@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from benchmarks.groups import (
+    answer_parser,
     crowd,
     first_token,
     imports,
@@ -15,8 +16,7 @@ from benchmarks.groups import (
     llama_index,
     memory,
     per_token,
-    preparing,
-    reading,
+    prepare_input,
 )
 from benchmarks.report import Row
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -29,20 +29,20 @@ GROUPS = {
     "crowd": crowd,
     "memory": memory,
     "imports": imports,
-    "preparing": preparing,
-    "reading": reading,
+    "prepare-input": prepare_input,
+    "answer-parser": answer_parser,
 }
 
 
 def table(names: Sequence[str], sizes: Sizes) -> Iterator[str | Row]:
-    """Measure groups one after another, and give the lines as they are known."""
-    yield "Ratios are to the floor of the same run; figures by themselves move with the machine."
+    """Measure groups one after another, and yield the lines of the table."""
+    yield "Ratios are to the floor of the same run; absolute figures vary with the machine."
     for name in names:
         group = GROUPS[name]
         yield f"\n{name}: {(group.__doc__ or '').splitlines()[0]}"
         missing = [package for package in group.NEEDS if not _is_installed(package)]
         if missing:
-            yield f"  left out: {missing[0]} is not installed"
+            yield f"  skipped: {missing[0]} is not installed"
         else:
             yield from asyncio.run(group.rows(sizes))
 
@@ -50,25 +50,26 @@ def table(names: Sequence[str], sizes: Sizes) -> Iterator[str | Row]:
 def _is_installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # not even what it is in
+    except ModuleNotFoundError:  # its parent package is missing too
         return False
 
 
 def main() -> None:
-    """Print the table. A missed target is marked OVER; it does not fail the run."""
+    """Print the table. A missed target is marked OVER, and does not fail the run."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="What a token costs, beside its floors."
+        prog="python -m benchmarks",
+        description="Measure the cost of a token, as a ratio to its floor.",
     )
-    parser.add_argument("--quick", action="store_true", help="smaller and fewer: under a minute")
+    parser.add_argument("--quick", action="store_true", help="smaller measurements, under a minute")
     parser.add_argument(
         "--only",
         choices=GROUPS,
         action="append",
         metavar="NAME",
-        help=f"only this group; can be given again: {', '.join(GROUPS)}",
+        help=f"only this group; may be repeated: {', '.join(GROUPS)}",
     )
-    given = parser.parse_args()
-    for line in table(given.only or list(GROUPS), QUICK if given.quick else FULL):
+    options = parser.parse_args()
+    for line in table(options.only or list(GROUPS), QUICK if options.quick else FULL):
         print(line, flush=True)
 
 

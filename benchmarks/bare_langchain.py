@@ -1,4 +1,4 @@
-"""LangChain alone: a model that has all its tokens, and gives them to the framework."""
+"""LangChain alone: a model whose tokens are all there already, as the floor."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TEXT = " tok1"
 
 
 class BareChat(BaseChatModel):
-    """What LangChain itself costs.
+    """A chat model without a service behind it.
 
     Attributes:
-        tokens: How many chunks it makes, as everybody who streams has to.
-        ready: Chunks that it has instead, which only a floor can.
+        tokens: Number of chunks to create, as every streaming model has to.
+        ready: Chunks that exist already, to measure the framework without their creation.
     """
 
     tokens: int = 0
@@ -29,16 +29,16 @@ class BareChat(BaseChatModel):
         return "bare"
 
     def _generate(self, *_: Any, **__: Any) -> ChatResult:
-        """Not measured; the framework wants every model to have it."""
+        """Required by the framework, and not measured."""
         raise NotImplementedError
 
     async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
         for chunk in self.ready:
             yield chunk
         for _number in range(self.tokens):
-            yield a_chunk()
+            yield create_chunk()
 
 
-def a_chunk() -> ChatGenerationChunk:
-    """A token, as the constructors make it."""
+def create_chunk() -> ChatGenerationChunk:
+    """A chunk of one token, made by the framework's constructors."""
     return ChatGenerationChunk(message=AIMessageChunk(content=TEXT))

@@ -1,4 +1,4 @@
-"""LlamaIndex alone: a model that has all its tokens, and gives them to the framework."""
+"""LlamaIndex alone: a model whose tokens are all there already, as the floor."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ TEXT = " tok1"
 
 
 class BareLLM(CustomLLM):
-    """What LlamaIndex itself costs, the making of its cumulative responses included."""
+    """A model without a service behind it, which creates the framework's cumulative responses."""
 
     tokens: int
 
     @property
     def metadata(self) -> LLMMetadata:
-        """Nothing in particular."""
+        """The framework's defaults."""
         return LLMMetadata()
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Not measured; the framework wants every model to have it."""
+        """Required by the framework, and not measured."""
         raise NotImplementedError
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        """Not measured; the framework wants every model to have it."""
+        """Required by the framework, and not measured."""
         raise NotImplementedError
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
-        """Cumulative responses."""
+        """Stream cumulative responses."""
 
         async def responses() -> AsyncIterator[CompletionResponse]:
             text = ""
@@ -49,7 +49,7 @@ class BareLLM(CustomLLM):
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Any, **kwargs: Any) -> Any:
-        """Cumulative responses."""
+        """Stream cumulative responses."""
 
         async def responses() -> AsyncIterator[ChatResponse]:
             text = ""

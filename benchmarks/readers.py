@@ -1,4 +1,4 @@
-"""The ways to read a stream that are compared: the floors by hand, and ours."""
+"""The readers that are compared: hand-written floors, and the client."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TOKEN = "r8_FAKE_TOKEN_OF_BENCHMARKS"
 END = b"event: done"
 
 
-async def created(session: aiohttp.ClientSession, address: Address, model: str) -> str:
-    """Create a prediction by hand; its stream's URL."""
+async def create_prediction(session: aiohttp.ClientSession, address: Address, model: str) -> str:
+    """Create a prediction by hand and return the URL of its stream."""
     url = f"{address.api}/v1/models/bench/{model}/predictions"
     async with session.post(url, data=b'{"input":{"prompt":"x"}}') as reply:
         return str(json.loads(await reply.read())["urls"]["stream"])
@@ -35,11 +35,11 @@ async def sessions() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def raw_socket(address: Address) -> Read:
-    """Bytes out of a socket: the physical floor. It blocks, which only a benchmark may."""
+    """Read bytes from a socket: the physical floor. Blocking, which only a benchmark may be."""
 
     async def read(model: str) -> int:
         async with sessions() as session:
-            url = urlsplit(await created(session, address, model))
+            url = urlsplit(await create_prediction(session, address, model))
         tail = b""
         with socket.create_connection((url.hostname, url.port)) as connected:
             connected.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -51,11 +51,11 @@ def raw_socket(address: Address) -> Read:
 
 
 def bytes_only(session: aiohttp.ClientSession, address: Address) -> Read:
-    """Bytes out of aiohttp, and nothing done with them."""
+    """Read bytes with aiohttp and discard them."""
 
     async def read(model: str) -> int:
         tail = b""
-        async with session.get(await created(session, address, model)) as reply:
+        async with session.get(await create_prediction(session, address, model)) as reply:
             while END not in tail:
                 tail = tail[-len(END) :] + await reply.content.readany()
             reply.close()
@@ -65,17 +65,17 @@ def bytes_only(session: aiohttp.ClientSession, address: Address) -> Read:
 
 
 def naive_split(session: aiohttp.ClientSession, address: Address) -> Read:
-    """A split at blank lines behind aiohttp: the least that gives tokens, if not the right ones."""
+    """Split aiohttp's bytes at blank lines: the cheapest way to tokens, and not a correct one."""
 
     async def read(model: str) -> int:
         tokens, rest = 0, b""
-        async with session.get(await created(session, address, model)) as reply:
+        async with session.get(await create_prediction(session, address, model)) as reply:
             while True:
                 *events, rest = (rest + await reply.content.readany()).split(b"\n\n")
                 for each in events:
                     if each.startswith(END):
                         reply.close()
-                        return _checked(tokens, model)
+                        return _check_count(tokens, model)
                     at = each.find(b"data: ")
                     if at >= 0 and each[at + 6 :].decode():
                         tokens += 1
@@ -92,35 +92,35 @@ def core(client: Client) -> Read:
             async for event in events:
                 if isinstance(event, TextDelta):
                     tokens += 1
-        return _checked(tokens, model)
+        return _check_count(tokens, model)
 
     return read
 
 
-def items(stream: Callable[[str], Any]) -> Read:
-    """A framework's async iterator, or a coroutine that gives one: a token an item.
+def async_items(stream: Callable[[str], Any]) -> Read:
+    """Read a framework's async iterator, or a coroutine that returns one; an item is a token.
 
-    Frameworks add an item or two of their own, at the end.
+    Frameworks append one or two items of their own.
     """
 
     async def read(model: str) -> int:
-        given = stream(model)
-        if asyncio.iscoroutine(given):
-            given = await given
+        items = stream(model)
+        if asyncio.iscoroutine(items):
+            items = await items
         number = 0
-        async for _ in given:
+        async for _ in items:
             number += 1
-        return _checked(number, model, more=2)
+        return _check_count(number, model, more=2)
 
     return read
 
 
-def in_thread(stream: Callable[[str], Any]) -> Read:
-    """A framework's sync iterator, read in another thread."""
+def blocking_items(stream: Callable[[str], Any]) -> Read:
+    """Read a framework's blocking iterator in another thread."""
 
     async def read(model: str) -> int:
         number = await asyncio.to_thread(lambda: sum(1 for _ in stream(model)))
-        return _checked(number, model, more=2)
+        return _check_count(number, model, more=2)
 
     return read
 
@@ -129,8 +129,8 @@ def _tokens(model: str) -> int:
     return int(model.split("-")[1])
 
 
-def _checked(number: int, model: str, more: int = 0) -> int:
-    """A benchmark of something that loses tokens would be worth nothing."""
+def _check_count(number: int, model: str, more: int = 0) -> int:
+    """The number of tokens; a benchmark of a reader that loses tokens is worthless."""
     expected = _tokens(model)
     if not expected <= number <= expected + more:
         raise RuntimeError(f"{model} gave {number} tokens instead of {expected}")

@@ -1,4 +1,4 @@
-"""Rows of a table: figures, their ratios to a floor that was measured in turn, and the targets."""
+"""Rows of the table: figures, ratios to a floor measured in the same run, and targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from time import process_time
 
 Measure = Callable[[], Awaitable[float]]
 Read = Callable[[str], Awaitable[int]]
-"""Reads the stream of a model to its end, and gives how many tokens there were."""
+"""Reads the stream of a model to its end and returns the number of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Row:
     """A line of the table.
 
     Attributes:
-        name: What was measured.
+        name: The thing measured.
         value: The figure, in `unit`.
         unit: Its unit.
-        ratio: To the floor of the same run; None for a floor.
-        most_ratio: The highest ratio that is wanted; None if it is not judged.
-        most: The highest figure that is wanted; None if it is not judged.
+        ratio: Ratio to the floor of the same run; None for a floor.
+        most_ratio: Target for the ratio; None for no target.
+        most: Target for the figure; None for no target.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Row:
         line = f"  {self.name:<46}{self.value:>10.2f} {self.unit:<9}{ratio:>8}"
         if self.is_over is None:
             return line
-        wanted = f"{self.most:g} {self.unit}" if self.most_ratio is None else f"{self.most_ratio}x"
-        return f"{line}   at most {wanted:<12} {'OVER' if self.is_over else 'ok'}"
+        target = f"{self.most:g} {self.unit}" if self.most_ratio is None else f"{self.most_ratio}x"
+        return f"{line}   at most {target:<12} {'OVER' if self.is_over else 'ok'}"
 
     @property
     def is_over(self) -> bool | None:
-        """Whether the target is missed; None if there is none."""
+        """Whether the target is missed; None without a target."""
         if self.ratio is not None and self.most_ratio is not None:
             return self.ratio > self.most_ratio
         return None if self.most is None else self.value > self.most
@@ -51,12 +51,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to do the thing that is compared.
+    """One candidate of a comparison.
 
     Attributes:
-        name: What the row is called.
-        measure: Does it once and gives its figure.
-        floor: The name of the contender that it is a ratio to; None for a floor.
+        name: Name of its row.
+        measure: Runs it once and returns the figure.
+        floor: Name of the candidate to divide by; None for a floor.
         most_ratio: See `Row`.
         most: See `Row`.
     """
@@ -71,7 +71,7 @@ class Contender:
 async def take_turns(
     contenders: Sequence[Contender], *, rounds: int, warm_up: bool = True
 ) -> dict[str, list[float]]:
-    """Measure in turn, A B C A B C, after a round that does not count; all figures by name."""
+    """Measure in turn, A B C A B C, after a warm-up round; return all figures by name."""
     figures: dict[str, list[float]] = {each.name: [] for each in contenders}
     for number in range(-1 if warm_up else 0, rounds):
         for each in contenders:
@@ -82,7 +82,7 @@ async def take_turns(
 
 
 async def compare(contenders: Sequence[Contender], *, rounds: int, unit: str) -> list[Row]:
-    """Measure in turn; medians of the figures, and of the ratios of neighbours in time."""
+    """Measure in turn and return medians of the figures, and of the ratios within each round."""
     figures = await take_turns(contenders, rounds=rounds)
     rows = []
     for each in contenders:
@@ -96,10 +96,10 @@ async def compare(contenders: Sequence[Contender], *, rounds: int, unit: str) ->
 
 
 def cpu_per_token(read: Read, model: str) -> Measure:
-    """Microseconds of this process's CPU, user and system, for each token of a model's stream.
+    """Microseconds of this process's CPU time, user and system, per token of a stream.
 
-    What the garbage collector costs counts, but not for what was there before: a walk through all
-    of a framework's objects falls on every third measurement, and in turns on the same one.
+    The cost of the garbage collector counts, but not for older objects: a full collection over a
+    framework's objects would fall into every third measurement, always of the same candidate.
     """
 
     async def measure() -> float:

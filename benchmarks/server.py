@@ -1,15 +1,15 @@
-"""A load server in a process of its own: Replicate's shape, as cheap as it can be.
+"""A load server in a process of its own: Replicate's responses at the least cost.
 
-The model's name says what its stream does, `bench/KIND-TOKENS` and perhaps `-` and anything more:
+The name of a model selects its stream: `bench/KIND-TOKENS`, optionally with `-SUFFIX`:
 
-    burst   all tokens at once, each in a chunk of HTTP, as the floors were measured
-    plain   all at once and without chunks, as the real server was recorded
+    burst   all tokens at once, each in an HTTP chunk, as the floors were measured
+    plain   all tokens at once, without chunks, as the recorded server sends them
     single  each token in a segment of its own, at least a millisecond apart
-    paced   50 tokens a second, each the time of its sending
-    held    a few tokens, and then nothing
+    paced   50 tokens a second, each the time at which it was sent
+    held    some tokens, and then silence
 
-After `done` a connection is held open, as the real server does (replicate-api.md 3.3). The file
-runs as a script and needs nothing but the standard library, so that it starts at once.
+After `done` the connection stays open, as with the real server (docs/replicate-api.md 3.3). The
+file runs as a script and imports only the standard library, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from itertools import count
 
 RATE = 50
 """Tokens a second of a paced stream."""
-_SLOTS = 10  # a paced stream gets its tokens in one of these parts of the time between two
+_SLOTS = 10  # parts of the time between two tokens, among which the paced streams are spread
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 _HELLO = b": hi\n\n"
 _DONE = b"event: done\nid: 2000000000:0\ndata: {}\n\n"
@@ -50,11 +50,11 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a load server listens.
+    """URLs of a load server.
 
     Attributes:
-        api: The URL of the API. `/counts` there tells how many requests there were.
-        streams: The URL of the stream host.
+        api: URL of the API; `/counts` there returns the number of requests.
+        streams: URL of the stream host.
     """
 
     api: str
@@ -66,7 +66,7 @@ def running(delay: float = 0.0) -> Iterator[Address]:
     """Run a server in another process.
 
     Args:
-        delay: Seconds that each new connection waits, and then each request.
+        delay: Seconds before each new connection is served, and before each response.
     """
     command = [sys.executable, __file__, str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -79,7 +79,7 @@ def running(delay: float = 0.0) -> Iterator[Address]:
 
 
 def event(number: int, text: str) -> bytes:
-    """A token as Replicate's stream server writes it."""
+    """An event of one token, as Replicate's stream server writes it."""
     event_id = 1_707_756_341 + number // RATE, number % RATE
     return b"event: output\nid: %d:%d\ndata: %s\n\n" % (*event_id, text.encode())
 
@@ -99,7 +99,7 @@ def _whole(kind: str, tokens: int) -> bytes:
 
 
 class _Service:
-    """What the connections share."""
+    """State that the connections share."""
 
     def __init__(self, delay: float) -> None:
         self.delay = delay
@@ -110,7 +110,7 @@ class _Service:
         self._ids = count(1)
 
     def reply(self, method: str, path: str) -> tuple[int, dict[str, object]]:
-        """The status and the body of the API's answer."""
+        """Status and body of the API's response."""
         if path == "/counts":
             return 200, {"requests": self.requests}
         if method == "POST" and path.endswith("/predictions"):
@@ -125,23 +125,23 @@ class _Service:
 
 
 class _Pacer:
-    """Gives all paced streams their tokens, with one timer for all of them."""
+    """Sends the tokens of all paced streams with a single timer."""
 
     def __init__(self) -> None:
         self._slots: list[list[Callable[[], bool]]] = [[] for _ in range(_SLOTS)]
         self._tick = 0
         self._runs = False
 
-    def add(self, say: Callable[[], bool]) -> None:
-        """Have `say` called `RATE` times a second, until it gives False."""
-        self._slots[self._tick % _SLOTS].append(say)
+    def add(self, send: Callable[[], bool]) -> None:
+        """Call `send` `RATE` times a second until it returns False."""
+        self._slots[self._tick % _SLOTS].append(send)
         if not self._runs:
             self._runs = True
             self._turn(asyncio.get_running_loop().time())
 
     def _turn(self, due: float) -> None:
         slot = self._slots[self._tick % _SLOTS]
-        slot[:] = [say for say in slot if say()]
+        slot[:] = [send for send in slot if send()]
         self._tick += 1
         self._runs = any(self._slots)
         if self._runs:
@@ -168,7 +168,7 @@ class _Connection(asyncio.Protocol):
         length = _LENGTH.search(head)
         if not end or len(rest) < (int(length[1]) if length else 0):
             return
-        self._received = b""  # nobody here sends a second request before the first is answered
+        self._received = b""  # no client of a benchmark pipelines requests
         method, path, _ = head.decode().split(" ", 2)
         if path != "/counts":
             self._service.requests += 1
@@ -195,13 +195,13 @@ class _Connection(asyncio.Protocol):
         self._transport.write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _chunk(_HELLO))
         if kind == "paced":
             numbers = iter(range(tokens))
-            self._service.pacer.add(lambda: self._say_the_time(numbers))
+            self._service.pacer.add(lambda: self._send_time(numbers))
         else:
             task = self._loop.create_task(self._one_by_one(tokens))
             self._service.tasks.add(task)
             task.add_done_callback(self._service.tasks.discard)
 
-    def _say_the_time(self, numbers: Iterator[int]) -> bool:
+    def _send_time(self, numbers: Iterator[int]) -> bool:
         number = next(numbers, None)
         if self._transport.is_closing():
             return False
@@ -230,7 +230,7 @@ async def _serve(delay: float) -> None:
     service.stream_url = f"http://127.0.0.1:{ports[1]}"
     print(json.dumps(ports), flush=True)
     orphaned = asyncio.Event()
-    loop.add_reader(sys.stdin, orphaned.set)  # its end is the end of who started us
+    loop.add_reader(sys.stdin, orphaned.set)  # ends when the parent process ends
     await orphaned.wait()
 
 

@@ -1,4 +1,4 @@
-"""How much is measured: the whole, the quick, and the least that runs all the code."""
+"""Sizes of the measurements: full, quick, and tiny (to run all the code once)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many of everything.
+    """Numbers of rounds, tokens and streams.
 
     Attributes:
-        rounds: How often everything is measured in turn; the median counts.
-        burst: Tokens of a stream that comes at once.
-        singles: Tokens of a stream whose tokens come one by one.
+        rounds: Rounds of a comparison; the median counts.
+        burst: Tokens of a stream that is sent at once.
+        singles: Tokens of a stream that is sent token by token.
         chunks: Tokens of a stream through a framework.
-        waits: Rounds where the time to the first token is measured.
-        crowd: Streams that are open at once.
-        crowd_rounds: How often such a crowd is measured.
-        seconds: For how long each of the crowd speaks.
-        in_a_row: Streams that are run one after another.
-        imports: Rounds of the imports, which take seconds each.
-        calls: Calls of `prepare_input`, or models made, for one figure.
+        waits: Rounds of the time to the first token.
+        crowd: Concurrent streams.
+        crowd_rounds: Rounds of concurrent streams.
+        seconds: Duration of each concurrent stream.
+        in_a_row: Streams that run one after another.
+        imports: Rounds of the imports, of some seconds each.
+        calls: Calls of `prepare_input`, or models created, per figure.
     """
 
     rounds: int

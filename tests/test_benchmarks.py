@@ -13,7 +13,7 @@ if not (Path(__file__).parents[1] / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not part of the source distribution", allow_module_level=True)
 
 from benchmarks import __main__ as program
-from benchmarks.groups.first_token import requests_to
+from benchmarks.groups.first_token import count_requests
 from benchmarks.readers import TOKEN
 from benchmarks.report import Contender, Row, compare
 from benchmarks.server import running
@@ -33,7 +33,7 @@ def test_a_group_whose_package_is_missing_is_left_out_and_says_why(
 ) -> None:
     monkeypatch.setattr(program.GROUPS["langchain"], "NEEDS", ("no_such_package",))
     *_, line = program.table(["langchain"], TINY)
-    assert line == "  left out: no_such_package is not installed"
+    assert line == "  skipped: no_such_package is not installed"
 
 
 async def test_a_ratio_is_the_median_of_neighbours_after_a_warm_up() -> None:
@@ -71,5 +71,5 @@ async def test_the_load_server_sends_every_token_and_counts_requests(kind: str) 
         ):
             texts += [event.text async for event in events if isinstance(event, TextDelta)]
         # The model, the prediction, its stream, and its record after that.
-        assert await asyncio.to_thread(requests_to, address) == 4
+        assert await asyncio.to_thread(count_requests, address) == 4
     assert len(texts) == 7

@@ -1,1 +1,1 @@
-"""What is measured: a module a group. Each has `rows(sizes)`, and says which packages it needs."""
+"""The measurements, one module per group, each with `rows(sizes)` and the packages it `NEEDS`."""

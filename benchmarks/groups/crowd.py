@@ -1,4 +1,4 @@
-"""Many streams at once, each of 50 tokens a second: how many end whole, and how late tokens are."""
+"""Many streams at once, 50 tokens a second each: complete streams, and the delay of tokens."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from benchmarks.sizes import Sizes
 from replicate_stream import Client, TextDelta
 
 NEEDS = ()
-PER_SECOND = 250
-"""How many streams are opened in a second, so that not only their opening is measured."""
+OPENED_PER_SECOND = 250
+"""Streams opened in a second; opening all at once would measure mostly their opening."""
 
 Listen = Callable[[list[float]], Awaitable[None]]
-"""Reads a stream, and notes for how many seconds each of its tokens was under way."""
+"""Reads a stream, and records the delay of each token in seconds."""
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """By hand with aiohttp, and `Client.stream`."""
+    """Aiohttp by hand, and `Client.stream`."""
     streams, tokens = sizes.crowd, sizes.seconds * RATE
     model, whole = f"paced-{tokens}", 0
     delays: dict[str, list[float]] = {"aiohttp by hand": [], "Client.stream": []}
@@ -33,11 +33,11 @@ async def rows(sizes: Sizes) -> list[Row]:
         async def measure() -> float:
             nonlocal whole
             began = time.process_time()
-            heard = await _crowd(listen, streams)
+            measured = await _crowd(listen, streams)
             cost = (time.process_time() - began) / streams / tokens * 1e6
-            delays[name] += [delay for late in heard for delay in late]
+            delays[name] += [delay for late in measured for delay in late]
             if name == "Client.stream":
-                whole += sum(len(late) == tokens for late in heard)
+                whole += sum(len(late) == tokens for late in measured)
             return cost
 
         return Contender(name, measure)
@@ -75,11 +75,11 @@ def _delays(delays: dict[str, list[float]]) -> list[Row]:
 
 
 async def _crowd(listen: Listen, streams: int) -> list[list[float]]:
-    """Run streams at once, and give what each noted; one that fails has noted less."""
+    """Run streams concurrently and return the delays of each; a stream that fails has fewer."""
 
     async def one(number: int) -> list[float]:
         late: list[float] = []
-        await asyncio.sleep(number / PER_SECOND)
+        await asyncio.sleep(number / OPENED_PER_SECOND)
         await listen(late)
         return late
 
@@ -89,7 +89,7 @@ async def _crowd(listen: Listen, streams: int) -> list[list[float]]:
 async def _by_hand(
     session: aiohttp.ClientSession, address: Address, model: str, late: list[float]
 ) -> None:
-    async with session.get(await readers.created(session, address, model)) as reply:
+    async with session.get(await readers.create_prediction(session, address, model)) as reply:
         rest = b""
         while True:
             *events, rest = (rest + await reply.content.readany()).split(b"\n\n")

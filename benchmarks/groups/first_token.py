@@ -1,4 +1,4 @@
-"""What it takes to the first token: requests, and time where each of them takes 40 ms."""
+"""Requests and time until the first token, if each request takes 40 ms."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from replicate_stream import Client, TextDelta
 
 NEEDS = ()
 DELAY = 0.04
-"""Seconds that each request takes, and each new connection."""
+"""Seconds for each request, and for each new connection."""
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """Requests and milliseconds, of a model seen for the first time, cold and warm."""
+    """Requests, and milliseconds with a cold and a warm client."""
     with running() as address:
         rows = await _requests(address)
     with running(DELAY) as address:
@@ -34,17 +34,17 @@ async def _requests(address: Address) -> list[Row]:
     async with Client(readers.TOKEN, base_url=address.api) as client:
         rows = []
         for which, most in (("unknown", 3), ("known", 2)):
-            before = requests_to(address)
+            before = count_requests(address)
             async with _first_token(client, "burst-5"):
-                sent = requests_to(address) - before
+                sent = count_requests(address) - before
             name = f"requests to the first token, {which} model"
             rows.append(Row(name, sent, "requests", most=most))
     return rows
 
 
-def requests_to(address: Address) -> int:
-    """How many requests the server had. It blocks."""
-    # From outside of what is measured, so that no connection of it is used.
+def count_requests(address: Address) -> int:
+    """Number of requests that the server has received. Blocking."""
+    # With a connection of its own, so that the measured client's connections stay as they are.
     with urlopen(f"{address.api}/counts") as reply:
         return int(json.load(reply)["requests"])
 
@@ -89,7 +89,7 @@ async def _waits(address: Address, sizes: Sizes) -> list[Row]:
 
 async def _wait_by_hand(session: aiohttp.ClientSession, address: Address) -> float:
     began = time.perf_counter()
-    async with session.get(await readers.created(session, address, "burst-5")) as reply:
+    async with session.get(await readers.create_prediction(session, address, "burst-5")) as reply:
         while b"event: output" not in await reply.content.readany():
             pass
         passed = time.perf_counter() - began
@@ -99,13 +99,13 @@ async def _wait_by_hand(session: aiohttp.ClientSession, address: Address) -> flo
 
 async def _wait(client: Client, model: str) -> float:
     began = time.perf_counter()
-    async with _first_token(client, model) as came:
-        return (came - began) * 1e3
+    async with _first_token(client, model) as arrived:
+        return (arrived - began) * 1e3
 
 
 @asynccontextmanager
 async def _first_token(client: Client, model: str) -> AsyncIterator[float]:
-    """When the first token came; the stream is read to its end after that."""
+    """Yield the time of the first token, then read the stream to its end."""
     async with client.stream(f"bench/{model}", "x", include_usage=False) as events:
         async for event in events:
             if isinstance(event, TextDelta):

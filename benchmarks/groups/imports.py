@@ -1,4 +1,4 @@
-"""CPU of an import, beside that of what it stands on."""
+"""CPU time of importing each package, on top of the package that it depends on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print((between - began) * 1e3, (now() - between) * 1e3, "aiohttp" in sys.modules
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """What ours add, and whether they load aiohttp, which is to be loaded at first use."""
+    """CPU time that each package adds, and whether it loads aiohttp before the first use."""
     with tempfile.TemporaryDirectory() as compiled:
         return await _rows(sizes, compiled)
 
@@ -39,9 +39,9 @@ async def _rows(sizes: Sizes, compiled: str) -> list[Row]:
     rows = []
     for under, ours, most in _PAIRS:
         if find_spec(under.partition(".")[0]) is None:
-            continue  # the groups of the frameworks say that it is not installed
+            continue  # the group of that framework reports it as not installed
         await _import(under, ours, compiled)  # compiles them, as an installation does
-        # In one process after the other, because the difference of two would be mostly noise.
+        # Both in the same process: the difference between two processes would be mostly noise.
         figures = [await _import(under, ours, compiled) for _ in range(sizes.imports)]
         alone, more, aiohttp = (statistics.median(each) for each in zip(*figures, strict=True))
         rows.append(Row(f"import {under}", alone, "ms CPU"))
@@ -53,7 +53,7 @@ async def _rows(sizes: Sizes, compiled: str) -> list[Row]:
 
 
 async def _import(under: str, ours: str, compiled: str) -> tuple[float, float, bool]:
-    """Milliseconds for the one, then for the other, and whether aiohttp was loaded."""
+    """Milliseconds for each of the two imports, and whether aiohttp was loaded."""
     code = _CODE.format(under=under, ours=ours)
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The client's CPU for a token in LlamaIndex, beside LlamaIndex alone and the core alone."""
+"""CPU time per token in LlamaIndex, compared with LlamaIndex alone and the core alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEEDS = ("llama_index.core",)
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """`Replicate.astream_complete`, `astream_chat`, and their bridge for sync code."""
+    """`Replicate.astream_complete`, `astream_chat`, and the blocking `stream_complete`."""
     from llama_index.core.llms import ChatMessage
 
     from benchmarks.bare_llama_index import BareLLM
@@ -23,11 +23,11 @@ async def rows(sizes: Sizes) -> list[Row]:
     with running() as address:
         async with Client(readers.TOKEN, base_url=address.api) as client:
             ours = Replicate(model=f"bench/{model}", client=client)
-            bare_text = readers.items(lambda _: bare.astream_complete("x"))
-            text = readers.items(lambda _: ours.astream_complete("x", **brief))
-            bare_chat = readers.items(lambda _: bare.astream_chat(asked))
-            chat = readers.items(lambda _: ours.astream_chat(asked, **brief))
-            bridged = readers.in_thread(lambda _: ours.stream_complete("x", **brief))
+            bare_text = readers.async_items(lambda _: bare.astream_complete("x"))
+            text = readers.async_items(lambda _: ours.astream_complete("x", **brief))
+            bare_chat = readers.async_items(lambda _: bare.astream_chat(asked))
+            chat = readers.async_items(lambda _: ours.astream_chat(asked, **brief))
+            bridged = readers.blocking_items(lambda _: ours.stream_complete("x", **brief))
             alone, alone_chat = "LlamaIndex alone, completion", "LlamaIndex alone, chat"
             complete, answer = "Replicate.astream_complete", "Replicate.astream_chat"
             return await compare(
@@ -38,7 +38,7 @@ async def rows(sizes: Sizes) -> list[Row]:
                     Contender(alone_chat, cpu_per_token(bare_chat, model)),
                     Contender(answer, cpu_per_token(chat, model), alone_chat, 1.3),
                     Contender(
-                        "Replicate.stream_complete, over the bridge",
+                        "Replicate.stream_complete, blocking",
                         cpu_per_token(bridged, model),
                         complete,
                         2.0,

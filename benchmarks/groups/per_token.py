@@ -1,4 +1,4 @@
-"""The client's CPU for a token: where they come at once, and where each comes by itself."""
+"""CPU time per token: all tokens in one burst, and each token in a segment of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEEDS = ()
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """The floors by hand, and `Client.stream`."""
+    """The hand-written floors, and `Client.stream`."""
     rows: list[Row] = []
     with running() as address:
         async with (
@@ -33,7 +33,7 @@ async def rows(sizes: Sizes) -> list[Row]:
                 ("aiohttp and a naive split", split, None, None),
                 ("Client.stream", core, "aiohttp and a naive split", 1.05),
             )
-            # The real service was recorded without chunks of HTTP; the targets were set with them.
+            # The recorded service sends no HTTP chunks; the targets were set with chunks.
             unchunked = (
                 ("aiohttp and a naive split", split, None, None),
                 ("Client.stream", core, "aiohttp and a naive split", None),

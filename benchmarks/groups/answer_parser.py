@@ -1,4 +1,4 @@
-"""CPU for a token of answers with tools and forms, which must not grow with the answer's length."""
+"""CPU time per token of the answer parser, which must not grow with the answer's length."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
 
 NEEDS = ()
-_LONGER = 10
-_MOST = 1.5
+_LENGTH_FACTOR = 10
+_MOST_RATIO = 1.5
 _WORD = " word"
 _TOOLS = ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], None, None))
-_FORM = ExpectedAnswer(form=parse_response_format({"type": "json_object"}))
+_JSON = ExpectedAnswer(form=parse_response_format({"type": "json_object"}))
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """What the core reads out of a text, without a network: each short, and ten times as long."""
+    """Each kind of answer without a network, short and ten times as long."""
     kinds: dict[str, tuple[ExpectedAnswer, Sequence[str], Sequence[str]]] = {
         "text": (ExpectedAnswer(), (), ()),
         "text, with tools": (_TOOLS, (), ()),
         "a call": (_TOOLS, ['<tool_call>{"name": "write", "arguments": {"text": "'], ['"}}']),
         "bare JSON of a call": (_TOOLS, ['{"name": "write", "arguments": {"text": "'], ['"}}']),
-        "JSON": (_FORM, ['{"text": "'], ['"}']),
-        "words before JSON": (_FORM, (), ["{}"]),
+        "JSON": (_JSON, ['{"text": "'], ['"}']),
+        "words before JSON": (_JSON, (), ["{}"]),
     }
     contenders: list[Contender] = []
-    for name, (reading, before, after) in kinds.items():
-        read = _reader(reading, before, after)
+    for name, (expected, before, after) in kinds.items():
+        read = _reader(expected, before, after)
         short = cpu_per_token(read, str(sizes.chunks))
-        long = cpu_per_token(read, str(sizes.chunks * _LONGER))
-        contenders += [Contender(name, short), Contender(f"{name}, long", long, name, _MOST)]
+        long = cpu_per_token(read, str(sizes.chunks * _LENGTH_FACTOR))
+        contenders += [Contender(name, short), Contender(f"{name}, long", long, name, _MOST_RATIO)]
     return await compare(contenders, rounds=sizes.rounds, unit="us/token")
 
 
-def _reader(reading: ExpectedAnswer, before: Sequence[str], after: Sequence[str]) -> Read:
+def _reader(expected: ExpectedAnswer, before: Sequence[str], after: Sequence[str]) -> Read:
     async def read(tokens: str) -> int:
-        answer = AnswerParser((), reading, lambda: "call_1")
+        answer = AnswerParser((), expected, lambda: "call_1")
         for text in (*before, *repeat(_WORD, int(tokens)), *after):
             for _ in answer.feed([text]):
                 pass

@@ -1,4 +1,4 @@
-"""Prints the kilobytes that each of many streams adds: `python -m benchmarks.weigh WHAT API N`."""
+"""Print the kilobytes per open stream: `python -m benchmarks.resident_memory WHAT API N`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks import readers
 from benchmarks.server import Address
 from replicate_stream import Client, TextDelta
 
-_WARM_UP = 50  # streams after which everything is imported, and the allocator has its pages
+_WARM_UP = 50  # streams, after which all modules are loaded and the allocator has its pages
 _PAGE = 4  # KB
 
 
@@ -22,7 +22,7 @@ async def _open_by_hand(api: str, streams: int) -> float:
         await readers.bytes_only(session, address)("burst-3")
 
         async def one(stack: AsyncExitStack) -> None:
-            url = await readers.created(session, address, "held-3")
+            url = await readers.create_prediction(session, address, "held-3")
             reply = await stack.enter_async_context(session.get(url))
             stack.callback(reply.close)
             while b"event: output" not in await reply.content.readany():

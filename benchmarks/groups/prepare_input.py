@@ -1,4 +1,4 @@
-"""CPU of `prepare_input`, which every request takes: one question, and a conversation."""
+"""CPU time of `prepare_input`, which every request needs: one question, and a conversation."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ _ROUNDS = 5
 
 
 async def rows(sizes: Sizes) -> list[Row]:
-    """Microseconds of CPU for a call."""
+    """Microseconds of CPU per call."""
     turns = [
         {"role": role, "content": f"turn {number} of a conversation"}
         for number in range(10)
         for role in ("user", "assistant")
     ]
-    asked: dict[str, str | list[dict[str, str]]] = {
+    conversations: dict[str, str | list[dict[str, str]]] = {
         "prepare_input, one question": "Why is the sky blue?",
         "prepare_input, 21 turns": [*turns, {"role": "user", "content": "And now?"}],
     }
-    return [Row(name, _cost(messages, sizes), "us/call") for name, messages in asked.items()]
+    return [
+        Row(name, _cost(messages, sizes), "us/call") for name, messages in conversations.items()
+    ]
 
 
 def _cost(messages: str | list[dict[str, str]], sizes: Sizes) -> float:
