@@ -107,6 +107,7 @@ def cpu_per_token(read: Read, model: str) -> Measure:
         gc.freeze()
         began = process_time()
         tokens = await read(model)
-        return (process_time() - began) / tokens * 1e6
+        # A coarse clock may not move at all during a tiny run, and a floor of 0 has no ratios.
+        return max(process_time() - began, 1e-9) / tokens * 1e6
 
     return measure
