@@ -120,10 +120,16 @@ class InvalidInputError(ResponseError):
         self.fields = fields
 
 
-def wrong_type(name: str, value: object, needed: str) -> InvalidInputError:
-    """The error for an argument of a type that it cannot have. It does not show the value."""
-    kind = type(value).__name__
-    return InvalidInputError(f"{name} is of type {kind}; {needed} is needed", fields=(name,))
+def wrong_type(name: str, value: object, expected: str) -> InvalidInputError:
+    """Build the error for an argument of a wrong type. It does not show the value."""
+    actual = type(value).__name__
+    message = f"{name} is of type {actual}; it must be {expected}"
+    return InvalidInputError(message, fields=(name,))
+
+
+def invalid_value(name: str, value: object, expected: str) -> InvalidInputError:
+    """Build the error for an argument of the right type and a wrong value, which it shows."""
+    return InvalidInputError(f"{name} is {value!r}; it must be {expected}", fields=(name,))
 
 
 @public

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
-from replicate_stream._errors import InvalidInputError, MissingAuthError, wrong_type
+from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
 BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
@@ -137,9 +137,11 @@ def read_settings(
     base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
     if not base_url:
         base_url = DEFAULT_BASE_URL if api_key or requires_auth else KEYLESS_BASE_URL
-    _check("timeout", timeout, timeout is None or timeout > 0, "more than 0 seconds, or None")
-    _check("deadline", deadline, deadline is None or deadline > 0, "more than 0 seconds, or None")
-    _check("max_retries", max_retries, max_retries >= 0, "0 or more")
+    for name, seconds in (("timeout", timeout), ("deadline", deadline)):
+        if seconds is not None and seconds <= 0:
+            raise invalid_value(name, seconds, "more than 0 seconds, or None")
+    if max_retries < 0:
+        raise invalid_value("max_retries", max_retries, "0 or more")
     return Settings(
         base_url=normalize_base_url(base_url),
         api_key=api_key,
@@ -205,11 +207,6 @@ def origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     default_port = 443 if parts.scheme == "https" else 80
     return parts.scheme, parts.hostname or "", parts.port or default_port
-
-
-def _check(name: str, value: object, is_right: bool, allowed: str) -> None:
-    if not is_right:
-        raise InvalidInputError(f"{name} is {value!r}; it must be {allowed}", fields=(name,))
 
 
 def _checked_proxy(proxy: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from replicate_stream._api.files import Files
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._types.media import DATA_URI_LIMIT, Upload, data_uri, place_upload
+from replicate_stream._types.media import DATA_URI_LIMIT, Upload, place_upload, to_data_uri
 from replicate_stream._types.prepared import PreparedInput
 
 
@@ -23,7 +23,7 @@ async def attach(prepared: PreparedInput, files: Files) -> None:
         if data is None:
             data = await asyncio.to_thread(_read, upload)
         if len(data) <= DATA_URI_LIMIT:
-            uri = data_uri(data, upload.mime_type)
+            uri = to_data_uri(data, upload.mime_type)
         else:
             uri = await files.upload(data, upload.mime_type)
         place_upload(prepared.input, upload, uri)

@@ -1,131 +1,263 @@
-"""A conversation on its way into a model's input: what the ways of writing it have in common."""
+"""A conversation as every way of sending it needs it: as prompt, messages or history.
+
+`parse_messages` splits each message into text and media. `Conversation` joins them with the model's
+profile and renders the system text and the turns. The functions at the end write tool calls and
+results; they are only entered when there are tools, or calls in earlier messages.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from replicate_stream._model.families import Family, Turn
+from replicate_stream._errors import wrong_type
+from replicate_stream._model.families import Family, Speaker, Turn
 from replicate_stream._model.profile import ModelProfile
-from replicate_stream._model.tool_formats import ToolFormat, tool_format_for
-from replicate_stream._request.message_parts import MessageParts
+from replicate_stream._model.tool_formats import Result, ToolFormat, tool_format_for
 from replicate_stream._request.notes import Notes
-from replicate_stream._request.tool_turns import is_about_tools, turns_with_tools
+from replicate_stream._types.media import Media, is_text_part, parse_media
+from replicate_stream._types.messages import Message, ToolCall
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
 
-_BROKEN = "Control marks in a message were broken with a space, so that they open no turn."
+_MARKS_BROKEN = "Control marks in a message were broken with a space, so that they open no turn."
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """A message with its text and its media apart.
+
+    Attributes:
+        message: The message as given.
+        text: All text parts, joined.
+        media: All other parts, in their order.
+    """
+
+    message: Message
+    text: str = field(repr=False)
+    media: tuple[Media, ...] = ()
+
+    def to_turn(self) -> Turn:
+        """Convert it to a turn of a prompt, without its tool calls."""
+        if self.message.role == "tool":
+            return Turn("tool", self.text)
+        name = self.message.name
+        speaker: Speaker = "assistant" if self.message.role == "assistant" else "user"
+        return Turn(speaker, f"{name}: {self.text}" if name and speaker == "user" else self.text)
+
+    def to_openai(self, text: str) -> dict[str, Any]:
+        """Convert it to OpenAI's format, with `text` as its content."""
+        message = self.message
+        converted: dict[str, Any] = {"role": message.role, "content": text}
+        if message.name:
+            converted["name"] = message.name
+        if message.tool_call_id:
+            converted["tool_call_id"] = message.tool_call_id
+        if message.tool_calls:
+            converted["tool_calls"] = [_call_to_openai(call) for call in message.tool_calls]
+        return converted
+
+
+def parse_messages(messages: Sequence[Message]) -> list[ParsedMessage]:
+    """Split every message into text and media.
+
+    Raises:
+        InvalidInputError: A content is neither a string nor a list, or the type of a part is
+            unknown.
+    """
+    return [_parse_message(message, f"messages[{i}]") for i, message in enumerate(messages)]
+
+
+def _parse_message(message: Message, path: str) -> ParsedMessage:
+    content: Any = message.content
+    if isinstance(content, str):
+        return ParsedMessage(message, content)
+    if not isinstance(content, Sequence) or isinstance(content, bytes):
+        raise wrong_type(f"{path}.content", content, "a string or a list of parts")
+    texts: list[str] = []
+    media: list[Media] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif is_text_part(part):
+            texts.append(str(part.get("text") or ""))
+        else:
+            media.append(parse_media(part, path))
+    return ParsedMessage(message, "".join(texts), tuple(media))
 
 
 @dataclass(frozen=True, slots=True)
 class PromptInstructions:
-    """What the model has to be told in words, because it has no input for it.
+    """What the prompt has to explain because the model has no input for it.
 
     Attributes:
-        tools: The tools, and whether one must be called; None for none.
-        form: The form of the answer; None for text.
-        demand: What it has to know of the choice of a tool.
-        has_native_tools: Whether the model has an input for tools, so that it takes calls and
-            results as messages too.
+        tools: The offered tools; None for none.
+        response_format: The format of the answer, if the prompt has to ask for it.
+        tool_choice: The sentence about the tool choice; empty for a free choice.
+        has_tools_input: Whether the model has an input for tools. Such a model also takes tool
+            calls and results as messages.
     """
 
     tools: ToolChoice | None = None
-    form: ResponseFormat | None = None
-    demand: str = ""
-    has_native_tools: bool = False
+    response_format: ResponseFormat | None = None
+    tool_choice: str = ""
+    has_tools_input: bool = False
 
     @property
-    def offered(self) -> ToolChoice | None:
-        """The tools that the prompt has to name."""
-        return None if self.has_native_tools else self.tools
+    def tools_in_prompt(self) -> ToolChoice | None:
+        """The tools that the prompt has to describe."""
+        return None if self.has_tools_input else self.tools
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was said, to whom, and where it is to go.
+    """The messages of a request, the model they go to, and the input being built.
 
     Attributes:
-        name: The model's name.
-        system: The system texts, joined in order; empty for none.
-        said: The messages that are not the system's.
-        model: How the model takes a conversation.
-        wanted: What it has to be told beside.
-        target: The input that is being made.
-        report: Takes the notes.
+        model: The model's name.
+        system: All system texts, joined in order; empty for none.
+        messages: All other messages.
+        profile: How the model takes a conversation.
+        instructions: What the prompt has to explain.
+        model_input: The `input` object being built.
+        notes: Collects the notes of the request.
     """
 
-    name: str
+    model: str
     system: str = field(repr=False)
-    said: Sequence[MessageParts]
-    model: ModelProfile
-    wanted: PromptInstructions
-    target: dict[str, Any] = field(repr=False)
-    report: Notes
+    messages: Sequence[ParsedMessage]
+    profile: ModelProfile
+    instructions: PromptInstructions
+    model_input: dict[str, Any] = field(repr=False)
+    notes: Notes
 
     @property
-    def is_single(self) -> bool:
-        """Whether it is one question of the user, without anything before it."""
-        return len(self.said) == 1 and self.said[0].message.role == "user"
+    def is_single_question(self) -> bool:
+        """Whether there is one message only, and it is the user's."""
+        return len(self.messages) == 1 and self.messages[0].message.role == "user"
 
     @property
-    def is_about_tools(self) -> bool:
-        """Whether tools are in it, or were."""
-        return self.wanted.offered is not None or is_about_tools(self.said)
+    def has_tools(self) -> bool:
+        """Whether tools, calls or results have to be written into a prompt."""
+        return self.instructions.tools_in_prompt is not None or _has_tool_messages(self.messages)
 
     @property
     def has_system(self) -> bool:
-        """Whether there is anything to say beside the messages."""
-        return bool(self.system or self.wanted.offered or self.wanted.demand or self.wanted.form)
+        """Whether `render_system` returns any text."""
+        needed = self.instructions
+        return bool(
+            self.system or needed.tools_in_prompt or needed.tool_choice or needed.response_format
+        )
 
-    def dialect(self, clean: Callable[[str], str], family: Family | None = None) -> ToolFormat:
-        """How tools are written into a prompt.
+    def tool_format(
+        self, clean: Callable[[str], str], family: Family | None = None
+    ) -> ToolFormat | None:
+        """The format in which tools are written into the prompt; None if there are none.
 
         Args:
             clean: Breaks the marks of turns in a text.
-            family: The chat format that the prompt is written in; None where the model puts its
-                own around it.
+            family: The family whose chat template is written here; None if the model applies its
+                own template.
         """
-        return tool_format_for(family or self.model.chat_template, family, self.name, clean)
+        if not self.has_tools:
+            return None
+        return tool_format_for(family or self.profile.chat_template, family, self.model, clean)
 
-    def turns(self, dialect: ToolFormat) -> list[Turn]:
-        """The messages as turns of a prompt; those about tools are ready."""
-        if self.is_about_tools:
-            return turns_with_tools(self.said, dialect)
-        return [each.turn() for each in self.said]
+    def has_bare_calls(self, family: Family | None = None) -> bool:
+        """Whether the model is going to write tool calls as JSON without marks."""
+        if self.instructions.tools is None:
+            return False
+        known = family or self.profile.chat_template
+        return tool_format_for(known, family, self.model, str).is_bare
 
-    def whole_system(self, system: str, dialect: ToolFormat) -> str:
-        """The system text with what the model has to be told in words."""
-        offered, form = self.wanted.offered, self.wanted.form
-        offer = dialect.offer(offered.tools) if offered is not None else ""
-        said = [offer, system] if dialect.is_first else [system, offer]
-        said.append(self.wanted.demand)
-        if form is not None:
-            said.append(form.instruction(has_tools=self.wanted.tools is not None))
-        return "\n\n".join(part for part in said if part)
+    def render_turns(self, tool_format: ToolFormat | None) -> list[Turn]:
+        """Convert the messages to turns of a prompt; with a tool format their text is final."""
+        if tool_format is None:
+            return [message.to_turn() for message in self.messages]
+        return _render_turns_with_tools(self.messages, tool_format)
 
-    def safe(self, text: str) -> str:
-        """A text that the model's own template cannot take for the opening of a turn."""
-        safe = self.model.neutralize(text)
-        if safe != text:
-            self.note_once(_BROKEN)
-        return safe
-
-    def note_marks(self, family: Family) -> None:
-        """Note it if a mark of a chat format had to be broken."""
-        texts = (self.system, *(each.text for each in self.said))
-        if any(family.control.search(text) for text in texts):
-            self.note_once(_BROKEN)
+    def render_system(self, system: str, tool_format: ToolFormat | None) -> str:
+        """Join the system text and everything that the prompt has to explain."""
+        instructions = self.instructions
+        parts = [system, instructions.tool_choice]
+        if tool_format is not None and instructions.tools_in_prompt is not None:
+            offer = tool_format.offer(instructions.tools_in_prompt.tools)
+            parts.insert(0 if tool_format.is_first else 1, offer)
+        if instructions.response_format is not None:
+            has_tools = instructions.tools is not None
+            parts.append(instructions.response_format.instruction(has_tools=has_tools))
+        return "\n\n".join(part for part in parts if part)
 
     def put_system(self) -> str:
-        """Put the system text into the model's own field; gives what there is no field for."""
-        system = self.whole_system(self.safe(self.system), self.dialect(self.safe))
-        if system and self.model.system_prompt is not None:
-            self.target[self.model.system_prompt.name] = system
+        """Put the system text into the model's system input.
+
+        Returns:
+            The system text if the model has no such input, else an empty string.
+        """
+        system = self.render_system(
+            self.break_marks(self.system), self.tool_format(self.break_marks)
+        )
+        if system and self.profile.system_prompt is not None:
+            self.model_input[self.profile.system_prompt.name] = system
             return ""
         return system
 
-    def note_once(self, sentence: str) -> None:
-        """Record a note that is not there yet."""
-        if sentence not in self.report.notes:
-            self.report.note(sentence)
+    def break_marks(self, text: str) -> str:
+        """Break the marks in a text that the model's own template would read as a turn."""
+        safe = self.profile.neutralize(text)
+        if safe != text:
+            self.notes.add_once(_MARKS_BROKEN)
+        return safe
+
+    def note_broken_marks(self, family: Family) -> None:
+        """Add a note if a text holds a mark of the family, which rendering breaks."""
+        texts = (self.system, *(message.text for message in self.messages))
+        if any(family.control.search(text) for text in texts):
+            self.notes.add_once(_MARKS_BROKEN)
+
+
+def _has_tool_messages(messages: Iterable[ParsedMessage]) -> bool:
+    return any(each.message.tool_calls or each.message.role == "tool" for each in messages)
+
+
+def _render_turns_with_tools(
+    messages: Sequence[ParsedMessage], tool_format: ToolFormat
+) -> list[Turn]:
+    tool_names = {call.id: call.name for each in messages for call in each.message.tool_calls}
+    turns: list[Turn] = []
+    results: list[Result] = []
+    follows_results = False
+    for parsed in messages:
+        message = parsed.message
+        if message.role == "tool":
+            name = message.name or tool_names.get(message.tool_call_id or "")
+            results.append(Result(tool_format.clean(parsed.text), name, message.tool_call_id))
+            continue
+        # Parallel results belong together: several templates write them into one turn.
+        if results:
+            turns += tool_format.results(results)
+            results = []
+            follows_results = True
+        turn = _render_turn_with_calls(parsed, tool_format)
+        if follows_results and turn.speaker == "assistant" and tool_format.continues:
+            # DeepSeek's answer goes on right behind the results, without a mark that opens a turn.
+            turn = Turn("none", turn.text + tool_format.assistant[1], is_ready=True)
+        turns.append(turn)
+        follows_results = False
+    return turns + (tool_format.results(results) if results else [])
+
+
+def _render_turn_with_calls(parsed: ParsedMessage, tool_format: ToolFormat) -> Turn:
+    turn = parsed.to_turn()
+    text = tool_format.clean(turn.text)
+    if parsed.message.tool_calls:
+        return tool_format.said(text, parsed.message.tool_calls)
+    return Turn(turn.speaker, text, is_ready=True)
+
+
+def _call_to_openai(call: ToolCall) -> dict[str, Any]:
+    arguments = call.arguments
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}

@@ -1,7 +1,7 @@
-"""Inputs beyond the usual parameters: tools, forms of the answer, and `extra_input`.
+"""Put tools, the response format and `extra_input` into the model's own inputs.
 
-An unknown name in `extra_input` would be ignored by the service without a word, so it is an error
-here, with the name that was probably meant.
+Replicate ignores an unknown input silently, so an unknown name in `extra_input` is an error here,
+which suggests the closest name that the model has.
 """
 
 from __future__ import annotations
@@ -10,119 +10,106 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
 from replicate_stream._request.conversation import PromptInstructions
 from replicate_stream._request.notes import Notes
-from replicate_stream._request.reasoning_effort import put_effort
-from replicate_stream._request.validation import problem
+from replicate_stream._request.reasoning_effort import put_reasoning_effort
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
 
-_SCHEMAS = ("json_schema", "jsonschema", "response_schema", "guided_json")
-# Parameters without an argument of their own, reachable in `extra_input` by their canonical name.
-_CANONICAL = frozenset({"repetition_penalty", "min_tokens", "min_p"})
+_JSON_SCHEMA_NAMES = ("json_schema", "jsonschema", "response_schema", "guided_json")
+# Parameters without an argument of their own; `extra_input` takes them under these names too.
+_CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 
 
-def put_natives(
+def put_tools_and_format(
     tools: ToolChoice | None,
-    form: ResponseFormat | None,
+    response_format: ResponseFormat | None,
     schema: InputSchema,
-    target: dict[str, Any],
-    report: Notes,
+    model_input: dict[str, Any],
+    notes: Notes,
 ) -> PromptInstructions:
-    """Put tools and the form of the answer into the model's own inputs, where it has them.
+    """Put tools and the response format into the model's own inputs if it has them.
 
     Returns:
-        What the model has to be told in words, because it has no input for it.
+        What the prompt has to explain instead.
     """
-    offered = tools if tools is not None and tools.is_offered else None
-    field = field_names.find_parameter(schema, "tools")
-    if offered is not None and field is not None:
-        _put_tools(offered, field, schema, target)
-    elif offered is not None:
-        report.note("The tools are told in the prompt: the model has no input for them.")
-    has_form = form is not None and _put_form(form, schema, target, report)
-    if form is not None and not has_form:
-        report.note("The form of the answer is told in the prompt: the model has no input for it.")
-    has_choice = field is not None and field_names.find_parameter(schema, "tool_choice") is not None
-    return PromptInstructions(
-        offered,
-        None if has_form else form,
-        demand="" if offered is None or has_choice else offered.demand,
-        has_native_tools=field is not None,
-    )
+    tools_field = field_names.find_parameter(schema, "tools")
+    has_tools_input = tools_field is not None
+    if response_format is not None and _put_format(response_format, schema, model_input, notes):
+        response_format = None
+    elif response_format is not None:
+        notes.add("The prompt asks for the response format: the model has no input for it.")
+    if tools is None or not tools.is_offered:
+        return PromptInstructions(None, response_format, has_tools_input=has_tools_input)
+    has_choice_input = False
+    if tools_field is None:
+        notes.add("The prompt describes the tools: the model has no input for them.")
+    else:
+        has_choice_input = _put_tools(tools, tools_field, schema, model_input)
+    tool_choice = "" if has_choice_input else tools.demand
+    return PromptInstructions(tools, response_format, tool_choice, has_tools_input)
 
 
 def _put_tools(
-    tools: ToolChoice, field: InputField, schema: InputSchema, target: dict[str, Any]
-) -> None:
-    target[field.name] = _as_field(list(tools.native), field)
+    tools: ToolChoice, field: InputField, schema: InputSchema, model_input: dict[str, Any]
+) -> bool:
+    """Put tools and their choice into their inputs; returns whether the choice has one."""
+    model_input[field.name] = _encode(list(tools.native), field)
     choice = field_names.find_parameter(schema, "tool_choice")
     if choice is not None and tools.choice != "auto":
-        target[choice.name] = _as_field(tools.native_choice, choice)
+        model_input[choice.name] = _encode(tools.native_choice, choice)
     parallel = field_names.find_parameter(schema, "parallel_tool_calls")
     if parallel is not None and tools.is_single:
-        target[parallel.name] = False
+        model_input[parallel.name] = False
+    return choice is not None
 
 
-def _put_form(
-    form: ResponseFormat, schema: InputSchema, target: dict[str, Any], report: Notes
+def _put_format(
+    response_format: ResponseFormat,
+    schema: InputSchema,
+    model_input: dict[str, Any],
+    notes: Notes,
 ) -> bool:
     field = field_names.find_parameter(schema, "response_format")
     if field is not None:
-        target[field.name] = _as_field(dict(form.native), field)
+        model_input[field.name] = _encode(dict(response_format.native), field)
         return True
-    only = field_names.find(schema, _SCHEMAS)
-    if only is None or form.schema is None:
+    field = field_names.find(schema, _JSON_SCHEMA_NAMES)
+    if field is None or response_format.schema is None:
         return False
-    target[only.name] = _as_field(dict(form.schema), only)
-    report.note(f"response_format went into {only.name}.")
+    model_input[field.name] = _encode(dict(response_format.schema), field)
+    notes.add(f"response_format went into {field.name}.")
     return True
 
 
-def put_extra(
-    extra: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Notes
-) -> None:
-    """Put `extra_input` into `target`, where it wins. None takes an input out.
-
-    Raises:
-        UnsupportedParameterError: The model has no such input, and `report` is to raise.
-        InvalidInputError: A value does not fit the input's schema.
-    """
-    for name, value in extra.items():
-        field = schema.fields.get(name)
-        if field is None and name in _CANONICAL:
-            field = field_names.find_parameter(schema, name)
-        if field is None:
-            is_effort = name == "reasoning_effort" and put_effort(value, schema, target, report)
-            if not is_effort:
-                report.unsupported(name)
-        elif value is None and not field.spec.get("nullable"):
-            target.pop(field.name, None)
-        else:
-            target[field.name] = value
-
-
-def check(schema: InputSchema, target: Mapping[str, Any]) -> None:
-    """Hold an input against the model's schema, with unknown inputs forbidden.
-
-    Raises:
-        InvalidInputError: Names every input that is at fault or missing, and what it must be.
-    """
-    wrong = {
-        name: found
-        for name, value in target.items()
-        if (found := problem(value, schema.fields[name].spec))
-    }
-    if wrong:
-        said = "; ".join(f"{name} must be {found}" for name, found in wrong.items())
-        raise InvalidInputError(said, fields=tuple(wrong))
-
-
-def _as_field(value: Any, field: InputField) -> Any:
-    """A JSON text where the field takes text, else the value itself."""
+def _encode(value: Any, field: InputField) -> Any:
+    """The value as JSON if the input is a string, else the value itself."""
     if field.kind == "string" and not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return value
+
+
+def put_extra_input(
+    extra_input: Mapping[str, Any], schema: InputSchema, model_input: dict[str, Any], notes: Notes
+) -> None:
+    """Put `extra_input` into the input, over what is there. None removes an input.
+
+    Raises:
+        UnsupportedParameterError: The model has no such input, and `on_unsupported` is `raise`.
+        InvalidInputError: An unknown level of `reasoning_effort`.
+    """
+    for name, value in extra_input.items():
+        field = schema.fields.get(name)
+        if field is None and name in _CANONICAL_NAMES:
+            field = field_names.find_parameter(schema, name)
+        if field is None:
+            is_effort = name == "reasoning_effort"
+            if not is_effort or not put_reasoning_effort(value, schema, model_input, notes):
+                notes.handle_unsupported(name)
+        # Where the schema is nullable, None is a value of its own.
+        elif value is None and not field.spec.get("nullable"):
+            model_input.pop(field.name, None)
+        else:
+            model_input[field.name] = value

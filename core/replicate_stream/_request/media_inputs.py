@@ -1,7 +1,7 @@
-"""Media onto the model's own fields, one or many, as addresses, data URIs or bare base64.
+"""Put images, audio, video and files into the model's own inputs for them.
 
-What is too large for the request, or lies in a file, is left for the client to upload: nothing
-here does I/O.
+Small bytes go in as data URIs or bare base64. Large ones and local files are left for the client to
+upload, because nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -16,115 +16,119 @@ from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
 from replicate_stream._model.media_kinds import kinds_of_media, takes_media
-from replicate_stream._request.message_parts import MessageParts
+from replicate_stream._request.conversation import ParsedMessage
 from replicate_stream._request.notes import Notes
-from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, data_uri, media_type
+from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, media_type, to_data_uri
 
-_TAGGED = re.compile(r"<(\w+)>(\w+)</\1>")
-_AT_MOST = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
+_TAGGED_NAME = re.compile(r"<(\w+)>(\w+)</\1>")
+_LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
 
 def put_media(
-    media: Sequence[Media], schema: InputSchema, target: dict[str, Any], report: Notes
+    media: Sequence[Media], schema: InputSchema, model_input: dict[str, Any], notes: Notes
 ) -> list[Upload]:
-    """Put media into `target`.
+    """Put media into the input.
 
     Returns:
-        What is still to be uploaded.
+        The files that the client still has to upload; placeholders stand in their place.
 
     Raises:
         InvalidInputError: There are more than the model takes.
-        UnsupportedParameterError: The model takes none, and `report` is to raise.
+        UnsupportedParameterError: The model has no input for them, and `on_unsupported` is `raise`.
     """
     uploads: list[Upload] = []
     for each in media:
-        own = [f for f in schema.fields.values() if each.kind in kinds_of_media(f)]
-        usable = _in_order(own, each)
+        candidates = [f for f in schema.fields.values() if each.kind in kinds_of_media(f)]
+        usable = _rank_fields(candidates, each)
         if not usable:
             reason = f"The model has no input for {each.kind} parts"
-            if own:
-                reason = f"The form of the model's {own[0].name} is not known; use extra_input"
-            report.unsupported(each.kind, because=reason)
+            if candidates:
+                reason = f"The format of {candidates[0].name} is not known; use extra_input"
+            notes.handle_unsupported(each.kind, reason=reason)
             continue
-        free = next((f for f in usable if _has_room(f, target)), None)
-        if free is None:
-            count = sum(m.kind == each.kind for m in media)
-            most = sum(_room(f) or 1 for f in usable if "base64" not in f.name)
-            raise InvalidInputError(
-                f"{count} {each.kind} parts were given; the model takes {most} "
-                f"({', '.join(f.name for f in usable)})",
-                fields=tuple(f.name for f in usable),
-            )
-        upload = _put(each, free, target)
+        field = next((f for f in usable if _has_room(f, model_input)), None)
+        if field is None:
+            raise _too_many(each.kind, media, usable)
+        upload = _put(each, field, model_input)
         if upload is not None:
             uploads.append(upload)
     return uploads
 
 
-def mentioned(
-    said: Sequence[MessageParts], schema: InputSchema, target: dict[str, Any]
-) -> list[MessageParts]:
-    """Messages that name their media, where the model's own example shows that a prompt has to.
-
-    An example such as `<img>image1</img> What is this?` tells that the input `image1` is not looked
-    at unless the text speaks of it. Call this when the media are in `target`.
-    """
-    text = field_names.find_text(schema)
-    example = text.default if text is not None and isinstance(text.default, str) else ""
-    names = [f.name for f in schema.fields.values() if f.kind == "string" and takes_media(f)]
-    shown = _TAGGED.search(example)
-    if shown is None or shown.group(2) not in names:
-        return list(said)
-    tag, filled = shown.group(1), iter([name for name in names if name in target])
-    listed = []
-    for each in said:
-        marks = [f"<{tag}>{name}</{tag}>" for _, name in zip(each.media, filled, strict=False)]
-        listed.append(replace(each, text="\n".join([*marks, each.text])))
-    return listed
+def _rank_fields(candidates: Sequence[InputField], media: Media) -> list[InputField]:
+    """Select the inputs that can hold the media, the best first."""
+    # A list of objects has keys that no schema describes.
+    usable = [f for f in candidates if f.kind != "array" or f.items in {"string", "any"}]
+    # Where one input takes base64, the one beside it takes URLs only.
+    if any("base64" in f.name for f in usable):
+        usable = [f for f in usable if ("base64" in f.name) == (media.url is None)]
+    return sorted(usable, key=field_names.is_deprecated)
 
 
-def _in_order(own: Sequence[InputField], media: Media) -> list[InputField]:
-    """The fields that can hold it, the best first.
-
-    An array of objects has a form that no schema tells. Base64 is for bytes, and a bare list of
-    addresses beside it for addresses.
-    """
-    usable = [f for f in own if f.kind != "array" or f.items in {"string", "any"}]
-    has_base64 = any("base64" in f.name for f in usable)
-    fitting = [f for f in usable if not has_base64 or ("base64" in f.name) == (media.url is None)]
-    return sorted(fitting, key=field_names.is_deprecated)
+def _too_many(kind: str, media: Sequence[Media], usable: Sequence[InputField]) -> InvalidInputError:
+    count = sum(each.kind == kind for each in media)
+    limit = sum(_capacity(f) or 1 for f in usable if "base64" not in f.name)
+    names = tuple(f.name for f in usable)
+    return InvalidInputError(
+        f"The messages have {count} {kind} parts; the model takes {limit} ({', '.join(names)})",
+        fields=names,
+    )
 
 
-def _room(field: InputField) -> int | None:
-    """How many a field takes; None: no bound is known."""
+def _capacity(field: InputField) -> int | None:
+    """Number of media that an input takes; None if no limit is known."""
     if field.kind != "array":
         return 1
-    stated = field.spec.get("maxItems")
-    if isinstance(stated, int):
-        return stated
-    said = _AT_MOST.search(field.about)
-    return int(said.group(1)) if said else None
+    limit = field.spec.get("maxItems")
+    if isinstance(limit, int):
+        return limit
+    described = _LIMIT.search(field.about)
+    return int(described.group(1)) if described else None
 
 
-def _has_room(field: InputField, target: dict[str, Any]) -> bool:
-    room = _room(field)
+def _has_room(field: InputField, model_input: dict[str, Any]) -> bool:
     if field.kind != "array":
-        return field.name not in target
-    return room is None or len(target.get(field.name, ())) < room
+        return field.name not in model_input
+    capacity = _capacity(field)
+    return capacity is None or len(model_input.get(field.name, ())) < capacity
 
 
-def _put(media: Media, field: InputField, target: dict[str, Any]) -> Upload | None:
+def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload | None:
     value, upload = media.url, None
-    index = len(target.get(field.name, ())) if field.kind == "array" else None
+    index = len(model_input.get(field.name, ())) if field.kind == "array" else None
     if media.data is not None and "base64" in field.name:
         value = base64.b64encode(media.data).decode("ascii")
     elif media.data is not None and len(media.data) <= DATA_URI_LIMIT:
-        value = data_uri(media.data, media_type(media))
+        value = to_data_uri(media.data, media_type(media))
     elif value is None:
         upload = Upload(field.name, index, media_type(media), media.data, media.path)
         value = f"(a file to be uploaded, {upload.mime_type})"
     if index is None:
-        target[field.name] = value
+        model_input[field.name] = value
     else:
-        target.setdefault(field.name, []).append(value)
+        model_input.setdefault(field.name, []).append(value)
     return upload
+
+
+def tag_media(
+    messages: Sequence[ParsedMessage], schema: InputSchema, model_input: dict[str, Any]
+) -> list[ParsedMessage]:
+    """Name the media in the texts of their messages, for a model whose example does so.
+
+    A default prompt such as `<img>image1</img> What is this?` means that the model only looks at
+    the input `image1` if the prompt names it. Call this after `put_media`.
+    """
+    text = field_names.find_text(schema)
+    example = text.default if text is not None and isinstance(text.default, str) else ""
+    tagged = _TAGGED_NAME.search(example)
+    if tagged is None:
+        return list(messages)
+    names = [f.name for f in schema.fields.values() if f.kind == "string" and takes_media(f)]
+    if tagged.group(2) not in names:
+        return list(messages)
+    tag, filled = tagged.group(1), iter([name for name in names if name in model_input])
+    result = []
+    for message in messages:
+        tags = [f"<{tag}>{name}</{tag}>" for _, name in zip(message.media, filled, strict=False)]
+        result.append(replace(message, text="\n".join([*tags, message.text])))
+    return result

@@ -1,4 +1,4 @@
-"""A conversation for models that take more than a prompt: messages, or a history of texts."""
+"""Write a conversation into an input for messages, or into one for earlier messages."""
 
 from __future__ import annotations
 
@@ -6,79 +6,83 @@ import json
 from typing import Any
 
 from replicate_stream._model.input_schema import InputField
-from replicate_stream._request.conversation import Conversation
-from replicate_stream._request.message_parts import MessageParts, as_native
+from replicate_stream._request.conversation import Conversation, ParsedMessage
 
 _IMAGE_MARK = "<image>"
 
 
-def put_messages(talk: Conversation, field: InputField) -> None:
-    """Put all messages into the model's field for messages, in that field's own type."""
-    if talk.wanted.has_native_tools or not talk.is_about_tools:
-        listed = [as_native(each, talk.safe(each.text)) for each in talk.said]
+def put_messages(conversation: Conversation, field: InputField) -> None:
+    """Put all messages into the model's input for messages, in OpenAI's format."""
+    clean = conversation.break_marks
+    if conversation.has_tools and not conversation.instructions.has_tools_input:
+        messages = _write_tools_as_text(conversation)
     else:
-        listed = _with_written_tools(talk)
-    if talk.model.messages_hold_system:
-        dialect = talk.dialect(talk.safe)
-        system = talk.whole_system(talk.safe(talk.system), dialect)
+        messages = [each.to_openai(clean(each.text)) for each in conversation.messages]
+    if conversation.profile.messages_hold_system:
+        tool_format = conversation.tool_format(clean)
+        system = conversation.render_system(clean(conversation.system), tool_format)
     else:
-        system = talk.put_system()
+        system = conversation.put_system()
     if system:
-        listed.insert(0, {"role": "system", "content": system})
-    value: Any = listed
+        messages.insert(0, {"role": "system", "content": system})
+    value: Any = messages
+    # A string input holds the whole list as JSON; a list of strings holds one message in each.
     if field.kind == "string":
-        value = json.dumps(listed, ensure_ascii=False)
+        value = json.dumps(messages, ensure_ascii=False)
     elif field.items == "string":
-        value = [json.dumps(each, ensure_ascii=False) for each in listed]
-    talk.target[field.name] = value
+        value = [json.dumps(each, ensure_ascii=False) for each in messages]
+    conversation.model_input[field.name] = value
 
 
-def _with_written_tools(talk: Conversation) -> list[dict[str, Any]]:
-    """Messages of a model that has no input for tools, which may not know a tool's message."""
-    turns = talk.turns(talk.dialect(talk.safe))
+def _write_tools_as_text(conversation: Conversation) -> list[dict[str, Any]]:
+    """Messages for a model without an input for tools, which may reject the role `tool`."""
+    turns = conversation.render_turns(conversation.tool_format(conversation.break_marks))
     return [
         {"role": "assistant" if turn.speaker == "assistant" else "user", "content": turn.text}
         for turn in turns
     ]
 
 
-def put_history(talk: Conversation, field: InputField) -> str | None:
-    """Put all but the last question into the model's field for earlier messages.
+def put_history(conversation: Conversation, field: InputField) -> str | None:
+    """Put all messages but the last into the model's input for earlier messages.
 
     Returns:
-        The last question; None if the messages do not begin and end with the user's, or there is
-        nothing before it, and nothing was put anywhere.
+        The last message, for the prompt. None, with nothing put anywhere, if there is no earlier
+        message, or if the first or the last one is not the user's.
     """
-    texts = _alternating(talk, field)
+    texts = _alternate_texts(conversation, field)
     if texts is None or len(texts) < 2:
         return None
-    system = talk.put_system()
+    system = conversation.put_system()
     if system:
-        talk.report.note("The system text was put before the first message: it has no field.")
+        conversation.notes.add("The system text was put before the first message: it has no input.")
         texts[0] = f"{system}\n\n{texts[0]}"
-    talk.target[field.name] = texts[:-1]
+    conversation.model_input[field.name] = texts[:-1]
     return texts[-1]
 
 
-def _alternating(talk: Conversation, field: InputField) -> list[str] | None:
-    """The texts, those of one speaker in a row joined, if the user's are the first and the last."""
-    is_marked = _IMAGE_MARK in field.about
+def _alternate_texts(conversation: Conversation, field: InputField) -> list[str] | None:
+    """Texts of user and assistant in turn, joined where one has several; None as in `put_history`.
+
+    The models that have this input read it by position, so two texts of one speaker must be one.
+    """
+    has_image_marks = _IMAGE_MARK in field.about
     texts: list[str] = []
-    last = ""
-    for each in talk.said:
-        speaker = "assistant" if each.message.role == "assistant" else "user"
+    previous = ""
+    for message in conversation.messages:
+        speaker = "assistant" if message.message.role == "assistant" else "user"
         if not texts and speaker == "assistant":
             return None
-        marks = _marks(each) if is_marked and each is not talk.said[-1] else ""
-        text = marks + talk.safe(each.turn().text)
-        if speaker == last:
+        text = conversation.break_marks(message.to_turn().text)
+        if has_image_marks and message is not conversation.messages[-1]:
+            text = _image_marks(message) + text
+        if speaker == previous:
             texts[-1] += f"\n\n{text}"
         else:
             texts.append(text)
-        last = speaker
-    return texts if last == "user" else None
+        previous = speaker
+    return texts if previous == "user" else None
 
 
-def _marks(said: MessageParts) -> str:
-    """Where an earlier message's images belong, in a history that marks it."""
-    return f"{_IMAGE_MARK}\n" * sum(each.kind == "image" for each in said.media)
+def _image_marks(message: ParsedMessage) -> str:
+    return f"{_IMAGE_MARK}\n" * sum(each.kind == "image" for each in message.media)

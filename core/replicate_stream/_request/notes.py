@@ -1,78 +1,78 @@
-"""What was adapted, in words, and what to do about a parameter that a model does not have.
+"""Notes on how a request was adapted to the model, and the policy for unsupported parameters.
 
-Notes name fields and numbers. They never carry the text of a prompt, because they are logged.
+Notes hold the names of inputs and numbers, never the text of a prompt, because they are logged.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
-from replicate_stream._errors import (
-    InvalidInputError,
-    ParameterWarning,
-    UnsupportedParameterError,
-)
+from replicate_stream._errors import ParameterWarning, UnsupportedParameterError, invalid_value
 from replicate_stream._model.field_names import closest
+from replicate_stream._warnings import warn_caller
 
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 
 
 class Notes:
-    """Collects the notes of one preparation.
+    """Collects the notes of one request.
 
     Args:
-        on_unsupported: `raise`, `warn` or `ignore`.
-        available: The model's inputs, for the error; empty where they are not known.
+        on_unsupported: The policy for a parameter that the model has no input for: `raise`,
+            `warn` or `ignore`.
+        available: The model's inputs, for the error message; empty if they are not known.
 
     Attributes:
-        notes: One sentence each, in the order of the adaptations.
+        sentences: One sentence for each adaptation, in order.
 
     Raises:
-        InvalidInputError: `on_unsupported` is none of the three.
+        InvalidInputError: `on_unsupported` has another value.
     """
 
-    __slots__ = ("_available", "_on_unsupported", "notes")
+    __slots__ = ("_available", "_on_unsupported", "sentences")
 
     def __init__(self, on_unsupported: str, available: Sequence[str]) -> None:
         if on_unsupported not in get_args(OnUnsupported):
-            raise refuse("on_unsupported", on_unsupported, "'raise', 'warn' or 'ignore'")
+            raise invalid_value("on_unsupported", on_unsupported, "'raise', 'warn' or 'ignore'")
         self._on_unsupported = on_unsupported
         self._available = tuple(available)
-        self.notes: list[str] = []
+        self.sentences: list[str] = []
 
-    def note(self, sentence: str) -> None:
-        """Record an adaptation that loses nothing."""
-        self.notes.append(sentence)
+    def add(self, sentence: str) -> None:
+        """Add a note on an adaptation that loses nothing."""
+        self.sentences.append(sentence)
+
+    def add_once(self, sentence: str) -> None:
+        """Add a note unless it is there already."""
+        if sentence not in self.sentences:
+            self.sentences.append(sentence)
 
     def warn(self, sentence: str) -> None:
-        """Record an adaptation that changes what was asked for, and warn of it."""
-        self.notes.append(sentence)
-        warnings.warn(sentence, ParameterWarning, stacklevel=2)
+        """Add a note on an adaptation that changes a parameter, and warn the caller."""
+        self.sentences.append(sentence)
+        warn_caller(sentence, ParameterWarning)
 
-    def unsupported(self, parameter: str, *, because: str | None = None) -> None:
-        """Deal with a parameter that the model has no input for.
+    def handle_unsupported(self, parameter: str, *, reason: str | None = None) -> None:
+        """Raise, warn or add a note, by `on_unsupported`.
 
         Args:
-            parameter: Its name.
-            because: What to say instead of "the model has no input for it".
+            parameter: The parameter's name.
+            reason: A clause in place of "The model has no input for …".
 
         Raises:
             UnsupportedParameterError: `on_unsupported` is `raise`.
         """
-        fact = because or f"The model has no input for {parameter!r}"
+        fact = reason or f"The model has no input for {parameter!r}"
         if self._on_unsupported == "raise":
             near = closest(parameter, self._available)
             hint = f"; did you mean {near}?" if near else "."
-            has = f" It has: {', '.join(self._available)}." if self._available else ""
+            inputs = f" Its inputs: {', '.join(self._available)}." if self._available else ""
             raise UnsupportedParameterError(
-                f"{fact}{hint}{has}", parameter=parameter, available=self._available
+                f"{fact}{hint}{inputs}", parameter=parameter, available=self._available
             )
         sentence = f"{fact}; it was left out."
-        (self.warn if self._on_unsupported == "warn" else self.note)(sentence)
-
-
-def refuse(parameter: str, value: object, allowed: str) -> InvalidInputError:
-    """The error for a parameter whose value cannot be meant, and has no nearest meaning."""
-    return InvalidInputError(f"{parameter} is {value!r}; {allowed} is needed", fields=(parameter,))
+        if self._on_unsupported == "warn":
+            self.warn(sentence)
+        else:
+            self.add(sentence)

@@ -20,15 +20,15 @@ from replicate_stream._model.input_schema import (
 from replicate_stream._model.media_kinds import takes_media
 from replicate_stream._model.output_kind import output_kind
 from replicate_stream._model.profile import build_profile
-from replicate_stream._request import message_parts
-from replicate_stream._request.conversation import Conversation
-from replicate_stream._request.extra_input import check, put_extra, put_natives
-from replicate_stream._request.media_inputs import mentioned, put_media
+from replicate_stream._request.conversation import Conversation, parse_messages
+from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
+from replicate_stream._request.media_inputs import put_media, tag_media
 from replicate_stream._request.notes import Notes
-from replicate_stream._request.prompt import put_conversation
+from replicate_stream._request.prompt import render_conversation
 from replicate_stream._request.sampling import put_numbers
-from replicate_stream._request.stop import put_stops
+from replicate_stream._request.stop import put_stop
 from replicate_stream._request.switches import put_switches
+from replicate_stream._request.validation import check_input
 from replicate_stream._types.messages import Message, Messages, to_messages
 from replicate_stream._types.prepared import ExpectedAnswer, PreparedInput
 from replicate_stream._types.response_format import ResponseFormat
@@ -79,53 +79,58 @@ def prepare(
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         raise wrong_type("extra_input", extra, "a dict of inputs by name")
     known = _known(schema)
-    report = Notes(on_unsupported, known.names if schema is not None else ())
+    notes = Notes(on_unsupported, known.names if schema is not None else ())
     if schema is None:
-        report.note(f"The input schema of {model} is not known; the usual names were used.")
+        notes.add(f"The input schema of {model} is not known; the usual names were used.")
     if output_kind(known.output) == "file":
         raise InvalidInputError(f"{model} makes files, not text", fields=("model",))
     listed = to_messages(messages)
     if system_prompt:
         listed.insert(0, Message("system", system_prompt))
-    parts = message_parts.read(listed)
-    target: dict[str, Any] = {}
-    uploads = put_media([m for part in parts for m in part.media], known, target, report)
-    parts = mentioned(parts, known, target)
-    wanted = put_natives(parameters.tools, parameters.form, known, target, report)
-    talk = Conversation(
-        name=model,
-        system="\n\n".join(s.text for s in parts if s.message.role == "system" and s.text),
-        said=[s for s in parts if s.message.role != "system"],
-        model=build_profile(known, model),
-        wanted=wanted,
-        target=target,
-        report=report,
+    parsed = parse_messages(listed)
+    model_input: dict[str, Any] = {}
+    media = [each for message in parsed for each in message.media]
+    uploads = put_media(media, known, model_input, notes)
+    parsed = tag_media(parsed, known, model_input)
+    instructions = put_tools_and_format(
+        parameters.tools, parameters.form, known, model_input, notes
     )
-    begun = put_conversation(talk, known, prompt_format)
-    stops = _put_parameters(parameters, known, target, report)
+    conversation = Conversation(
+        model=model,
+        system="\n\n".join(p.text for p in parsed if p.message.role == "system" and p.text),
+        messages=[p for p in parsed if p.message.role != "system"],
+        profile=build_profile(known, model),
+        instructions=instructions,
+        model_input=model_input,
+        notes=notes,
+    )
+    rendered = render_conversation(conversation, known, prompt_format)
+    stops = _put_parameters(parameters, known, model_input, notes)
     if schema is None:
-        target.update(parameters.extra_input)
+        model_input.update(parameters.extra_input)
     else:
-        put_extra(parameters.extra_input, known, target, report)
-        check(known, target)
-        _require(known, target)
+        put_extra_input(parameters.extra_input, known, model_input, notes)
+        check_input(known, model_input)
+        _require(known, model_input)
     return PreparedInput(
-        input=target,
-        notes=report.notes,
+        input=model_input,
+        notes=notes.sentences,
         stop=stops,
-        max_tokens=_bound(known, target),
+        max_tokens=_bound(known, model_input),
         output=output_kind(known.output),
         uploads=[u for u in uploads if u.input_name not in parameters.extra_input],
-        reading=ExpectedAnswer(wanted.tools, begun.is_bare, begun.prefix, parameters.form),
+        reading=ExpectedAnswer(
+            instructions.tools, rendered.is_bare, rendered.prefix, parameters.form
+        ),
     )
 
 
 def _put_parameters(
-    given: Parameters, schema: InputSchema, target: dict[str, Any], report: Notes
+    given: Parameters, schema: InputSchema, model_input: dict[str, Any], notes: Notes
 ) -> tuple[str, ...]:
-    put_numbers(given.numbers, schema, target, report)
-    put_switches(given.numbers, schema, target, report)
-    return put_stops(given.stop, schema, target, report)
+    put_numbers(given.numbers, schema, model_input, notes)
+    put_switches(given.numbers, schema, model_input, notes)
+    return put_stop(given.stop, schema, model_input, notes)
 
 
 def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:
@@ -152,6 +157,6 @@ def _require(schema: InputSchema, target: Mapping[str, Any]) -> None:
     if any(takes_media(f) for f in missing):
         how = "attach it to a message, or give it in extra_input"
     raise InvalidInputError(
-        f"The model needs {', '.join(names)}, which is not filled by what was said; {how}",
+        f"The model needs {', '.join(names)}, which no message fills; {how}",
         fields=names,
     )

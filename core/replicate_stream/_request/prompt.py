@@ -1,10 +1,10 @@
-"""What was said, onto the model's text fields: as messages, as history, or as one prompt."""
+"""Write a conversation into a model's text inputs: as messages, as history, or as one prompt."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, invalid_value
 from replicate_stream._model.families import FAMILIES, TRANSCRIPT, Family, Turn, by_name
 from replicate_stream._model.input_schema import InputSchema
 from replicate_stream._request.conversation import Conversation
@@ -15,12 +15,12 @@ _PLAIN = "plain"
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """A prompt, and what the answer to it will look like.
+    """A prompt, and how the answer to it is going to look.
 
     Attributes:
-        prompt: The prompt; empty where the messages went elsewhere.
+        prompt: The prompt; empty if the conversation went into an input for messages.
         prefix: The beginning of the answer, which the prompt ends with.
-        is_bare: Whether the model writes calls as JSON without marks.
+        is_bare: Whether the model writes tool calls as JSON without marks.
     """
 
     prompt: str = field(default="", repr=False)
@@ -28,134 +28,151 @@ class RenderedPrompt:
     is_bare: bool = False
 
 
-def put_conversation(
-    talk: Conversation, schema: InputSchema, prompt_format: str | None = None
+def render_conversation(
+    conversation: Conversation, schema: InputSchema, prompt_format: str | None = None
 ) -> RenderedPrompt:
-    """Put all messages into `talk.target`, the system text into the model's own field if any.
+    """Put a conversation into `conversation.model_input`.
 
     Args:
-        talk: What was said, and how the model takes it.
+        conversation: The messages and the model's profile.
         schema: The model's inputs.
-        prompt_format: A family's name, or `plain` for the texts alone, instead of the choice by
+        prompt_format: A family's name, or `plain` for the texts alone. None: chosen by the model's
             schema and name.
 
     Raises:
-        InvalidInputError: The model takes no text, or there is no such prompt format.
+        InvalidInputError: The model has no text input, or the prompt format is unknown.
     """
-    model = talk.model
-    text = model.prompt if model.prompt is not model.messages else None
-    if model.messages is not None and _is_for_messages(talk, prompt_format):
+    profile = conversation.profile
+    prompt_field = None if profile.prompt is profile.messages else profile.prompt
+    if profile.messages is not None and _is_sent_as_messages(conversation, prompt_format):
         if prompt_format == _PLAIN:
-            talk.report.note("The model takes messages alone, so that no bare prompt can be sent.")
-        put_messages(talk, model.messages)
-        return RenderedPrompt(is_bare=talk.dialect(talk.safe).is_bare)
-    if text is None:
+            conversation.notes.add("The prompt was sent as a message: the model only takes those.")
+        put_messages(conversation, profile.messages)
+        return RenderedPrompt(is_bare=conversation.has_bare_calls())
+    if prompt_field is None:
         raise InvalidInputError(
             f"The model takes no prompt; its inputs are {', '.join(schema.names)}",
             fields=("messages",),
         )
-    begun = _prompt(talk) if prompt_format is None else _as_told(talk, prompt_format)
-    talk.target[text.name] = [begun.prompt] if text.kind == "array" else begun.prompt
-    return begun
+    rendered = _render_prompt(conversation, prompt_format)
+    is_list = prompt_field.kind == "array"
+    conversation.model_input[prompt_field.name] = [rendered.prompt] if is_list else rendered.prompt
+    return rendered
 
 
-def _is_for_messages(talk: Conversation, prompt_format: str | None) -> bool:
-    """Whether a model that takes messages is given those, and no prompt.
-
-    Where `prompt` is ignored beside messages, the image beside it may be too; one question with an
-    image therefore goes the way that the model documents for both.
-    """
-    model = talk.model
-    has_field = model.prompt is not None and model.prompt is not model.messages
+def _is_sent_as_messages(conversation: Conversation, prompt_format: str | None) -> bool:
+    """Whether a model that has an input for messages gets them there."""
+    profile = conversation.profile
+    has_prompt = profile.prompt is not None and profile.prompt is not profile.messages
     if prompt_format is not None:
-        return prompt_format == _PLAIN and not has_field
-    is_placed = not talk.has_system or model.system_prompt is not None
-    return not (has_field and is_placed and talk.is_single and bool(talk.said[0].media))
+        return prompt_format == _PLAIN and not has_prompt
+    if not has_prompt or not conversation.is_single_question:
+        return True
+    # A model that ignores `prompt` beside messages may ignore an image input too, so one question
+    # with an image goes into the prompt, which the model documents together with the image.
+    is_system_lost = conversation.has_system and profile.system_prompt is None
+    return is_system_lost or not conversation.messages[0].media
 
 
-def _plain(talk: Conversation) -> RenderedPrompt:
-    """The texts as they are; the system text in its own field, if the model has one."""
-    dialect = talk.dialect(str)
-    prompt = "\n\n".join(turn.text for turn in talk.turns(dialect) if turn.text)
-    system, template = talk.whole_system(talk.system, dialect), talk.model.prompt_template
-    if template is not None and template.default != "{prompt}" and talk.model.is_rendered(prompt):
-        talk.target[template.name] = "{prompt}"
-        talk.report.note(f"{template.name} was set to {{prompt}}: the prompt holds its own marks.")
-    elif system and talk.model.system_prompt is not None:
-        talk.target[talk.model.system_prompt.name] = system
-        system = ""
-    whole = "\n\n".join(text for text in (system, prompt) if text)
-    return RenderedPrompt(whole, is_bare=dialect.is_bare)
-
-
-def _as_told(talk: Conversation, prompt_format: str) -> RenderedPrompt:
+def _render_prompt(conversation: Conversation, prompt_format: str | None) -> RenderedPrompt:
     if prompt_format == _PLAIN:
-        return _plain(talk)
+        return RenderedPrompt(_render_plain(conversation), is_bare=conversation.has_bare_calls())
+    if prompt_format is not None:
+        return _render_family(conversation, _family_named(prompt_format))
+    profile = conversation.profile
+    if profile.history is not None and not conversation.has_tools:
+        question = put_history(conversation, profile.history)
+        if question is not None:
+            return RenderedPrompt(question, is_bare=conversation.has_bare_calls())
+    # A model's own template has a place for one question, but none for a conversation.
+    fits_template = conversation.is_single_question and (
+        profile.system_prompt is not None or not conversation.has_system
+    )
+    writes_marks = profile.is_raw or (profile.prompt_template is not None and not fits_template)
+    if writes_marks and profile.chat_template is not None and not profile.is_base:
+        return _render_family(conversation, profile.chat_template)
+    return RenderedPrompt(_render_unmarked(conversation), is_bare=conversation.has_bare_calls())
+
+
+def _family_named(prompt_format: str) -> Family:
     family = by_name(prompt_format)
     if family is None:
         known = ", ".join(each.name for each in FAMILIES)
-        raise InvalidInputError(
-            f"prompt_format is {prompt_format!r}; one of {known}, {_PLAIN} is needed",
-            fields=("prompt_format",),
+        raise invalid_value("prompt_format", prompt_format, f"one of {known}, {_PLAIN}")
+    return family
+
+
+def _render_plain(conversation: Conversation) -> str:
+    """Join the texts as they are, and put the system text into its own input if there is one."""
+    profile = conversation.profile
+    tool_format = conversation.tool_format(str)
+    turns = conversation.render_turns(tool_format)
+    prompt = "\n\n".join(turn.text for turn in turns if turn.text)
+    system = conversation.render_system(conversation.system, tool_format)
+    template = profile.prompt_template
+    if template is not None and template.default != "{prompt}" and profile.is_rendered(prompt):
+        # The prompt was rendered by the caller: the model's template would wrap it again.
+        conversation.model_input[template.name] = "{prompt}"
+        conversation.notes.add(f"{template.name} was set to {{prompt}}: the prompt has marks.")
+    elif system and profile.system_prompt is not None:
+        conversation.model_input[profile.system_prompt.name] = system
+        system = ""
+    return "\n\n".join(text for text in (system, prompt) if text)
+
+
+def _render_unmarked(conversation: Conversation) -> str:
+    """Render a prompt without a chat's marks, for a model that adds them, or for a base model."""
+    notes, clean = conversation.notes, conversation.break_marks
+    if not conversation.messages:
+        notes.add("The system text was sent as the prompt: there is no other message.")
+        return conversation.render_system(
+            clean(conversation.system), conversation.tool_format(clean)
         )
-    return _rendered(talk, family)
-
-
-def _prompt(talk: Conversation) -> RenderedPrompt:
-    """The prompt: with the family's marks if they are up to us, else without any."""
-    model = talk.model
-    dialect = talk.dialect(talk.safe)
-    if model.history is not None and not talk.is_about_tools:
-        question = put_history(talk, model.history)
-        if question is not None:
-            return RenderedPrompt(question, is_bare=dialect.is_bare)
-    is_placed = talk.is_single and (not talk.has_system or model.system_prompt is not None)
-    is_ours = model.is_raw or (model.prompt_template is not None and not is_placed)
-    if is_ours and model.chat_template is not None and not model.is_base:
-        return _rendered(talk, model.chat_template)
-    return RenderedPrompt(_held(talk), is_bare=dialect.is_bare)
-
-
-def _held(talk: Conversation) -> str:
-    """A prompt without a chat's marks, for a model that adds its own, or for a base model."""
-    if not talk.said:
-        talk.report.note("The system text was sent as the prompt: there is no other message.")
-        return talk.whole_system(talk.safe(talk.system), talk.dialect(talk.safe))
-    system = talk.put_system()
-    if not talk.is_single:
-        talk.report.note("The conversation was written into the prompt as a transcript.")
-        dialect = talk.dialect(lambda text: TRANSCRIPT.clean(talk.safe(text)))
-        turns = [
-            turn if turn.is_ready else Turn(turn.speaker, talk.safe(turn.text))
-            for turn in talk.turns(dialect)
-        ]
-        talk.note_marks(TRANSCRIPT)
-        return TRANSCRIPT.render(system, turns)
-    turn = talk.turns(talk.dialect(talk.safe))[0]
-    question = turn.text if turn.is_ready else talk.safe(turn.text)
+    system = conversation.put_system()
+    if not conversation.is_single_question:
+        notes.add("The conversation was written into the prompt as a transcript.")
+        return _render_transcript(conversation, system)
+    turn = conversation.render_turns(conversation.tool_format(clean))[0]
+    question = turn.text if turn.is_ready else clean(turn.text)
     if not system:
         return question
-    talk.report.note("The system text was put before the prompt: the model has no field for it.")
+    notes.add("The system text was put before the prompt: the model has no input for it.")
     return f"{system}\n\n{question}"
 
 
-def _rendered(talk: Conversation, family: Family) -> RenderedPrompt:
-    """The prompt in a family's own format, past the model's template if it has one."""
-    template = talk.model.prompt_template
+def _render_transcript(conversation: Conversation, system: str) -> str:
+    clean = conversation.break_marks
+    turns = conversation.render_turns(
+        conversation.tool_format(lambda text: TRANSCRIPT.clean(clean(text)))
+    )
+    conversation.note_broken_marks(TRANSCRIPT)
+    return TRANSCRIPT.render(
+        system,
+        [turn if turn.is_ready else Turn(turn.speaker, clean(turn.text)) for turn in turns],
+    )
+
+
+def _render_family(conversation: Conversation, family: Family) -> RenderedPrompt:
+    """Render the prompt in a family's chat template, instead of the model's own template."""
+    notes, template = conversation.notes, conversation.profile.prompt_template
     if template is not None and template.default != "{prompt}":
-        talk.target[template.name] = "{prompt}"
-        talk.report.note(f"{template.name} was set to {{prompt}}: the prompt holds all the marks.")
-    talk.report.note(f"The conversation was written in the {family.name} format.")
-    talk.note_marks(family)
-    dialect = talk.dialect(family.clean, family)
-    turns, offered = talk.turns(dialect), talk.wanted.offered
-    invites = not (dialect.continues and bool(turns) and turns[-1].speaker == "none")
-    if offered is not None:
-        turns = dialect.place(offered.tools, turns)
-    system = talk.whole_system(family.clean_system(talk.system), dialect)
-    prompt = family.render(system, turns, is_system_ready=True, invites=invites)
+        conversation.model_input[template.name] = "{prompt}"
+        notes.add(f"{template.name} was set to {{prompt}}: the prompt has all the marks.")
+    notes.add(f"The conversation was written in the {family.name} format.")
+    conversation.note_broken_marks(family)
+    tool_format = conversation.tool_format(family.clean, family)
+    turns = conversation.render_turns(tool_format)
+    system = conversation.render_system(family.clean_system(conversation.system), tool_format)
+    if tool_format is None:
+        prompt = family.render(system, turns, is_system_ready=True)
+        return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(family))
+    ends_with_results = tool_format.continues and bool(turns) and turns[-1].speaker == "none"
+    tools = conversation.instructions.tools_in_prompt
     prefix = ""
-    if offered is not None and offered.is_forced:
-        prefix = dialect.opening(offered.name)
-        talk.report.note("The prompt ends with the beginning of a call, which the model goes on.")
-    return RenderedPrompt(prompt + prefix, prefix=prefix, is_bare=dialect.is_bare)
+    if tools is not None:
+        turns = tool_format.place(tools.tools, turns)
+    if tools is not None and tools.is_forced:
+        prefix = tool_format.opening(tools.name)
+        notes.add("The prompt ends with the beginning of a tool call, which the model completes.")
+    prompt = family.render(system, turns, is_system_ready=True, invites=not ends_with_results)
+    return RenderedPrompt(prompt + prefix, prefix, conversation.has_bare_calls(family))

@@ -1,68 +1,73 @@
-"""How much a model is to think, by one name for all: `reasoning_effort`.
+"""Map `reasoning_effort` onto the model's own input for it.
 
-Models have levels, of which none has all, a budget in tokens, or a switch.
+Models have an enum of levels, each with its own selection, a token budget, or an on/off switch.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from replicate_stream._errors import invalid_value
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.notes import Notes, refuse
+from replicate_stream._request.notes import Notes
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh")
+# Tokens for each level; `low` to `high` as Google maps them (ai.google.dev/gemini-api/docs/openai).
 _BUDGETS = (0, 512, 1024, 8192, 24576, 32768)
 _LEVEL_NAMES = ("reasoning_effort", "thinking_level", "effort", "thinking")
 _BUDGET_NAMES = ("thinking_budget", "thinking_budget_tokens", "budget_tokens", "reasoning_budget")
 _SWITCH_NAMES = ("extended_thinking", "enable_thinking", "thinking", "reasoning")
 
 
-def put_effort(value: Any, schema: InputSchema, target: dict[str, Any], report: Notes) -> bool:
-    """Put a level of effort into the input that the model has for it.
+def put_reasoning_effort(
+    value: Any, schema: InputSchema, model_input: dict[str, Any], notes: Notes
+) -> bool:
+    """Put a level of effort into the model's input for it.
 
     Returns:
-        Whether it has one.
+        Whether the model has such an input.
 
     Raises:
-        InvalidInputError: No such level.
+        InvalidInputError: The level is unknown.
     """
     if value not in LEVELS:
-        raise refuse("reasoning_effort", value, f"one of {', '.join(LEVELS)}")
-    at = LEVELS.index(value)
-    levels = field_names.find(schema, _LEVEL_NAMES)
-    if levels is not None and levels.choices:
-        target[levels.name] = _nearest(at, levels, report)
+        raise invalid_value("reasoning_effort", value, f"one of {', '.join(LEVELS)}")
+    level = LEVELS.index(value)
+    enum = field_names.find(schema, _LEVEL_NAMES)
+    if enum is not None and enum.choices:
+        model_input[enum.name] = _choose_level(level, enum, notes)
         return True
     switch = field_names.find(schema, _SWITCH_NAMES)
-    is_switched = switch is not None and switch.kind == "boolean"
-    if switch is not None and is_switched:
-        target[switch.name] = at > 0
-        report.note(f"{switch.name} is {at > 0} for reasoning_effort {value}.")
+    has_switch = switch is not None and switch.kind == "boolean"
+    if switch is not None and has_switch:
+        model_input[switch.name] = level > 0
+        notes.add(f"{switch.name} is {level > 0} for reasoning_effort {value}.")
     budget = field_names.find(schema, _BUDGET_NAMES)
     if budget is None or budget.kind not in {"integer", "number"}:
-        return is_switched
-    if at > 0 or not is_switched:
-        target[budget.name] = _within(_BUDGETS[at], budget)
-        report.note(f"{budget.name} is {target[budget.name]} for reasoning_effort {value}.")
+        return has_switch
+    # With the switch off the budget counts for nothing, and 0 is below the minimum of most.
+    if level > 0 or not has_switch:
+        model_input[budget.name] = _clamp(_BUDGETS[level], budget)
+        notes.add(f"{budget.name} is {model_input[budget.name]} for reasoning_effort {value}.")
     return True
 
 
-def _nearest(at: int, field: InputField, report: Notes) -> Any:
-    """The field's own value for the level, or for the level nearest to it."""
-    own = {LEVELS.index(str(c).lower()): c for c in field.choices if str(c).lower() in LEVELS}
-    if at in own:
-        return own[at]
-    if not own:
-        return field.choices[min(at, len(field.choices) - 1)]
-    chosen = own[min(own, key=lambda level: (abs(level - at), level))]
-    report.warn(
-        f"{field.name} is {chosen} instead of {LEVELS[at]}: "
-        f"it must be one of {', '.join(map(str, field.choices))}."
+def _choose_level(level: int, enum: InputField, notes: Notes) -> Any:
+    """Choose the model's own value for the level, or for the nearest level that it has."""
+    known = {LEVELS.index(str(c).lower()): c for c in enum.choices if str(c).lower() in LEVELS}
+    if level in known:
+        return known[level]
+    if not known:
+        return enum.choices[min(level, len(enum.choices) - 1)]
+    chosen = known[min(known, key=lambda each: (abs(each - level), each))]
+    notes.warn(
+        f"{enum.name} is {chosen} instead of {LEVELS[level]}: "
+        f"it must be one of {', '.join(map(str, enum.choices))}."
     )
     return chosen
 
 
-def _within(value: int, field: InputField) -> int:
-    least = value if field.minimum is None else max(value, round(field.minimum))
-    return least if field.maximum is None else min(least, round(field.maximum))
+def _clamp(value: int, field: InputField) -> int:
+    raised = value if field.minimum is None else max(value, round(field.minimum))
+    return raised if field.maximum is None else min(raised, round(field.maximum))

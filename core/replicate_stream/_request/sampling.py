@@ -10,9 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from replicate_stream._errors import invalid_value
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._request.notes import Notes, refuse
+from replicate_stream._request.notes import Notes
 
 _LEAST = {"max_tokens": 1, "min_tokens": 0, "temperature": 0, "top_p": 0, "min_p": 0, "top_k": -1}
 _MOST = {"top_p": 1, "min_p": 1}
@@ -20,13 +21,13 @@ _WHOLE = frozenset({"max_tokens", "min_tokens", "top_k", "seed"})
 
 
 def put_numbers(
-    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], report: Notes
+    given: Mapping[str, Any], schema: InputSchema, target: dict[str, Any], notes: Notes
 ) -> None:
     """Put the numeric parameters that were given (not None) into `target`.
 
     Raises:
         InvalidInputError: A value is no number, or has no meaning.
-        UnsupportedParameterError: The model has no such field, and `report` is to raise.
+        UnsupportedParameterError: The model has no such field, and `on_unsupported` is `raise`.
     """
     for parameter, value in given.items():
         if value is None:
@@ -34,27 +35,27 @@ def put_numbers(
         number = _check(parameter, value)
         field = field_names.find_parameter(schema, parameter)
         if field is None:
-            report.unsupported(parameter)
+            notes.handle_unsupported(parameter)
             continue
         if parameter == "max_tokens" and field_names.bounds_prompt_too(field):
-            report.note(f"{field.name} bounds the prompt and the answer together.")
-        target[field.name] = _fit(parameter, number, field, report)
+            notes.add(f"{field.name} bounds the prompt and the answer together.")
+        target[field.name] = _fit(parameter, number, field, notes)
 
 
 def _check(parameter: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise refuse(parameter, value, "a number")
+        raise invalid_value(parameter, value, "a number")
     if parameter in _WHOLE and value != int(value):
-        raise refuse(parameter, value, "a whole number")
+        raise invalid_value(parameter, value, "a whole number")
     least, most = _LEAST.get(parameter), _MOST.get(parameter)
     if least is not None and value < least:
-        raise refuse(parameter, value, f"{least} or more")
+        raise invalid_value(parameter, value, f"{least} or more")
     if most is not None and value > most:
-        raise refuse(parameter, value, f"{most} or less")
+        raise invalid_value(parameter, value, f"{most} or less")
     return value
 
 
-def _fit(parameter: str, value: float, field: InputField, report: Notes) -> Any:
+def _fit(parameter: str, value: float, field: InputField, notes: Notes) -> Any:
     """The value as the field's type, moved into its range."""
     allowed = value
     if field.minimum is not None:
@@ -63,10 +64,8 @@ def _fit(parameter: str, value: float, field: InputField, report: Notes) -> Any:
         allowed = min(allowed, field.maximum)
     if allowed != value:
         if _means_something_else(parameter, value, allowed):
-            raise refuse(parameter, value, f"{_range(field)} for the model's {field.name}")
-        report.warn(
-            f"{field.name} is {allowed:g} instead of {value:g}: it must be {_range(field)}."
-        )
+            raise invalid_value(parameter, value, f"{_range(field)} for the model's {field.name}")
+        notes.warn(f"{field.name} is {allowed:g} instead of {value:g}: it must be {_range(field)}.")
     return _typed(allowed, field)
 
 

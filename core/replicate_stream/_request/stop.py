@@ -1,6 +1,7 @@
-"""Stop sequences in the field's own encoding; the client enforces all of them in any case.
+"""Put stop sequences into the model's input for them. The client enforces all of them anyway.
 
-The encodings: an array, one text, or texts joined by commas, which can carry no comma.
+Models take them as a list, as one string, or as strings joined by commas, where a sequence with a
+comma would be split.
 """
 
 from __future__ import annotations
@@ -14,42 +15,45 @@ from replicate_stream._model.input_schema import InputField, InputSchema
 from replicate_stream._request.notes import Notes
 
 
-def put_stops(
-    stop: str | Sequence[str] | None, schema: InputSchema, target: dict[str, Any], report: Notes
+def put_stop(
+    stop: str | Sequence[str] | None,
+    schema: InputSchema,
+    model_input: dict[str, Any],
+    notes: Notes,
 ) -> tuple[str, ...]:
-    """Put into `target` what the model's encoding can carry.
+    """Put as many stop sequences into the input as the model can take.
 
     Returns:
-        All stop sequences, in the given order, each once.
+        All stop sequences in their order, without duplicates.
 
     Raises:
-        InvalidInputError: One of them is empty or no text.
+        InvalidInputError: A sequence is empty or not a string.
     """
     if stop is not None and not isinstance(stop, Sequence):
-        raise wrong_type("stop", stop, "a text or a list of texts")
-    given: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    if not all(isinstance(each, str) and each for each in given):
-        raise InvalidInputError(
-            "stop holds an empty sequence or what is no text; texts are needed", fields=("stop",)
-        )
-    stops = tuple(dict.fromkeys(given))
-    if not stops:
+        raise wrong_type("stop", stop, "a string or a list of strings")
+    listed: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    if not all(isinstance(each, str) and each for each in listed):
+        raise InvalidInputError("stop must be strings that are not empty", fields=("stop",))
+    sequences = tuple(dict.fromkeys(listed))
+    if not sequences:
         return ()
     field = field_names.find_parameter(schema, "stop")
-    carried = () if field is None else _carried(stops, field)
-    if field is not None and carried:
-        target[field.name] = list(carried) if field.kind == "array" else ",".join(carried)
-    left = len(stops) - len(carried)
-    if left:
-        why = "there is no input for them" if field is None else f"{field.name} cannot carry them"
-        report.note(f"The client alone enforces {left} of {len(stops)} stop sequences: {why}.")
-    return stops
+    sent = () if field is None else _select_encodable(sequences, field)
+    if field is not None and sent:
+        model_input[field.name] = list(sent) if field.kind == "array" else ",".join(sent)
+    unsent = len(sequences) - len(sent)
+    if unsent:
+        reason = "no input takes them" if field is None else f"{field.name} cannot hold them"
+        count = f"{unsent} of {len(sequences)} stop sequences"
+        notes.add(f"The client alone enforces {count}: {reason}.")
+    return sequences
 
 
-def _carried(stops: tuple[str, ...], field: InputField) -> tuple[str, ...]:
+def _select_encodable(sequences: tuple[str, ...], field: InputField) -> tuple[str, ...]:
     if field.kind == "array":
-        most = field.spec.get("maxItems")
-        return stops[:most] if isinstance(most, int) else stops
+        limit = field.spec.get("maxItems")
+        return sequences[:limit] if isinstance(limit, int) else sequences
+    # Without a description the plural alone tells of a list: `stop_sequences`, `stop_words`.
     if "comma" in field.about or (not field.about and field.name.endswith("s")):
-        return tuple(each for each in stops if "," not in each)
-    return stops[:1]
+        return tuple(each for each in sequences if "," not in each)
+    return sequences[:1]

@@ -1,7 +1,7 @@
-"""Whether a value fits a field's JSON Schema.
+"""Validate the input against the model's JSON Schema before anything is paid.
 
-The keywords that Cog writes are checked by hand, which takes microseconds; a schema with any other
-is left to jsonschema, whose import is not free and therefore waits until it is needed.
+The keywords that Cog writes are checked here, which takes microseconds. A schema with any other
+keyword is left to jsonschema, which is slow to import and therefore imported on demand.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Keywords that say nothing about validity, or are dealt with below.
-_KNOWN = frozenset(
+from replicate_stream._errors import InvalidInputError
+from replicate_stream._model.input_schema import InputSchema
+
+# Keywords that are checked below, or have no effect on validity.
+_SUPPORTED = frozenset(
     {
         "type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
         "maxLength", "minItems", "maxItems", "items", "nullable", "title", "description", "default",
@@ -29,28 +32,44 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def problem(value: Any, spec: Mapping[str, Any]) -> str | None:
-    """What a value would have to be, in words without the value; None if it fits."""
-    if not _is_simple(spec):
-        return _by_jsonschema(value, spec)
+def check_input(schema: InputSchema, model_input: Mapping[str, Any]) -> None:
+    """Validate an input whose names are all in the schema.
+
+    Raises:
+        InvalidInputError: Names every invalid input, and what it must be.
+    """
+    invalid = {
+        name: requirement
+        for name, value in model_input.items()
+        if (requirement := find_violation(value, schema.fields[name].spec))
+    }
+    if invalid:
+        listed = "; ".join(f"{name} must be {each}" for name, each in invalid.items())
+        raise InvalidInputError(listed, fields=tuple(invalid))
+
+
+def find_violation(value: Any, spec: Mapping[str, Any]) -> str | None:
+    """The requirement that a value violates, without the value itself; None if it is valid."""
     if value is None and spec.get("nullable"):
         return None
+    if not _is_supported(spec):
+        return _validate_with_jsonschema(value, spec)
     return (
-        _wrong_type(value, spec)
-        or _wrong_choice(value, spec)
-        or _out_of_range(value, spec)
-        or _wrong_size(value, spec)
-        or _wrong_item(value, spec)
+        _check_type(value, spec)
+        or _check_enum(value, spec)
+        or _check_range(value, spec)
+        or _check_length(value, spec)
+        or _check_items(value, spec)
     )
 
 
-def _is_simple(spec: Mapping[str, Any]) -> bool:
+def _is_supported(spec: Mapping[str, Any]) -> bool:
     items = spec.get("items") or {}
-    known = all(key in _KNOWN or key.startswith("x-") for key in spec)
-    return known and isinstance(items, Mapping) and (not items or _is_simple(items))
+    known = all(key in _SUPPORTED or key.startswith("x-") for key in spec)
+    return known and isinstance(items, Mapping) and (not items or _is_supported(items))
 
 
-def _wrong_type(value: Any, spec: Mapping[str, Any]) -> str | None:
+def _check_type(value: Any, spec: Mapping[str, Any]) -> str | None:
     declared = spec.get("type")
     if declared is None:
         return None
@@ -60,18 +79,19 @@ def _wrong_type(value: Any, spec: Mapping[str, Any]) -> str | None:
     return f"of type {' or '.join(names)}"
 
 
-def _wrong_choice(value: Any, spec: Mapping[str, Any]) -> str | None:
+def _check_enum(value: Any, spec: Mapping[str, Any]) -> str | None:
     choices = spec.get("enum")
-    if choices is None or any(_same(value, each) for each in choices):
+    if choices is None or any(_is_equal(value, each) for each in choices):
         return None
     return f"one of {', '.join(map(str, choices))}"
 
 
-def _same(one: Any, other: Any) -> bool:
+def _is_equal(one: Any, other: Any) -> bool:
+    # In Python `True == 1`, in JSON it is not.
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def _out_of_range(value: Any, spec: Mapping[str, Any]) -> str | None:
+def _check_range(value: Any, spec: Mapping[str, Any]) -> str | None:
     if not _is_number(value):
         return None
     if "minimum" in spec and value < spec["minimum"]:
@@ -85,29 +105,27 @@ def _out_of_range(value: Any, spec: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _wrong_size(value: Any, spec: Mapping[str, Any]) -> str | None:
-    what, unit = ("Length", "characters") if isinstance(value, str) else ("Items", "items")
+def _check_length(value: Any, spec: Mapping[str, Any]) -> str | None:
     if not isinstance(value, str | list):
         return None
-    if len(value) < spec.get(f"min{what}", 0):
-        return f"{spec[f'min{what}']} {unit} or more"
-    most = spec.get(f"max{what}")
+    keyword, unit = ("Length", "characters") if isinstance(value, str) else ("Items", "items")
+    least, most = spec.get(f"min{keyword}", 0), spec.get(f"max{keyword}")
+    if len(value) < least:
+        return f"{least} {unit} or more"
     return f"{most} {unit} or fewer" if most is not None and len(value) > most else None
 
 
-def _wrong_item(value: Any, spec: Mapping[str, Any]) -> str | None:
+def _check_items(value: Any, spec: Mapping[str, Any]) -> str | None:
     items = spec.get("items")
     if not isinstance(value, list) or not items:
         return None
-    found = next((p for each in value if (p := problem(each, items))), None)
-    return f"a list whose items are {found}" if found else None
+    violation = next((found for each in value if (found := find_violation(each, items))), None)
+    return f"a list whose items are {violation}" if violation else None
 
 
-def _by_jsonschema(value: Any, spec: Mapping[str, Any]) -> str | None:
+def _validate_with_jsonschema(value: Any, spec: Mapping[str, Any]) -> str | None:
     from jsonschema import Draft202012Validator
 
-    if value is None and spec.get("nullable"):
-        return None
     error = next(Draft202012Validator(dict(spec)).iter_errors(value), None)
     return None if error is None else f"valid by its schema ({error.validator})"
 

@@ -1,8 +1,7 @@
-"""Images, audio, video and files: parts of messages, in the forms that are in use.
+"""Images, audio, video and files in messages: the parts of OpenAI, Anthropic and LangChain.
 
-Read here: OpenAI's, Anthropic's and LangChain's blocks, bytes, and local paths. Nothing is opened
-or fetched. A path must be given as such (`"path"`): a `file:` address in a message that came from
-somewhere else must not read this machine's files.
+Nothing is opened or fetched here. A local file is only read for the key `"path"`: a `file:` URL in
+a message from elsewhere must not read this machine's files.
 """
 
 from __future__ import annotations
@@ -12,15 +11,16 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 from replicate_stream._errors import InvalidInputError, wrong_type
 
 MediaKind: TypeAlias = Literal["image", "audio", "video", "file"]
 
 DATA_URI_LIMIT = 256 * 1024
-"""Bytes up to which a file is sent inside the request (replicate-api.md 2.1)."""
+"""The largest file that is sent inside the request, in bytes (docs/replicate-api.md 2.1)."""
 
+_TEXT_TYPES = frozenset({"text", "input_text", "extract_text"})
 _KINDS: Mapping[str, MediaKind] = {
     "image_url": "image",
     "input_image": "image",
@@ -35,14 +35,14 @@ _KINDS: Mapping[str, MediaKind] = {
     "input_file": "file",
     "document": "file",
 }
-_USUAL_TYPE = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
-_SUFFIXES = {
+_DEFAULT_TYPES = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
+_TYPES_BY_SUFFIX = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
     "webp": "image/webp", "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm",
     "wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg",
     "m4a": "audio/mp4", "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown",
 }  # fmt: skip
-_BEGINNINGS = (
+_MAGIC_NUMBERS = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
@@ -56,14 +56,14 @@ _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A part of a message that is no text. Exactly one of `url`, `data` and `path` is set.
+    """An image, audio, video or file of a message. One of `url`, `data` and `path` is set.
 
     Attributes:
         kind: `image`, `audio`, `video` or `file`.
-        mime_type: Its media type; None if it was not said.
-        url: Where it can be fetched, `http:` or `https:`.
-        data: Its bytes.
-        path: A local file.
+        mime_type: The media type as given; None if it was not.
+        url: An `http:` or `https:` URL.
+        data: The content.
+        path: The path of a local file.
     """
 
     kind: MediaKind
@@ -75,13 +75,13 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Something that the client has to read or upload before the input is complete.
+    """A file that the client has to read or upload before the input is complete.
 
     Attributes:
-        input_name: The input it belongs to; a placeholder stands there.
-        index: Its place where that input is an array, else None.
-        mime_type: Its media type.
-        data: Its bytes; None if they are in a file.
+        input_name: The model's input, which holds a placeholder until then.
+        index: The index in that input if it is a list, else None.
+        mime_type: The media type.
+        data: The content; None if it is in a local file.
         path: The local file; up to `DATA_URI_LIMIT` bytes are sent as a data URI.
     """
 
@@ -92,115 +92,120 @@ class Upload:
     path: str | None = None
 
 
-def place_upload(target: dict[str, Any], upload: Upload, uri: str) -> None:
-    """Put the address of an uploaded file, or a data URI, where its placeholder stands."""
+def place_upload(model_input: dict[str, Any], upload: Upload, uri: str) -> None:
+    """Replace the placeholder of a file by its URL or data URI."""
     if upload.index is None:
-        target[upload.input_name] = uri
+        model_input[upload.input_name] = uri
     else:
-        target[upload.input_name][upload.index] = uri
+        model_input[upload.input_name][upload.index] = uri
 
 
-def read_media(part: Any, where: str) -> Media:
-    """Read a part of a message.
+def is_text_part(part: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a part of a message is a dict that holds text."""
+    return isinstance(part, Mapping) and str(part.get("type", "text")) in _TEXT_TYPES
+
+
+def parse_media(part: Any, path: str) -> Media:
+    """Parse a part of a message that is not text.
 
     Args:
         part: `{"type": "image_url", "image_url": {"url": …}}`, `{"type": "image", "url" | "base64"
-            | "data" | "path": …, "mime_type": …}`, and their like for the other kinds.
-        where: What to call the message in an error.
+            | "data" | "path": …, "mime_type": …}`, and the same for the other kinds.
+        path: The message's name in errors, e.g. `messages[0]`.
 
     Raises:
-        InvalidInputError: The part's type or form is not known, or its type does not fit its kind.
+        InvalidInputError: The part has an unknown type or lacks its content, or its media type
+            contradicts its kind.
     """
-    named = str(part.get("type")) if isinstance(part, Mapping) else type(part).__name__
-    kind = _KINDS.get(named)
+    part_type = str(part.get("type")) if isinstance(part, Mapping) else type(part).__name__
+    kind = _KINDS.get(part_type)
     if kind is None:
-        raise InvalidInputError(
-            f"{where} has a part of type {named!r}; text, {', '.join(_KINDS)} are known",
-            fields=(where,),
-        )
-    media = _from_mapping(part, named, kind, where)
-    _check_type(media, where)
+        known = ", ".join(_KINDS)
+        raise _invalid(f"a part of type {part_type!r}; it must be text, {known}", path)
+    media = _from_mapping(part, part_type, kind, path)
+    _check_type(media, path)
     return media
 
 
-def data_uri(data: bytes, mime_type: str) -> str:
-    """Bytes as a `data:` URI."""
+def to_data_uri(data: bytes, mime_type: str) -> str:
+    """Encode bytes as a `data:` URI."""
     return f"data:{mime_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def media_type(media: Media) -> str:
-    """The media type as said, else as its bytes or its name tell, else the usual of its kind."""
-    usual = _USUAL_TYPE.get(media.kind, "application/octet-stream")
-    return media.mime_type or _seen_type(media) or usual
+    """The media type as given, else guessed by content or file name, else the kind's default."""
+    default = _DEFAULT_TYPES.get(media.kind, "application/octet-stream")
+    return media.mime_type or _guess_type(media) or default
 
 
-def _seen_type(media: Media) -> str | None:
+def _guess_type(media: Media) -> str | None:
     if media.path is not None:
-        return _SUFFIXES.get(media.path.rpartition(".")[2].lower())
+        return _TYPES_BY_SUFFIX.get(media.path.rpartition(".")[2].lower())
     data = media.data or b""
     if data[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(data[8:12])
-    return next((mime for start, mime in _BEGINNINGS if data.startswith(start)), None)
+    return next((mime for start, mime in _MAGIC_NUMBERS if data.startswith(start)), None)
 
 
-def _from_mapping(part: Mapping[str, Any], named: str, kind: MediaKind, where: str) -> Media:
-    inner = part.get(named) or part.get("source") or part
-    if named == "input_image":
+def _from_mapping(part: Mapping[str, Any], part_type: str, kind: MediaKind, path: str) -> Media:
+    inner = part.get(part_type) or part.get("source") or part
+    if part_type == "input_image":
         inner = part.get("image_url") or part
     if isinstance(inner, str):
         inner = {"url": inner}
-    both = {**part, **inner} if isinstance(inner, Mapping) else dict(part)
-    mime = both.get("mime_type") or both.get("media_type") or _mime_of(kind, both.get("format"))
-    if mime is not None and not isinstance(mime, str):
-        raise wrong_type(f"{where}.mime_type", mime, "a text")
-    url = both.get("url") or both.get("file_url")
-    text = both.get("base64") or both.get("data") or both.get("file_data")
-    path = both.get("path")
-    if isinstance(text, str) and text.startswith("data:"):
-        url = text
+    # The content may stand in the part itself or one level down; keys of the inner level win.
+    merged = {**part, **inner} if isinstance(inner, Mapping) else dict(part)
+    mime_type = merged.get("mime_type") or merged.get("media_type")
+    suffix = merged.get("format")
+    if not mime_type and isinstance(suffix, str) and kind != "file":
+        mime_type = f"{kind}/{suffix}"
+    if mime_type is not None and not isinstance(mime_type, str):
+        raise wrong_type(f"{path}.mime_type", mime_type, "a string")
+    url = merged.get("url") or merged.get("file_url")
+    content = merged.get("base64") or merged.get("data") or merged.get("file_data")
+    if isinstance(content, str) and content.startswith("data:"):
+        url = content
     if isinstance(url, str):
-        return _from_url(url, kind, mime, where)
-    if isinstance(text, bytes | bytearray):
-        return Media(kind, mime, data=bytes(text))
-    if isinstance(text, str):
-        return Media(kind, mime, data=_decoded(text, where))
-    if path is not None:
-        return Media(kind, mime, path=str(path))
-    raise InvalidInputError(
-        f"{where} has a part of type {named!r} without a url, base64, data or path",
-        fields=(where,),
-    )
+        return _from_url(url, kind, mime_type, path)
+    if isinstance(content, bytes | bytearray):
+        return Media(kind, mime_type, data=bytes(content))
+    if isinstance(content, str):
+        return Media(kind, mime_type, data=_decode_base64(content, path))
+    if merged.get("path") is not None:
+        return Media(kind, mime_type, path=str(merged["path"]))
+    raise _invalid(f"a part of type {part_type!r} without a url, base64, data or path", path)
 
 
-def _mime_of(kind: MediaKind, suffix: Any) -> str | None:
-    return f"{kind}/{suffix}" if isinstance(suffix, str) and kind != "file" else None
-
-
-def _from_url(url: str, kind: MediaKind, mime: str | None, where: str) -> Media:
+def _from_url(url: str, kind: MediaKind, mime_type: str | None, path: str) -> Media:
     match = _DATA_URI.fullmatch(url)
     if match is not None:
-        stated, options, body = match.groups()
+        declared, options, body = match.groups()
         if ";base64" not in options.lower():
-            raise InvalidInputError(f"{where} has a data URI that is not base64", fields=(where,))
-        return Media(kind, stated or mime, data=_decoded(body, where))
+            raise _invalid("a data URI that is not base64", path)
+        return Media(kind, declared or mime_type, data=_decode_base64(body, path))
     if not url.lower().startswith(("http://", "https://")):
-        raise InvalidInputError(
-            f"{where} has a {kind} whose address is neither http(s) nor a data URI; "
-            'give a local file as {"path": …}',
-            fields=(where,),
+        raise _invalid(
+            f"a {kind} whose URL is neither http(s) nor a data URI; "
+            'pass a local file as {"path": …}',
+            path,
         )
-    return Media(kind, mime, url=url)
+    return Media(kind, mime_type, url=url)
 
 
-def _decoded(text: str, where: str) -> bytes:
+def _decode_base64(text: str, path: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInputError(f"{where} has data that is not base64", fields=(where,)) from error
+        raise _invalid("data that is not base64", path) from error
 
 
-def _check_type(media: Media, where: str) -> None:
-    known = media.mime_type or _seen_type(media) or ""
-    stated = known.partition("/")[0].lower()
-    if stated and media.kind != "file" and stated not in {media.kind, "application"}:
-        raise InvalidInputError(f"{where} gives {known} as its {media.kind}", fields=(where,))
+def _check_type(media: Media, path: str) -> None:
+    mime_type = media.mime_type or _guess_type(media) or ""
+    top_level = mime_type.partition("/")[0].lower()
+    # `application/octet-stream` fits every kind, and a file may be anything.
+    if top_level and media.kind != "file" and top_level not in {media.kind, "application"}:
+        raise _invalid(f"{mime_type} as its {media.kind}", path)
+
+
+def _invalid(content: str, path: str) -> InvalidInputError:
+    return InvalidInputError(f"{path} has {content}", fields=(path,))

@@ -1,8 +1,8 @@
-"""The values of a conversation: what goes in, and the events that come out.
+"""The public values of a conversation: messages, tools, the events of an answer, a completion.
 
-Nothing here does I/O, and nothing knows a framework. The text of a message stays out of its
-`repr`, because logs and tracebacks are full of reprs. The annotations are types and not texts, so
-that Pydantic's and FastAPI's models can have these values as fields.
+The text of a message stays out of its `repr`, because logs and tracebacks print those. Annotations
+are evaluated here, without `from __future__ import annotations`, so that models of Pydantic and
+FastAPI can use these classes as fields.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,19 +15,19 @@ from replicate_stream._types.prediction import Prediction, Usage
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Part: TypeAlias = Mapping[str, Any]
-"""A piece of a message: `{"type": "text", "text": …}`, `{"type": "image_url", …}` and the like."""
+"""A part of a message: `{"type": "text", "text": …}`, `{"type": "image_url", …}` and similar."""
 Content: TypeAlias = str | Sequence[Part | str]
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool by the model.
+    """A tool call by the model.
 
     Attributes:
-        id: Unique within a conversation; a tool's answer refers to it.
-        name: The tool, as the model called it.
-        arguments: The arguments, or the model's own text where it is not a JSON object.
+        id: Unique within a conversation; the tool's result refers to it.
+        name: The tool's name, as the model wrote it.
+        arguments: The arguments, or the model's own text if that is not a JSON object.
     """
 
     id: str
@@ -41,9 +41,9 @@ class ToolSpec:
     """A tool that the model may call.
 
     Attributes:
-        name: Its name.
-        description: What it is for, in words for the model.
-        parameters: A JSON schema of its arguments, of type object.
+        name: The tool's name.
+        description: The purpose of the tool, written for the model.
+        parameters: The JSON schema of its arguments, of type object.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Message:
 
     Attributes:
         role: `system`, `user`, `assistant` or `tool`.
-        content: A text, or a list of parts.
-        name: The speaker, where there are several of one role.
-        tool_calls: What an assistant's message called.
-        tool_call_id: For a tool's message, the call that it answers.
+        content: A string, or a list of parts.
+        name: The speaker's name, for several speakers of one role.
+        tool_calls: The tool calls of an assistant's message.
+        tool_call_id: The id of the call that a tool's message answers.
     """
 
     role: Role
@@ -86,7 +86,7 @@ class TextDelta:
 @public
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A piece of what the model thought before its answer."""
+    """A piece of the model's reasoning, which comes before its answer."""
 
     text: str
 
@@ -97,10 +97,10 @@ class ToolCallDelta:
     """A piece of a tool call: id and name on the first piece, arguments as JSON text on all.
 
     Attributes:
-        index: Counts the calls of one answer from 0.
+        index: The number of the call within the answer, from 0.
         id: The call's id, on its first piece.
         name: The tool's name, on its first piece.
-        arguments: More of the arguments' JSON text.
+        arguments: The next characters of the arguments' JSON text.
     """
 
     index: int
@@ -112,7 +112,7 @@ class ToolCallDelta:
 @public
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """The prediction has another status: `starting` while a model boots, then `processing`."""
+    """A new status of the prediction: `starting` while a model boots, then `processing`."""
 
     status: str
 
@@ -120,11 +120,11 @@ class StatusChanged:
 @public
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event of a stream that ended well.
+    """The last event of a stream that ended without an error.
 
     Attributes:
-        reason: `stop`; `length` where the model used up `max_tokens`; `tool_calls`.
-        usage: Token counts; None if the model has none or they were not asked for.
+        reason: `stop`; `length` if the model used up `max_tokens`; `tool_calls`.
+        usage: Token counts; None if the model does not report them or `include_usage` is false.
         prediction: The prediction as last seen.
     """
 
@@ -139,13 +139,13 @@ StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | StatusChan
 @public
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer.
+    """A complete answer.
 
     Attributes:
-        text: The answer; the first one of a model that gives several, which are all in
+        text: The answer. Of a model with several alternatives it is the first; all are in
             `prediction.output`.
-        reasoning: What the model thought before, empty if nothing is known of it.
-        tool_calls: The calls that it made.
+        reasoning: The model's reasoning; empty if it does not show any.
+        tool_calls: The model's tool calls.
         finish_reason: As in `Finished.reason`.
         usage: As in `Finished.usage`.
         prediction: As in `Finished.prediction`.
@@ -171,67 +171,69 @@ _ROLES: Mapping[str, Role] = {
 
 
 def to_messages(messages: Messages) -> list[Message]:
-    """Every accepted form of a conversation as a list of messages.
+    """Convert every accepted form of a conversation to a list of messages.
 
     Args:
-        messages: A text (one message of the user), a `Message`, or an iterable of `Message`s and
+        messages: A string (one message of the user), a `Message`, or an iterable of `Message`s and
             of dicts `{"role", "content"}` with the optional keys `name`, `tool_calls` (as OpenAI
             writes them) and `tool_call_id`.
 
     Raises:
-        InvalidInputError: There is no message, or one has no known role, or has other keys.
+        InvalidInputError: The list is empty, or a message has an unknown role or unknown keys.
     """
     if isinstance(messages, str):
         return [Message("user", messages)]
-    given: Any = [messages] if isinstance(messages, Message) else messages
-    if not isinstance(given, Iterable) or isinstance(given, bytes | Mapping):
-        raise wrong_type("messages", given, "a text, a Message or a list of messages")
-    listed = [_to_message(i, m) for i, m in enumerate(given)]
-    if not listed:
-        raise InvalidInputError("messages is empty: at least one is needed", fields=("messages",))
-    return listed
+    items: Any = [messages] if isinstance(messages, Message) else messages
+    if not isinstance(items, Iterable) or isinstance(items, bytes | Mapping):
+        raise wrong_type("messages", items, "a string, a Message or a list of messages")
+    converted = [_to_message(item, f"messages[{i}]") for i, item in enumerate(items)]
+    if not converted:
+        raise InvalidInputError(
+            "messages is empty; it must hold at least one message", fields=("messages",)
+        )
+    return converted
 
 
-def _to_message(index: int, given: MessageLike) -> Message:
-    where = f"messages[{index}]"
-    if isinstance(given, Message):
-        _role(given.role, where)
-        return given
-    if not isinstance(given, Mapping):
-        raise wrong_type(where, given, "a Message or a dict with role and content")
-    unknown = sorted(set(given) - {"role", "content", "name", "tool_calls", "tool_call_id"})
+def _to_message(item: MessageLike, path: str) -> Message:
+    if isinstance(item, Message):
+        _to_role(item.role, path)
+        return item
+    if not isinstance(item, Mapping):
+        raise wrong_type(path, item, "a Message or a dict with role and content")
+    unknown = sorted(set(item) - {"role", "content", "name", "tool_calls", "tool_call_id"})
     if unknown:
-        raise InvalidInputError(f"{where} has unknown keys: {', '.join(unknown)}", fields=(where,))
-    content, calls = given.get("content"), given.get("tool_calls") or ()
+        raise InvalidInputError(f"{path} has unknown keys: {', '.join(unknown)}", fields=(path,))
+    content, calls = item.get("content"), item.get("tool_calls") or ()
     if not isinstance(calls, Sequence) or isinstance(calls, str):
-        raise wrong_type(f"{where}.tool_calls", calls, "a list of calls")
+        raise wrong_type(f"{path}.tool_calls", calls, "a list of tool calls")
     return Message(
-        _role(given.get("role"), where),
+        _to_role(item.get("role"), path),
         "" if content is None else content,
-        name=given.get("name"),
+        name=item.get("name"),
         tool_calls=tuple(
-            _to_tool_call(call, f"{where}.tool_calls[{at}]") for at, call in enumerate(calls)
+            _to_tool_call(call, f"{path}.tool_calls[{i}]") for i, call in enumerate(calls)
         ),
-        tool_call_id=given.get("tool_call_id"),
+        tool_call_id=item.get("tool_call_id"),
     )
 
 
-def _role(given: object, where: str) -> Role:
-    role = _ROLES.get(str(given))
+def _to_role(value: object, path: str) -> Role:
+    role = _ROLES.get(str(value))
     if role is None:
+        known = ", ".join(_ROLES)
         raise InvalidInputError(
-            f"{where} has role {given!r}; one of {', '.join(_ROLES)} is needed", fields=(where,)
+            f"{path} has role {value!r}; it must be one of {known}", fields=(path,)
         )
     return role
 
 
-def _to_tool_call(given: Any, where: str) -> ToolCall:
-    if isinstance(given, ToolCall):
-        return given
-    called = given.get("function", given) if isinstance(given, Mapping) else None
-    if not isinstance(called, Mapping):
-        raise wrong_type(where, given, "a ToolCall or a dict as OpenAI writes it")
-    arguments = called.get("arguments", {})
+def _to_tool_call(item: Any, path: str) -> ToolCall:
+    if isinstance(item, ToolCall):
+        return item
+    function = item.get("function", item) if isinstance(item, Mapping) else None
+    if not isinstance(function, Mapping):
+        raise wrong_type(path, item, "a ToolCall or a dict as OpenAI writes it")
+    arguments = function.get("arguments", {})
     if not isinstance(arguments, Mapping | str):
-        raise wrong_type(f"{where}.arguments", arguments, "a dict or a text")
-    return ToolCall(str(given.get("id") or ""), str(called.get("name") or ""), arguments)
+        raise wrong_type(f"{path}.arguments", arguments, "a dict or a JSON string")
+    return ToolCall(str(item.get("id") or ""), str(function.get("name") or ""), arguments)

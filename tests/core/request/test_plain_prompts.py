@@ -71,7 +71,7 @@ def test_a_model_that_takes_messages_alone_gets_one(properties: Any) -> None:
     made = prepare("hi", **properties)
     (value,) = made.input.values()
     assert value in ([{"role": "user", "content": "hi"}], '[{"role": "user", "content": "hi"}]')
-    assert any("messages alone" in note for note in made.notes)
+    assert any("only takes those" in note for note in made.notes)
 
 
 def test_a_model_with_both_gets_the_prompt() -> None:

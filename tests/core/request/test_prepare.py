@@ -558,7 +558,7 @@ def test_unsupported_can_warn_or_be_ignored_and_is_noted_either_way() -> None:
 
 
 def test_another_policy_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="on_unsupported is 'shrug'; 'raise'"):
+    with pytest.raises(InvalidInputError, match="on_unsupported is 'shrug'; it must be 'raise'"):
         prepare(on_unsupported="shrug")
 
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from replicate_stream import ReplicateError, prepare_input
 from replicate_stream._model.input_schema import parse_input_schema
-from replicate_stream._request.validation import problem
+from replicate_stream._request.validation import find_violation
 
 NUMBERS = st.integers(-5, 5) | st.sampled_from([0.5, 1.0, -2.5, 1e9])
 SCALARS: st.SearchStrategy[Any] = (
@@ -46,20 +46,20 @@ def specs(items: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[dict
 
 @given(value=VALUES, spec=specs(specs()))
 def test_both_checks_agree_on_every_value_and_schema(value: Any, spec: dict[str, Any]) -> None:
-    assert (problem(value, spec) is None) == Draft202012Validator(spec).is_valid(value)
+    assert (find_violation(value, spec) is None) == Draft202012Validator(spec).is_valid(value)
 
 
 def test_null_is_allowed_where_the_schema_is_nullable() -> None:
-    assert problem(None, {"type": "integer", "nullable": True}) is None
-    assert problem(None, {"type": "integer", "nullable": True, "pattern": "a"}) is None
-    assert problem(None, {"type": "integer"}) == "of type integer"
+    assert find_violation(None, {"type": "integer", "nullable": True}) is None
+    assert find_violation(None, {"type": "integer", "nullable": True, "pattern": "a"}) is None
+    assert find_violation(None, {"type": "integer"}) == "of type integer"
 
 
 def test_the_answer_says_what_is_allowed_and_not_what_was_given() -> None:
-    assert problem(True, {"enum": [1]}) == "one of 1"
-    assert problem(7, {"maximum": 5}) == "5 or less"
-    assert problem("my secret", {"enum": ["a", "b"]}) == "one of a, b"
-    assert problem(["my secret"], {"items": {"type": "integer"}}) == (
+    assert find_violation(True, {"enum": [1]}) == "one of 1"
+    assert find_violation(7, {"maximum": 5}) == "5 or less"
+    assert find_violation("my secret", {"enum": ["a", "b"]}) == "one of a, b"
+    assert find_violation(["my secret"], {"items": {"type": "integer"}}) == (
         "a list whose items are of type integer"
     )
 
