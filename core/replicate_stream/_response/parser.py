@@ -107,13 +107,13 @@ class AnswerParser:
 
     def _filter_event(self, event: StreamEvent, stop: StopFilter) -> list[StreamEvent]:
         if isinstance(event, TextDelta):
-            return _to_deltas([stop.feed(event.text)])
+            return _wrap(stop.feed(event.text))
         # No stop sequence reaches across a call, so the text before it is not pending any more.
         before = self._flush_stop()
         return before if stop.is_stopped else [*before, event]
 
     def _flush_stop(self) -> list[StreamEvent]:
-        return [] if self._stop is None else _to_deltas([self._stop.flush()])
+        return [] if self._stop is None else _wrap(self._stop.flush())
 
 
 class _ContentParser:
@@ -167,7 +167,7 @@ class _ContentParser:
         if self._call_reader is not None and not self.is_ended:
             events += self._filter(self._call_reader.flush())
         if self._json_reader is not None:
-            events += _to_deltas([self._json_reader.flush()])
+            events += _wrap(self._json_reader.flush())
         pending, self._pending = self._pending or [], None
         return [*pending, *events]
 
@@ -213,7 +213,7 @@ class _ContentParser:
             return [event]
         text = self._json_reader.feed(event.text)
         self.is_ended = self.is_ended or self._json_reader.is_ended
-        return _to_deltas([text])
+        return _wrap(text)
 
     def _start_call(self, event: ToolCallDelta, before: list[StreamEvent]) -> list[StreamEvent]:
         """Release the pending events before a call, unless it calls another tool than it must."""
@@ -223,8 +223,12 @@ class _ContentParser:
             return [*before, event]
         pending, self._pending = self._pending or [], None
         words = "" if self._json_reader is None else self._json_reader.flush()
-        return [*pending, *before, *_to_deltas([words]), event]
+        return [*pending, *before, *_wrap(words), event]
 
 
 def _to_deltas(texts: Iterable[str]) -> list[StreamEvent]:
     return [TextDelta(text) for text in texts if text]
+
+
+def _wrap(text: str) -> list[StreamEvent]:
+    return [TextDelta(text)] if text else []
