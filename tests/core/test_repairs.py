@@ -1,4 +1,4 @@
-"""Tools and forms through the client: what is delivered, what is asked for again, what it costs."""
+"""Tools and response formats through the client: events, repairs, and what they cost."""
 
 from __future__ import annotations
 
@@ -28,23 +28,21 @@ SUB = ToolSpec("sub")
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
 CITY = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
-Answer = Callable[[dict[str, Any]], str]
 
-
-def counted(text: str) -> Reply:
+def with_metrics(text: str) -> Reply:
     return Reply(text, metrics={"input_token_count": 5, "output_token_count": 2})
 
 
 @pytest.fixture
 def answers(replicate_emulator: Emulator) -> Callable[..., list[dict[str, Any]]]:
-    """Sets the answers, one a prediction; gives the inputs that they answered."""
+    """Set the answers, one for each prediction; return the list of the inputs they answered."""
 
     def set_up(*texts: str) -> list[dict[str, Any]]:
-        left, inputs = list(texts), []
+        remaining, inputs = list(texts), []
 
-        def answer(given: dict[str, Any]) -> Reply:
-            inputs.append(given)
-            return counted(left.pop(0))
+        def answer(model_input: dict[str, Any]) -> Reply:
+            inputs.append(model_input)
+            return with_metrics(remaining.pop(0))
 
         replicate_emulator.reply = answer
         return inputs
@@ -52,7 +50,7 @@ def answers(replicate_emulator: Emulator) -> Callable[..., list[dict[str, Any]]]
     return set_up
 
 
-async def events_of(client: Client, emulator: Emulator, **request: Any) -> list[StreamEvent]:
+async def collect_events(client: Client, emulator: Emulator, **request: Any) -> list[StreamEvent]:
     async with client.stream(emulator.model, "1+1?", **request) as events:
         return [event async for event in events]
 
@@ -61,7 +59,7 @@ async def test_a_call_is_streamed_and_collected(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     answers(f"I add.\n{CALL}", f"I add.\n{CALL}")
-    events = await events_of(client, replicate_emulator, tools=[ADD])
+    events = await collect_events(client, replicate_emulator, tools=[ADD])
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     deltas = [event for event in events if isinstance(event, ToolCallDelta)]
     assert text == "I add.\n"
@@ -83,7 +81,7 @@ async def test_without_tools_marks_are_text(
     assert (await client.complete(replicate_emulator.model, "1+1?")).text == CALL
 
 
-async def test_a_call_that_breaks_off_keeps_its_text_and_is_no_object(
+async def test_a_call_that_breaks_off_has_its_text_as_arguments(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     answers(CALL[:-20])
@@ -93,14 +91,14 @@ async def test_a_call_that_breaks_off_keeps_its_text_and_is_no_object(
     assert isinstance(whole.tool_calls[0].arguments, str)
 
 
-@pytest.mark.parametrize("way", ["stream", "complete"])
-async def test_an_answer_without_the_call_that_was_required_is_asked_for_again(
-    client: Client, replicate_emulator: Emulator, answers: Any, way: str
+@pytest.mark.parametrize("method", ["stream", "complete"])
+async def test_an_answer_without_the_required_call_is_repaired(
+    client: Client, replicate_emulator: Emulator, answers: Any, method: str
 ) -> None:
     inputs = answers("I would rather talk.", CALL)
     request: dict[str, Any] = {"tools": [ADD], "tool_choice": "any"}
-    if way == "stream":
-        events = await events_of(client, replicate_emulator, **request)
+    if method == "stream":
+        events = await collect_events(client, replicate_emulator, **request)
         assert not any(isinstance(event, TextDelta) for event in events)
         finished: Any = events[-1]
     else:
@@ -113,14 +111,14 @@ async def test_an_answer_without_the_call_that_was_required_is_asked_for_again(
     assert "it calls no tool" in inputs[1]["prompt"]
 
 
-@pytest.mark.parametrize("way", ["stream", "complete"])
-async def test_a_model_that_will_not_call_is_an_error_with_its_answer(
-    client: Client, replicate_emulator: Emulator, answers: Any, way: str
+@pytest.mark.parametrize("method", ["stream", "complete"])
+async def test_a_model_that_never_calls_raises_an_error_with_its_answer(
+    client: Client, replicate_emulator: Emulator, answers: Any, method: str
 ) -> None:
     answers("No secret.", "No secret at all.")
     with pytest.raises(AnswerFormatError, match="it calls no tool, and add had to be") as caught:
-        if way == "stream":
-            await events_of(client, replicate_emulator, tools=[ADD, SUB], tool_choice="add")
+        if method == "stream":
+            await collect_events(client, replicate_emulator, tools=[ADD, SUB], tool_choice="add")
         else:
             await client.complete(
                 replicate_emulator.model, "1+1?", tools=[ADD, SUB], tool_choice="add"
@@ -134,7 +132,7 @@ async def test_a_model_that_will_not_call_is_an_error_with_its_answer(
     assert len(replicate_emulator.predictions) == 2
 
 
-async def test_asking_again_can_be_switched_off(
+async def test_repairs_can_be_switched_off(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     answers("No.", CALL)
@@ -145,7 +143,7 @@ async def test_asking_again_can_be_switched_off(
     assert len(replicate_emulator.predictions) == 1
 
 
-async def test_another_tool_than_the_named_one_will_not_do(
+async def test_a_call_of_another_tool_than_the_named_one_is_repaired(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     inputs = answers(CALL.replace("add", "sub"), CALL)
@@ -156,7 +154,7 @@ async def test_another_tool_than_the_named_one_will_not_do(
     assert "another tool" in inputs[1]["prompt"]
 
 
-async def test_a_malformed_call_that_was_required_is_asked_for_again_or_handed_on(
+async def test_a_malformed_required_call_is_repaired_or_returned(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     request: dict[str, Any] = {"tools": [ADD], "tool_choice": "any"}
@@ -167,7 +165,7 @@ async def test_a_malformed_call_that_was_required_is_asked_for_again_or_handed_o
     assert isinstance(whole.tool_calls[0].arguments, str)
 
 
-async def test_one_call_at_most_ends_the_prediction_before_the_second(
+async def test_a_second_call_cancels_the_prediction_if_one_is_the_limit(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = [CALL, "\n", CALL, *["more "] * 2000]
@@ -179,7 +177,7 @@ async def test_one_call_at_most_ends_the_prediction_before_the_second(
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)
 
 
-async def test_a_made_up_result_ends_the_prediction(
+async def test_an_invented_tool_result_cancels_the_prediction(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = [CALL, "\n<tool_response>\n", *["made up "] * 2000]
@@ -198,13 +196,13 @@ async def test_stop_sequences_cut_the_text_and_not_the_arguments(
     assert whole.tool_calls[0].arguments == {"a": "STOP"}
 
 
-@pytest.mark.parametrize("way", ["stream", "complete"])
-async def test_json_comes_bare_and_fits(
-    client: Client, replicate_emulator: Emulator, answers: Any, way: str
+@pytest.mark.parametrize("method", ["stream", "complete"])
+async def test_json_is_emitted_without_the_text_around_it(
+    client: Client, replicate_emulator: Emulator, answers: Any, method: str
 ) -> None:
     answers('Sure:\n```json\n{"name": "Rome"}\n```')
-    if way == "stream":
-        events = await events_of(client, replicate_emulator, response_format=CITY)
+    if method == "stream":
+        events = await collect_events(client, replicate_emulator, response_format=CITY)
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
     else:
         whole = await client.complete(replicate_emulator.model, "1+1?", response_format=CITY)
@@ -212,29 +210,29 @@ async def test_json_comes_bare_and_fits(
     assert text == '{"name": "Rome"}'
 
 
-async def test_json_that_does_not_fit_is_asked_for_again(
+async def test_json_that_does_not_fit_its_schema_is_repaired(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     inputs = answers('{"name": 7}', '{"name": "Rome"}')
     whole = await client.complete(replicate_emulator.model, "1+1?", response_format=CITY)
     assert whole.text == '{"name": "Rome"}'
-    told = inputs[1]["prompt"].partition("does not fit the schema")[2]
-    assert json.dumps(CITY) in told  # once more, beside what is wrong
+    request = inputs[1]["prompt"].partition("does not fit the schema")[2]
+    assert json.dumps(CITY) in request  # the schema is repeated behind the problem
     assert whole.usage == Usage(10, 4)
 
 
-async def test_a_stream_asks_again_only_while_nothing_was_delivered(
+async def test_a_stream_is_repaired_only_while_nothing_was_emitted(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     answers("I know none.", '{"name": "Rome"}', '{"name": 7}')
-    events = await events_of(client, replicate_emulator, response_format=CITY)
+    events = await collect_events(client, replicate_emulator, response_format=CITY)
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == '{"name": "Rome"}'
     with pytest.raises(AnswerFormatError, match="does not fit the schema"):
-        await events_of(client, replicate_emulator, response_format=CITY)
+        await collect_events(client, replicate_emulator, response_format=CITY)
     assert len(replicate_emulator.predictions) == 3
 
 
-async def test_with_tools_a_call_is_as_good_as_the_json(
+async def test_with_tools_and_a_format_either_a_call_or_json_is_accepted(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     answers(f"I look it up.\n{CALL}", '{"name": "Rome"}')
@@ -245,11 +243,11 @@ async def test_with_tools_a_call_is_as_good_as_the_json(
     assert (whole.text, whole.tool_calls) == ('{"name": "Rome"}', ())
 
 
-async def test_a_call_begun_in_the_prompt_is_read_from_its_beginning(
+async def test_a_call_that_the_prompt_begins_is_parsed_from_its_beginning(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
     inputs = answers(' {"a": 1}}\n</tool_call>', CALL, ' {"a": 1}')
-    for _ in range(3):  # it goes on; it begins anew; it leaves the end to us, as the beginning was
+    for _ in range(3):  # continued; begun anew; ended without the bracket that the prompt opened
         whole = await client.complete(
             replicate_emulator.model,
             "1+1?",
@@ -263,7 +261,7 @@ async def test_a_call_begun_in_the_prompt_is_read_from_its_beginning(
 
 
 @pytest.mark.parametrize("shape", ["bare", "message", "choices"])
-async def test_a_native_model_calls_in_an_object(
+async def test_an_output_object_may_hold_calls(
     client: Client, replicate_emulator: Emulator, shape: str
 ) -> None:
     function = {"name": "add", "arguments": '{"a": 1}'}
@@ -286,7 +284,7 @@ async def test_a_native_model_calls_in_an_object(
     assert [(c.name, c.arguments) for c in whole.tool_calls] == [("add", {"a": 1})]
 
 
-async def test_what_cannot_be_meant_costs_nothing(
+async def test_an_invalid_request_creates_no_prediction(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     requests: tuple[dict[str, Any], ...] = (
@@ -300,7 +298,7 @@ async def test_what_cannot_be_meant_costs_nothing(
     assert not replicate_emulator.predictions
 
 
-async def test_leaving_the_second_attempt_cancels_it_once(
+async def test_leaving_a_repair_cancels_it_once(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replies = [["No."], [CALL, *["more "] * 2000]]

@@ -1,4 +1,4 @@
-"""JSON as models write it comes out strict, or is left as it was."""
+"""JSON as models write it becomes strict JSON, or is reported as broken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VALUES = st.recursive(
 
 
 def scan(text: str, size: int | None = None) -> JsonScanner:
-    """Scan a text in pieces of a size, and a blank behind it, which ends a number."""
+    """Scan a text in pieces of a size, with a blank at its end, which ends a number."""
     scanner = JsonScanner()
     whole = f"{text} "
     for at in range(0, len(whole), size or len(whole)):
@@ -30,14 +30,14 @@ def scan(text: str, size: int | None = None) -> JsonScanner:
 
 
 @given(VALUES, st.integers(1, 7), st.sampled_from([None, 1]))
-def test_strict_json_keeps_its_value_in_any_pieces(value: Any, size: int, indent: int) -> None:
+def test_strict_json_keeps_its_value_in_every_chunking(value: Any, size: int, indent: int) -> None:
     scanner = scan(json.dumps(value, ensure_ascii=False, indent=indent), size)
     assert scanner.is_done
     assert json.loads(scanner.text) == value
 
 
 @given(VALUES, st.integers(1, 7))
-def test_what_python_prints_is_json_with_the_same_value_or_is_broken(value: Any, size: int) -> None:
+def test_pythons_repr_keeps_its_value_or_is_broken(value: Any, size: int) -> None:
     scanner = scan(repr(value), size)
     assert scanner.is_broken != scanner.is_done
     if scanner.is_done:
@@ -45,7 +45,7 @@ def test_what_python_prints_is_json_with_the_same_value_or_is_broken(value: Any,
 
 
 @given(st.text("{}[]\"':,\\ntrueN1-. \n", max_size=30), st.integers(1, 4))
-def test_any_text_gives_the_same_in_any_pieces(text: str, size: int) -> None:
+def test_every_chunking_of_any_text_has_the_same_result(text: str, size: int) -> None:
     whole, pieces = scan(text), scan(text, size)
     assert (pieces.text, pieces.is_done, pieces.is_broken) == (
         whole.text,
@@ -69,7 +69,7 @@ def test_any_text_gives_the_same_in_any_pieces(text: str, size: int) -> None:
         ('{"a": "\\u00e9é😀"}', '{"a": "\\u00e9é😀"}'),
     ],
 )
-def test_what_can_mean_one_thing_only_is_repaired(written: str, strict: str) -> None:
+def test_deviations_with_a_single_meaning_are_repaired(written: str, strict: str) -> None:
     assert scan(written, 1).text == strict
 
 
@@ -95,7 +95,7 @@ def test_what_can_mean_one_thing_only_is_repaired(written: str, strict: str) -> 
         '{"a": "\\u12x4"}',
     ],
 )
-def test_what_may_mean_several_things_is_broken(written: str) -> None:
+def test_ambiguous_deviations_are_broken(written: str) -> None:
     scanner = scan(written, 1)
     assert scanner.is_broken
     assert not scanner.is_done

@@ -1,4 +1,4 @@
-"""The text in every shape of a prediction's output."""
+"""The text of a prediction's output, in every shape that models use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from replicate_stream import _errors
-from replicate_stream._model.output_kind import output_kind
 from replicate_stream._response.output import extract_text
 
 
@@ -36,24 +35,7 @@ def test_the_first_of_several_alternatives_is_the_text() -> None:
     assert extract_text([], kind="alternatives") is None
 
 
-@pytest.mark.parametrize(
-    ("schema", "kind"),
-    [
-        ({"type": "array", "items": {}, "x-cog-array-display": "concatenate"}, "pieces"),
-        ({"type": "array", "items": {"type": "string"}}, "alternatives"),
-        ({"type": "string"}, "text"),
-        ({"type": "string", "format": "uri"}, "file"),
-        ({"type": "array", "items": {"type": "string", "format": "uri"}}, "file"),
-        ({"type": "object"}, "object"),
-        ({}, None),
-        (None, None),
-    ],
-)
-def test_the_output_schema_says_how_pieces_belong_together(schema: Any, kind: str | None) -> None:
-    assert output_kind(schema) == kind
-
-
-def test_a_file_does_not_pass_as_an_answer() -> None:
+def test_an_output_without_text_is_an_error() -> None:
     with pytest.raises(_errors.ResponseError, match="file, not a text"):
         extract_text("https://replicate.delivery/pbxt/abc/out.png")
     with pytest.raises(_errors.ResponseError, match="without a text"):

@@ -1,4 +1,4 @@
-"""Thoughts told from the answer, while it streams and however it is split."""
+"""Reasoning is split from the answer, the same for every chunking."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def split(pieces: Iterable[str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(("opening", "closing"), TAGS)
-def test_what_is_between_the_tags_is_reasoning(opening: str, closing: str) -> None:
+def test_text_between_the_tags_is_reasoning(opening: str, closing: str) -> None:
     assert split([f"{opening}I wonder{closing}42"]) == ("I wonder", "42")
 
 
@@ -63,37 +63,37 @@ PIECES = st.lists(
 
 @given(text=PIECES.map("".join), cuts=st.lists(st.integers(0, 60), max_size=8))
 @example(text="<think>a</think>b", cuts=[3, 9, 12])
-def test_any_chunking_gives_the_same(text: str, cuts: list[int]) -> None:
+def test_every_chunking_has_the_same_result(text: str, cuts: list[int]) -> None:
     edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     chunks = [text[a:b] for a, b in pairwise(edges)]
     assert split(chunks) == split([text])
 
 
-def test_an_answer_without_thoughts_passes_at_once() -> None:
+def test_an_answer_without_reasoning_is_emitted_at_once() -> None:
     splitter = ReasoningSplitter()
     assert splitter.feed("The") == [("text", "The")]
     assert splitter.is_done
     assert splitter.feed(" <think>") == [("text", " <think>")]
 
 
-def read(texts: Sequence[str], stop: Sequence[str] = ()) -> tuple[list[StreamEvent], bool]:
-    answer = AnswerParser(stop, ExpectedAnswer(), str)
-    events = [event for text in texts for event in answer.feed([text])]
-    return [*events, *answer.flush()], answer.is_stopped
+def parse(texts: Sequence[str], stop: Sequence[str] = ()) -> tuple[list[StreamEvent], bool]:
+    parser = AnswerParser(stop, ExpectedAnswer(), str)
+    events = [event for text in texts for event in parser.feed([text])]
+    return [*events, *parser.flush()], parser.is_stopped
 
 
-def test_thoughts_come_as_events_of_their_own() -> None:
-    events, _ = read(["<think>", "hm", "</think>", "", "yes", "!"])
+def test_reasoning_has_its_own_events() -> None:
+    events, _ = parse(["<think>", "hm", "</think>", "", "yes", "!"])
     assert events == [ReasoningDelta("hm"), TextDelta("yes"), TextDelta("!")]
 
 
-def test_a_stop_sequence_in_the_thoughts_stops_nothing() -> None:
-    events, is_stopped = read(["<think>a\n\nb</think>c", "\n", "\nd"], stop=["\n\n"])
+def test_a_stop_sequence_in_the_reasoning_does_not_count() -> None:
+    events, is_stopped = parse(["<think>a\n\nb</think>c", "\n", "\nd"], stop=["\n\n"])
     assert events == [ReasoningDelta("a\n\nb"), TextDelta("c")]
     assert is_stopped
 
 
-def test_what_was_held_back_is_delivered_at_the_end() -> None:
-    assert read(["<thi"])[0] == [TextDelta("<thi")]
-    assert read(["a<en"], stop=["<end>"])[0] == [TextDelta("a"), TextDelta("<en")]
-    assert read(["<think>a</thi"])[0] == [ReasoningDelta("a"), ReasoningDelta("</thi")]
+def test_pending_text_is_emitted_at_the_end() -> None:
+    assert parse(["<thi"])[0] == [TextDelta("<thi")]
+    assert parse(["a<en"], stop=["<end>"])[0] == [TextDelta("a"), TextDelta("<en")]
+    assert parse(["<think>a</thi"])[0] == [ReasoningDelta("a"), ReasoningDelta("</thi")]

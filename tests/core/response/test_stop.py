@@ -1,4 +1,4 @@
-"""Stop sequences in a stream: exact, however the text is split."""
+"""Stop sequences are cut exactly, the same for every chunking."""
 
 from __future__ import annotations
 

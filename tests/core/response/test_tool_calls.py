@@ -1,4 +1,4 @@
-"""Calls are told from text, in every format, in any pieces, and wherever the answer is cut off."""
+"""Tool calls are found in text: in every format, every chunking, and wherever the answer is cut."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = ("f", "g", "get_weather")
 
 
 def read(pieces: Iterable[str], **settings: bool) -> list[Part]:
-    """A text as ("text", …), a call as its name and its arguments."""
+    """Parts of an answer: ("text", …) for a text, (name, arguments) for a call."""
     numbers = itertools.count()
     reader = ToolCallReader(NAMES, lambda: f"call_{next(numbers)}", **settings)
     events = [event for piece in pieces for event in reader.feed(piece)]
@@ -44,8 +44,8 @@ def read(pieces: Iterable[str], **settings: bool) -> list[Part]:
     return [tuple(part) for part in parts]
 
 
-def looks_valid(part: Part) -> bool:
-    """Whether an adapter would take a part for a call: a name, and an object of arguments."""
+def is_valid(part: Part) -> bool:
+    """True if adapters accept a part as a call: it has a name and an object of arguments."""
     try:
         return bool(part[0]) and part[0] != "text" and isinstance(json.loads(part[1]), dict)
     except ValueError:
@@ -137,7 +137,7 @@ ANSWERS: dict[str, tuple[str, list[Part]]] = {
         f'{BEGIN}{CALL}function{SEP}f\n```json\n{{"a": 1}}\n```{OVER}{END}',
         [F],
     ),
-    "a name that nobody gave": (
+    "a name that was not offered": (
         '<tool_call>{"name": "made_up", "arguments": {}}</tool_call>',
         [("made_up", "{}")],
     ),
@@ -172,24 +172,24 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_calls_and_text_come_in_their_order(answer: str) -> None:
+def test_calls_and_text_keep_their_order(answer: str) -> None:
     text, parts = ANSWERS[answer]
     assert read([text]) == parts
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_single_characters_give_the_same(answer: str) -> None:
+def test_single_characters_have_the_same_result(answer: str) -> None:
     text, parts = ANSWERS[answer]
     assert read(text) == parts
 
 
 @pytest.mark.parametrize("text", TEXTS[:-5])
-def test_text_without_calls_stays_as_it_is(text: str) -> None:
+def test_text_without_calls_is_not_changed(text: str) -> None:
     assert read(text) == read([text]) == [("text", text)]
 
 
 @given(st.data())
-def test_any_pieces_of_any_answer_give_the_same(data: st.DataObject) -> None:
+def test_every_chunking_of_any_answer_has_the_same_result(data: st.DataObject) -> None:
     bits = [text for text, _ in ANSWERS.values()] + list(TEXTS) + ["\n", " ", "{", "}", "<", "```"]
     text = "".join(data.draw(st.lists(st.sampled_from(bits), max_size=4)))
     settings = {name: data.draw(st.booleans()) for name in ("is_bare", "is_single")}
@@ -199,11 +199,13 @@ def test_any_pieces_of_any_answer_give_the_same(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_an_answer_that_is_cut_shows_no_mark_and_no_call_that_was_not_whole(answer: str) -> None:
+def test_an_answer_that_is_cut_off_shows_no_marks_and_no_incomplete_call_as_valid(
+    answer: str,
+) -> None:
     text, parts = ANSWERS[answer]
     for end in range(len(text)):
         cut = read([text[:end]])
-        valid = [part for part in cut if looks_valid(part)]
+        valid = [part for part in cut if is_valid(part)]
         assert valid == [part for part in parts if part[0] != "text"][: len(valid)]
         shown = "".join(part[1] for part in cut if part[0] == "text")
         whole = "".join(part[1] for part in parts if part[0] == "text")
@@ -214,7 +216,7 @@ def test_an_answer_that_is_cut_shows_no_mark_and_no_call_that_was_not_whole(answ
 
 
 def is_bare(answer: str) -> bool:
-    """Whether JSON that is cut cannot be told from a text that is."""
+    """True if incomplete JSON may be text of the answer."""
     return "bare" in answer or "fence" in answer
 
 
@@ -233,22 +235,22 @@ def is_bare(answer: str) -> bool:
         "<tool_call>[1]</tool_call>",
     ],
 )
-def test_malformed_calls_are_calls_that_look_invalid(broken: str) -> None:
+def test_malformed_calls_are_invalid_calls(broken: str) -> None:
     first, *rest = read(broken + " after")
     assert first[0] != "text"
-    assert not looks_valid(first)
+    assert not is_valid(first)
     assert first[1]
     if "</" in broken:
         assert rest == [("text", " after")]
 
 
-def test_text_is_told_before_the_call_behind_it_has_come() -> None:
+def test_text_is_emitted_before_the_call_behind_it_is_complete() -> None:
     reader = ToolCallReader(NAMES, str)
     assert reader.feed("Let me see.\n<tool") == [TextDelta("Let me see.\n")]
     assert reader.feed("_call>") == []
 
 
-def test_a_call_is_told_as_it_comes() -> None:
+def test_a_call_is_emitted_while_it_streams() -> None:
     reader = ToolCallReader(NAMES, lambda: "id")
     assert reader.feed('<tool_call>{"name": "f"') == [ToolCallDelta(0, "id", "f", "")]
     assert reader.feed(', "arguments": {"a": "some') == [
@@ -259,7 +261,7 @@ def test_a_call_is_told_as_it_comes() -> None:
     assert reader.feed("}") == [ToolCallDelta(0, None, None, "}")]
 
 
-def test_a_second_call_ends_an_answer_that_may_have_one() -> None:
+def test_a_second_call_ends_an_answer_that_is_limited_to_one() -> None:
     text = ANSWERS["hermes"][0]
     assert read([text], is_single=True) == [("text", "I look.\n"), F]
     listed = ANSWERS["a bare list"][0]
@@ -284,7 +286,7 @@ ARGUMENTS = st.dictionaries(
 
 
 @pytest.mark.parametrize("family", ["chatml", "llama3.1", "mistral-v3", "granite", "deepseek"])
-def test_what_is_written_into_a_prompt_is_read_out_of_an_answer(family: str) -> None:
+def test_calls_as_a_prompt_renders_them_are_found_in_an_answer(family: str) -> None:
     written = by_name(family)
     assert written is not None
     dialect = tool_format_for(written, written, "", str)
