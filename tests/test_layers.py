@@ -117,7 +117,7 @@ def test_every_error_of_aiohttps_client_becomes_one_of_ours(kind: type[BaseExcep
         *("aiohttp", "anyio", "jsonschema", "click", "langchain_core", "llama_index", "pydantic"),
         *(
             f"replicate_stream.{room}"
-            for room in ("_api", "_model", "_request", "_response", "_types")
+            for room in ("_api", "_client", "_model", "_request", "_response", "_types")
         ),
     ],
 )

@@ -8,7 +8,7 @@ async with Client() as client, client.stream(model, "Why is the sky blue?") as e
 
 from typing import TYPE_CHECKING
 
-from replicate_stream._client import Client
+from replicate_stream import _lazy
 from replicate_stream._errors import (
     AnswerFormatError,
     InvalidInputError,
@@ -28,6 +28,7 @@ from replicate_stream._errors import (
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
+    from replicate_stream._client import Client
     from replicate_stream._event_stream import EventStream
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._provider import Replicate
@@ -47,40 +48,32 @@ if TYPE_CHECKING:
     from replicate_stream._types.prediction import Prediction, Usage
     from replicate_stream._types.prepared import PreparedInput, PreparedRequest
 else:
-    # Imported when asked for: Python takes longer to make these than for all the rest, and whoever
-    # only imports needs none of them.
-    _HOMES = {
-        "Completion": "_types.messages",
-        "EventStream": "_event_stream",
-        "Finished": "_types.messages",
-        "Message": "_types.messages",
-        "ModelCapabilities": "_model.capabilities",
-        "Prediction": "_types.prediction",
-        "PreparedInput": "_types.prepared",
-        "PreparedRequest": "_types.prepared",
-        "ReasoningDelta": "_types.messages",
-        "Replicate": "_provider",
-        "StatusChanged": "_types.messages",
-        "StreamEvent": "_types.messages",
-        "TextDelta": "_types.messages",
-        "ToolCall": "_types.messages",
-        "ToolCallDelta": "_types.messages",
-        "ToolSpec": "_types.messages",
-        "Usage": "_types.prediction",
-        "prepare_input": "_request.prepare",
-    }
-
-    def __getattr__(name):
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        return value
-
-    def __dir__():
-        return __all__
-
+    # Imported at first use: to build these classes takes longer than everything else in an import
+    # of this package, and most importers need few of them.
+    __getattr__, __dir__ = _lazy.export(
+        __name__,
+        {
+            "_client": ["Client"],
+            "_event_stream": ["EventStream"],
+            "_model.capabilities": ["ModelCapabilities"],
+            "_provider": ["Replicate"],
+            "_request.prepare": ["prepare_input"],
+            "_types.messages": [
+                "Completion",
+                "Finished",
+                "Message",
+                "ReasoningDelta",
+                "StatusChanged",
+                "StreamEvent",
+                "TextDelta",
+                "ToolCall",
+                "ToolCallDelta",
+                "ToolSpec",
+            ],
+            "_types.prediction": ["Prediction", "Usage"],
+            "_types.prepared": ["PreparedInput", "PreparedRequest"],
+        },
+    )
 
 __all__ = [
     "AnswerFormatError",

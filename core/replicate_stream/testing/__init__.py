@@ -5,8 +5,9 @@ pytest imports this package at each start, for its fixture; what is here is load
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from replicate_stream import _lazy
 
 if TYPE_CHECKING:
     from replicate_stream.testing._tool_user import ToolUser
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from replicate_stream.testing.server.prediction import EmulatedPrediction
     from replicate_stream.testing.server.replies import Reply
     from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest
+else:
+    __getattr__, __dir__ = _lazy.export(
+        __name__,
+        {
+            "_tool_user": ["ToolUser"],
+            "emulator": ["Emulator"],
+            "server.events": ["Event"],
+            "server.faults": ["Fault"],
+            "server.prediction": ["EmulatedPrediction"],
+            "server.replies": ["Reply"],
+            "server.state": ["Behaviour", "RateLimit", "RecordedRequest"],
+        },
+    )
 
 __all__ = [
     "Behaviour",
@@ -28,28 +42,3 @@ __all__ = [
     "Reply",
     "ToolUser",
 ]
-
-_HOMES = {
-    "Behaviour": "server.state",
-    "EmulatedPrediction": "server.prediction",
-    "Emulator": "emulator",
-    "Event": "server.events",
-    "Fault": "server.faults",
-    "RateLimit": "server.state",
-    "RecordedRequest": "server.state",
-    "Reply": "server.replies",
-    "ToolUser": "_tool_user",
-}
-
-
-def __getattr__(name: str) -> type:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: type = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    value.__module__ = __name__  # tracebacks and reprs name the public package
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
