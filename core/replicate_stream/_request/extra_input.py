@@ -10,15 +10,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from replicate_stream._model import field_names
-from replicate_stream._model.input_schema import InputField, InputSchema
+from replicate_stream._model.input_schema import InputField
+from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.conversation import PromptInstructions
 from replicate_stream._request.notes import Notes
 from replicate_stream._request.reasoning_effort import put_reasoning_effort
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
 
-_JSON_SCHEMA_NAMES = ("json_schema", "jsonschema", "response_schema", "guided_json")
 # Parameters without an argument of their own; `extra_input` takes them under these names too.
 _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 
@@ -26,7 +25,7 @@ _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 def put_tools_and_format(
     tools: ToolChoice | None,
     response_format: ResponseFormat | None,
-    schema: InputSchema,
+    profile: ModelProfile,
     model_input: dict[str, Any],
     notes: Notes,
 ) -> PromptInstructions:
@@ -35,9 +34,9 @@ def put_tools_and_format(
     Returns:
         What the prompt has to explain instead.
     """
-    tools_field = field_names.find_parameter(schema, "tools")
+    tools_field = profile.parameters.get("tools")
     has_tools_input = tools_field is not None
-    if response_format is not None and _put_format(response_format, schema, model_input, notes):
+    if response_format is not None and _put_format(response_format, profile, model_input, notes):
         response_format = None
     elif response_format is not None:
         notes.add("The prompt asks for the response format: the model has no input for it.")
@@ -47,20 +46,20 @@ def put_tools_and_format(
     if tools_field is None:
         notes.add("The prompt describes the tools: the model has no input for them.")
     else:
-        has_choice_input = _put_tools(tools, tools_field, schema, model_input)
+        has_choice_input = _put_tools(tools, tools_field, profile, model_input)
     tool_choice = "" if has_choice_input else tools.demand
     return PromptInstructions(tools, response_format, tool_choice, has_tools_input)
 
 
 def _put_tools(
-    tools: ToolChoice, field: InputField, schema: InputSchema, model_input: dict[str, Any]
+    tools: ToolChoice, field: InputField, profile: ModelProfile, model_input: dict[str, Any]
 ) -> bool:
     """Put tools and their choice into their inputs; returns whether the choice has one."""
     model_input[field.name] = _encode(list(tools.native), field)
-    choice = field_names.find_parameter(schema, "tool_choice")
+    choice = profile.parameters.get("tool_choice")
     if choice is not None and tools.choice != "auto":
         model_input[choice.name] = _encode(tools.native_choice, choice)
-    parallel = field_names.find_parameter(schema, "parallel_tool_calls")
+    parallel = profile.parameters.get("parallel_tool_calls")
     if parallel is not None and tools.is_single:
         model_input[parallel.name] = False
     return choice is not None
@@ -68,15 +67,15 @@ def _put_tools(
 
 def _put_format(
     response_format: ResponseFormat,
-    schema: InputSchema,
+    profile: ModelProfile,
     model_input: dict[str, Any],
     notes: Notes,
 ) -> bool:
-    field = field_names.find_parameter(schema, "response_format")
+    field = profile.parameters.get("response_format")
     if field is not None:
         model_input[field.name] = _encode(dict(response_format.native), field)
         return True
-    field = field_names.find(schema, _JSON_SCHEMA_NAMES)
+    field = profile.json_schema
     if field is None or response_format.schema is None:
         return False
     model_input[field.name] = _encode(dict(response_format.schema), field)
@@ -92,7 +91,7 @@ def _encode(value: Any, field: InputField) -> Any:
 
 
 def put_extra_input(
-    extra_input: Mapping[str, Any], schema: InputSchema, model_input: dict[str, Any], notes: Notes
+    extra_input: Mapping[str, Any], profile: ModelProfile, model_input: dict[str, Any], notes: Notes
 ) -> None:
     """Put `extra_input` into the input, over what is there. None removes an input.
 
@@ -101,12 +100,12 @@ def put_extra_input(
         InvalidInputError: An unknown level of `reasoning_effort`.
     """
     for name, value in extra_input.items():
-        field = schema.fields.get(name)
+        field = profile.schema.fields.get(name)
         if field is None and name in _CANONICAL_NAMES:
-            field = field_names.find_parameter(schema, name)
+            field = profile.parameters.get(name)
         if field is None:
             is_effort = name == "reasoning_effort"
-            if not is_effort or not put_reasoning_effort(value, schema, model_input, notes):
+            if not is_effort or not put_reasoning_effort(value, profile, model_input, notes):
                 notes.handle_unsupported(name)
         # Where the schema is nullable, None is a value of its own.
         elif value is None and not field.spec.get("nullable"):

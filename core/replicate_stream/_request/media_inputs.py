@@ -14,18 +14,17 @@ from typing import Any
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import field_names
-from replicate_stream._model.input_schema import InputField, InputSchema
-from replicate_stream._model.media_kinds import kinds_of_media, takes_media
+from replicate_stream._model.input_schema import InputField
+from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.conversation import ParsedMessage
 from replicate_stream._request.notes import Notes
 from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, media_type, to_data_uri
 
-_TAGGED_NAME = re.compile(r"<(\w+)>(\w+)</\1>")
 _LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
 
 def put_media(
-    media: Sequence[Media], schema: InputSchema, model_input: dict[str, Any], notes: Notes
+    media: Sequence[Media], profile: ModelProfile, model_input: dict[str, Any], notes: Notes
 ) -> list[Upload]:
     """Put media into the input.
 
@@ -38,7 +37,11 @@ def put_media(
     """
     uploads: list[Upload] = []
     for each in media:
-        candidates = [f for f in schema.fields.values() if each.kind in kinds_of_media(f)]
+        candidates = [
+            profile.schema.fields[name]
+            for name, kinds in profile.media_inputs.items()
+            if each.kind in kinds
+        ]
         usable = _rank_fields(candidates, each)
         if not usable:
             reason = f"The model has no input for {each.kind} parts"
@@ -111,24 +114,19 @@ def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload
 
 
 def tag_media(
-    messages: Sequence[ParsedMessage], schema: InputSchema, model_input: dict[str, Any]
+    messages: Sequence[ParsedMessage], profile: ModelProfile, model_input: dict[str, Any]
 ) -> list[ParsedMessage]:
-    """Name the media in the texts of their messages, for a model whose example does so.
+    """Name the media in the texts of their messages, for a model that ignores them otherwise.
 
-    A default prompt such as `<img>image1</img> What is this?` means that the model only looks at
-    the input `image1` if the prompt names it. Call this after `put_media`.
+    Call this after `put_media`; see `ModelProfile.media_tag`.
     """
-    text = field_names.find_text(schema)
-    example = text.default if text is not None and isinstance(text.default, str) else ""
-    tagged = _TAGGED_NAME.search(example)
-    if tagged is None:
+    tag, fields = profile.media_tag, profile.schema.fields
+    if tag is None:
         return list(messages)
-    names = [f.name for f in schema.fields.values() if f.kind == "string" and takes_media(f)]
-    if tagged.group(2) not in names:
-        return list(messages)
-    tag, filled = tagged.group(1), iter([name for name in names if name in model_input])
-    result = []
+    names = [n for n in profile.media_inputs if fields[n].kind == "string" and n in model_input]
+    unnamed = iter(names)
+    tagged = []
     for message in messages:
-        tags = [f"<{tag}>{name}</{tag}>" for _, name in zip(message.media, filled, strict=False)]
-        result.append(replace(message, text="\n".join([*tags, message.text])))
-    return result
+        tags = [f"<{tag}>{name}</{tag}>" for _, name in zip(message.media, unnamed, strict=False)]
+        tagged.append(replace(message, text="\n".join([*tags, message.text])))
+    return tagged

@@ -19,7 +19,7 @@ from replicate_stream._model.input_schema import (
 )
 from replicate_stream._model.media_kinds import takes_media
 from replicate_stream._model.output_kind import output_kind
-from replicate_stream._model.profile import build_profile
+from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._request.conversation import Conversation, parse_messages
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
 from replicate_stream._request.media_inputs import put_media, tag_media
@@ -87,29 +87,30 @@ def prepare(
     listed = to_messages(messages)
     if system_prompt:
         listed.insert(0, Message("system", system_prompt))
+    profile = build_profile(known, model)
     parsed = parse_messages(listed)
     model_input: dict[str, Any] = {}
     media = [each for message in parsed for each in message.media]
-    uploads = put_media(media, known, model_input, notes)
-    parsed = tag_media(parsed, known, model_input)
+    uploads = put_media(media, profile, model_input, notes)
+    parsed = tag_media(parsed, profile, model_input)
     instructions = put_tools_and_format(
-        parameters.tools, parameters.form, known, model_input, notes
+        parameters.tools, parameters.form, profile, model_input, notes
     )
     conversation = Conversation(
         model=model,
         system="\n\n".join(p.text for p in parsed if p.message.role == "system" and p.text),
         messages=[p for p in parsed if p.message.role != "system"],
-        profile=build_profile(known, model),
+        profile=profile,
         instructions=instructions,
         model_input=model_input,
         notes=notes,
     )
-    rendered = render_conversation(conversation, known, prompt_format)
-    stops = _put_parameters(parameters, known, model_input, notes)
+    rendered = render_conversation(conversation, prompt_format)
+    stops = _put_parameters(parameters, profile, model_input, notes)
     if schema is None:
         model_input.update(parameters.extra_input)
     else:
-        put_extra_input(parameters.extra_input, known, model_input, notes)
+        put_extra_input(parameters.extra_input, profile, model_input, notes)
         check_input(known, model_input)
         _require(known, model_input)
     return PreparedInput(
@@ -126,11 +127,11 @@ def prepare(
 
 
 def _put_parameters(
-    given: Parameters, schema: InputSchema, model_input: dict[str, Any], notes: Notes
+    given: Parameters, profile: ModelProfile, model_input: dict[str, Any], notes: Notes
 ) -> tuple[str, ...]:
-    put_numbers(given.numbers, schema, model_input, notes)
-    put_switches(given.numbers, schema, model_input, notes)
-    return put_stop(given.stop, schema, model_input, notes)
+    put_numbers(given.numbers, profile.schema, model_input, notes)
+    put_switches(given.numbers, profile.schema, model_input, notes)
+    return put_stop(given.stop, profile, model_input, notes)
 
 
 def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:

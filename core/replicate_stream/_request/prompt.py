@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from replicate_stream._errors import InvalidInputError, invalid_value
 from replicate_stream._model.families import FAMILIES, TRANSCRIPT, Family, Turn, by_name
-from replicate_stream._model.input_schema import InputSchema
 from replicate_stream._request.conversation import Conversation
 from replicate_stream._request.messages_input import put_history, put_messages
 
@@ -29,13 +28,12 @@ class RenderedPrompt:
 
 
 def render_conversation(
-    conversation: Conversation, schema: InputSchema, prompt_format: str | None = None
+    conversation: Conversation, prompt_format: str | None = None
 ) -> RenderedPrompt:
     """Put a conversation into `conversation.model_input`.
 
     Args:
         conversation: The messages and the model's profile.
-        schema: The model's inputs.
         prompt_format: A family's name, or `plain` for the texts alone. None: chosen by the model's
             schema and name.
 
@@ -51,7 +49,7 @@ def render_conversation(
         return RenderedPrompt(is_bare=conversation.has_bare_calls())
     if prompt_field is None:
         raise InvalidInputError(
-            f"The model takes no prompt; its inputs are {', '.join(schema.names)}",
+            f"The model takes no prompt; its inputs are {', '.join(profile.schema.names)}",
             fields=("messages",),
         )
     rendered = _render_prompt(conversation, prompt_format)

@@ -8,20 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from replicate_stream._errors import invalid_value
-from replicate_stream._model import field_names
-from replicate_stream._model.input_schema import InputField, InputSchema
+from replicate_stream._model.input_schema import InputField
+from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.notes import Notes
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # Tokens for each level; `low` to `high` as Google maps them (ai.google.dev/gemini-api/docs/openai).
 _BUDGETS = (0, 512, 1024, 8192, 24576, 32768)
-_LEVEL_NAMES = ("reasoning_effort", "thinking_level", "effort", "thinking")
-_BUDGET_NAMES = ("thinking_budget", "thinking_budget_tokens", "budget_tokens", "reasoning_budget")
-_SWITCH_NAMES = ("extended_thinking", "enable_thinking", "thinking", "reasoning")
 
 
 def put_reasoning_effort(
-    value: Any, schema: InputSchema, model_input: dict[str, Any], notes: Notes
+    value: Any, profile: ModelProfile, model_input: dict[str, Any], notes: Notes
 ) -> bool:
     """Put a level of effort into the model's input for it.
 
@@ -34,23 +31,18 @@ def put_reasoning_effort(
     if value not in LEVELS:
         raise invalid_value("reasoning_effort", value, f"one of {', '.join(LEVELS)}")
     level = LEVELS.index(value)
-    enum = field_names.find(schema, _LEVEL_NAMES)
-    if enum is not None and enum.choices:
+    enum, switch, budget = profile.effort_level, profile.thinking_switch, profile.thinking_budget
+    if enum is not None:
         model_input[enum.name] = _choose_level(level, enum, notes)
         return True
-    switch = field_names.find(schema, _SWITCH_NAMES)
-    has_switch = switch is not None and switch.kind == "boolean"
-    if switch is not None and has_switch:
+    if switch is not None:
         model_input[switch.name] = level > 0
         notes.add(f"{switch.name} is {level > 0} for reasoning_effort {value}.")
-    budget = field_names.find(schema, _BUDGET_NAMES)
-    if budget is None or budget.kind not in {"integer", "number"}:
-        return has_switch
     # With the switch off the budget counts for nothing, and 0 is below the minimum of most.
-    if level > 0 or not has_switch:
+    if budget is not None and (level > 0 or switch is None):
         model_input[budget.name] = _clamp(_BUDGETS[level], budget)
         notes.add(f"{budget.name} is {model_input[budget.name]} for reasoning_effort {value}.")
-    return True
+    return switch is not None or budget is not None
 
 
 def _choose_level(level: int, enum: InputField, notes: Notes) -> Any:

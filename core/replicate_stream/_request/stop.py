@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from replicate_stream._errors import InvalidInputError, wrong_type
-from replicate_stream._model import field_names
-from replicate_stream._model.input_schema import InputField, InputSchema
+from replicate_stream._model.input_schema import InputField
+from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.notes import Notes
 
 
 def put_stop(
     stop: str | Sequence[str] | None,
-    schema: InputSchema,
+    profile: ModelProfile,
     model_input: dict[str, Any],
     notes: Notes,
 ) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def put_stop(
     sequences = tuple(dict.fromkeys(listed))
     if not sequences:
         return ()
-    field = field_names.find_parameter(schema, "stop")
+    field = profile.parameters.get("stop")
     sent = () if field is None else _select_encodable(sequences, field)
     if field is not None and sent:
         model_input[field.name] = list(sent) if field.kind == "array" else ",".join(sent)
