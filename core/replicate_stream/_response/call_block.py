@@ -18,37 +18,37 @@ class CallBlockReader:
     Args:
         opening: The mark.
         mark: The text of the mark.
-        first: The number of calls before the block.
+        call_count: The number of calls before the block.
         new_id: Creates the id of a call.
         is_tool: Returns True for a name with which JSON without marks is a call.
         is_single: True if a second call is not wanted.
         has_prefix: True if the prompt ends with the beginning of the call; see `ToolCallReader`.
 
     Attributes:
-        call_count: The number of calls that have begun.
+        call_count: The number of calls that have begun, those before the block included.
+        has_calls: True once a call of the block has begun.
         is_done: True once text follows the block.
-        is_ended: True once a second call has begun that is not wanted.
+        is_stopped: True once a second call has begun that is not wanted.
     """
 
     def __init__(
         self,
         opening: Opening,
         mark: str,
-        first: int,
+        call_count: int,
         new_id: Callable[[], str],
         is_tool: Callable[[str], bool],
         *,
         is_single: bool,
         has_prefix: bool,
     ) -> None:
-        self.call_count = 0
-        self.is_done = self.is_ended = False
+        self.call_count = call_count
+        self.has_calls = self.is_done = self.is_stopped = False
         self._is_bare = opening.body == "bare"  # until the JSON is certain to be a call
         self._is_arguments = opening.body == "arguments"
         self._closing = list(opening.closing)
         self._raw = mark  # all text of a bare block, which may turn out to be no call
         self._mark_size = len(mark)
-        self._first = first
         self._new_id = new_id
         self._is_tool = is_tool
         self._is_single = is_single
@@ -57,7 +57,7 @@ class CallBlockReader:
         self._is_final = False
         self._in_list = False
         self._searched = 0  # how much of the text behind a broken call has no end of it
-        self._body = CallBody(first, new_id, opening.name)
+        self._body = CallBody(call_count, new_id, opening.name)
         self._is_counted = False  # of the current call
         self._state: _State = self._read_start
 
@@ -73,12 +73,12 @@ class CallBlockReader:
             The unread rest, to be passed again with more text behind it.
         """
         self._events, self._is_final = events, is_final
-        while not self.is_done and not self.is_ended:
+        while not self.is_done and not self.is_stopped:
             state, size = self._state, len(text)
             text = state(text)
             if self._state == state and len(text) == size:
                 break
-        if is_final and not self.is_done and not self.is_ended:
+        if is_final and not self.is_done and not self.is_stopped:
             self._abort(text)
             text = ""
         return text
@@ -100,7 +100,7 @@ class CallBlockReader:
     def _read_start_of_arguments(self, text: str) -> str:
         if text.startswith(tuple(self._closing)):
             self._start_call()
-            self._body.feed(NO_ARGUMENTS)
+            self._body.scanner.feed(NO_ARGUMENTS)
             self._read_deltas()
         elif text and not _may_begin_any(text, self._closing):
             self._start_call()
@@ -115,14 +115,14 @@ class CallBlockReader:
             self._state = self._reject if self._is_bare else self._read_closing
             return self._skip(text, at + 1)
         if self._is_counted:
-            self._body = CallBody(self._first + self.call_count, self._new_id)
+            self._body = CallBody(self.call_count, self._new_id)
             self._is_counted = False
         self._start_call()
         return self._skip(text, at)
 
     def _read_json(self, text: str) -> str:
         body = self._body
-        text = self._skip(text, body.feed(text))
+        text = self._skip(text, body.scanner.feed(text))
         if self._is_bare:
             is_call = body.is_call
             if is_call is None:
@@ -132,7 +132,7 @@ class CallBlockReader:
                 return text
             self._is_bare = False
             self._count_call()
-        if not self.is_ended:
+        if not self.is_stopped:
             self._read_deltas()
         return text
 
@@ -143,7 +143,7 @@ class CallBlockReader:
             self._searched = len(text)
             return text
         self._searched = 0
-        is_whole = not text[:end].strip() and self._body.lacks_closing and not self._in_list
+        is_whole = not text[:end].strip() and self._body.scanner.lacks_closing and not self._in_list
         self._events += self._body.close() if is_whole else self._body.abort(text[:end])
         self._in_list = False
         self._state = self._read_closing
@@ -192,17 +192,17 @@ class CallBlockReader:
     def _count_call(self) -> None:
         if self._is_counted:
             return
-        if self._is_single and self._first + self.call_count:
-            self.is_ended = True
+        if self._is_single and self.call_count:
+            self.is_stopped = True
             return
         self.call_count += 1
-        self._is_counted = True
+        self.has_calls = self._is_counted = True
 
     def _read_deltas(self) -> None:
         self._events += self._body.read()
-        if self._body.is_done:
+        if self._body.scanner.is_done:
             self._state = self._read_separator if self._in_list else self._read_closing
-        elif self._body.is_broken:
+        elif self._body.scanner.is_broken:
             self._state = self._read_broken
 
     def _abort(self, text: str) -> None:
@@ -216,11 +216,11 @@ class CallBlockReader:
         if self._state == self._read_item and self._is_counted:
             return  # a list that ends after a comma lacks no call
         self._count_call()
-        if self.is_ended:
+        if self.is_stopped:
             return
         # Without a prefix the closing bracket is the model's to write, and an answer that was cut
         # off before it must not pass as complete.
-        is_whole = body.has_complete_arguments and body.lacks_closing and not text.strip()
+        is_whole = body.has_complete_arguments and body.scanner.lacks_closing and not text.strip()
         self._events += body.close() if self._has_prefix and is_whole else body.abort(text)
 
 

@@ -21,13 +21,13 @@ class JsonAnswerReader:
         beginnings: The characters that the JSON may begin with: `{`, `[` or both.
 
     Attributes:
-        is_ended: True once words follow the JSON, so that the rest of the answer is not needed.
+        is_stopped: True once words follow the JSON, so that the rest of the answer is not needed.
     """
 
-    __slots__ = ("_end", "_is_found", "_pattern", "_pending", "_scanner", "_words", "is_ended")
+    __slots__ = ("_end", "_is_found", "_pattern", "_pending", "_scanner", "_words", "is_stopped")
 
     def __init__(self, beginnings: str) -> None:
-        self.is_ended = False
+        self.is_stopped = False
         self._pattern = re.compile(f"[{re.escape(beginnings)}]")
         self._words: list[str] = []  # all text before the JSON
         self._pending = ""  # the text from the candidate's beginning on
@@ -73,7 +73,7 @@ class JsonAnswerReader:
 
     def _continue(self, scanner: JsonScanner, text: str) -> str:
         if scanner.is_done:
-            self.is_ended = self.is_ended or bool(text.strip(_END_OF_FENCE))
+            self.is_stopped = self.is_stopped or bool(text.strip(_END_OF_FENCE))
             return ""
         if scanner.is_broken:
             return text  # the check rejects it, and its reader sees what the model wrote
@@ -83,7 +83,7 @@ class JsonAnswerReader:
         if scanner.is_broken:
             new += scanner.get_raw(text[end:])
         elif scanner.is_done:
-            self.is_ended = bool(text[end:].strip(_END_OF_FENCE))
+            self.is_stopped = bool(text[end:].strip(_END_OF_FENCE))
         return new
 
 

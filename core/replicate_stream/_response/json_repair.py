@@ -12,12 +12,8 @@ from dataclasses import dataclass
 
 _BLANKS = frozenset(" \t\n\r")
 _WORD = re.compile(r"[A-Za-z0-9+\-._]+")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_LITERALS = {word: word for word in ("true", "false", "null")} | {
-    "True": "true",
-    "False": "false",
-    "None": "null",
-}
+_STRICT_WORD = re.compile(r"true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 # A run of characters in a string of either quote that are written as they are.
 _PLAIN = {'"': re.compile(r'[^"\\\x00-\x1f]+'), "'": re.compile(r"[^'\"\\\x00-\x1f]+")}
 _ESCAPABLE = frozenset('"\\/bfnrt')
@@ -205,8 +201,8 @@ class JsonScanner:
             at = word.end()
         if at == len(text):
             return at  # the word may go on
-        strict = self._partial if _NUMBER.fullmatch(self._partial) else _LITERALS.get(self._partial)
-        if strict is None:
+        strict = _PYTHON_WORDS.get(self._partial, self._partial)
+        if not _STRICT_WORD.fullmatch(strict):
             return self._break(at)
         self._partial = ""
         self._strict.write(strict)

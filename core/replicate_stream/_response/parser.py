@@ -91,7 +91,7 @@ class AnswerParser:
                 events.append(ReasoningDelta(text))
             elif self._content is not None:
                 events += self._apply_stop(self._content.feed(text))
-                self.is_stopped = self.is_stopped or self._content.is_ended
+                self.is_stopped = self.is_stopped or self._content.is_stopped
             else:
                 events += self._apply_stop([TextDelta(text)])
         return events
@@ -127,12 +127,12 @@ class _ContentParser:
         new_id: Creates the id of a tool call.
 
     Attributes:
-        is_ended: True once the rest of the answer is not needed.
+        is_stopped: True once the rest of the answer is not needed.
     """
 
     def __init__(self, expected: ExpectedAnswer, new_id: Callable[[], str]) -> None:
         tools, response_format = expected.tools, expected.form
-        self.is_ended = False
+        self.is_stopped = False
         self._tools = tools
         self._prefix = expected.prefix
         # Text that repeats the prefix begins with its mark, or with the prefix if it is bare JSON.
@@ -164,7 +164,7 @@ class _ContentParser:
     def flush(self) -> list[StreamEvent]:
         """Return the events of the pending text, after the last text."""
         events = self._parse_start() if self._start else []
-        if self._call_reader is not None and not self.is_ended:
+        if self._call_reader is not None and not self.is_stopped:
             events += self._filter(self._call_reader.flush())
         if self._json_reader is not None:
             events += _wrap(self._json_reader.flush())
@@ -188,7 +188,7 @@ class _ContentParser:
         if self._call_reader is None:
             return self._filter([TextDelta(text)])
         events = self._filter(self._call_reader.feed(text))
-        self.is_ended = self.is_ended or self._call_reader.is_ended
+        self.is_stopped = self.is_stopped or self._call_reader.is_stopped
         return events
 
     def _filter(self, parsed: Iterable[StreamEvent]) -> list[StreamEvent]:
@@ -201,7 +201,7 @@ class _ContentParser:
                 events = self._start_call(event, events)
             else:
                 events.append(event)
-            if self.is_ended:
+            if self.is_stopped:
                 break
         if self._pending is None:
             return events
@@ -212,14 +212,14 @@ class _ContentParser:
         if self._json_reader is None:
             return [event]
         text = self._json_reader.feed(event.text)
-        self.is_ended = self.is_ended or self._json_reader.is_ended
+        self.is_stopped = self.is_stopped or self._json_reader.is_stopped
         return _wrap(text)
 
     def _start_call(self, event: ToolCallDelta, before: list[StreamEvent]) -> list[StreamEvent]:
         """Release the pending events before a call, unless it calls another tool than it must."""
         required = None if self._tools is None or self._pending is None else self._tools.name
         if required not in {None, event.name}:
-            self.is_ended = True
+            self.is_stopped = True
             return [*before, event]
         pending, self._pending = self._pending or [], None
         words = "" if self._json_reader is None else self._json_reader.flush()

@@ -24,40 +24,28 @@ class CallBody:
         index: The number of the call in the answer, from 0.
         new_id: Creates the id of the call.
         name: The tool, if it stands before the JSON. The JSON is then its arguments alone.
+
+    Attributes:
+        scanner: The scanner of the JSON, which the owner feeds before it calls `read`.
     """
 
-    __slots__ = ("_fixed_name", "_index", "_new_id", "_scanner", "_sent")
+    __slots__ = ("_fixed_name", "_index", "_new_id", "_sent", "scanner")
 
     def __init__(self, index: int, new_id: Callable[[], str], name: str | None = None) -> None:
         self._index = index
         self._new_id = new_id
         self._fixed_name = name
-        self._scanner = JsonScanner()
+        self.scanner = JsonScanner()
         self._sent: int | None = None  # characters of the arguments in deltas; None before the name
-
-    @property
-    def is_done(self) -> bool:
-        """True once the JSON is complete."""
-        return self._scanner.is_done
-
-    @property
-    def is_broken(self) -> bool:
-        """True once the text is neither JSON nor repairable."""
-        return self._scanner.is_broken
-
-    @property
-    def lacks_closing(self) -> bool:
-        """True if only the closing bracket of the JSON is missing."""
-        return self._scanner.lacks_closing
 
     @property
     def name(self) -> str | None:
         """The tool; None until it is known."""
         if self._fixed_name is not None:
             return self._fixed_name
-        for member in self._scanner.members:
+        for member in self.scanner.members:
             if member.key == "name" and member.start is not None and member.end is not None:
-                name = json.loads(self._scanner.get_part(member.start, member.end))
+                name = json.loads(self.scanner.get_part(member.start, member.end))
                 return name if isinstance(name, str) else None
         return None
 
@@ -74,26 +62,21 @@ class CallBody:
         A call has a name and an object of arguments, and no other members before these. The order
         of the members decides, so that the result is the same for every chunking.
         """
-        scanner = self._scanner
         has_name = has_arguments = False
-        for member in scanner.members:
+        for member in self.scanner.members:
             if member.key not in {"name", "type", "id", *_ARGUMENTS_KEYS}:
                 return False
             if member.start is not None:
-                is_object = scanner.get_part(member.start, member.start + 1) == "{"
+                is_object = self.scanner.get_part(member.start, member.start + 1) == "{"
                 if is_object != (member.key in _ARGUMENTS_KEYS):
                     return False
                 has_arguments = has_arguments or is_object
             has_name = has_name or (member.key == "name" and self.name is not None)
             if has_name and has_arguments:
                 return True
-        if scanner.is_done:
+        if self.scanner.is_done:
             return has_name
-        return False if scanner.is_broken else None
-
-    def feed(self, text: str) -> int:
-        """Add text; return the position where the call ends or breaks, or the text's length."""
-        return self._scanner.feed(text)
+        return False if self.scanner.is_broken else None
 
     def read(self) -> list[ToolCallDelta]:
         """Return the new deltas that are certain."""
@@ -103,15 +86,15 @@ class CallBody:
         if self._sent is not None and (span := self._find_safe_span()) is not None:
             start, end = span
             if end > start + self._sent:
-                deltas.append(self._delta(self._scanner.get_part(start + self._sent, end)))
+                deltas.append(self._delta(self.scanner.get_part(start + self._sent, end)))
                 self._sent = end - start
-        if self.is_done:
+        if self.scanner.is_done:
             deltas += self._end()
         return deltas
 
     def close(self) -> list[ToolCallDelta]:
         """End a call that lacks only its closing bracket."""
-        self._scanner.close()
+        self.scanner.close()
         return self.read()
 
     def abort(self, rest: str) -> list[ToolCallDelta]:
@@ -120,11 +103,11 @@ class CallBody:
         The arguments are then no valid JSON, so that nobody executes the call.
         """
         deltas = self.read()
-        raw = self._scanner.get_raw(rest)
+        raw = self.scanner.get_raw(rest)
         if self._sent is None:
             deltas.append(self._start(""))
         if not self._sent:
-            raw = self._scanner.text + (raw if self._scanner.size else raw.lstrip())
+            raw = self.scanner.text + (raw if self.scanner.size else raw.lstrip())
         elif raw.strip() and self.has_complete_arguments:
             raw = "}" + raw
         return [*deltas, self._delta(raw)] if raw else deltas
@@ -136,26 +119,25 @@ class CallBody:
     def _end(self) -> list[ToolCallDelta]:
         if self._sent:
             return [self._delta("}")]
-        value = json.loads(self._scanner.text)
+        value = json.loads(self.scanner.text)
         if self._sent is not None:
             arguments = value if self._fixed_name is not None else _get_arguments(value)
             return [self._delta(_dump_arguments(arguments))]
-        name, text = _parse_nested_call(value) or ("", self._scanner.text)
+        name, text = _parse_nested_call(value) or ("", self.scanner.text)
         return [self._start(name), self._delta(text)]
 
     def _find_arguments(self) -> Member | None:
-        return next((m for m in self._scanner.members if m.key in _ARGUMENTS_KEYS), None)
+        return next((m for m in self.scanner.members if m.key in _ARGUMENTS_KEYS), None)
 
     def _find_safe_span(self) -> tuple[int, int] | None:
         """Return the span of the arguments that is safe to emit (without the closing brace)."""
-        scanner = self._scanner
         if self._fixed_name is not None:
-            start, end = 0, scanner.size - 1 if scanner.is_done else scanner.size
+            start, end = 0, self.scanner.size - 1 if self.scanner.is_done else self.scanner.size
         elif (member := self._find_arguments()) is None or member.start is None:
             return None
         else:
-            start, end = member.start, scanner.size if member.end is None else member.end - 1
-        return (start, end) if scanner.get_part(start, start + 1) == "{" else None
+            start, end = member.start, self.scanner.size if member.end is None else member.end - 1
+        return (start, end) if self.scanner.get_part(start, start + 1) == "{" else None
 
     def _delta(self, arguments: str) -> ToolCallDelta:
         return ToolCallDelta(self._index, None, None, arguments)

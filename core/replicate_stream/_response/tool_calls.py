@@ -36,8 +36,8 @@ class ToolCallReader:
         is_single: True if a second call is not wanted.
 
     Attributes:
-        is_ended: True once the rest of the answer is not needed: a second call that is not wanted,
-            or a tool result that the model made up.
+        is_stopped: True once the rest of the answer is not needed: a second call that is not
+            wanted, or a tool result that the model invented.
         has_prefix: True if the prompt ends with the beginning of the first call's JSON. The model
             then may end the answer after the arguments, without the call's closing bracket.
     """
@@ -50,7 +50,7 @@ class ToolCallReader:
         is_bare: bool = False,
         is_single: bool = False,
     ) -> None:
-        self.is_ended = False
+        self.is_stopped = False
         self.has_prefix = False
         self._names = names
         self._new_id = new_id
@@ -75,7 +75,7 @@ class ToolCallReader:
     def _read(self, *, is_final: bool) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         can_continue = True
-        while can_continue and not self.is_ended:
+        while can_continue and not self.is_stopped:
             if self._block is None:
                 can_continue = self._read_text(events, is_final=is_final)
             else:
@@ -134,7 +134,7 @@ class ToolCallReader:
         if is_partial_call(tail):
             events += CallBody(self._call_count, self._new_id).abort(tail.strip())
         elif self._call_count and is_partial_end(tail):
-            self.is_ended = True
+            self.is_stopped = True
         elif text.strip() or (text and not self._call_count):
             events.append(TextDelta(text))
 
@@ -142,7 +142,7 @@ class ToolCallReader:
         self._is_at_edge = True
         if self._in_fence and FENCE not in opening.closing:
             opening = replace(opening, closing=(*opening.closing, FENCE))
-        self.is_ended = opening.is_result
+        self.is_stopped = opening.is_result
         if opening.body is not None:
             self._block = CallBlockReader(
                 opening,
@@ -158,16 +158,14 @@ class ToolCallReader:
         self, block: CallBlockReader, events: list[StreamEvent], *, is_final: bool
     ) -> bool:
         """Read the calls of a block; return True if text follows it."""
-        before = block.call_count
         self._pending = block.read(self._pending, events, is_final=is_final)
-        self._call_count += block.call_count - before
-        self.is_ended = block.is_ended
+        self._call_count = block.call_count
+        self.is_stopped = block.is_stopped
         if not block.is_done:
             return False
-        has_calls = block.call_count > 0
         self._block = None
-        self._in_fence = has_calls and block.is_in_fence
-        self._is_at_edge = self._is_line_start = has_calls
+        self._in_fence = block.has_calls and block.is_in_fence
+        self._is_at_edge = self._is_line_start = block.has_calls
         return True
 
     def _is_tool(self, name: str) -> bool:

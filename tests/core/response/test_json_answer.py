@@ -47,4 +47,4 @@ def test_json_is_emitted_while_it_streams() -> None:
     assert reader.feed('Well: {"na') == ""
     assert reader.feed('me": "Ro') == '{"name": "Ro'
     assert reader.feed('me"} and') == 'me"}'
-    assert reader.is_ended
+    assert reader.is_stopped
