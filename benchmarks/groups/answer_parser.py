@@ -17,7 +17,7 @@ _LENGTH_FACTOR = 10
 _MOST_RATIO = 1.5
 _WORD = " word"
 _TOOLS = ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], None, None))
-_JSON = ExpectedAnswer(form=parse_response_format({"type": "json_object"}))
+_JSON = ExpectedAnswer(response_format=parse_response_format({"type": "json_object"}))
 
 
 async def rows(sizes: Sizes) -> list[Row]:

@@ -47,7 +47,7 @@ def put_tools_and_format(
         notes.add("The prompt describes the tools: the model has no input for them.")
     else:
         has_choice_input = _put_tools(tools, tools_field, profile, model_input)
-    tool_choice = "" if has_choice_input else tools.demand
+    tool_choice = "" if has_choice_input else tools.instruction
     return PromptInstructions(tools, response_format, tool_choice, has_tools_input)
 
 
@@ -55,10 +55,10 @@ def _put_tools(
     tools: ToolChoice, field: InputField, profile: ModelProfile, model_input: dict[str, Any]
 ) -> bool:
     """Put tools and their choice into their inputs; returns whether the choice has one."""
-    model_input[field.name] = _encode(list(tools.native), field)
+    model_input[field.name] = _encode(list(tools.openai_tools), field)
     choice = profile.parameters.get("tool_choice")
     if choice is not None and tools.choice != "auto":
-        model_input[choice.name] = _encode(tools.native_choice, choice)
+        model_input[choice.name] = _encode(tools.openai_choice, choice)
     parallel = profile.parameters.get("parallel_tool_calls")
     if parallel is not None and tools.is_single:
         model_input[parallel.name] = False
@@ -73,7 +73,7 @@ def _put_format(
 ) -> bool:
     field = profile.parameters.get("response_format")
     if field is not None:
-        model_input[field.name] = _encode(dict(response_format.native), field)
+        model_input[field.name] = _encode(dict(response_format.openai_format), field)
         return True
     field = profile.json_schema
     if field is None or response_format.schema is None:

@@ -98,7 +98,7 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
     Returns:
         The difference in words, without any text of the answer; None if there is no difference.
     """
-    tools, response_format = expected.tools, expected.form
+    tools, response_format = expected.tools, expected.response_format
     is_forced = tools is not None and tools.is_forced
     if tools is not None and _calls_another_tool(expected, calls):
         return f"it calls another tool than {tools.name}, which had to be called"
@@ -107,7 +107,7 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
         return "its call of a tool is malformed, or breaks off" if is_malformed else None
     if tools is not None and is_forced:
         return f"it calls no tool, and {tools.name or 'one'} had to be called"
-    return None if response_format is None else response_format.problem(text)
+    return None if response_format is None else response_format.find_problem(text)
 
 
 def _calls_another_tool(expected: ExpectedAnswer, calls: Sequence[ToolCall]) -> bool:
@@ -117,9 +117,9 @@ def _calls_another_tool(expected: ExpectedAnswer, calls: Sequence[ToolCall]) -> 
 
 def _build_instruction(expected: ExpectedAnswer) -> str:
     """Build the sentence that repeats the choice of tools or the format for the model."""
-    tools, response_format = expected.tools, expected.form
+    tools, response_format = expected.tools, expected.response_format
     if tools is not None and tools.is_forced:
-        return tools.demand
+        return tools.instruction
     return (
         "" if response_format is None else response_format.instruction(has_tools=tools is not None)
     )

@@ -44,7 +44,7 @@ class AnswerParser:
         self._splitter: ReasoningSplitter | None = ReasoningSplitter()
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None
-        if expected.tools is not None or expected.form is not None:
+        if expected.tools is not None or expected.response_format is not None:
             self._content = _ContentParser(expected, new_id)
 
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
@@ -131,7 +131,7 @@ class _ContentParser:
     """
 
     def __init__(self, expected: ExpectedAnswer, new_id: Callable[[], str]) -> None:
-        tools, response_format = expected.tools, expected.form
+        tools, response_format = expected.tools, expected.response_format
         self.is_stopped = False
         self._tools = tools
         self._prefix = expected.prefix
@@ -145,7 +145,7 @@ class _ContentParser:
         if response_format is not None:
             from replicate_stream._response.json_answer import JsonAnswerReader
 
-            self._json_reader = JsonAnswerReader(response_format.beginnings)
+            self._json_reader = JsonAnswerReader(response_format.first_characters)
         if tools is not None:
             from replicate_stream._response.tool_calls import ToolCallReader
 

@@ -22,18 +22,18 @@ class ExpectedAnswer:
         tools: The tools that were offered; None for none.
         is_bare: Whether the model writes calls as JSON without marks.
         prefix: The beginning of the answer that the prompt has given already.
-        form: The form that the answer must have; None for text.
+        response_format: The format that the answer must have; None for text.
     """
 
     tools: "ToolChoice | None" = None
     is_bare: bool = False
     prefix: str = field(default="", repr=False)
-    form: "ResponseFormat | None" = None
+    response_format: "ResponseFormat | None" = None
 
     @property
     def is_checked(self) -> bool:
         """Whether an answer may turn out to be none."""
-        return self.form is not None or (self.tools is not None and self.tools.is_forced)
+        return self.response_format is not None or (self.tools is not None and self.tools.is_forced)
 
 
 @public

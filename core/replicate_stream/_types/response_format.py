@@ -1,6 +1,6 @@
-"""The form of an answer: JSON, told in the prompt, taken out of the answer, and held against.
+"""The format of an answer that must be JSON: parsed, written into a prompt, and checked.
 
-Models put words and code fences around JSON. None of that is delivered; what is, is strict JSON.
+Models put words and code fences around JSON. The text that is delivered is bare JSON.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ from typing import Any
 
 from replicate_stream._errors import InvalidInputError, wrong_type
 
-_BEGINNINGS = {"object": "{", "array": "["}
-_PLAIN = "with nothing else: no code fence, and no words before it or after it."
+_FIRST_CHARACTERS = {"object": "{", "array": "["}
+_NOTHING_ELSE = "with nothing else: no code fence, and no words before it or after it."
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """What an answer has to be.
+    """The format that an answer must have.
 
     Attributes:
-        schema: The JSON schema that it must fit; None for any JSON object.
-        native: What was asked for, for models that take it themselves.
+        schema: The JSON schema of the answer; None for any JSON object.
+        openai_format: The same in OpenAI's format, for models with an input for it.
     """
 
     schema: Mapping[str, Any] | None = field(repr=False)
-    native: Mapping[str, Any] = field(repr=False)
+    openai_format: Mapping[str, Any] = field(repr=False)
 
     @property
-    def beginnings(self) -> str:
-        """What the JSON may begin with."""
+    def first_characters(self) -> str:
+        """The characters that the JSON can start with."""
         declared = "object" if self.schema is None else self.schema.get("type")
-        return _BEGINNINGS.get(str(declared), "{[")
+        return _FIRST_CHARACTERS.get(str(declared), "{[")
 
     def instruction(self, *, has_tools: bool) -> str:
-        """What the model is told, where it has no input for the form."""
-        when = "Unless you call a function, answer" if has_tools else "Answer"
+        """Write the format in words, for a prompt."""
+        answer = "Unless you call a function, answer" if has_tools else "Answer"
         if self.schema is None:
-            return f"{when} with one JSON object and {_PLAIN}"
+            return f"{answer} with one JSON object and {_NOTHING_ELSE}"
         schema = json.dumps(self.schema, ensure_ascii=False)
-        return f"{when} with JSON that fits the JSON schema below, and {_PLAIN}\n{schema}"
+        return f"{answer} with JSON that fits the JSON schema below, and {_NOTHING_ELSE}\n{schema}"
 
-    def problem(self, text: str) -> str | None:
-        """What is wrong with an answer, without its text; None if it fits."""
-        if not text.startswith(tuple(self.beginnings)):
+    def find_problem(self, text: str) -> str | None:
+        """Describe why an answer does not fit, without its text; None if it fits."""
+        if not text.startswith(tuple(self.first_characters)):
             return "it holds no JSON"
         try:
             value = json.loads(text)
@@ -58,48 +58,56 @@ class ResponseFormat:
         error = best_match(Draft202012Validator(dict(self.schema)).iter_errors(value))
         if error is None:
             return None
-        where = "".join(f"[{each!r}]" for each in error.absolute_path)
-        return f"its JSON{where} does not fit the schema ({error.validator})"
+        path = "".join(f"[{key!r}]" for key in error.absolute_path)
+        return f"its JSON{path} does not fit the schema ({error.validator})"
 
 
-def parse_response_format(given: Any) -> ResponseFormat | None:
-    """Every accepted form of `response_format` as one; None for plain text.
+def parse_response_format(response_format: Any) -> ResponseFormat | None:
+    """Parse the argument `response_format`.
 
     Args:
-        given: OpenAI's `{"type": "text" | "json_object" | "json_schema", …}`, or a JSON schema.
+        response_format: OpenAI's `{"type": "text" | "json_object" | "json_schema", …}`, or a JSON
+            schema.
+
+    Returns:
+        The format; None for text.
 
     Raises:
-        InvalidInputError: It is none of these, or its schema is no JSON schema.
+        InvalidInputError: It is something else, or its schema is not a valid JSON schema.
     """
-    if given is None:
+    if response_format is None:
         return None
-    if not isinstance(given, Mapping):
-        raise wrong_type("response_format", given, "a dict")
-    kind = given.get("type")
+    if not isinstance(response_format, Mapping):
+        raise wrong_type("response_format", response_format, "a dict")
+    kind = response_format.get("type")
     if kind == "text":
         return None
-    if kind == "json_object" and "properties" not in given:
-        return ResponseFormat(None, given)
+    # With `properties` it is a JSON schema whose type is mistaken, which is refused below.
+    if kind == "json_object" and "properties" not in response_format:
+        return ResponseFormat(None, response_format)
     if kind == "json_schema":
-        inner = given.get("json_schema")
-        schema = inner.get("schema") if isinstance(inner, Mapping) else given.get("schema")
+        inner = response_format.get("json_schema")
+        outer = inner if isinstance(inner, Mapping) else response_format
+        schema = outer.get("schema")
         if not isinstance(schema, Mapping):
-            raise _refuse("has no json_schema.schema")
-        return _checked(schema, given)
-    name = str(given.get("title") or "answer")
-    native = {"type": "json_schema", "json_schema": {"name": name, "schema": dict(given)}}
-    return _checked(given, native)
+            raise _invalid_format("has no json_schema.schema")
+        _check_schema(schema)
+        return ResponseFormat(schema, response_format)
+    _check_schema(response_format)
+    name = str(response_format.get("title") or "answer")
+    json_schema = {"name": name, "schema": dict(response_format)}
+    return ResponseFormat(response_format, {"type": "json_schema", "json_schema": json_schema})
 
 
-def _checked(schema: Mapping[str, Any], native: Mapping[str, Any]) -> ResponseFormat:
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    # Imported here, because it costs more than all of this package and few requests need it.
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
         Draft202012Validator.check_schema(dict(schema))
     except SchemaError as error:
-        raise _refuse(f"is no JSON schema: {error.message}") from None
-    return ResponseFormat(schema, native)
+        raise _invalid_format(f"is not a valid JSON schema: {error.message}") from None
 
 
-def _refuse(why: str) -> InvalidInputError:
-    return InvalidInputError(f"response_format {why}", fields=("response_format",))
+def _invalid_format(problem: str) -> InvalidInputError:
+    return InvalidInputError(f"response_format {problem}", fields=("response_format",))

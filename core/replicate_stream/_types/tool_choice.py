@@ -1,17 +1,19 @@
-"""Which tools a model may call, and whether it must: every accepted form of that, as one value."""
+"""Tools that a model may call, and whether it must: every accepted form of both as one value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._types.messages import ToolSpec
 
-Tool = ToolSpec | Mapping[str, Any]
+Choice: TypeAlias = Literal["auto", "none", "required", "named"]
+
+# A tool's schema under the keys of OpenAI, Anthropic, and LangChain.
 _SCHEMA_KEYS = ("parameters", "input_schema", "schema")
-_CHOICES: Mapping[Any, str] = {
+_CHOICES: Mapping[str | bool | None, Choice] = {
     None: "auto",
     "auto": "auto",
     "none": "none",
@@ -24,30 +26,30 @@ _CHOICES: Mapping[Any, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """What a model is offered.
+    """The tools of a request and the choice among them.
 
     Attributes:
         tools: The tools.
-        native: The same as OpenAI writes them, with all that was given.
+        openai_tools: The tools in OpenAI's format, with the further keys that came with them.
         choice: `auto`, `none`, `required`, or `named`.
-        name: The tool that must be called, if one is named.
-        is_single: Whether one call is all that is wanted of an answer.
+        name: The tool that the model must call; None unless the choice is `named`.
+        is_single: Whether the answer may hold one call at most.
     """
 
     tools: tuple[ToolSpec, ...]
-    native: tuple[Mapping[str, Any], ...] = field(repr=False)
-    choice: str = "auto"
+    openai_tools: tuple[Mapping[str, Any], ...] = field(repr=False)
+    choice: Choice = "auto"
     name: str | None = None
     is_single: bool = False
 
     @property
     def is_forced(self) -> bool:
-        """Whether an answer without a call is none."""
+        """Whether the model must call a tool."""
         return self.choice in {"required", "named"}
 
     @property
     def is_offered(self) -> bool:
-        """Whether the model may call anything."""
+        """Whether the model may call a tool."""
         return bool(self.tools) and self.choice != "none"
 
     @property
@@ -56,80 +58,62 @@ class ToolChoice:
         return tuple(tool.name for tool in self.tools)
 
     @property
-    def demand(self) -> str:
-        """What the model is told of the choice; empty if it is free."""
-        limit = "Call at most one function." if self.is_single else ""
+    def instruction(self) -> str:
+        """The choice in words, for a prompt; empty if the choice is free."""
         if self.choice == "named":
             return f"You must call the function {self.name} now, and answer with nothing else."
+        limit = "Call at most one function." if self.is_single else ""
         if self.choice == "required":
             must = "You must call one of the functions now, and answer with nothing else."
             return f"{must} {limit}".strip()
         return limit
 
     @property
-    def native_choice(self) -> Any:
-        """The choice as OpenAI writes it."""
+    def openai_choice(self) -> str | dict[str, Any]:
+        """The choice in OpenAI's format."""
         if self.choice == "named":
             return {"type": "function", "function": {"name": self.name}}
         return self.choice
 
 
-def parse_tool_choice(
-    tools: Sequence[Tool] | None, choice: Any, parallel: bool | None
-) -> ToolChoice:
-    """Every accepted form of tools and of a choice as one.
+def parse_tool_choice(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice:
+    """Parse the three arguments about tools.
 
     Args:
-        tools: `ToolSpec`s, or dicts as OpenAI writes them, or with the keys `name`, `description`
-            and `parameters`.
-        choice: `auto`, `none`, `any` or `required`, a tool's name, a boolean, or one of these in a
-            dict, as OpenAI and Anthropic write it.
-        parallel: Whether there may be several calls in one answer; None leaves it to the model.
+        tools: A list of `ToolSpec`s, of dicts in OpenAI's or Anthropic's format, or of dicts with
+            the keys `name`, `description` and `parameters`; None for none.
+        tool_choice: `auto`, `none`, `any` or `required`, a tool's name, a boolean, or one of these
+            in a dict in OpenAI's or Anthropic's format; None for `auto`.
+        parallel_tool_calls: False for one call at most; None leaves it to the model.
 
     Raises:
-        InvalidInputError: A tool without a name, two of one name, or a choice of what is not there.
+        InvalidInputError: A wrong type, a tool without a name, two tools of one name, or a choice
+            that is not among the tools.
     """
-    offered: Any = () if tools is None else tools
-    if not isinstance(offered, Sequence) or isinstance(offered, str):
+    listed = () if tools is None else tools
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise wrong_type("tools", tools, "a list of tools")
-    if not isinstance(parallel, bool | None):
-        raise wrong_type("parallel_tool_calls", parallel, "a boolean or None")
-    listed = [_read_tool(tool, f"tools[{at}]") for at, tool in enumerate(offered)]
-    names = [tool.name for tool, _ in listed]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InvalidInputError(f"tools has several named {', '.join(twice)}", fields=("tools",))
-    kind, name = _read_choice(choice, names)
+    if not isinstance(parallel_tool_calls, bool | None):
+        raise wrong_type("parallel_tool_calls", parallel_tool_calls, "a boolean or None")
+    parsed = [_parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(listed)]
+    names = [tool.name for tool, _ in parsed]
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise InvalidInputError(
+            f"tools has several tools named {', '.join(duplicates)}", fields=("tools",)
+        )
+    choice, name = _parse_choice(tool_choice, names)
     return ToolChoice(
-        tools=tuple(tool for tool, _ in listed),
-        native=tuple(native for _, native in listed),
-        choice=kind,
+        tools=tuple(tool for tool, _ in parsed),
+        openai_tools=tuple(openai_tool for _, openai_tool in parsed),
+        choice=choice,
         name=name,
-        is_single=parallel is False,
+        is_single=parallel_tool_calls is False,
     )
 
 
-def _read_tool(given: Any, where: str) -> tuple[ToolSpec, Mapping[str, Any]]:
-    if isinstance(given, ToolSpec):
-        return given, {"type": "function", "function": as_function(given)}
-    inner: Any = given.get("function", given) if isinstance(given, Mapping) else {}
-    name = inner.get("name") if isinstance(inner, Mapping) else None
-    if not isinstance(name, str) or not name:
-        raise InvalidInputError(
-            f"{where} has no name; a ToolSpec or a dict with name, description and parameters "
-            "is needed",
-            fields=(where,),
-        )
-    schema = next((inner[key] for key in _SCHEMA_KEYS if inner.get(key)), None)
-    if schema is not None and not isinstance(schema, Mapping):
-        raise wrong_type(f"{where}.parameters", schema, "a JSON schema")
-    spec = ToolSpec(name, str(inner.get("description") or ""), schema or {"type": "object"})
-    function = {**inner, **as_function(spec)} if "parameters" in inner else as_function(spec)
-    return spec, {"type": "function", "function": function}
-
-
 def as_function(tool: ToolSpec) -> dict[str, Any]:
-    """A tool as the function that OpenAI's and most templates write."""
+    """Convert a tool to the `function` of OpenAI's format, which most chat templates write too."""
     return {
         "name": tool.name,
         "description": tool.description,
@@ -137,27 +121,51 @@ def as_function(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-def _read_choice(given: Any, names: Sequence[str]) -> tuple[str, str | None]:
-    wanted = _bare_choice(given)
-    known = isinstance(wanted, str | bool) or given is None
-    kind = _CHOICES.get(wanted) if known and wanted not in names else None
-    if kind == "required" and not names:
-        raise _no_choice(given, "a tool must be given for it")
-    if kind is not None:
-        return kind, None
-    if wanted not in names:
+def _parse_tool(tool: Any, path: str) -> tuple[ToolSpec, Mapping[str, Any]]:
+    if isinstance(tool, ToolSpec):
+        return tool, {"type": "function", "function": as_function(tool)}
+    function: Any = tool.get("function", tool) if isinstance(tool, Mapping) else {}
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(
+            f"{path} has no name; it must be a ToolSpec or a dict with name, description and "
+            "parameters",
+            fields=(path,),
+        )
+    schema = next((function[key] for key in _SCHEMA_KEYS if function.get(key)), None)
+    if schema is not None and not isinstance(schema, Mapping):
+        raise wrong_type(f"{path}.parameters", schema, "a JSON schema")
+    spec = ToolSpec(name, str(function.get("description") or ""), schema or {"type": "object"})
+    # Further keys, such as OpenAI's `strict`, go to a model that has an input for tools.
+    others = function if "parameters" in function else {}
+    return spec, {"type": "function", "function": {**others, **as_function(spec)}}
+
+
+def _parse_choice(tool_choice: Any, names: Sequence[str]) -> tuple[Choice, str | None]:
+    value = _unwrap_choice(tool_choice)
+    is_known_type = isinstance(value, str | bool) or tool_choice is None
+    # A tool may be named `any` or `none`: its name wins over the word.
+    choice = _CHOICES.get(value) if is_known_type and value not in names else None
+    if choice == "required" and not names:
+        raise _invalid_choice(tool_choice, "needs a tool in tools")
+    if choice is not None:
+        return choice, None
+    if value not in names:
         options = ", ".join(("auto", "none", "required", *names))
-        raise _no_choice(given, f"one of {options} is needed")
-    return "named", wanted
+        raise _invalid_choice(tool_choice, f"must be one of {options}")
+    return "named", value
 
 
-def _bare_choice(given: Any) -> Any:
-    if not isinstance(given, Mapping):
-        return given
-    inner = given.get("function", given)
-    named = inner.get("name") if isinstance(inner, Mapping) else None
-    return named or given.get("type")
+def _unwrap_choice(tool_choice: Any) -> Any:
+    """Get the name or the word out of `{"type": …, "function": {"name": …}}` and similar dicts."""
+    if not isinstance(tool_choice, Mapping):
+        return tool_choice
+    function = tool_choice.get("function", tool_choice)
+    name = function.get("name") if isinstance(function, Mapping) else None
+    return name or tool_choice.get("type")
 
 
-def _no_choice(given: Any, needed: str) -> InvalidInputError:
-    return InvalidInputError(f"tool_choice is {given!r}; {needed}", fields=("tool_choice",))
+def _invalid_choice(tool_choice: Any, problem: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"tool_choice is {tool_choice!r}; it {problem}", fields=("tool_choice",)
+    )

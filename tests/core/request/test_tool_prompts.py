@@ -273,10 +273,13 @@ def test_every_form_of_a_tool_is_understood(tool: Any) -> None:
     ("given", "said"),
     [
         ({"tools": [{"description": "x"}]}, r"tools\[0\] has no name"),
-        ({"tools": [ADD, ADD]}, "tools has several named add"),
+        ({"tools": [ADD, ADD]}, "tools has several tools named add"),
         ({"tools": [{"name": "x", "parameters": [1]}]}, r"tools\[0\].parameters is of type list"),
-        ({"tool_choice": "sub"}, "tool_choice is 'sub'; one of auto, none, required, add"),
-        ({"tool_choice": "any", "tools": []}, "a tool must be given"),
+        (
+            {"tool_choice": "sub"},
+            "tool_choice is 'sub'; it must be one of auto, none, required, add",
+        ),
+        ({"tool_choice": "any", "tools": []}, "it needs a tool in tools"),
         ({"tool_choice": "add", "tools": None}, "tool_choice is 'add'"),
         ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice is"),
         ({"tool_choice": 3}, "tool_choice is 3"),

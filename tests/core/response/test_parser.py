@@ -34,15 +34,15 @@ OBJECT, LIST = (
 )
 EXPECTED = {
     "text": ExpectedAnswer(),
-    "an object": ExpectedAnswer(form=OBJECT),
-    "a list": ExpectedAnswer(form=LIST),
+    "an object": ExpectedAnswer(response_format=OBJECT),
+    "a list": ExpectedAnswer(response_format=LIST),
     "tools": expect_tools(),
     "a call": expect_tools("required"),
     "one call of a bare format": expect_tools(parallel=False, is_bare=True),
     "the named call, prefixed": expect_tools("write", prefix=HERMES),
     "a call, prefixed": expect_tools("required", prefix=MISTRAL),
     "a bare call, prefixed": expect_tools("required", is_bare=True, prefix='{"name":'),
-    "tools or an object": expect_tools(form=OBJECT),
+    "tools or an object": expect_tools(response_format=OBJECT),
 }
 BAR, LOW = "\uff5c", "\u2581"
 BITS = [

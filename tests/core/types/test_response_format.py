@@ -39,7 +39,7 @@ def test_an_answer_is_checked_against_its_format(
 ) -> None:
     response_format = parse_response_format(schema)
     assert response_format is not None
-    found = response_format.problem(text)
+    found = response_format.find_problem(text)
     assert (found is None) == (problem is None)
     assert found is None or (re.search(problem or "", found) and "secret" not in found)
 
@@ -54,7 +54,7 @@ def test_plain_text_has_no_response_format(schema: Any) -> None:
     [
         ("json", "response_format is of type str"),
         ({"type": "json_schema"}, "no json_schema.schema"),
-        ({"type": "no such type"}, "is no JSON schema"),
+        ({"type": "no such type"}, "is not a valid JSON schema"),
     ],
 )
 def test_an_invalid_format_is_refused(schema: Any, error: str) -> None:
