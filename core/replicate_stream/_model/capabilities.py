@@ -1,4 +1,4 @@
-"""What is known of a model without running it: from its schema if that is at hand, and its name."""
+"""What is known of a model without running it: by its name, and by its schema if that is known."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from typing import TYPE_CHECKING, Any
 from replicate_stream._lazy import public
 
 if TYPE_CHECKING:
+    from replicate_stream._model.families import FamilyTables
     from replicate_stream._model.input_schema import InputSchema
+    from replicate_stream._model.profile import ModelProfile
 
-_SEES = (
-    r"gpt-4o|gpt-4\.1|gpt-5|\bo[134]\b|o4-mini|claude|gemini|grok-4|llava|llama-4|vision|pixtral"
-    r"|-vl\b|-vl-|gemma-?3-(?:4|12|27)b"
-)
-_THINKS = r"deepseek-r1|qwq|magistral|thinking"
-_FORMS = ("response_format", "json_schema", "jsonschema", "response_schema", "guided_json")
+# A size in a name is the window, unless it counts what a fine-tune was trained on (`60k`).
+_SIZE_IN_NAME = re.compile(r"(?:^|[-_.])(4|8|16|32|64|128|200|256)k(?:$|[-_.])")
+_DECIMAL_SIZE = 200  # Yi's 200k is 200,000; the powers of two count in 1,024s
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class ModelCapabilities:
-    """What is known of a model; None is not known.
+    """What is known of a model; None where it is not known.
 
     Attributes:
         context_window: The tokens of a prompt and its answer together.
-        max_output: The longest answer that can be asked for, in tokens.
-        default_output: The longest answer if none is asked for, in tokens.
+        max_output: The longest answer that can be requested, in tokens.
+        default_output: The longest answer if no bound is requested, in tokens.
         takes_images: Whether it has an input for images.
-        takes_audio: Whether it has one for audio.
-        takes_video: Whether it has one for video.
-        takes_files: Whether it has one for documents.
-        thinks: Whether it tells its reasoning before its answer.
+        takes_audio: Whether it has an input for audio.
+        takes_video: Whether it has an input for video.
+        takes_files: Whether it has an input for documents.
+        thinks: Whether it reasons before it answers.
         has_native_tools: Whether it has an input for tools.
-        has_native_json: Whether it has an input for the form of an answer.
-        takes_temperature: Whether it has an input for that.
+        has_native_json: Whether it has an input for the format of an answer.
+        takes_temperature: Whether it has an input for the temperature.
     """
 
     context_window: int | None = None
@@ -53,68 +52,71 @@ class ModelCapabilities:
     takes_temperature: bool | None = None
 
 
-@lru_cache(maxsize=512)
-def _by_name(name: str) -> ModelCapabilities:
-    from replicate_stream._model.context_window import window_of
+def get_capabilities(
+    model: str, schema: Mapping[str, Any] | InputSchema | ModelProfile | None = None
+) -> ModelCapabilities:
+    """Derive what a model can do. No I/O.
 
-    window, most = window_of(name)
+    Args:
+        model: The model's name, as `Client.stream` takes it.
+        schema: Its input schema, as `prepare_input` takes it, or the profile that was built from
+            it. The schema wins over the name.
+    """
+    # Imported late: the adapters ask for capabilities before they need anything else of a model.
+    from replicate_stream._model import families
+
+    name = model.partition(":")[0].rpartition("/")[2].lower()
+    named = _derive_from_name(name, families.TABLES)
+    if schema is None:
+        return named
+    from replicate_stream._model.profile import ModelProfile, build_profile
+
+    profile = schema if isinstance(schema, ModelProfile) else build_profile(schema, model)
+    return _derive_from_schema(named, profile) if profile.has_schema else named
+
+
+@lru_cache(maxsize=512)
+def _derive_from_name(name: str, tables: FamilyTables) -> ModelCapabilities:
+    window = tables.find_window(name)
+    tokens = None if window is None else window.tokens
+    size = _SIZE_IN_NAME.search(name)
+    if size is not None:
+        thousands = int(size.group(1))
+        tokens = thousands * (1000 if thousands == _DECIMAL_SIZE else 1024)
     return ModelCapabilities(
-        context_window=window,
-        max_output=most,
-        takes_images=True if re.search(_SEES, name) else None,
-        thinks=True if re.search(_THINKS, name) else None,
+        context_window=tokens,
+        max_output=None if window is None else window.max_output,
+        takes_images=True if re.search(tables.vision_names, name) else None,
+        thinks=True if re.search(tables.thinking_names, name) else None,
     )
 
 
-def get_capabilities(
-    model: str, schema: Mapping[str, Any] | InputSchema | None = None
-) -> ModelCapabilities:
-    """What is known of a model. No I/O.
-
-    Args:
-        model: As `Client.stream` takes it.
-        schema: Its input schema, as `prepare_input` takes it; what it tells wins over the name.
-    """
-    name = model.partition(":")[0].rpartition("/")[2].lower()
-    named = _by_name(name)
-    return named if schema is None else _by_schema(named, schema)
-
-
-def _by_schema(
-    named: ModelCapabilities, given: Mapping[str, Any] | InputSchema
-) -> ModelCapabilities:
-    from replicate_stream._model import field_names
-    from replicate_stream._model.input_schema import InputSchema, parse_input_schema
-    from replicate_stream._model.media_kinds import media_inputs
-
-    schema = given if isinstance(given, InputSchema) else parse_input_schema(given)
-    media = media_inputs(schema)
-    bound = field_names.find_max_tokens(schema)
-    window, most, default = named.context_window, None, None
-    if bound is not None and field_names.bounds_prompt_too(bound):
-        window = window or _whole(bound.spec.get("maximum"))
-    elif bound is not None:
-        most, default = _whole(bound.spec.get("maximum")), _whole(bound.default)
+def _derive_from_schema(named: ModelCapabilities, profile: ModelProfile) -> ModelCapabilities:
+    media = frozenset[str]().union(*profile.media_inputs.values())
+    max_tokens = profile.parameters.get("max_tokens")
+    window, maximum, default = named.context_window, None, None
+    if max_tokens is not None and profile.max_tokens_counts_prompt:
+        window = window or _to_tokens(max_tokens.spec.get("maximum"))
+    elif max_tokens is not None:
+        maximum = _to_tokens(max_tokens.spec.get("maximum"))
+        default = _to_tokens(max_tokens.default)
+    bounds = [bound for bound in (named.max_output, window) if bound is not None]
     return ModelCapabilities(
         context_window=window,
-        max_output=_least(most, named.max_output, window),
+        # Many schemas allow a million tokens, which the model cannot reach.
+        max_output=named.max_output if maximum is None else min([maximum, *bounds]),
         default_output=default,
         takes_images="image" in media,
         takes_audio="audio" in media,
         takes_video="video" in media,
         takes_files="file" in media,
         thinks=named.thinks,
-        has_native_tools=field_names.find_parameter(schema, "tools") is not None,
-        has_native_json=field_names.find(schema, _FORMS) is not None,
-        takes_temperature=field_names.find_parameter(schema, "temperature") is not None,
+        has_native_tools="tools" in profile.parameters,
+        has_native_json="response_format" in profile.parameters or profile.json_schema is not None,
+        takes_temperature="temperature" in profile.parameters,
     )
 
 
-def _whole(value: Any) -> int | None:
+def _to_tokens(value: Any) -> int | None:
+    """A positive integer out of a schema, which may hold anything."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _least(most: int | None, *bounds: int | None) -> int | None:
-    """A schema's own maximum, but not one that the model cannot reach: many say a million."""
-    known = [each for each in (most, *bounds) if each is not None]
-    return min(known) if most is not None else bounds[0]

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from replicate_stream._types.prepared import OutputKind
+
 # Most of Replicate's own language models take these inputs (docs/replicate-api.md 5.2).
 USUAL_SCHEMA: Mapping[str, Any] = {
     "properties": {
@@ -108,6 +110,26 @@ def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
         fields={each.name: each for each in fields},
         output=_resolve(output, siblings) if isinstance(output, Mapping) else None,
     )
+
+
+def get_output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:
+    """The kind of output that a model's `Output` schema announces; None if it announces none.
+
+    `pieces` are to be joined (`x-cog-array-display: concatenate`), `alternatives` are separate
+    answers (docs/replicate-api.md 5.2).
+    """
+    if not schema:
+        return None
+    declared = schema.get("type")
+    if declared == "array":
+        items = schema.get("items")
+        if isinstance(items, Mapping) and items.get("format") == "uri":
+            return "file"
+        is_joined = schema.get("x-cog-array-display") == "concatenate"
+        return "pieces" if is_joined else "alternatives"
+    if declared == "string":
+        return "file" if schema.get("format") == "uri" else "text"
+    return "object" if declared == "object" else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

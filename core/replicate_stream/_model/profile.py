@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from replicate_stream._model import field_names
-from replicate_stream._model.families import Family, by_hint, by_model
-from replicate_stream._model.families.family import literals
+from replicate_stream._model import families, field_names
+from replicate_stream._model.families.family import ChatTemplate
+from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
+from replicate_stream._model.families.turn import neutralize
 from replicate_stream._model.input_schema import (
     USUAL_SCHEMA,
     InputField,
     InputSchema,
+    get_output_kind,
     parse_input_schema,
 )
 from replicate_stream._model.media_kinds import kinds_of_media
-from replicate_stream._model.output_kind import output_kind
 from replicate_stream._types.media import MediaKind
 from replicate_stream._types.prepared import OutputKind
 
@@ -41,11 +42,6 @@ _JSON_MESSAGES = re.compile(r"\bjson\b.*\bmessages\b|\bmessages\b.*\bjson\b")
 # system text, while an input that is ignored beside them loses it.
 _IGNORED = re.compile(r"\bprompt\b.*\bignored\b|(?:\.\.\.|\u2026)$")
 _MEDIA_TAG = re.compile(r"<(\w+)>(\w+)</\1>")
-_CHAT_NAME = re.compile(
-    r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned|hermes|dolphin|zephyr|vicuna|alpaca"
-    r"|wizard|openchat|starling|orca|tulu|guanaco|airoboros|command-?r|capybara|phind|magistral"
-    r"|deepseek-(?:v3|r1)(?!.*base)|qwen-?3(?!.*base)|qwq"
-)
 
 
 @dataclass(frozen=True)  # without slots, which leave no room for cached properties
@@ -83,7 +79,7 @@ class ModelProfile:
     messages_hold_system: bool
     history: InputField | None
     prompt_template: InputField | None
-    chat_template: Family | None
+    chat_template: ChatTemplate | None
     is_raw: bool
     is_base: bool
     output_kind: OutputKind | None
@@ -143,12 +139,24 @@ class ModelProfile:
         # Imported late: most requests never ask, and the adapters ask before there is a profile.
         from replicate_stream._model.capabilities import get_capabilities
 
-        return get_capabilities(self.model, self.schema if self.has_schema else None)
+        return get_capabilities(self.model, self)
+
+    @property
+    def tool_format(self) -> type[ToolFormat]:
+        """The format of tools in a text that the model puts into its own template."""
+        template = self.chat_template
+        if template is None or template.tool_format.has_control_tokens:
+            return HermesToolFormat
+        return template.tool_format
+
+    def find_chat_template(self, name: str) -> ChatTemplate | None:
+        """Find the chat template that `prompt_format=` names, in the model's own variant if any."""
+        own = self.chat_template
+        return own if own is not None and own.name == name else families.TABLES.find_by_name(name)
 
     def neutralize(self, text: str) -> str:
         """Break the marks that the model's own template would take for the start of a turn."""
-        guard = self._guard
-        return text if guard is None else guard.neutralize(text)
+        return neutralize(self._control_marks, text) if self._control_marks else text
 
     def is_rendered(self, prompt: str) -> bool:
         """Whether a prompt begins as the model's own template would make it begin."""
@@ -161,14 +169,12 @@ class ModelProfile:
         return prompt.lstrip().startswith(marks)
 
     @cached_property
-    def _guard(self) -> Family | None:
-        """The family, or one made of the tokens in the model's default template."""
-        if self.chat_template is not None or self.prompt_template is None:
-            return self.chat_template
-        tokens = _TOKENS.findall(_text(self.prompt_template.default))
-        if not tokens:
-            return None
-        return Family("", user=("", ""), assistant=("", ""), answer="", control=literals(*tokens))
+    def _control_marks(self) -> str:
+        """A pattern for the marks of the chat template, or else of `prompt_template`."""
+        if self.chat_template is not None:
+            return self.chat_template.control_marks
+        shown = _text(self.prompt_template.default) if self.prompt_template is not None else ""
+        return "|".join(map(re.escape, _TOKENS.findall(shown)))
 
 
 def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) -> ModelProfile:
@@ -215,25 +221,26 @@ def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) ->
         and (system is None or bool(_IGNORED.search(messages.about))),
         history=_find_history(parsed),
         prompt_template=template,
-        chat_template=_find_family(name, example if is_bare or not pattern else pattern),
+        chat_template=_find_chat_template(name, example if is_bare or not pattern else pattern),
         is_raw=is_raw,
-        is_base=is_raw and not (_CHAT_NAME.search(name) or _EXAMPLE.search(example)),
-        output_kind=output_kind(parsed.output),
+        is_base=is_raw
+        and not (re.search(families.TABLES.chat_names, name) or _EXAMPLE.search(example)),
+        output_kind=get_output_kind(parsed.output),
     )
 
 
-def _find_family(model: str, shown: str) -> Family | None:
-    """The family by name if the schema's template or example agrees or is empty, else by that.
+def _find_chat_template(model: str, shown: str) -> ChatTemplate | None:
+    """The template by name if the schema's template or example agrees or is empty, else by that.
 
     A name can tell versions apart that look alike in a template, and a fine-tune can have another
     format than the model it is named after.
     """
-    named = by_model(model)
+    named = families.TABLES.find_by_model(model)
     if not shown.strip():
         return named
     if named is not None and named.user[0].strip().removeprefix("<s>") in shown:
         return named
-    hinted = by_hint(shown)
+    hinted = families.TABLES.find_by_hint(shown)
     return hinted if hinted is not None or _EXAMPLE.search(shown) else named
 
 

@@ -8,14 +8,15 @@ results; they are only entered when there are tools, or calls in earlier message
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._errors import wrong_type
-from replicate_stream._model.families import Family, Speaker, Turn
+from replicate_stream._model.families.family import ChatTemplate
+from replicate_stream._model.families.tool_format import Neutralize, ToolFormat, ToolResult
+from replicate_stream._model.families.turn import Role, Turn
 from replicate_stream._model.profile import ModelProfile
-from replicate_stream._model.tool_formats import Result, ToolFormat, tool_format_for
 from replicate_stream._request.notes import Notes
 from replicate_stream._types.media import Media, is_text_part, parse_media
 from replicate_stream._types.messages import Message, ToolCall
@@ -44,8 +45,8 @@ class ParsedMessage:
         if self.message.role == "tool":
             return Turn("tool", self.text)
         name = self.message.name
-        speaker: Speaker = "assistant" if self.message.role == "assistant" else "user"
-        return Turn(speaker, f"{name}: {self.text}" if name and speaker == "user" else self.text)
+        role: Role = "assistant" if self.message.role == "assistant" else "user"
+        return Turn(role, f"{name}: {self.text}" if name and role == "user" else self.text)
 
     def to_openai(self, text: str) -> dict[str, Any]:
         """Convert it to OpenAI's format, with `text` as its content."""
@@ -152,25 +153,26 @@ class Conversation:
         )
 
     def tool_format(
-        self, clean: Callable[[str], str], family: Family | None = None
+        self, neutralize: Neutralize, template: ChatTemplate | None = None
     ) -> ToolFormat | None:
         """The format in which tools are written into the prompt; None if there are none.
 
         Args:
-            clean: Breaks the marks of turns in a text.
-            family: The family whose chat template is written here; None if the model applies its
-                own template.
+            neutralize: Breaks the marks of turns in a text.
+            template: The chat template that is written here; None if the model applies its own.
         """
         if not self.has_tools:
             return None
-        return tool_format_for(family or self.profile.chat_template, family, self.model, clean)
+        if template is None:
+            return self.profile.tool_format(neutralize)
+        return template.tool_format(neutralize, template.assistant)
 
-    def has_bare_calls(self, family: Family | None = None) -> bool:
+    def has_bare_calls(self, template: ChatTemplate | None = None) -> bool:
         """Whether the model is going to write tool calls as JSON without marks."""
         if self.instructions.tools is None:
             return False
-        known = family or self.profile.chat_template
-        return tool_format_for(known, family, self.model, str).is_bare
+        tool_format = self.profile.tool_format if template is None else template.tool_format
+        return tool_format.has_bare_calls
 
     def render_turns(self, tool_format: ToolFormat | None) -> list[Turn]:
         """Convert the messages to turns of a prompt; with a tool format their text is final."""
@@ -183,8 +185,8 @@ class Conversation:
         instructions = self.instructions
         parts = [system, instructions.tool_choice]
         if tool_format is not None and instructions.tools_in_prompt is not None:
-            offer = tool_format.offer(instructions.tools_in_prompt.tools)
-            parts.insert(0 if tool_format.is_first else 1, offer)
+            offer = tool_format.render_tools(instructions.tools_in_prompt.tools)
+            parts.insert(0 if tool_format.is_before_system else 1, offer)
         if instructions.response_format is not None:
             has_tools = instructions.tools is not None
             parts.append(instructions.response_format.instruction(has_tools=has_tools))
@@ -211,10 +213,10 @@ class Conversation:
             self.notes.add_once(_MARKS_BROKEN)
         return safe
 
-    def note_broken_marks(self, family: Family) -> None:
-        """Add a note if a text holds a mark of the family, which rendering breaks."""
+    def note_broken_marks(self, template: ChatTemplate) -> None:
+        """Add a note if a text holds a mark of the chat template, which rendering breaks."""
         texts = (self.system, *(message.text for message in self.messages))
-        if any(family.control.search(text) for text in texts):
+        if any(template.neutralize(text) != text for text in texts):
             self.notes.add_once(_MARKS_BROKEN)
 
 
@@ -227,34 +229,36 @@ def _render_turns_with_tools(
 ) -> list[Turn]:
     tool_names = {call.id: call.name for each in messages for call in each.message.tool_calls}
     turns: list[Turn] = []
-    results: list[Result] = []
+    results: list[ToolResult] = []
     follows_results = False
     for parsed in messages:
         message = parsed.message
         if message.role == "tool":
             name = message.name or tool_names.get(message.tool_call_id or "")
-            results.append(Result(tool_format.clean(parsed.text), name, message.tool_call_id))
+            results.append(
+                ToolResult(tool_format.neutralize(parsed.text), name, message.tool_call_id)
+            )
             continue
         # Parallel results belong together: several templates write them into one turn.
         if results:
-            turns += tool_format.results(results)
+            turns += tool_format.render_results(results)
             results = []
             follows_results = True
         turn = _render_turn_with_calls(parsed, tool_format)
-        if follows_results and turn.speaker == "assistant" and tool_format.continues:
+        if follows_results and turn.role == "assistant" and tool_format.is_continued:
             # DeepSeek's answer goes on right behind the results, without a mark that opens a turn.
-            turn = Turn("none", turn.text + tool_format.assistant[1], is_ready=True)
+            turn = Turn("none", turn.text + tool_format.assistant[1], is_rendered=True)
         turns.append(turn)
         follows_results = False
-    return turns + (tool_format.results(results) if results else [])
+    return turns + (tool_format.render_results(results) if results else [])
 
 
 def _render_turn_with_calls(parsed: ParsedMessage, tool_format: ToolFormat) -> Turn:
     turn = parsed.to_turn()
-    text = tool_format.clean(turn.text)
+    text = tool_format.neutralize(turn.text)
     if parsed.message.tool_calls:
-        return tool_format.said(text, parsed.message.tool_calls)
-    return Turn(turn.speaker, text, is_ready=True)
+        return tool_format.render_answer(text, parsed.message.tool_calls)
+    return Turn(turn.role, text, is_rendered=True)
 
 
 def _call_to_openai(call: ToolCall) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def _write_tools_as_text(conversation: Conversation) -> list[dict[str, Any]]:
     """Messages for a model without an input for tools, which may reject the role `tool`."""
     turns = conversation.render_turns(conversation.tool_format(conversation.break_marks))
     return [
-        {"role": "assistant" if turn.speaker == "assistant" else "user", "content": turn.text}
+        {"role": "assistant" if turn.role == "assistant" else "user", "content": turn.text}
         for turn in turns
     ]
 

@@ -18,7 +18,6 @@ from replicate_stream._model.input_schema import (
     parse_input_schema,
 )
 from replicate_stream._model.media_kinds import takes_media
-from replicate_stream._model.output_kind import output_kind
 from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._request.conversation import Conversation, parse_messages
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
@@ -79,15 +78,15 @@ def prepare(
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
         raise wrong_type("extra_input", extra, "a dict of inputs by name")
     known = _known(schema)
+    profile = build_profile(known, model)
     notes = Notes(on_unsupported, known.names if schema is not None else ())
     if schema is None:
         notes.add(f"The input schema of {model} is not known; the usual names were used.")
-    if output_kind(known.output) == "file":
+    if profile.output_kind == "file":
         raise InvalidInputError(f"{model} makes files, not text", fields=("model",))
     listed = to_messages(messages)
     if system_prompt:
         listed.insert(0, Message("system", system_prompt))
-    profile = build_profile(known, model)
     parsed = parse_messages(listed)
     model_input: dict[str, Any] = {}
     media = [each for message in parsed for each in message.media]
@@ -118,7 +117,7 @@ def prepare(
         notes=notes.sentences,
         stop=stops,
         max_tokens=_bound(known, model_input),
-        output=output_kind(known.output),
+        output=profile.output_kind,
         uploads=[u for u in uploads if u.input_name not in parameters.extra_input],
         reading=ExpectedAnswer(
             instructions.tools, rendered.is_bare, rendered.prefix, parameters.form

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from replicate_stream._errors import InvalidInputError, invalid_value
-from replicate_stream._model.families import FAMILIES, TRANSCRIPT, Family, Turn, by_name
+from replicate_stream._model import families
+from replicate_stream._model.families.family import ChatTemplate
+from replicate_stream._model.families.transcript import TRANSCRIPT
+from replicate_stream._model.families.turn import Turn
 from replicate_stream._request.conversation import Conversation
 from replicate_stream._request.messages_input import put_history, put_messages
 
@@ -76,7 +79,7 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
     if prompt_format == _PLAIN:
         return RenderedPrompt(_render_plain(conversation), is_bare=conversation.has_bare_calls())
     if prompt_format is not None:
-        return _render_family(conversation, _family_named(prompt_format))
+        return _render_template(conversation, _find_template(conversation, prompt_format))
     profile = conversation.profile
     if profile.history is not None and not conversation.has_tools:
         question = put_history(conversation, profile.history)
@@ -88,16 +91,16 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
     )
     writes_marks = profile.is_raw or (profile.prompt_template is not None and not fits_template)
     if writes_marks and profile.chat_template is not None and not profile.is_base:
-        return _render_family(conversation, profile.chat_template)
+        return _render_template(conversation, profile.chat_template)
     return RenderedPrompt(_render_unmarked(conversation), is_bare=conversation.has_bare_calls())
 
 
-def _family_named(prompt_format: str) -> Family:
-    family = by_name(prompt_format)
-    if family is None:
-        known = ", ".join(each.name for each in FAMILIES)
+def _find_template(conversation: Conversation, prompt_format: str) -> ChatTemplate:
+    template = conversation.profile.find_chat_template(prompt_format)
+    if template is None:
+        known = ", ".join(dict.fromkeys(each.name for each in families.TABLES.templates))
         raise invalid_value("prompt_format", prompt_format, f"one of {known}, {_PLAIN}")
-    return family
+    return template
 
 
 def _render_plain(conversation: Conversation) -> str:
@@ -131,7 +134,7 @@ def _render_unmarked(conversation: Conversation) -> str:
         notes.add("The conversation was written into the prompt as a transcript.")
         return _render_transcript(conversation, system)
     turn = conversation.render_turns(conversation.tool_format(clean))[0]
-    question = turn.text if turn.is_ready else clean(turn.text)
+    question = turn.text if turn.is_rendered else clean(turn.text)
     if not system:
         return question
     notes.add("The system text was put before the prompt: the model has no input for it.")
@@ -141,36 +144,38 @@ def _render_unmarked(conversation: Conversation) -> str:
 def _render_transcript(conversation: Conversation, system: str) -> str:
     clean = conversation.break_marks
     turns = conversation.render_turns(
-        conversation.tool_format(lambda text: TRANSCRIPT.clean(clean(text)))
+        conversation.tool_format(lambda text: TRANSCRIPT.render_text(clean(text)))
     )
     conversation.note_broken_marks(TRANSCRIPT)
     return TRANSCRIPT.render(
         system,
-        [turn if turn.is_ready else Turn(turn.speaker, clean(turn.text)) for turn in turns],
+        [turn if turn.is_rendered else Turn(turn.role, clean(turn.text)) for turn in turns],
     )
 
 
-def _render_family(conversation: Conversation, family: Family) -> RenderedPrompt:
+def _render_template(conversation: Conversation, template: ChatTemplate) -> RenderedPrompt:
     """Render the prompt in a family's chat template, instead of the model's own template."""
-    notes, template = conversation.notes, conversation.profile.prompt_template
-    if template is not None and template.default != "{prompt}":
-        conversation.model_input[template.name] = "{prompt}"
-        notes.add(f"{template.name} was set to {{prompt}}: the prompt has all the marks.")
-    notes.add(f"The conversation was written in the {family.name} format.")
-    conversation.note_broken_marks(family)
-    tool_format = conversation.tool_format(family.clean, family)
+    notes, own = conversation.notes, conversation.profile.prompt_template
+    if own is not None and own.default != "{prompt}":
+        conversation.model_input[own.name] = "{prompt}"
+        notes.add(f"{own.name} was set to {{prompt}}: the prompt has all the marks.")
+    notes.add(f"The conversation was written in the {template.name} format.")
+    conversation.note_broken_marks(template)
+    tool_format = conversation.tool_format(template.render_text, template)
     turns = conversation.render_turns(tool_format)
-    system = conversation.render_system(family.clean_system(conversation.system), tool_format)
+    system = conversation.render_system(template.render_system(conversation.system), tool_format)
     if tool_format is None:
-        prompt = family.render(system, turns, is_system_ready=True)
-        return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(family))
-    ends_with_results = tool_format.continues and bool(turns) and turns[-1].speaker == "none"
+        prompt = template.render(system, turns, is_system_rendered=True)
+        return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(template))
+    ends_with_results = tool_format.is_continued and bool(turns) and turns[-1].role == "none"
     tools = conversation.instructions.tools_in_prompt
     prefix = ""
     if tools is not None:
-        turns = tool_format.place(tools.tools, turns)
+        turns = tool_format.insert_tools(tools.tools, turns)
     if tools is not None and tools.is_forced:
-        prefix = tool_format.opening(tools.name)
+        prefix = tool_format.prefill(tools.name)
         notes.add("The prompt ends with the beginning of a tool call, which the model completes.")
-    prompt = family.render(system, turns, is_system_ready=True, invites=not ends_with_results)
-    return RenderedPrompt(prompt + prefix, prefix, conversation.has_bare_calls(family))
+    prompt = template.render(
+        system, turns, is_system_rendered=True, has_generation_prompt=not ends_with_results
+    )
+    return RenderedPrompt(prompt + prefix, prefix, conversation.has_bare_calls(template))

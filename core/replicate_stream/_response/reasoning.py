@@ -8,19 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
+from replicate_stream._model import families
 
-TAGS: tuple[tuple[str, str], ...] = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<reflection>", "</reflection>"),
-    ("[THINK]", "[/THINK]"),
-    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-)
-"""The opening and the closing tag of each kind of reasoning block."""
+Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
 
 
 class ReasoningSplitter:
@@ -63,15 +53,15 @@ class ReasoningSplitter:
 
     def _open(self, text: str, pieces: list[Piece]) -> str:
         """Find an opening tag at the start; return the text after it, or the whole text."""
-        body = text.lstrip()
-        for opening, closing in TAGS:
+        body, tags = text.lstrip(), families.TABLES.thinking_tags
+        for opening, closing in tags:
             if body.startswith(opening):
                 self._is_start, self._closing = False, closing
                 blanks = text[: len(text) - len(body)]
                 if blanks:
                     pieces.append(("reasoning", blanks))
                 return body[len(opening) :]
-        self._is_start = any(opening.startswith(body) for opening, _ in TAGS)
+        self._is_start = any(opening.startswith(body) for opening, _ in tags)
         return text
 
     def _close(self, text: str, pieces: list[Piece]) -> str:

@@ -1,7 +1,7 @@
 """Find the marks of tool calls in the text of an answer.
 
-The marks of all formats are known at once, because a model that was shown one format may fall back
-on the one that it was trained on.
+The marks of all families are known at once, because a model that was shown one format may fall
+back on the one that it was trained on.
 """
 
 from __future__ import annotations
@@ -9,39 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
-_HERMES, _PHI = "<tool_call>", "<|tool_call|>"
-_MISTRAL = "[TOOL_CALLS]"
-_FUNCTION, _PYTHON = "<function=", "<|python_tag|>"
-_BAR, _LOW = "\uff5c", "\u2581"
-_DEEPSEEK = f"<{_BAR}tool{_LOW}call{_LOW}begin{_BAR}>"
-_SEPARATOR = f"<{_BAR}tool{_LOW}sep{_BAR}>"
-_FRAMES = tuple(f"<{_BAR}tool{_LOW}calls{_LOW}{at}{_BAR}>" for at in ("begin", "end"))
-_RESULTS = ("<tool_response>", "[TOOL_RESULTS]", f"<{_BAR}tool{_LOW}outputs{_LOW}begin{_BAR}>")
+from replicate_stream._model import families
+from replicate_stream._model.families import FamilyTables
+from replicate_stream._model.families.tool_format import CallMark
+
 FENCE = "```"
-
-_CLOSING = {
-    _HERMES: ("</tool_call>",),
-    _PHI: ("<|/tool_call|>", "</tool_call>"),
-    _DEEPSEEK: (f"<{_BAR}tool{_LOW}call{_LOW}end{_BAR}>",),
-}
-_CALLS = (_HERMES, _PHI, _MISTRAL, _FUNCTION, _DEEPSEEK)
-_STRAY = (*sorted({mark for marks in _CLOSING.values() for mark in marks}), "</function>")
-_OPENERS = (*_CALLS, _PYTHON, *_FRAMES, *_RESULTS, *_STRAY, FENCE)
-MAY_BEGIN = re.compile(r"[<\[`]")
-"""The first characters of all marks."""
-MAY_BEGIN_BARE = re.compile(r"[<\[`{]")
-"""The first characters of all marks and of JSON."""
-
 _FENCE_LINE = re.compile(r"```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
 _FENCE_WORD = re.compile(r"```[ \t]*[a-z_]*\s*")
-_FUNCTION_NAME = re.compile(r"\s*[\"']?([\w.\-]+)[\"']?\s*>")
-_MISTRAL_NAME = re.compile(r"\s*([\w.\-]+)\s*(?:\[CALL_ID\]\s*[\w\-]*\s*)?\[ARGS\]")
-_PARTIAL_MISTRAL_NAME = re.compile(r"\s*[\w.\-]*\s*(?:\[[\w\]\[\s\-]*)?")
-_OLD_DEEPSEEK_NAME = re.compile(r"([\w.\-]+)\s*\n")
-_LONGEST_NAME = 200
-_LONGEST_MARK = max(map(len, _OPENERS))
+_LONGEST_HEADER = 200
 # A shorter piece of a mark at the end of an answer, as `<` or `[TO`, may as well be text.
 _SHORTEST_PARTIAL = 4
 
@@ -75,6 +53,31 @@ OpeningMatch: TypeAlias = "Opening | Literal['partial'] | None"
 """A mark, the possible beginning of one (`partial`: more text is needed), or None for text."""
 
 
+class _Marks:
+    """The marks of all families, in the groups in which they are searched."""
+
+    def __init__(self, tables: FamilyTables) -> None:
+        self.calls = tuple(tables.call_marks)
+        self.starts = (*self.calls, *tables.frame_marks)
+        self.ends = (*tables.result_marks, *tables.closing_marks)
+        self.all = (*self.starts, *self.ends, FENCE)
+        self.longest = max(map(len, self.all))
+        first = re.escape("".join(sorted({mark[0] for mark in self.all})))
+        self.first = re.compile(f"[{first}]")
+        self.first_or_json = re.compile(f"[{first}{{]")
+
+
+@lru_cache(maxsize=1)
+def _get_marks(tables: FamilyTables) -> _Marks:
+    return _Marks(tables)
+
+
+def get_first_characters(*, has_json: bool) -> re.Pattern[str]:
+    """Return a pattern for the first characters of all marks, and of JSON if that counts too."""
+    marks = _get_marks(families.TABLES)
+    return marks.first_or_json if has_json else marks.first
+
+
 def find_opening(text: str, at: int, *, is_final: bool) -> OpeningMatch:
     """Find the mark at a position of the text.
 
@@ -83,11 +86,12 @@ def find_opening(text: str, at: int, *, is_final: bool) -> OpeningMatch:
         at: The position.
         is_final: True if no more text comes, so that no mark can be partial.
     """
-    for mark in _OPENERS:
+    marks = _get_marks(families.TABLES).all
+    for mark in marks:
         if text.startswith(mark, at):
             match = _parse_opening(mark, text, at + len(mark))
             return None if match == "partial" and is_final else match
-    if not is_final and any(mark.startswith(text[at:]) for mark in _OPENERS):
+    if not is_final and any(mark.startswith(text[at:]) for mark in marks):
         return "partial"
     return None
 
@@ -103,21 +107,22 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
     Returns:
         The position before the mark; -1 if there is none.
     """
-    start = max(0, start - _LONGEST_MARK)
+    known = _get_marks(families.TABLES)
+    start = max(0, start - known.longest)
     # Broken JSON may well hold the fence's backticks, so they do not count as its end.
     marks = [mark for mark in closing if len(mark) > len(FENCE)]
-    positions = [text.find(mark, start) for mark in (*marks, *_CALLS)]
+    positions = [text.find(mark, start) for mark in (*marks, *known.calls)]
     return min((position for position in positions if position >= 0), default=-1)
 
 
 def is_partial_call(text: str) -> bool:
     """Return True if the end of an answer is the beginning of a call that was cut off."""
-    return _is_partial((*_CALLS, _PYTHON, *_FRAMES), text)
+    return _is_partial(_get_marks(families.TABLES).starts, text)
 
 
 def is_partial_end(text: str) -> bool:
     """Return True if the end of an answer is the beginning of a result or of a closing mark."""
-    return _is_partial((*_RESULTS, *_STRAY), text)
+    return _is_partial(_get_marks(families.TABLES).ends, text)
 
 
 def _is_partial(marks: Iterable[str], text: str) -> bool:
@@ -135,34 +140,45 @@ def skip_blanks(text: str, at: int) -> int:
 
 def _parse_opening(mark: str, text: str, at: int) -> OpeningMatch:
     """Parse what belongs to a mark behind it: the tool's name, a code fence, the JSON's bracket."""
-    if mark in _FRAMES:
-        return Opening(at)
-    if mark in _RESULTS:
-        return Opening(at, is_result=True)
-    if mark in _STRAY:
-        return Opening(at, is_stray=True)
+    tables = families.TABLES
     if mark == FENCE:
         return _parse_fence(text, at - len(mark))
-    if mark == _FUNCTION:
-        return _parse_function(text, at)
-    if mark == _DEEPSEEK:
-        return _parse_deepseek(text, at)
-    if mark == _MISTRAL:
-        return _parse_mistral(text, at)
-    if mark == _PYTHON:
-        return _parse_json(text, at, ())
+    if mark in tables.frame_marks:
+        return Opening(at)
+    if mark in tables.result_marks:
+        return Opening(at, is_result=True)
+    for call_mark in tables.call_marks.get(mark, ()):
+        opening = (_parse_calls if call_mark.header is None else _parse_header)(call_mark, text, at)
+        if opening is not None:
+            return opening
+    return Opening(at, is_stray=True) if mark in tables.closing_marks else None
+
+
+def _parse_calls(mark: CallMark, text: str, at: int) -> OpeningMatch:
+    """Match an object or a list of calls. Behind a mark, anything else is text about the mark."""
+    start = _skip_fence(text, at)
+    if start is None or start == len(text):
+        return "partial"
+    if text[start] not in "{[":
+        return None
+    return Opening(start, "call", closing=_get_closing(mark, text, at))
+
+
+def _parse_header(mark: CallMark, text: str, at: int) -> OpeningMatch:
+    """Match a header with a tool's name, which only the arguments of the call follow."""
+    header = re.compile(mark.header or "").match(text, at)
+    if header is None or header.lastindex is None:
+        # Wait for more of a header, but not for ever: text without its end must not be held back.
+        is_short = len(text) - at < _LONGEST_HEADER
+        may_grow = is_short and re.compile(mark.header_start).fullmatch(text, at) is not None
+        return "partial" if may_grow else None
+    name, at = header[header.lastindex].strip(), header.end()
+    if not mark.has_fence:
+        return Opening(at, "arguments", name, mark.closings)
     start = _skip_fence(text, at)
     if start is None:
         return "partial"
-    return _parse_json(text, start, _get_closing(mark, text, at, start))
-
-
-def _parse_json(text: str, at: int, closing: tuple[str, ...]) -> OpeningMatch:
-    """Match an object or a list of calls. Behind a mark, anything else is text about the mark."""
-    at = skip_blanks(text, at)
-    if at == len(text):
-        return "partial"
-    return Opening(at, "call", closing=closing) if text[at] in "{[" else None
+    return Opening(start, "arguments", name, _get_closing(mark, text, at))
 
 
 def _skip_fence(text: str, at: int) -> int | None:
@@ -176,10 +192,10 @@ def _skip_fence(text: str, at: int) -> int | None:
     return None if word.end() == len(text) else line.end()
 
 
-def _get_closing(mark: str, text: str, at: int, start: int) -> tuple[str, ...]:
-    """Return the closing marks of a call, with the end of the fence that was skipped."""
-    has_fence = text.startswith(FENCE, skip_blanks(text, at)) and start > at
-    return (*_CLOSING[mark], FENCE) if has_fence else _CLOSING[mark]
+def _get_closing(mark: CallMark, text: str, at: int) -> tuple[str, ...]:
+    """Return the closing marks of a call, with the end of the fence that it stands in."""
+    has_fence = text.startswith(FENCE, skip_blanks(text, at))
+    return (*mark.closings, FENCE) if has_fence else mark.closings
 
 
 def _parse_fence(text: str, at: int) -> OpeningMatch:
@@ -189,53 +205,9 @@ def _parse_fence(text: str, at: int) -> OpeningMatch:
         return "partial"
     if text[start] in "{[":
         return Opening(start, "bare", closing=(FENCE,))
-    if text[start] != "<":
+    if text.startswith(FENCE[0], start):
         return None
     inner = find_opening(text, start, is_final=False)
     if not isinstance(inner, Opening):
         return inner
     return replace(inner, closing=(*inner.closing, FENCE))
-
-
-def _parse_function(text: str, at: int) -> OpeningMatch:
-    """Match Llama's `<function=name>{…}</function>`."""
-    name = _FUNCTION_NAME.match(text, at)
-    if name is None:
-        return None if ">" in text[at:] else _bound_partial(text, at)
-    return Opening(name.end(), "arguments", name.group(1), ("</function>",))
-
-
-def _parse_deepseek(text: str, at: int) -> OpeningMatch:
-    """Match DeepSeek's `name<sep>{…}`, or the older `function<sep>name` and a fenced block."""
-    separator = text.find(_SEPARATOR, at)
-    if separator < 0:
-        return _bound_partial(text, at)
-    name, at = text[at:separator].strip(), separator + len(_SEPARATOR)
-    if name == "function":
-        old = _OLD_DEEPSEEK_NAME.match(text, at)
-        if old is None:
-            return _bound_partial(text, at)
-        name, at = old.group(1), old.end()
-    start = _skip_fence(text, at)
-    if start is None:
-        return "partial"
-    return Opening(start, "arguments", name, _get_closing(_DEEPSEEK, text, at, start))
-
-
-def _parse_mistral(text: str, at: int) -> OpeningMatch:
-    """Match Mistral's list of calls, or the newer `name[ARGS]{…}`."""
-    start = _skip_fence(text, at)
-    if start is None:
-        return "partial"
-    opening = _parse_json(text, start, (FENCE,) if start > skip_blanks(text, at) else ())
-    if opening is not None:
-        return opening
-    name = _MISTRAL_NAME.match(text, at)
-    if name is not None:
-        return Opening(name.end(), "arguments", name.group(1))
-    return _bound_partial(text, at) if _PARTIAL_MISTRAL_NAME.fullmatch(text, at) else None
-
-
-def _bound_partial(text: str, at: int) -> OpeningMatch:
-    """Wait for more of a name, but not for ever: a text without its end must not be held back."""
-    return "partial" if len(text) - at < _LONGEST_NAME else None

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from replicate_stream._model import families
 from replicate_stream._response.call_block import CallBlockReader
 from replicate_stream._response.tool_call import CallBody
 from replicate_stream._response.tool_call_marks import (
     FENCE,
-    MAY_BEGIN,
-    MAY_BEGIN_BARE,
     Opening,
     find_opening,
+    get_first_characters,
     is_partial_call,
     is_partial_end,
 )
 from replicate_stream._types.messages import StreamEvent, TextDelta
-
-_SEPARATORS = (";",)  # Llama models put it between two calls without marks
 
 
 class ToolCallReader:
@@ -85,13 +83,13 @@ class ToolCallReader:
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
         text = self._pending
-        pattern = MAY_BEGIN_BARE if self._is_bare or self._is_at_edge else MAY_BEGIN
+        pattern = get_first_characters(has_json=self._is_bare or self._is_at_edge)
         for match in pattern.finditer(text):
             at = match.start()
             opening = find_opening(text, at, is_final=is_final)
             is_cut = is_final and is_partial_call(text[at:])
             if opening is None and not is_cut and text[at] in "{[" and self._may_be_bare(text[:at]):
-                opening = Opening(at, "bare", closing=_SEPARATORS)
+                opening = Opening(at, "bare", closing=families.TABLES.call_separators)
             if opening == "partial":
                 self._emit(text, at, events)
                 return False

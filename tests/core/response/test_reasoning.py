@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from replicate_stream._model.families import TABLES
 from replicate_stream._response.parser import AnswerParser
-from replicate_stream._response.reasoning import TAGS, ReasoningSplitter
+from replicate_stream._response.reasoning import ReasoningSplitter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta
 from replicate_stream._types.prepared import ExpectedAnswer
 
@@ -26,7 +27,7 @@ def split(pieces: Iterable[str]) -> tuple[str, str]:
     )
 
 
-@pytest.mark.parametrize(("opening", "closing"), TAGS)
+@pytest.mark.parametrize(("opening", "closing"), TABLES.thinking_tags)
 def test_text_between_the_tags_is_reasoning(opening: str, closing: str) -> None:
     assert split([f"{opening}I wonder{closing}42"]) == ("I wonder", "42")
 

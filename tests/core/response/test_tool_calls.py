@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicate_stream import TextDelta, ToolCall, ToolCallDelta
-from replicate_stream._model.families import by_name
-from replicate_stream._model.tool_formats import tool_format_for
+from replicate_stream._model.families import TABLES
 from replicate_stream._response.tool_calls import ToolCallReader
 
 Part = tuple[Any, ...]
@@ -287,17 +286,19 @@ ARGUMENTS = st.dictionaries(
 
 @pytest.mark.parametrize("family", ["chatml", "llama3.1", "mistral-v3", "granite", "deepseek"])
 def test_calls_as_a_prompt_renders_them_are_found_in_an_answer(family: str) -> None:
-    written = by_name(family)
-    assert written is not None
-    dialect = tool_format_for(written, written, "", str)
+    template = TABLES.find_by_name(family)
+    assert template is not None
+    tool_format = template.tool_format(str)
 
     @given(st.lists(st.tuples(st.sampled_from(NAMES), ARGUMENTS), min_size=1, max_size=3))
     def hold(calls: list[tuple[str, dict[str, Any]]]) -> None:
-        said = [ToolCall(f"call_{at}", name, args) for at, (name, args) in enumerate(calls)]
-        text = dialect.calls(said)
-        back = [(name, json.loads(args)) for name, args in read([text], is_bare=dialect.is_bare)]
-        marks = dialect.control.search("".join(json.dumps(args) for _, args in calls))
-        assert marks is not None or back == calls
+        text = tool_format.render_calls(
+            [ToolCall(f"call_{at}", name, args) for at, (name, args) in enumerate(calls)]
+        )
+        parsed = read([text], is_bare=tool_format.has_bare_calls)
+        arguments = "".join(json.dumps(args) for _, args in calls)
+        has_marks = tool_format.neutralize(arguments) != arguments
+        assert has_marks or [(name, json.loads(args)) for name, args in parsed] == calls
 
     check: Callable[[], None] = hold
     check()

@@ -6,21 +6,18 @@ without an input; later turns repeat its labels, as FastChat's `alpaca` conversa
 
 from __future__ import annotations
 
-import re
+from replicate_stream._model.families.family import ChatTemplate, Family
 
-from replicate_stream._model.families.family import Family
-
-ALPACA = Family(
+_ALPACA = ChatTemplate(
     name="alpaca",
     system=("", "\n\n"),
     default_system="Below is an instruction that describes a task. "
     "Write a response that appropriately completes the request.",
     user=("### Instruction:\n", "\n\n"),
     assistant=("### Response:\n", "\n\n"),
-    answer="### Response:\n",
-    control=re.compile(r"###\s*(?:Instruction|Input|Response):|</?s>"),
-    hint=re.compile(r"### Instruction:[\s\S]*### Response:"),
-    names=re.compile(
-        r"alpaca|wizardcoder|nous-hermes-(?:llama|13b)|openinstruct|metamath|magicoder|claude2"
-    ),
+    generation_prompt="### Response:\n",
+    control_marks=r"###\s*(?:Instruction|Input|Response):|</?s>",
+    hint=r"### Instruction:[\s\S]*### Response:",
+    names=r"alpaca|wizardcoder|nous-hermes-(?:llama|13b)|openinstruct|metamath|magicoder|claude2",
 )
+FAMILY = Family(templates=(_ALPACA,), chat_names=r"alpaca|wizard")

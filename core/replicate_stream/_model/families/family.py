@@ -1,58 +1,39 @@
-"""What a family of models was trained to read: the marks around its turns.
+"""The values that describe a family of models: its chat templates, tool format and facts.
 
-The trap is white space: one newline too few in front of an answer is a prompt the model has never
-seen. The other is a text that holds the marks itself and so forges a turn; see `neutralize`.
+The trap is white space: a prompt with one newline too few in front of the answer is a prompt that
+the model has never seen in training.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-Speaker: TypeAlias = Literal["user", "assistant", "tool", "none"]
-Marks: TypeAlias = tuple[str, str]
-"""What stands directly before a text and directly after it."""
-
-LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
-"""A pattern for where a label opens a turn; some line ends are such for some programs only."""
+from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
+from replicate_stream._model.families.turn import Marks, Turn, neutralize
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of the conversation proper, as text.
+class ChatTemplate:
+    """A chat format: the marks around the turns of a prompt.
 
     Attributes:
-        speaker: Whose marks go around it; `none` for a text that holds its own.
-        text: What was said.
-        is_ready: Whether the text is written as it is, because its marks are meant.
-    """
-
-    speaker: Speaker
-    text: str
-    is_ready: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A chat format.
-
-    Attributes:
-        name: What `prompt_format=` calls it.
-        user: The marks around what the user says.
-        assistant: The marks around what the model has said.
-        answer: What invites the model's answer, at the very end.
-        control: What would open or close a turn if a text held it; its last character is not
-            white space, so that a space before it breaks the mark.
-        hint: What is in a template of this family, and in no other's.
-        names: What models of this family are called, in lower case.
+        name: The name by which `prompt_format=` selects it.
+        user: The marks around a message of the user.
+        assistant: The marks around an answer of the model.
+        generation_prompt: The text at the very end of a prompt, behind which the model answers.
+        control_marks: A pattern for the marks that would open or close a turn if a text held
+            them. Its matches do not end in white space, so that a space inside breaks them.
+        hint: A pattern for what a template of this format holds, and no other's.
+        names: A pattern for the names of the models that were trained on it, in lower case.
         start: The very beginning of the prompt.
-        system: The marks around the system text as a turn of its own; None if there is none.
-        system_in_user: The marks around it at the head of the first user turn, else.
-        dialect: How its models were trained to call tools.
+        system: The marks around the system text as a turn of its own; None if there is no such
+            turn.
+        system_in_user: The marks around the system text at the head of the first user turn,
+            where `system` is None.
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
+        tool_format: How the models were trained to call tools.
         is_trimmed: Whether the vendor's template strips white space around a turn's text.
         is_system_trimmed: Whether it does so around the system text.
     """
@@ -60,16 +41,16 @@ class Family:
     name: str
     user: Marks
     assistant: Marks
-    answer: str
-    control: re.Pattern[str]
-    hint: re.Pattern[str] | None = None
-    names: re.Pattern[str] | None = None
+    generation_prompt: str
+    control_marks: str
+    hint: str | None = None
+    names: str | None = None
     start: str = ""
     system: Marks | None = None
     system_in_user: Marks = ("", "\n\n")
-    dialect: str = "hermes"
     default_system: str | None = None
     tool: Marks | None = None
+    tool_format: type[ToolFormat] = HermesToolFormat
     is_trimmed: bool = False
     is_system_trimmed: bool = False
 
@@ -78,66 +59,94 @@ class Family:
         system: str,
         turns: Sequence[Turn],
         *,
-        is_system_ready: bool = False,
-        invites: bool = True,
+        is_system_rendered: bool = False,
+        has_generation_prompt: bool = True,
     ) -> str:
-        """The whole prompt.
+        """Write a conversation as one prompt.
 
         Args:
             system: The system text, empty for none. Like the turns' texts it is neutralized here,
-                unless it is ready.
-            turns: The conversation; the answer to it is invited at the end.
-            is_system_ready: Whether the system text is written as it is.
-            invites: Whether the answer is invited; some results of tools do that by themselves.
+                unless it is rendered.
+            turns: The conversation.
+            is_system_rendered: Whether the system text is written as it is.
+            has_generation_prompt: Whether the generation prompt ends the prompt; the results of
+                tools already do in some formats.
         """
-        said = [t if t.is_ready else Turn(t.speaker, self.clean(t.text)) for t in turns]
-        text = system if is_system_ready else self.clean_system(system)
+        rendered = [t if t.is_rendered else Turn(t.role, self.render_text(t.text)) for t in turns]
+        text = system if is_system_rendered else self.render_system(system)
         head = self.start
         if not text and self.default_system is not None:
             text = self.default_system
         if self.system is not None and (text or self.default_system is not None):
             head += self.system[0] + text + self.system[1]
         elif text:
-            said = self._with_system(text, said)
-        return head + "".join(self._turn(t) for t in said) + (self.answer if invites else "")
+            rendered = self._insert_system(text, rendered)
+        body = "".join(self._render_turn(turn) for turn in rendered)
+        return head + body + (self.generation_prompt if has_generation_prompt else "")
 
     def neutralize(self, text: str) -> str:
-        """Break every mark of the family that a text holds, so that it is read as mere text.
+        """Break every mark of the format that a text holds, so that it is read as mere text."""
+        return neutralize(self.control_marks, text)
 
-        A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
-        """
-        return self.control.sub(broken, text)
-
-    def clean(self, text: str) -> str:
-        """A turn's text as the vendor's template would write it, its marks broken."""
+    def render_text(self, text: str) -> str:
+        """A turn's text as the vendor's template writes it, with its marks broken."""
         return self.neutralize(text.strip() if self.is_trimmed else text)
 
-    def clean_system(self, text: str) -> str:
-        """The same for a system text."""
+    def render_system(self, text: str) -> str:
+        """The system text as the vendor's template writes it, with its marks broken."""
         return self.neutralize(text.strip() if self.is_system_trimmed else text)
 
-    def _turn(self, turn: Turn) -> str:
-        if turn.speaker == "none":
+    def _render_turn(self, turn: Turn) -> str:
+        if turn.role == "none":
             return turn.text
-        marks = self.assistant if turn.speaker == "assistant" else self.user
-        if turn.speaker == "tool" and self.tool is not None:
+        marks = self.assistant if turn.role == "assistant" else self.user
+        if turn.role == "tool" and self.tool is not None:
             marks = self.tool
         return marks[0] + turn.text + marks[1]
 
-    def _with_system(self, text: str, said: list[Turn]) -> list[Turn]:
+    def _insert_system(self, text: str, turns: list[Turn]) -> list[Turn]:
         opening = self.system_in_user[0] + text + self.system_in_user[1]
-        for at, turn in enumerate(said):
-            if turn.speaker == "user":
-                return [*said[:at], Turn("user", opening + turn.text), *said[at + 1 :]]
-        return [Turn("user", opening), *said]
+        for at, turn in enumerate(turns):
+            if turn.role == "user":
+                return [*turns[:at], Turn("user", opening + turn.text), *turns[at + 1 :]]
+        return [Turn("user", opening), *turns]
 
 
-def broken(match: re.Match[str]) -> str:
-    """A mark with a space before its last character, which makes it mere text."""
-    mark = match.group()
-    return f"{mark[:-1]} {mark[-1]}"
+@dataclass(frozen=True, slots=True)
+class ContextWindow:
+    """The context window of the models that a pattern names.
+
+    Attributes:
+        names: A pattern for the models' names without their owner, in lower case.
+        tokens: The tokens of a prompt and its answer together.
+        max_output: The longest answer, in tokens; None if nothing but the window bounds it.
+    """
+
+    names: str
+    tokens: int
+    max_output: int | None = None
 
 
-def literals(*marks: str) -> re.Pattern[str]:
-    """A pattern for any of these marks, exactly."""
-    return re.compile("|".join(map(re.escape, marks)))
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Everything that is known of one family of models.
+
+    All patterns are searched in a model's name in lower case.
+
+    Attributes:
+        templates: Its chat templates, the most specific first; empty where the models take
+            messages only, so that no prompt has to be written for them.
+        windows: The context windows of its models, the most specific first.
+        vision_names: A pattern for the models that take images.
+        thinking_names: A pattern for the models that reason before they answer.
+        chat_names: A pattern for the models that were trained on chats, as far as their names do
+            not contain a word such as `instruct`.
+        thinking_tags: The tags around the reasoning, each an opening and a closing one.
+    """
+
+    templates: tuple[ChatTemplate, ...] = ()
+    windows: tuple[ContextWindow, ...] = ()
+    vision_names: str | None = None
+    thinking_names: str | None = None
+    chat_names: str | None = None
+    thinking_tags: tuple[Marks, ...] = ()

@@ -1,40 +1,97 @@
-"""Granite 3 instruct, and the older Granite code models, which use plain labels.
+"""IBM's Granite 3 instruct, and the older Granite code models, which use plain labels.
 
 Sources: `chat_template` of ibm-granite/granite-3.0-8b-instruct and
-ibm-granite/granite-8b-code-instruct-4k, tokenizer_config.json. Granite 3.1 and later fill in a
-dated system text of their own if there is none; it is left out, because it changes from day to day.
+ibm-granite/granite-8b-code-instruct-4k, tokenizer_config.json, and `max_position_embeddings` in
+config.json. Granite 3.1 and later fill in a dated system text of their own if there is none; it is
+left out, because it changes from day to day.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
-from replicate_stream._model.families.family import LINE_START, Family, Marks
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.tool_format import (
+    PIPE_CALL,
+    ToolFormat,
+    ToolResult,
+    dump_call,
+    dump_json,
+    prefill_call,
+    to_openai,
+)
+from replicate_stream._model.families.turn import LINE_START, Marks, Turn
+from replicate_stream._types.messages import ToolCall, ToolSpec
 
 
 def _turn(role: str) -> Marks:
     return f"<|start_of_role|>{role}<|end_of_role|>", "<|end_of_text|>\n"
 
 
-GRANITE = Family(
+class GraniteToolFormat(ToolFormat):
+    """The tools in a turn of their own, and calls as a list behind a mark.
+
+    Source: `chat_template` of ibm-granite/granite-3.1-8b-instruct, tokenizer_config.json.
+    """
+
+    control_marks = r"<\|tool_call\|>"
+    call_marks = (PIPE_CALL,)
+    has_control_tokens = True
+
+    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+        return (
+            "You are a helpful AI assistant with access to the following tools. When a tool is "
+            f"required to answer the user's query, respond with {PIPE_CALL.opening} followed by a "
+            "JSON list of tools used. If a tool does not exist in the provided list of tools, "
+            "notify the user that you do not have the ability to fulfill the request."
+        )
+
+    def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
+        before, after = _turn("available_tools")
+        listed = self.neutralize(dump_json([to_openai(tool) for tool in tools], 4))
+        return [Turn("none", f"{before}{listed}{after}", is_rendered=True), *turns]
+
+    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+        listed = ", ".join(dump_call(each, self.neutralize) for each in calls)
+        return f"{PIPE_CALL.opening}[{listed}]"
+
+    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
+        return Turn("assistant", text + self.render_calls(calls), is_rendered=True)
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        return [Turn("tool", each.text, is_rendered=True) for each in results]
+
+    def prefill(self, name: str | None) -> str:
+        return f"{PIPE_CALL.opening}[{prefill_call(name)}"
+
+
+_GRANITE = ChatTemplate(
     name="granite",
-    dialect="granite",
+    tool_format=GraniteToolFormat,
     system=_turn("system"),
     user=_turn("user"),
     assistant=_turn("assistant"),
     tool=_turn("tool_response"),
-    answer=_turn("assistant")[0],
-    control=re.compile(r"<\|(?:start_of_role|end_of_role|end_of_text|tool_call)\|>"),
-    hint=re.compile(r"<\|start_of_role\|>"),
-    names=re.compile(r"granite-?[3-9]|granite-(?:speech|vision|guardian)"),
+    generation_prompt=_turn("assistant")[0],
+    control_marks=r"<\|(?:start_of_role|end_of_role|end_of_text|tool_call)\|>",
+    hint=r"<\|start_of_role\|>",
+    names=r"granite-?[3-9]|granite-(?:speech|vision|guardian)",
 )
-GRANITE_CODE = Family(
+_CODE = ChatTemplate(
     name="granite-code",
     system=("System:\n", "\n\n"),
     user=("Question:\n", "\n\n"),
     assistant=("Answer:\n", "\n\n"),
-    answer="Answer:\n",
-    control=re.compile(rf"{LINE_START}(?:System|Question|Answer):|<\|endoftext\|>"),
-    hint=re.compile(r"Question:\n\{prompt\}"),
-    names=re.compile(r"granite-\d+b-code"),
+    generation_prompt="Answer:\n",
+    control_marks=rf"{LINE_START}(?:System|Question|Answer):|<\|endoftext\|>",
+    hint=r"Question:\n\{prompt\}",
+    names=r"granite-\d+b-code",
+)
+FAMILY = Family(
+    templates=(_CODE, _GRANITE),
+    windows=(
+        ContextWindow(r"granite-?3\.0", 4_096),
+        ContextWindow(r"granite-?(?:3\.[1-9]|4)", 131_072),
+        ContextWindow(r"granite-20b-code", 8_192),
+    ),
 )

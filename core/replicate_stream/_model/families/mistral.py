@@ -1,56 +1,154 @@
-"""Mistral and Mixtral instruct: four versions that differ in spaces and in the system text.
+"""Mistral and Mixtral instruct: five templates that differ in spaces and in the system text.
 
 Sources: `chat_template` of mistralai/Mistral-7B-Instruct-v0.2 and Mixtral-8x7B-Instruct-v0.1 (v1),
 Mistral-7B-Instruct-v0.3 (v3), Mistral-Nemo-Instruct-2407 (v3-tekken),
-Mistral-Large-Instruct-2411 (v7), Mistral-Small-24B-Instruct-2501 (v7-tekken). v3 puts the system
-text into the last user turn, where it would come after what was said before: here it is the first.
+Mistral-Large-Instruct-2411 (v7), Mistral-Small-24B-Instruct-2501 (v7-tekken), and
+`max_position_embeddings` in config.json. v3 puts the system text into the last user turn, where it
+would come after the turns before: here it is the first. The tags around the reasoning are
+Magistral's.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from replicate_stream._model.families.family import Family
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.tool_format import (
+    CallMark,
+    ToolFormat,
+    ToolResult,
+    dump_call,
+    dump_json,
+    prefill_call,
+    to_openai,
+)
+from replicate_stream._model.families.turn import Turn
+from replicate_stream._types.messages import ToolCall, ToolSpec
 
-MISTRAL = Family(
+_CALLS = "[TOOL_CALLS]"
+
+
+class MistralToolFormat(ToolFormat):
+    """Tools, calls and results between marks of their own, outside of the turns.
+
+    Source: `chat_template` of mistralai/Mistral-7B-Instruct-v0.3, tokenizer_config.json. Newer
+    models write `[TOOL_CALLS]name[ARGS]{…}`, as `chat_template` of
+    mistralai/Mistral-Small-3.2-24B-Instruct-2506 does.
+    """
+
+    control_marks = r"\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|ARGS|CALL_ID)\]"
+    call_marks = (
+        CallMark(_CALLS),
+        CallMark(
+            _CALLS,
+            header=r"\s*([\w.\-]+)\s*(?:\[CALL_ID\]\s*[\w\-]*\s*)?\[ARGS\]",
+            header_start=r"\s*[\w.\-]*\s*(?:\[[\w\]\[\s\-]*)?",
+            has_fence=False,
+        ),
+    )
+    result_marks = ("[TOOL_RESULTS]",)
+    has_control_tokens = True
+
+    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+        return ""
+
+    def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
+        # The vendor's template puts them before the last turn of the user.
+        listed = self.neutralize(dump_json([to_openai(tool) for tool in tools]))
+        text = f"[AVAILABLE_TOOLS] {listed}[/AVAILABLE_TOOLS]"
+        last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=0)
+        return [*turns[:last], Turn("none", text, is_rendered=True), *turns[last:]]
+
+    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+        listed = ", ".join(
+            dump_call(each, self.neutralize, id=_to_short_id(each.id)) for each in calls
+        )
+        return f"{_CALLS} [{listed}]"
+
+    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
+        # The calls' own mark opens them; only a text before them has the mark of a turn.
+        before = f"{self.assistant[0]}{text}" if text else ""
+        return Turn("none", before + self.render_calls(calls) + self.assistant[1], is_rendered=True)
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        return [
+            Turn("none", f"[TOOL_RESULTS] {_dump_result(each)}[/TOOL_RESULTS]", is_rendered=True)
+            for each in results
+        ]
+
+    def prefill(self, name: str | None) -> str:
+        return f"{_CALLS} [{prefill_call(name)}"
+
+
+def _dump_result(result: ToolResult) -> str:
+    return dump_json({"content": result.text, "call_id": _to_short_id(result.call_id or "")})
+
+
+def _to_short_id(call_id: str) -> str:
+    """An id of nine letters or digits: the vendor's template refuses any other."""
+    if re.fullmatch(r"[a-zA-Z0-9]{9}", call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+
+
+_V1 = ChatTemplate(
     name="mistral",
     start="<s>",
     user=(" [INST] ", " [/INST]"),
     assistant=(" ", "</s>"),
-    answer="",
-    control=re.compile(r"\[/?[A-Z][A-Z_]+\]|</?s>"),
-    hint=re.compile(r"\[INST\] ?\{prompt\} \[/INST\]"),
-    names=re.compile(r"mi[sx]tral"),
+    generation_prompt="",
+    control_marks=r"\[/?[A-Z][A-Z_]+\]|</?s>",
+    hint=r"\[INST\] ?\{prompt\} \[/INST\]",
+    names=r"mi[sx]tral",
 )
-MISTRAL_V3 = replace(
-    MISTRAL,
+_V3 = replace(
+    _V1,
     name="mistral-v3",
-    dialect="mistral",
+    tool_format=MistralToolFormat,
     user=("[INST] ", "[/INST]"),
-    hint=re.compile(r"\[INST\] \{prompt\}\[/INST\]"),
-    names=re.compile(r"mistral-7b-instruct-v0\.3|mixtral-8x22b|mistral-large|codestral"),
+    hint=r"\[INST\] \{prompt\}\[/INST\]",
+    names=r"mistral-7b-instruct-v0\.3|mixtral-8x22b|mistral-large|codestral",
 )
-MISTRAL_V3_TEKKEN = replace(
-    MISTRAL,
+_V3_TEKKEN = replace(
+    _V1,
     name="mistral-v3-tekken",
-    dialect="mistral",
+    tool_format=MistralToolFormat,
     user=("[INST]", "[/INST]"),
     assistant=("", "</s>"),
-    hint=re.compile(r"\[INST\]\{prompt\}\[/INST\]"),
-    names=re.compile(r"mistral-nemo|ministral|pixtral-12b"),
+    hint=r"\[INST\]\{prompt\}\[/INST\]",
+    names=r"mistral-nemo|ministral|pixtral-12b",
 )
-MISTRAL_V7 = replace(
-    MISTRAL_V3,
+_V7 = replace(
+    _V3,
     name="mistral-v7",
     system=("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
-    hint=re.compile(r"\[SYSTEM_PROMPT\] "),
-    names=re.compile(r"mistral-large.*2411|pixtral-large"),
+    hint=r"\[SYSTEM_PROMPT\] ",
+    names=r"mistral-large.*2411|pixtral-large",
 )
-MISTRAL_V7_TEKKEN = replace(
-    MISTRAL_V3_TEKKEN,
+_V7_TEKKEN = replace(
+    _V3_TEKKEN,
     name="mistral-v7-tekken",
     system=("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
-    hint=re.compile(r"\[SYSTEM_PROMPT\]"),
-    names=re.compile(r"mistral-small.*(?:250\d|24b|3\.\d)|magistral|devstral|mistral-medium"),
+    hint=r"\[SYSTEM_PROMPT\]",
+    names=r"mistral-small.*(?:250\d|24b|3\.\d)|magistral|devstral|mistral-medium",
+)
+FAMILY = Family(
+    templates=(_V7_TEKKEN, _V7, _V3_TEKKEN, _V3, _V1),
+    windows=(
+        ContextWindow(r"mixtral-8x22b", 65_536),
+        ContextWindow(r"mixtral", 32_768),
+        ContextWindow(
+            r"mistral-nemo|ministral|pixtral|mistral-large|mistral-small-3\.[12]", 131_072
+        ),
+        ContextWindow(r"mistral-small|codestral", 32_768),
+        ContextWindow(r"mistral-7b-(?:instruct-)?v0\.[23]", 32_768),
+        ContextWindow(r"mistral-7b", 8_192),
+    ),
+    vision_names=r"pixtral",
+    thinking_names=r"magistral",
+    chat_names=r"magistral",
+    thinking_tags=(("[THINK]", "[/THINK]"),),
 )

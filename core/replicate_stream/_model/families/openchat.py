@@ -1,27 +1,32 @@
 """OpenChat 3.5 and Starling.
 
-Source: `chat_template` of openchat/openchat-3.5-0106, tokenizer_config.json.
+Source: `chat_template` of openchat/openchat-3.5-0106, tokenizer_config.json, and
+`max_position_embeddings` in config.json.
 """
 
 from __future__ import annotations
 
-import re
-
-from replicate_stream._model.families.family import Family, Marks
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.turn import Marks
 
 
 def _turn(role: str) -> Marks:
     return f"GPT4 Correct {role}: ", "<|end_of_turn|>"
 
 
-OPENCHAT = Family(
+_OPENCHAT = ChatTemplate(
     name="openchat",
     start="<s>",
     system=_turn("System"),
     user=_turn("User"),
     assistant=_turn("Assistant"),
-    answer="GPT4 Correct Assistant:",
-    control=re.compile(r"GPT4 Correct \w+:|<\|end_of_turn\|>|</?s>"),
-    hint=re.compile(r"GPT4? Correct User:"),
-    names=re.compile(r"openchat|starling"),
+    generation_prompt="GPT4 Correct Assistant:",
+    control_marks=r"GPT4 Correct \w+:|<\|end_of_turn\|>|</?s>",
+    hint=r"GPT4? Correct User:",
+    names=r"openchat|starling",
+)
+FAMILY = Family(
+    templates=(_OPENCHAT,),
+    windows=(ContextWindow(r"openchat|starling", 8_192),),
+    chat_names=r"openchat|starling",
 )

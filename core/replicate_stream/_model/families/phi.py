@@ -1,15 +1,26 @@
-"""Phi 3 and 3.5, Phi 4, and Phi 4 mini, which has Phi 3's marks without the newlines.
+"""Microsoft's Phi 3 and 3.5, Phi 4, and Phi 4 mini, which has Phi 3's marks without the newlines.
 
 Sources: `chat_template` of microsoft/Phi-3-mini-4k-instruct (July 2024, when the system role came),
-microsoft/phi-4 and microsoft/Phi-4-mini-instruct, tokenizer_config.json.
+microsoft/phi-4 and microsoft/Phi-4-mini-instruct, tokenizer_config.json, and
+`max_position_embeddings` in config.json.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
-from replicate_stream._model.families.family import Family, Marks
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.tool_format import PIPE_CALL, HermesToolFormat
+from replicate_stream._model.families.turn import Marks
+
+
+class PhiToolFormat(HermesToolFormat):
+    """The format of Hermes for what the model reads; it also writes calls behind its own mark.
+
+    Source: the model card of microsoft/Phi-4-mini-instruct.
+    """
+
+    call_marks = (*HermesToolFormat.call_marks, PIPE_CALL)
 
 
 def _turn(role: str) -> Marks:
@@ -20,33 +31,43 @@ def _turn4(role: str) -> Marks:
     return f"<|im_start|>{role}<|im_sep|>", "<|im_end|>"
 
 
-PHI3 = Family(
+_PHI3 = ChatTemplate(
     name="phi3",
     system=_turn("system"),
     user=_turn("user"),
     assistant=_turn("assistant"),
-    answer="<|assistant|>\n",
-    control=re.compile(r"<\|(?:system|user|assistant|tool|end|endoftext)\|>"),
-    hint=re.compile(r"<\|end\|>\n"),
-    names=re.compile(r"phi-?3"),
+    generation_prompt="<|assistant|>\n",
+    control_marks=r"<\|(?:system|user|assistant|tool|end|endoftext)\|>",
+    hint=r"<\|end\|>\n",
+    # Dolphin and Hermes on Phi 3 were trained on ChatML.
+    names=r"^(?!.*(?:dolphin|hermes|orca)).*phi-?3",
 )
-PHI4_MINI = replace(
-    PHI3,
+_PHI4_MINI = replace(
+    _PHI3,
     name="phi4-mini",
+    tool_format=PhiToolFormat,
     system=("<|system|>", "<|end|>"),
     user=("<|user|>", "<|end|>"),
     assistant=("<|assistant|>", "<|end|>"),
-    answer="<|assistant|>",
-    hint=re.compile(r"<\|end\|>(?!\n)"),
-    names=re.compile(r"phi-?4-(?:mini|multimodal)"),
+    generation_prompt="<|assistant|>",
+    hint=r"<\|end\|>(?!\n)",
+    names=r"phi-?4-(?:mini|multimodal)",
 )
-PHI4 = Family(
+_PHI4 = ChatTemplate(
     name="phi4",
     system=_turn4("system"),
     user=_turn4("user"),
     assistant=_turn4("assistant"),
-    answer=_turn4("assistant")[0],
-    control=re.compile(r"<\|(?:im_start|im_sep|im_end|endoftext)\|>"),
-    hint=re.compile(r"<\|im_sep\|>"),
-    names=re.compile(r"phi-?4"),
+    generation_prompt=_turn4("assistant")[0],
+    control_marks=r"<\|(?:im_start|im_sep|im_end|endoftext)\|>",
+    hint=r"<\|im_sep\|>",
+    names=r"phi-?4",
+)
+FAMILY = Family(
+    templates=(_PHI4_MINI, _PHI4, _PHI3),
+    windows=(
+        ContextWindow(r"phi-?4-mini", 131_072),
+        ContextWindow(r"phi-?4", 16_384),
+        ContextWindow(r"phi-?2\b", 2_048),
+    ),
 )

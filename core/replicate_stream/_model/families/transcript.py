@@ -5,16 +5,16 @@ Roles are labels at the beginning of a line, as in a printed interview.
 
 from __future__ import annotations
 
-import re
+from replicate_stream._model.families.family import ChatTemplate, Family
+from replicate_stream._model.families.turn import LINE_START
 
-from replicate_stream._model.families.family import LINE_START, Family
-
-TRANSCRIPT = Family(
+TRANSCRIPT = ChatTemplate(
     name="transcript",
     system=("", "\n\n"),
     user=("User: ", "\n\n"),
     assistant=("Assistant: ", "\n\n"),
     tool=("Tool: ", "\n\n"),
-    answer="Assistant:",
-    control=re.compile(rf"{LINE_START}(?:System|User|Assistant|Tool):"),
+    generation_prompt="Assistant:",
+    control_marks=rf"{LINE_START}(?:System|User|Assistant|Tool):",
 )
+FAMILY = Family(templates=(TRANSCRIPT,))

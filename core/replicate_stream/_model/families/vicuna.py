@@ -1,24 +1,29 @@
 """Vicuna 1.1 and later, and what was trained like it: WizardLM, Airoboros, LLaVA, Capybara.
 
 Source: the `vicuna_v1.1` conversation of lm-sys/FastChat, fastchat/conversation.py; the checkpoints
-have no template of their own. Without a system text its usual preamble is used.
+have no template of their own. Without a system text its usual preamble is used. The windows are
+`max_position_embeddings` of lmsys/vicuna-13b-v1.5 and v1.1.
 """
 
 from __future__ import annotations
 
-import re
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 
-from replicate_stream._model.families.family import Family
-
-VICUNA = Family(
+_VICUNA = ChatTemplate(
     name="vicuna",
     system=("", " "),
     default_system="A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions.",
     user=("USER: ", " "),
     assistant=("ASSISTANT: ", "</s>"),
-    answer="ASSISTANT:",
-    control=re.compile(r"(?:USER|ASSISTANT):|</?s>"),
-    hint=re.compile(r"USER: ?[\s\S]*ASSISTANT:"),
-    names=re.compile(r"vicuna|wizardlm|airoboros|capybara|goliath"),
+    generation_prompt="ASSISTANT:",
+    control_marks=r"(?:USER|ASSISTANT):|</?s>",
+    hint=r"USER: ?[\s\S]*ASSISTANT:",
+    names=r"vicuna|wizardlm|airoboros|capybara|goliath",
+)
+FAMILY = Family(
+    templates=(_VICUNA,),
+    windows=(ContextWindow(r"vicuna.*v1\.5", 4_096), ContextWindow(r"vicuna", 2_048)),
+    vision_names=r"llava",
+    chat_names=r"vicuna|airoboros|capybara|wizard",
 )

@@ -1,26 +1,31 @@
-"""Zephyr and StableLM Zephyr.
+"""Zephyr, StableLM Zephyr, and TinyLlama chat.
 
-Source: `chat_template` of HuggingFaceH4/zephyr-7b-beta, tokenizer_config.json.
+Source: `chat_template` of HuggingFaceH4/zephyr-7b-beta, tokenizer_config.json, and
+`max_position_embeddings` of TinyLlama/TinyLlama-1.1B-Chat-v1.0.
 """
 
 from __future__ import annotations
 
-import re
-
-from replicate_stream._model.families.family import Family, Marks
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.turn import Marks
 
 
 def _turn(role: str) -> Marks:
     return f"<|{role}|>\n", "</s>\n"
 
 
-ZEPHYR = Family(
+_ZEPHYR = ChatTemplate(
     name="zephyr",
     system=_turn("system"),
     user=_turn("user"),
     assistant=_turn("assistant"),
-    answer="<|assistant|>\n",
-    control=re.compile(r"<\|(?:system|user|assistant)\|>|</?s>"),
-    hint=re.compile(r"<\|user\|>\n\{prompt\}</s>"),
-    names=re.compile(r"zephyr|tinyllama.*chat"),
+    generation_prompt="<|assistant|>\n",
+    control_marks=r"<\|(?:system|user|assistant)\|>|</?s>",
+    hint=r"<\|user\|>\n\{prompt\}</s>",
+    names=r"zephyr|tinyllama.*chat",
+)
+FAMILY = Family(
+    templates=(_ZEPHYR,),
+    windows=(ContextWindow(r"tinyllama", 2_048),),
+    chat_names=r"zephyr",
 )

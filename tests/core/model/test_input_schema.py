@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from replicate_stream._model.output_kind import output_kind
+from replicate_stream._model.input_schema import get_output_kind
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from replicate_stream._model.output_kind import output_kind
     ],
 )
 def test_the_kind_of_an_output_schema(schema: Any, kind: str | None) -> None:
-    assert output_kind(schema) == kind
+    assert get_output_kind(schema) == kind

@@ -1,0 +1,36 @@
+"""Cohere's Command R and R+, and Aya.
+
+Source: `chat_template` of CohereForAI/c4ai-command-r-plus, tokenizer_config.json, and
+`max_position_embeddings` in config.json. The tags around the reasoning are those of
+CohereLabs/command-a-reasoning-08-2025.
+"""
+
+from __future__ import annotations
+
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.turn import Marks
+
+
+def _turn(role: str) -> Marks:
+    return f"<|START_OF_TURN_TOKEN|><|{role}_TOKEN|>", "<|END_OF_TURN_TOKEN|>"
+
+
+_COMMAND_R = ChatTemplate(
+    name="command-r",
+    start="<BOS_TOKEN>",
+    system=_turn("SYSTEM"),
+    user=_turn("USER"),
+    assistant=_turn("CHATBOT"),
+    tool=_turn("SYSTEM"),
+    generation_prompt=_turn("CHATBOT")[0],
+    is_trimmed=True,
+    control_marks=r"<\|[A-Z_]+_TOKEN\|>|<(?:BOS|EOS)_TOKEN>",
+    hint=r"<\|START_OF_TURN_TOKEN\|>",
+    names=r"command-?r|c4ai|\baya\b",
+)
+FAMILY = Family(
+    templates=(_COMMAND_R,),
+    windows=(ContextWindow(r"command-?r", 131_072),),
+    chat_names=r"command-?r",
+    thinking_tags=(("<|START_THINKING|>", "<|END_THINKING|>"),),
+)

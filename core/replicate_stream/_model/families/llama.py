@@ -1,0 +1,143 @@
+"""Meta's Llama: 2 chat and Code Llama instruct (7B to 34B), 3, 3.1 to 3.3, and 4.
+
+Sources: `chat_template` of meta-llama/Llama-2-7b-chat-hf, meta-llama/Meta-Llama-3-8B-Instruct,
+meta-llama/Llama-3.1-8B-Instruct and meta-llama/Llama-4-Scout-17B-16E-Instruct,
+tokenizer_config.json, and `max_position_embeddings` in config.json. In Llama 2 every exchange
+begins with `<s>` again, and the system text is part of the first user turn. The system turn of 3.1
+always begins with two dates; the second is the template's own default, because a prompt that
+changes from day to day could not be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.tool_format import (
+    CallMark,
+    ToolFormat,
+    ToolResult,
+    dump_call,
+    dump_json,
+    prefill_call,
+    to_openai,
+)
+from replicate_stream._model.families.turn import Marks, Turn
+from replicate_stream._types.messages import ToolCall, ToolSpec
+
+
+class LlamaToolFormat(ToolFormat):
+    """JSON without marks, which is the whole answer.
+
+    Source: `chat_template` of meta-llama/Llama-3.1-8B-Instruct, tokenizer_config.json, in its form
+    with the tools in the system text. The models also write `<|python_tag|>` before that JSON, and
+    `<function=name>{…}</function>`, the custom format of Llama 3.1's documentation
+    (https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1/).
+    """
+
+    control_marks = r"</?function(?:=[\w.-]*)?>|<\|python_tag\|>"
+    call_marks = (
+        CallMark(
+            "<function=",
+            ("</function>",),
+            header=r"\s*[\"']?([\w.\-]+)[\"']?\s*>",
+            header_start=r"[^>]*",
+            has_fence=False,
+        ),
+        CallMark("<|python_tag|>"),
+    )
+    call_separators = (";",)
+    has_bare_calls = True
+    is_before_system = True
+
+    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+        listed = "\n\n".join(self.neutralize(dump_json(to_openai(tool), 4)) for tool in tools)
+        return (
+            "You have access to the following functions. To call a function, please respond with "
+            'JSON for a function call. Respond in the format {"name": function name, '
+            '"parameters": dictionary of argument name and its value}. Do not use variables.\n\n'
+            f"{listed}"
+        )
+
+    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+        return "\n".join(dump_call(each, self.neutralize, "parameters") for each in calls)
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        return [Turn("tool", dump_json(each.text), is_rendered=True) for each in results]
+
+    def prefill(self, name: str | None) -> str:
+        return prefill_call(name, "parameters")
+
+
+def _turn3(role: str) -> Marks:
+    return f"<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>"
+
+
+def _turn4(role: str) -> Marks:
+    return f"<|header_start|>{role}<|header_end|>\n\n", "<|eot|>"
+
+
+_DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+_LLAMA2 = ChatTemplate(
+    name="llama2",
+    user=("<s>[INST] ", " [/INST]"),
+    assistant=(" ", " </s>"),
+    generation_prompt="",
+    system_in_user=("<<SYS>>\n", "\n<</SYS>>\n\n"),
+    is_trimmed=True,
+    control_marks=r"\[/?INST\]|<</?SYS>>|</?s>",
+    hint=r"<<SYS>>",
+    names=r"llama-?2.*chat|codellama-(?:7|13|34)b-instruct|codellama.*-instruct-vllm",
+)
+_LLAMA3 = ChatTemplate(
+    name="llama3",
+    start="<|begin_of_text|>",
+    system=_turn3("system"),
+    user=_turn3("user"),
+    assistant=_turn3("assistant"),
+    tool=_turn3("ipython"),
+    generation_prompt=_turn3("assistant")[0],
+    is_trimmed=True,
+    is_system_trimmed=True,
+    control_marks=r"<\|[a-z][a-z0-9_]*\|>",
+    hint=r"<\|start_header_id\|>",
+    names=r"llama-?3(?![.\d])",
+)
+_LLAMA31 = replace(
+    _LLAMA3,
+    name="llama3.1",
+    tool_format=LlamaToolFormat,
+    system=(_turn3("system")[0] + _DATES, _turn3("system")[1]),
+    default_system="",
+    hint=r"Cutting Knowledge Date",
+    names=r"llama-?3[._][123]",
+)
+_LLAMA4 = ChatTemplate(
+    name="llama4",
+    tool_format=LlamaToolFormat,
+    start="<|begin_of_text|>",
+    system=_turn4("system"),
+    user=_turn4("user"),
+    assistant=_turn4("assistant"),
+    tool=_turn4("ipython"),
+    generation_prompt=_turn4("assistant")[0],
+    is_system_trimmed=True,
+    control_marks=r"<\|[a-z][a-z0-9_]*\|>",
+    hint=r"<\|header_start\|>",
+    names=r"llama-?4",
+)
+FAMILY = Family(
+    templates=(_LLAMA4, _LLAMA31, _LLAMA3, _LLAMA2),
+    windows=(
+        ContextWindow(r"code-?llama", 16_384),
+        ContextWindow(r"llama-?3[._-][123]\b", 131_072),
+        ContextWindow(r"llama-?3(?![.\d])", 8_192),
+        ContextWindow(r"llama-?2(?![.\d])", 4_096),
+        ContextWindow(r"llama-?7b", 2_048),
+    ),
+    vision_names=r"llama-4",
+    chat_names=r"tulu|guanaco",
+    # Reflection, a tuning of Llama 3.1, writes both (mattshumer/Reflection-Llama-3.1-70B).
+    thinking_tags=(("<thinking>", "</thinking>"), ("<reflection>", "</reflection>")),
+)

@@ -1,0 +1,21 @@
+"""OpenAI's models, which take messages: GPT 4o, 4.1 and 5, the o series, and gpt-oss.
+
+Source: the table of models at https://platform.openai.com/docs/models.
+"""
+
+from __future__ import annotations
+
+from replicate_stream._model.families.family import ContextWindow, Family
+
+FAMILY = Family(
+    windows=(
+        ContextWindow(r"gpt-4\.1", 1_047_576, 32_768),
+        ContextWindow(r"gpt-5-chat", 128_000, 16_384),
+        ContextWindow(r"gpt-5", 400_000, 128_000),
+        ContextWindow(r"gpt-4o|chatgpt-4o", 128_000, 16_384),
+        ContextWindow(r"gpt-oss", 131_072),
+        ContextWindow(r"\bo1-mini\b", 128_000, 65_536),
+        ContextWindow(r"\bo[134](?:-mini|-pro)?\b", 200_000, 100_000),
+    ),
+    vision_names=r"gpt-4o|gpt-4\.1|gpt-5|\bo[134]\b",
+)

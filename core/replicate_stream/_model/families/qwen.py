@@ -1,0 +1,42 @@
+"""Qwen, QwQ and QVQ: ChatML, with tool results in the user's turn.
+
+Sources: `chat_template` of Qwen/Qwen2.5-7B-Instruct and Qwen/Qwen3-8B, tokenizer_config.json, and
+`max_position_embeddings` in config.json. Qwen 1.5 to 2.5 fill in a system text of their own if
+there is none; it asks for nothing that the models do not do anyway, and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from replicate_stream._model.families.family import ContextWindow, Family
+from replicate_stream._model.families.hermes import CHATML
+from replicate_stream._model.families.tool_format import HermesToolFormat, ToolResult
+from replicate_stream._model.families.turn import Turn
+
+
+class QwenToolFormat(HermesToolFormat):
+    """The format of Hermes, but a result is the user's and carries no name."""
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        return [
+            Turn("user", turn.text, is_rendered=True) for turn in super().render_results(results)
+        ]
+
+    def render_result(self, result: ToolResult) -> str:
+        return result.text
+
+
+FAMILY = Family(
+    # Without a hint: nothing in a template tells it from ChatML as other models use it.
+    templates=(replace(CHATML, hint=None, names=r"qwen|qwq|qvq", tool_format=QwenToolFormat),),
+    windows=(
+        ContextWindow(r"qwen-?3.*2507", 262_144),
+        ContextWindow(r"qwq", 131_072),
+        ContextWindow(r"qwen-?(?:3|2\.5|2|1\.5)", 32_768),
+    ),
+    thinking_names=r"qwq",
+    chat_names=r"qwen-?3(?!.*base)|qwq",
+    thinking_tags=(("<think>", "</think>"),),
+)

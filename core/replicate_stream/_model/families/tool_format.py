@@ -1,0 +1,209 @@
+"""Formats of tool calling: how a prompt offers tools, calls and results, and how calls are read.
+
+`ToolFormat` is the base class, `HermesToolFormat` the format that most models follow: Hermes 2 Pro
+introduced it and Qwen adopted it. It is the default for models whose own format is not known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+from replicate_stream._errors import InvalidInputError
+from replicate_stream._model.families.turn import Marks, Turn, neutralize
+from replicate_stream._types.messages import ToolCall, ToolSpec
+from replicate_stream._types.tool_choice import as_function
+
+Neutralize: TypeAlias = Callable[[str], str]
+"""Breaks the marks of turns that a text holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMark:
+    """A mark that opens a tool call in an answer.
+
+    Attributes:
+        opening: The mark.
+        closings: The marks that may follow the call's JSON.
+        header: A pattern for the text between the mark and the arguments, with the tool's name in
+            its only group that matches; None if the JSON of a call or of a list of calls follows.
+        header_start: A pattern for the beginnings of a header: while it matches, more text may
+            still complete the header.
+        has_fence: Whether the JSON may stand in a code fence.
+    """
+
+    opening: str
+    closings: tuple[str, ...] = ()
+    header: str | None = None
+    header_start: str = r"[\s\S]*"
+    has_fence: bool = True
+
+
+PIPE_CALL = CallMark("<|tool_call|>", ("<|/tool_call|>", "</tool_call>"))
+"""The mark of Phi 4 mini and of Granite."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The result of a tool call.
+
+    Attributes:
+        text: The result, its marks broken already.
+        name: The tool, where it is known.
+        call_id: The id of the call that it answers.
+    """
+
+    text: str = field(repr=False)
+    name: str | None = None
+    call_id: str | None = None
+
+
+class ToolFormat:
+    """How tools, calls and results are written into a prompt, and how a model writes its calls.
+
+    Args:
+        neutralize: Breaks the marks of turns in a text.
+        assistant: The marks around an answer of the model, in the chat template of the prompt.
+
+    Attributes:
+        control_marks: A pattern for the marks that would forge a call or a result.
+        call_marks: The marks that open a call in an answer; empty if calls are bare JSON.
+        frame_marks: The marks around all calls of an answer, which carry no meaning.
+        result_marks: The marks that open a result: a model that writes one invents it.
+        call_separators: The text that may stand between two calls without marks.
+        has_bare_calls: Whether a call is JSON without marks around it.
+        has_control_tokens: Whether the marks are control tokens between the turns, so that the
+            format can only be used in a prompt with the family's own chat template.
+        is_before_system: Whether the tools stand before the system text.
+        is_continued: Whether the model goes on behind results without a generation prompt.
+    """
+
+    control_marks: ClassVar[str]
+    call_marks: ClassVar[tuple[CallMark, ...]] = ()
+    frame_marks: ClassVar[tuple[str, ...]] = ()
+    result_marks: ClassVar[tuple[str, ...]] = ()
+    call_separators: ClassVar[tuple[str, ...]] = ()
+    has_bare_calls: ClassVar[bool] = False
+    has_control_tokens: ClassVar[bool] = False
+    is_before_system: ClassVar[bool] = False
+    is_continued: ClassVar[bool] = False
+
+    def __init__(self, neutralize: Neutralize, assistant: Marks = ("", "")) -> None:
+        self.assistant = assistant
+        self._neutralize = neutralize
+
+    def neutralize(self, text: str) -> str:
+        """Break the marks of turns, calls and results that a text holds."""
+        return neutralize(self.control_marks, self._neutralize(text))
+
+    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+        """The part of the system text that offers the tools; empty if they stand elsewhere."""
+        raise NotImplementedError
+
+    def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
+        """The conversation with the tools in it, where they have a turn of their own."""
+        return turns
+
+    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+        """The calls as the model writes them."""
+        raise NotImplementedError
+
+    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
+        """An answer of the model with its calls, as a turn."""
+        parts = [part for part in (text, self.render_calls(calls)) if part]
+        return Turn("assistant", "\n".join(parts), is_rendered=True)
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        """The results of successive calls, as turns."""
+        raise NotImplementedError
+
+    def prefill(self, name: str | None) -> str:
+        """The beginning of a call of one tool, or of any: the prompt ends with it to force one."""
+        raise NotImplementedError
+
+
+class HermesToolFormat(ToolFormat):
+    """JSON between `<tool_call>` tags.
+
+    Source: `chat_template` of NousResearch/Hermes-2-Pro-Llama-3-8B, tokenizer_config.json.
+    """
+
+    control_marks = r"</?tool_(?:call|response)>|</?tools>"
+    call_marks: ClassVar[tuple[CallMark, ...]] = (CallMark("<tool_call>", ("</tool_call>",)),)
+    result_marks = ("<tool_response>",)
+
+    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+        listed = "\n".join(self.neutralize(dump_json(to_openai(tool))) for tool in tools)
+        return (
+            "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+            "You are provided with function signatures within <tools></tools> XML tags:\n"
+            f"<tools>\n{listed}\n</tools>\n\n"
+            "For each function call, return a json object with function name and arguments within "
+            "<tool_call></tool_call> XML tags:\n"
+            '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
+        )
+
+    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+        return "\n".join(
+            f"<tool_call>\n{dump_call(call, self.neutralize)}\n</tool_call>" for call in calls
+        )
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        written = (
+            f"<tool_response>\n{self.render_result(each)}\n</tool_response>" for each in results
+        )
+        return [Turn("tool", "\n".join(written), is_rendered=True)]
+
+    def render_result(self, result: ToolResult) -> str:
+        """One result, with the tool's name where that is known."""
+        if result.name is None:
+            return result.text
+        return dump_json({"name": result.name, "content": result.text})
+
+    def prefill(self, name: str | None) -> str:
+        return f"<tool_call>\n{prefill_call(name)}" if name is not None else "<tool_call>\n"
+
+
+def to_openai(tool: ToolSpec) -> dict[str, Any]:
+    """A tool as OpenAI writes it, which most templates do too."""
+    return {"type": "function", "function": as_function(tool)}
+
+
+def prefill_call(name: str | None, key: str = "arguments") -> str:
+    """The beginning of a call's JSON, up to the name of any tool or the arguments of one."""
+    return '{"name":' if name is None else f'{{"name": {dump_json(name)}, "{key}":'
+
+
+def dump_call(
+    call: ToolCall, neutralize: Neutralize, key: str = "arguments", **further: str
+) -> str:
+    """A call as JSON, with further members behind its arguments."""
+    end = "".join(f", {dump_json(k)}: {dump_json(v)}" for k, v in further.items())
+    return f'{{"name": {dump_json(call.name)}, "{key}": {dump_arguments(call, neutralize)}{end}}}'
+
+
+def dump_arguments(call: ToolCall, neutralize: Neutralize) -> str:
+    """The arguments of a call as JSON, or else as the model wrote them."""
+    arguments: Any = call.arguments
+    if isinstance(arguments, str):
+        # OpenAI writes them as a JSON text. One that is malformed stays what the model wrote.
+        with suppress(ValueError):
+            arguments = json.loads(arguments)
+    return neutralize(arguments if isinstance(arguments, str) else dump_json(arguments))
+
+
+def dump_json(value: Any, indent: int | None = None) -> str:
+    """JSON that is readable in any script, as prompts hold it.
+
+    Raises:
+        InvalidInputError: A tool or a call holds a value that JSON cannot express.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+    except TypeError as error:
+        raise InvalidInputError(
+            f"tools, or a call of one, cannot be written as JSON: {error}", fields=("tools",)
+        ) from error

@@ -1,0 +1,50 @@
+"""Turns of a conversation as text, and how control marks inside a text are broken.
+
+A text that holds the marks of a chat format could forge a turn or a tool call. Every text is
+therefore neutralized before it is put between marks.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Role: TypeAlias = Literal["user", "assistant", "tool", "none"]
+Marks: TypeAlias = tuple[str, str]
+"""The marks directly before a text and directly after it."""
+
+LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
+"""A pattern for the place where a label opens a turn, for all that programs take as a line end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation, as text.
+
+    Attributes:
+        role: The role whose marks go around the text; `none` for a text that holds its own marks.
+        text: The text.
+        is_rendered: Whether the text is written as it is, because the marks in it are meant.
+    """
+
+    role: Role
+    text: str
+    is_rendered: bool = False
+
+
+def neutralize(pattern: str, text: str) -> str:
+    """Break every mark that a pattern finds, so that it is read as mere text.
+
+    A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
+
+    Args:
+        pattern: A regular expression for marks, none of which ends in white space.
+        text: The text.
+    """
+    return re.sub(pattern, _break_mark, text)
+
+
+def _break_mark(match: re.Match[str]) -> str:
+    mark = match.group()
+    return f"{mark[:-1]} {mark[-1]}"

@@ -1,0 +1,13 @@
+"""xAI's Grok.
+
+Source: the table of models at https://docs.x.ai/docs/models.
+"""
+
+from __future__ import annotations
+
+from replicate_stream._model.families.family import ContextWindow, Family
+
+FAMILY = Family(
+    windows=(ContextWindow(r"grok-4", 256_000), ContextWindow(r"grok-3", 131_072)),
+    vision_names=r"grok-4",
+)
