@@ -16,7 +16,7 @@ import pytest
 
 import replicate_stream
 from replicate_stream import ReplicateError
-from replicate_stream._api.connection_errors import to_error
+from replicate_stream._api.errors import to_error
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["replicate_stream", "langchain_replicate_stream", "llama_index_replicate_stream"]

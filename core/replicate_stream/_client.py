@@ -15,7 +15,7 @@ from replicate_stream._settings import ApiKey, Settings, read_settings
 
 if TYPE_CHECKING:
     from replicate_stream._api.models import Model, ModelRef
-    from replicate_stream._api.predictions import PredictionRun
+    from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._event_stream import EventStream
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.input_schema import InputSchema
@@ -353,7 +353,7 @@ class Client:
             return await self._create(known, again), again
 
     async def _create(self, known: Model, prepared: PreparedInput) -> PredictionRun:
-        from replicate_stream._api.creation import create_prediction
+        from replicate_stream._api.predictions import create_prediction
         from replicate_stream._response.output import extract_text
 
         if prepared.uploads:

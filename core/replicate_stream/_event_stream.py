@@ -19,7 +19,7 @@ from replicate_stream._types.messages import Finished, Message, StatusChanged, S
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
-    from replicate_stream._api.predictions import PredictionRun
+    from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._response.check import AnswerCheck
     from replicate_stream._types.prepared import PreparedInput
 

@@ -1,95 +1,78 @@
-"""How a prediction can end, and which error that is. Pure."""
+"""What aiohttp raises, as errors of ours.
+
+The texts are ours too: aiohttp's own may hold a stream's URL or a proxy's password, and some of
+its errors carry the whole request, token included.
+"""
 
 from __future__ import annotations
 
-import json
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from replicate_stream._errors import (
-    PredictionCanceledError,
-    PredictionFailedError,
+    ReplicateConnectionError,
     ReplicateError,
     ReplicateTimeoutError,
+    ResponseError,
 )
-from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
+
+if TYPE_CHECKING:
+    import aiohttp
+
+CONNECT_TIMEOUT = 30.0
+"""The longest that making a connection may take, in seconds."""
 
 
-def reason_of(data: str) -> str | None:
-    """Why a stream ended, from the data of its `done` event; None if it ended well.
-
-    `{}` is success, and so is no data at all; a reason is never one (replicate-api.md 3.4).
-    """
-    if not data.strip():
-        return None
-    try:
-        body = json.loads(data)
-    except ValueError:
-        return data
-    if isinstance(body, dict):
-        reason = body.get("reason")
-        return None if reason is None else str(reason)
-    return data
+class NotSentError(ReplicateConnectionError):
+    """The connection was never made, so the request cannot have arrived."""
 
 
-def failure_of(prediction: Prediction, reason: str, said: str | None = None) -> ReplicateError:
-    """The error for a stream that ended with a reason.
+def to_error(error: BaseException, doing: str, within: float | None = None) -> ReplicateError:
+    """An aiohttp error, a time-out or an OS error as one of ours.
+
+    Its text is ours: aiohttp's own may hold a stream's URL or a proxy's password.
 
     Args:
-        prediction: The record, as far as it has caught up.
-        reason: The reason that the stream gave: `error`, `canceled`, or an unknown one.
-        said: The data of an `error` event, which may be JSON or plain text.
+        error: What was raised.
+        doing: What was being done, e.g. `GET /models/meta/llama`.
+        within: The seconds after which it counted as too long.
     """
-    if reason == "canceled" or prediction.status in CANCELED:
-        return canceled(prediction)
-    return failed(prediction, _detail(said) or f"the stream ended with reason {reason!r}")
+    import aiohttp
 
-
-def check_ended_well(prediction: Prediction, *, missed_deadline: float | None) -> None:
-    """Raise the error of a record that is terminal and did not succeed.
-
-    Args:
-        prediction: A terminal record.
-        missed_deadline: The caller's own deadline in seconds, if it has passed.
-    """
-    if prediction.status == SUCCEEDED:
-        return
-    if prediction.status not in CANCELED:
-        raise failed(prediction, "no error text")
-    if missed_deadline is not None:
-        raise ReplicateTimeoutError(
-            f"prediction {prediction.id} was {prediction.status} at its deadline "
-            f"of {missed_deadline:g} s",
-            waited_for="the end of the answer",
-            seconds=missed_deadline,
-            prediction_id=prediction.id,
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return NotSentError(f"{doing}: the proxy refused with status {error.status}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ResponseError(f"{doing}: {type(error).__name__}", status=error.status or None)
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+        return ResponseError(f"{doing}: not a URL that can be fetched")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return NotSentError(f"{doing}: no connection within {CONNECT_TIMEOUT:g} s")
+    if isinstance(error, asyncio.TimeoutError):
+        seconds = within or 0.0
+        return ReplicateTimeoutError(
+            f"{doing}: no reply within {seconds:g} s", waited_for="the reply", seconds=seconds
         )
-    raise canceled(prediction)
-
-
-def failed(prediction: Prediction, otherwise: str) -> PredictionFailedError:
-    """A failed prediction, with its own error text where it has one."""
-    error = prediction.error or otherwise
-    return PredictionFailedError(
-        f"prediction {prediction.id} failed: {error}", prediction_id=prediction.id, error=error
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+        return ReplicateConnectionError(
+            f"{doing}: the server's TLS certificate or handshake was not accepted"
+        )
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return NotSentError(f"{doing}: no connection to {error.host}:{error.port}{_why(error)}")
+    return ReplicateConnectionError(
+        f"{doing}: the connection broke before the reply was there ({type(error).__name__})"
     )
 
 
-def canceled(prediction: Prediction) -> PredictionCanceledError:
-    """A prediction that somebody else ended."""
-    status = prediction.status if prediction.status in CANCELED else "canceled"
-    why = "its deadline passed before it started" if status == "aborted" else "not by this caller"
-    return PredictionCanceledError(
-        f"prediction {prediction.id} was {status} ({why})",
-        prediction_id=prediction.id,
-        status=status,
-    )
+def _why(error: aiohttp.ClientConnectorError) -> str:
+    return f" ({error.strerror})" if isinstance(error.strerror, str) else ""
 
 
-def _detail(said: str | None) -> str | None:
-    if not said:
-        return None
-    try:
-        body = json.loads(said)
-    except ValueError:
-        return said
-    detail = body.get("detail") if isinstance(body, dict) else None
-    return str(detail) if detail else said
+def chainable(error: BaseException) -> BaseException | None:
+    """The error to chain, unless it carries the request and with it the token."""
+    return None if hasattr(error, "request_info") else error
+
+
+def path_of(path: str) -> str:
+    """A request's path for messages: hosts and queries need not show."""
+    return urlsplit(path).path

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from replicate_stream._api.connection_errors import (
+from replicate_stream._api.errors import (
     CONNECT_TIMEOUT,
     NotSentError,
     chainable,
