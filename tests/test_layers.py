@@ -16,7 +16,7 @@ import pytest
 
 import replicate_stream
 from replicate_stream import ReplicateError
-from replicate_stream._api.errors import to_error
+from replicate_stream._api.errors import to_replicate_error
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["replicate_stream", "langchain_replicate_stream", "llama_index_replicate_stream"]
@@ -108,7 +108,7 @@ def test_every_error_of_aiohttps_client_becomes_one_of_ours(kind: type[BaseExcep
     error = kind.__new__(kind)
     key = type("Key", (), {"host": "h", "port": 1})()
     error.__dict__.update(status=502, _conn_key=key, _os_error=OSError(1, "why"), _path="/p")
-    assert isinstance(to_error(error, "GET /x", 1.0), ReplicateError)
+    assert isinstance(to_replicate_error(error, "GET /x", 1.0), ReplicateError)
 
 
 @pytest.mark.parametrize(

@@ -302,16 +302,16 @@ class Client:
         """
         from replicate_stream._model.capabilities import get_capabilities
 
-        known = self._models.known(model)
+        known = self._models.get_cached(model)
         return get_capabilities(model, None if known is None else self._read_schema(known))
 
     async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
-        from replicate_stream._api.sessions import ready
+        from replicate_stream._api.sessions import import_in_thread
 
         known = await self._models.look_up(model)
-        await ready("replicate_stream._request.preparation")
+        await import_in_thread("replicate_stream._request.preparation")
         if request.get("response_format") is not None:
-            await ready("jsonschema")
+            await import_in_thread("jsonschema")
         from replicate_stream._request.prepare import prepare_input
 
         prepared = prepare_input(
@@ -353,6 +353,7 @@ class Client:
             return await self._create(known, again), again
 
     async def _create(self, known: Model, prepared: PreparedInput) -> PredictionRun:
+        from replicate_stream._api.prediction_run import PredictionRun
         from replicate_stream._api.predictions import create_prediction
         from replicate_stream._response.output import extract_text
 
@@ -363,13 +364,15 @@ class Client:
         text_of = partial(
             extract_text, kind=prepared.output, has_tools=prepared.reading.tools is not None
         )
-        return await create_prediction(
+        prediction, deadline_at = await create_prediction(
+            self._http, self._models, known, prepared.input
+        )
+        return PredictionRun(
             self._http,
-            self._models,
-            known,
-            prepared.input,
+            prediction,
             text_of,
-            is_whole=prepared.output in {"alternatives", "object"},
+            deadline_at,
+            is_polled=prepared.output in {"alternatives", "object"},
         )
 
 
@@ -410,9 +413,9 @@ class _Opening:
         self._stream: EventStream | None = None
 
     async def __aenter__(self) -> EventStream:
-        from replicate_stream._api.sessions import ready
+        from replicate_stream._api.sessions import import_in_thread
 
-        await ready("replicate_stream._event_stream")
+        await import_in_thread("replicate_stream._event_stream")
         from replicate_stream._event_stream import EventStream, StreamOptions
         from replicate_stream._types.messages import to_messages
 

@@ -91,7 +91,7 @@ class EventStream:
             parser = AnswerParser(prepared.stop, prepared.reading, _new_call_id)
             check = self._create_check()
             status = ""
-            async with aclosing(run.batches()) as batches:
+            async with aclosing(run.stream()) as batches:
                 yield StatusChanged(status := run.prediction.status)
                 async for batch in batches:
                     if run.prediction.status != status and not run.prediction.is_terminal:
@@ -129,7 +129,7 @@ class EventStream:
         if is_stopped:
             await self._run.cancel()
         elif self._options.include_usage:
-            await self._run.account()
+            await self._run.fetch_final_record()
         return read_usage(self._run.prediction)
 
     def _build_finished(self, parser: AnswerParser, usage: Usage | None) -> Finished:

@@ -1,1 +1,1 @@
-"""Transport: HTTP, event streams, and the life of a prediction."""
+"""Transport: HTTP, event streams, and the life cycle of a prediction."""

@@ -1,10 +1,10 @@
-"""Whoever stops listening stops paying: the cancel request, sent once and sure to be sent.
+"""Cancelling a prediction once its reader has gone, exactly once and without fail.
 
-Closing an event stream does not end its prediction (replicate-api.md 4), so it has to be asked for.
-An `await` in a `finally` block is not enough: where an async generator is left to the garbage
-collector and its loop ends, the block starts and its first `await` never comes back. So there are
-two ways: in a task that is in control, a request on its own loop, over a connection that is already
-open; and for what is merely dropped, a thread of its own, which needs no loop to live on.
+Closing an event stream does not end its prediction (docs/replicate-api.md 4), so a cancel request
+has to be sent. An `await` in a `finally` block is not enough: if an async generator is left to the
+garbage collector and its loop ends, the block starts, and its first `await` never returns. So there
+are two ways: a task that is in control sends the request on its own loop, over a connection that is
+already open; a prediction that is dropped is cancelled from a new thread, with a loop of its own.
 """
 
 from __future__ import annotations
@@ -13,88 +13,89 @@ import asyncio
 import logging
 import threading
 
-from replicate_stream._api.http import GRACE, Http, outlast
-from replicate_stream._api.responses import json_object
+from replicate_stream._api.http import Http
+from replicate_stream._api.responses import parse_json_object
+from replicate_stream._api.tasks import GRACE_PERIOD, start_task, wait_shielded
 from replicate_stream._errors import ReplicateError
 from replicate_stream._types.prediction import Prediction, parse_prediction
 
 _log = logging.getLogger("replicate_stream")
-_under_way: set[asyncio.Task[Prediction | None]] = set()
 
 
 class Cancellation:
-    """The duty to end a prediction. Dropping it without `settle` cancels the prediction."""
+    """The duty to cancel a prediction. Collecting it before `release` cancels the prediction."""
 
-    def __init__(self, http: Http, prediction_id: str, path: str) -> None:
+    def __init__(self, http: Http, prediction: Prediction) -> None:
         """Take the duty over.
 
         Args:
-            http: The way to the API.
-            prediction_id: The prediction, for messages.
-            path: Where to post the cancel request: a path, or a URL of the API's own origin.
+            http: Sends the request.
+            prediction: The record of the prediction.
         """
         self._http = http
-        self._id = prediction_id
-        self._path = path
+        self._id = prediction.id
+        url = prediction.urls.get("cancel")
+        self._url = http.choose_url(url, f"/predictions/{prediction.id}/cancel")
+        # The garbage collector may call `abandon` in any thread, at the same time as `cancel`.
         self._lock = threading.Lock()
-        self._is_open = True
+        self._is_pending = True
 
-    def settle(self) -> None:
-        """The prediction has ended; there is nothing to cancel."""
-        self._close()
+    def release(self) -> None:
+        """End the duty: the prediction has ended, so there is nothing to cancel."""
+        self._claim()
 
     async def cancel(self) -> Prediction | None:
-        """Cancel now and wait for the reply, at most for some seconds.
+        """Cancel now, and wait at most `GRACE_PERIOD` for the response.
 
-        The request goes on when this task is cancelled meanwhile. A failure is logged, not raised:
-        whoever leaves has his own error to report.
+        The request goes on if this task is cancelled meanwhile. A failure is logged, not raised: it
+        would hide the error that made the caller leave.
 
         Returns:
-            The prediction as the reply describes it; None if it was settled, or nobody answered.
+            The record in the response; None without a response, or if nothing was to be cancelled.
         """
-        if not self._close():
+        if not self._claim():
             return None
-        task = asyncio.ensure_future(self._post_or_hand_over())
-        _under_way.add(task)
-        task.add_done_callback(_under_way.discard)
-        await outlast({task})
+        task = start_task(self._post_or_start_thread())
+        await wait_shielded(task)
         return task.result() if task.done() and not task.cancelled() else None
 
     def abandon(self) -> None:
-        """Cancel without waiting, from wherever: a finalizer, another thread, a closing loop."""
-        if self._close():
-            self._hand_over()
+        """Cancel without waiting, from anywhere: a finalizer, another thread, a closing loop."""
+        if self._claim():
+            self._start_thread()
 
     def __del__(self) -> None:
         self.abandon()
 
-    def _close(self) -> bool:
+    def _claim(self) -> bool:
+        """Take the right to cancel; return whether it was still there."""
         with self._lock:
-            was_open, self._is_open = self._is_open, False
-        return was_open
+            was_pending, self._is_pending = self._is_pending, False
+        return was_pending
 
-    async def _post_or_hand_over(self) -> Prediction | None:
+    async def _post_or_start_thread(self) -> Prediction | None:
         try:
             return await self._post()
-        except asyncio.CancelledError:  # the loop is closing
-            self._hand_over()
+        except asyncio.CancelledError:  # the loop is closing, and `asyncio.run` cancels its tasks
+            self._start_thread()
             raise
 
-    def _hand_over(self) -> None:
+    def _start_thread(self) -> None:
         thread = threading.Thread(
             target=lambda: asyncio.run(self._post()), name="replicate-stream-cancel"
         )
         try:
-            thread.start()  # not a daemon: the interpreter waits for it before it exits
-        except RuntimeError:  # it is exiting already
+            thread.start()  # not a daemon, so that the interpreter waits for it before it exits
+        except RuntimeError:  # the interpreter is exiting and starts no threads any more
             _log.warning("prediction %s could not be canceled: Python is shutting down", self._id)
 
     async def _post(self) -> Prediction | None:
         try:
-            reply = await asyncio.wait_for(self._http.cancel(self._path), GRACE)
-            return parse_prediction(json_object(reply, f"POST {self._path}"))
-        except (ReplicateError, ValueError) as error:
-            _log.warning("cancelling prediction %s: %s", self._id, error)
+            response = await asyncio.wait_for(self._http.cancel(self._url), GRACE_PERIOD)
+            return parse_prediction(parse_json_object(response, f"POST {self._url}"))
         except asyncio.TimeoutError:
-            _log.warning("cancelling prediction %s: no reply within %g s", self._id, GRACE)
+            problem = f"no response within {GRACE_PERIOD:g} s"
+        except (ReplicateError, ValueError) as error:
+            problem = str(error)
+        _log.warning("cancelling prediction %s: %s", self._id, problem)
         return None

@@ -1,7 +1,7 @@
-"""What aiohttp raises, as errors of ours.
+"""Exceptions of aiohttp as errors of this library.
 
-The texts are ours too: aiohttp's own may hold a stream's URL or a proxy's password, and some of
-its errors carry the whole request, token included.
+The messages are written here, because aiohttp's own can hold the stream's URL or a proxy's
+password, and some of its exceptions carry the whole request, with the API token.
 """
 
 from __future__ import annotations
@@ -18,61 +18,68 @@ from replicate_stream._errors import (
 )
 
 if TYPE_CHECKING:
-    import aiohttp
+    pass
 
 CONNECT_TIMEOUT = 30.0
-"""The longest that making a connection may take, in seconds."""
+"""Longest time for making a connection, in seconds."""
 
 
 class NotSentError(ReplicateConnectionError):
-    """The connection was never made, so the request cannot have arrived."""
+    """No connection was made, so the request cannot have reached the server."""
 
 
-def to_error(error: BaseException, doing: str, within: float | None = None) -> ReplicateError:
-    """An aiohttp error, a time-out or an OS error as one of ours.
+def get_connection_errors() -> tuple[type[Exception], ...]:
+    """The exceptions that a request, or a read of its response, raises if the connection fails."""
+    import aiohttp
 
-    Its text is ours: aiohttp's own may hold a stream's URL or a proxy's password.
+    return (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+
+
+def describe_request(method: str, url: str) -> str:
+    """Method and path of a request, for messages. Host and query are left out."""
+    return f"{method} {urlsplit(url).path}"
+
+
+def to_replicate_error(
+    error: BaseException, request: str, timeout: float | None = None
+) -> ReplicateError:
+    """Convert an exception out of `get_connection_errors`.
 
     Args:
-        error: What was raised.
-        doing: What was being done, e.g. `GET /models/meta/llama`.
-        within: The seconds after which it counted as too long.
+        error: The exception.
+        request: The request, e.g. `GET /models/meta/llama`.
+        timeout: The time-out of the request, in seconds.
     """
     import aiohttp
 
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return NotSentError(f"{doing}: the proxy refused with status {error.status}")
+        return NotSentError(
+            f"{request}: the proxy refused the connection with status {error.status}; check "
+            "proxy= or HTTPS_PROXY"
+        )
     if isinstance(error, aiohttp.ClientResponseError):
-        return ResponseError(f"{doing}: {type(error).__name__}", status=error.status or None)
+        return ResponseError(
+            f"{request}: the response is not valid HTTP ({type(error).__name__})",
+            status=error.status or None,
+        )
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
-        return ResponseError(f"{doing}: not a URL that can be fetched")
+        return ResponseError(f"{request}: the URL cannot be requested; check base_url")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return NotSentError(f"{doing}: no connection within {CONNECT_TIMEOUT:g} s")
+        return NotSentError(f"{request}: no connection within {CONNECT_TIMEOUT:g} s")
     if isinstance(error, asyncio.TimeoutError):
-        seconds = within or 0.0
+        seconds = timeout or 0.0
         return ReplicateTimeoutError(
-            f"{doing}: no reply within {seconds:g} s", waited_for="the reply", seconds=seconds
+            f"{request}: no response within {seconds:g} s; a larger timeout= waits longer",
+            waited_for="the reply",
+            seconds=seconds,
         )
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
         return ReplicateConnectionError(
-            f"{doing}: the server's TLS certificate or handshake was not accepted"
+            f"{request}: the server's TLS certificate or handshake was not accepted"
         )
     if isinstance(error, aiohttp.ClientConnectorError):
-        return NotSentError(f"{doing}: no connection to {error.host}:{error.port}{_why(error)}")
+        reason = f" ({error.strerror})" if isinstance(error.strerror, str) else ""
+        return NotSentError(f"{request}: no connection to {error.host}:{error.port}{reason}")
     return ReplicateConnectionError(
-        f"{doing}: the connection broke before the reply was there ({type(error).__name__})"
+        f"{request}: the connection broke before the response was complete ({type(error).__name__})"
     )
-
-
-def _why(error: aiohttp.ClientConnectorError) -> str:
-    return f" ({error.strerror})" if isinstance(error.strerror, str) else ""
-
-
-def chainable(error: BaseException) -> BaseException | None:
-    """The error to chain, unless it carries the request and with it the token."""
-    return None if hasattr(error, "request_info") else error
-
-
-def path_of(path: str) -> str:
-    """A request's path for messages: hosts and queries need not show."""
-    return urlsplit(path).path

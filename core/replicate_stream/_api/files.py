@@ -1,4 +1,4 @@
-"""Files too large for a request: uploaded once, and named by their address afterwards."""
+"""Uploads of files that are too large to be part of a request."""
 
 from __future__ import annotations
 
@@ -8,45 +8,48 @@ import time
 import uuid
 
 from replicate_stream._api.http import Http
-from replicate_stream._api.responses import json_object
+from replicate_stream._api.responses import parse_json_object
 from replicate_stream._errors import ResponseError
 
-KEPT = 12 * 3600.0
-"""Seconds for which an upload is used again; the service keeps it for 24 hours (recorded)."""
+REUSE_SECONDS = 12 * 3600.0
+"""Time for which an uploaded file is used again.
+
+The service keeps it for 24 hours (docs/replicate-api.md 2.1); a prediction may still read it hours
+after it was created.
+"""
 
 
 class Files:
-    """Uploads files, each once for as long as the service surely has it."""
+    """Uploads files, each once for as long as the service certainly keeps it."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._known: dict[str, tuple[str, float]] = {}
+        self._uploaded: dict[str, tuple[str, float]] = {}  # URL and end of its use, by digest
 
     async def upload(self, data: bytes, mime_type: str) -> str:
-        """Upload a file; the address that an input takes (replicate-api.md 2.1).
+        """Upload a file, and return the URL that an input takes (docs/replicate-api.md 2.1).
 
         Raises:
-            ResponseError: The API refused, or its reply has no address.
+            ResponseError: The API refused, or its response has no URL.
         """
         digest = f"{mime_type} {hashlib.sha256(data).hexdigest()}"
-        known, until = self._known.get(digest, ("", 0.0))
-        if until > time.monotonic():
-            return known
+        url, expires_at = self._uploaded.get(digest, ("", 0.0))
+        if expires_at > time.monotonic():
+            return url
+        # Bytes, not a form of aiohttp: the request may be repeated.
         boundary = uuid.uuid4().hex
         name = "upload" + (mimetypes.guess_extension(mime_type) or "")
-        body = (
-            (
-                f"--{boundary}\r\n"
-                f'Content-Disposition: form-data; name="content"; filename="{name}"\r\n'
-                f"Content-Type: {mime_type}\r\n\r\n"
-            ).encode()
-            + data
-            + f"\r\n--{boundary}--\r\n".encode()
+        head = (
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="content"; filename="{name}"\r\n'
+            f"Content-Type: {mime_type}\r\n\r\n"
         )
-        reply = await self._http.post("/files", body, f"multipart/form-data; boundary={boundary}")
-        urls = json_object(reply, "POST /files").get("urls")
-        url = urls.get("get") if isinstance(urls, dict) else None
-        if not isinstance(url, str):
-            raise ResponseError("POST /files: the reply has no address", status=reply.status)
-        self._known[digest] = (url, time.monotonic() + KEPT)
-        return url
+        body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        content_type = f"multipart/form-data; boundary={boundary}"
+        response = await self._http.post("/files", body, content_type)
+        urls = parse_json_object(response, "POST /files").get("urls")
+        new_url = urls.get("get") if isinstance(urls, dict) else None
+        if not isinstance(new_url, str):
+            raise ResponseError("POST /files: the response has no URL", status=response.status)
+        self._uploaded[digest] = (new_url, time.monotonic() + REUSE_SECONDS)
+        return new_url

@@ -1,7 +1,7 @@
-"""Which model is meant, where it is run, and what its input looks like.
+"""References to models, and what the API publishes of a model: its schema and how it is run.
 
-An official model is run under its own path; a community model must be run by version, so a bare
-name is looked up once (replicate-api.md 2.1). A version's schema never changes.
+An official model is run at its own path; a community model must be run by version, so a bare name
+is looked up once (docs/replicate-api.md 2.1).
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicate_stream._api.http import Http
-from replicate_stream._api.responses import json_object
+from replicate_stream._api.responses import parse_json_object
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 
 _NAME = re.compile(r"([\w.-]+)/([\w.-]+)")
 _VERSION = re.compile(r"[0-9a-f]{64}")
 _FORMS = "owner/name, owner/name:version, a version of 64 hex digits, or deployments/owner/name"
 
+CACHE_SECONDS = 3600.0
+"""Time for which the record of a model without a version is cached. A version never changes."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """A model as the caller names it: `owner/name`, perhaps with a version, or a deployment."""
+    """A reference to a model: `owner/name`, optionally with a version, or a deployment."""
 
     name: str = ""
     version: str | None = None
@@ -40,13 +43,13 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is known of a model.
+    """A model as the API describes it.
 
     Attributes:
-        ref: As the caller named it.
-        schema: Its `openapi_schema`; None if there is none to be had.
-        latest_version: For a bare name, the version to run where the model is not official.
-        is_official: Whether it runs under its own path; None if the API does not say.
+        ref: The reference by which it was looked up.
+        schema: Its `openapi_schema`; None if it publishes none.
+        latest_version: For a bare name, the version to run if the model is not official.
+        is_official: True if it is run at its own path; None if the API does not publish it.
     """
 
     ref: ModelRef
@@ -55,7 +58,7 @@ class Model:
     is_official: bool | None = None
 
     def endpoint(self) -> tuple[str, dict[str, Any]]:
-        """The path to create a prediction at, and what its body holds beside `input`."""
+        """Return the path that creates a prediction, and the fields of its body besides `input`."""
         ref = self.ref
         if ref.is_deployment:
             return f"/deployments/{ref.name}/predictions", {}
@@ -66,15 +69,15 @@ class Model:
             return "/predictions", {"version": version}
         return f"/models/{ref.name}/predictions", {}
 
-    def by_version(self) -> Model | None:
-        """The same as a community model, None if it cannot be run by version."""
+    def as_community(self) -> Model | None:
+        """Return the same as a community model; None if it cannot be one."""
         if self.ref.version or self.ref.is_deployment or not self.latest_version:
             return None
         return replace(self, is_official=False) if self.is_official is None else None
 
 
 def parse_model(model: str) -> ModelRef:
-    """Read a model reference.
+    """Parse a reference to a model.
 
     Raises:
         InvalidInputError: It has none of the known forms.
@@ -90,114 +93,109 @@ def parse_model(model: str) -> ModelRef:
     raise InvalidInputError(f"model is {model!r}; it must be {_FORMS}", fields=("model",))
 
 
-OFFICIAL_FOR = 3600.0
-"""Seconds for which what is known of a model without a version is believed."""
-
-# What was looked up, for all clients of the process: by the API's address and the reference, the
-# model and until when it is believed. A version's schema never changes.
-_known: dict[tuple[str, ModelRef], tuple[Model, float]] = {}
+# Shared by all clients of the process: the model and the end of its validity, by the API's address
+# and the reference.
+_cache: dict[tuple[str, ModelRef], tuple[Model, float]] = {}
 
 
 def forget_models(base_url: str) -> None:
-    """Forget what was looked up at an address: another service may have it by now."""
-    for key in [key for key in _known if key[0] == base_url]:
-        _known.pop(key, None)
+    """Forget all models of an address, at which another service may listen by now."""
+    for key in [key for key in _cache if key[0] == base_url]:
+        _cache.pop(key, None)
 
 
 class Models:
-    """Looks models up, each once a process; concurrent requests for one share the look-up."""
+    """Looks models up, each once in a process. Concurrent look-ups share their requests."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._asked: dict[tuple[int, ModelRef], asyncio.Task[Model]] = {}
+        self._look_ups: dict[tuple[int, ModelRef], asyncio.Task[Model]] = {}
 
-    def known(self, model: str) -> Model | None:
-        """What was looked up already and is still believed.
+    def get_cached(self, model: str) -> Model | None:
+        """Return the model if it was looked up already; None if not, or too long ago.
 
         Raises:
-            InvalidInputError: Not a model reference.
+            InvalidInputError: Not a reference to a model.
         """
         ref = parse_model(model)
-        known, until = _known.get((self._http.settings.base_url, ref), (None, 0.0))
-        return known if known is not None and until > time.monotonic() else None
+        cached, expires_at = _cache.get((self._http.settings.base_url, ref), (None, 0.0))
+        return cached if cached is not None and expires_at > time.monotonic() else None
 
     async def look_up(self, model: str) -> Model:
-        """Find out what is to be known of a model before it is run.
+        """Fetch the description of a model.
 
-        A model that the API does not know is given back without a schema: creating the prediction
-        will say what is wrong, and a gateway may know no look-ups.
+        A model that the API does not know is returned without a schema: creating the prediction
+        then raises the API's own error, and a gateway may have no look-ups.
 
         Raises:
-            InvalidInputError: Not a model reference.
-            ResponseError: The API refused for another reason than not knowing the model.
+            InvalidInputError: Not a reference to a model.
+            ResponseError: The API refused, and not because the model does not exist.
         """
-        known = self.known(model)
-        if known is not None:
-            return known
+        cached = self.get_cached(model)
+        if cached is not None:
+            return cached
         ref = parse_model(model)
         key = (id(asyncio.get_running_loop()), ref)
-        task = self._asked.get(key)
+        task = self._look_ups.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.ensure_future(self._ask(ref))
-            task.add_done_callback(lambda done: self._over(key, done))
+            task = self._look_ups[key] = asyncio.ensure_future(self._fetch_and_remember(ref))
+            task.add_done_callback(lambda done: self._end_look_up(key, done))
+        # Shielded: the other callers still wait for it if this one is cancelled.
         return await asyncio.shield(task)
 
-    def _over(self, key: tuple[int, ModelRef], done: asyncio.Task[Model]) -> None:
-        self._asked.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # seen, also when everybody who waited for it has gone
+    def _end_look_up(self, key: tuple[int, ModelRef], task: asyncio.Task[Model]) -> None:
+        self._look_ups.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio logs nothing if all callers have gone
 
     def remember(self, model: Model) -> None:
-        """Keep what running a model has taught."""
-        until = math.inf if model.ref.version else time.monotonic() + OFFICIAL_FOR
-        _known[self._http.settings.base_url, model.ref] = (model, until)
+        """Cache a model."""
+        expires_at = math.inf if model.ref.version else time.monotonic() + CACHE_SECONDS
+        _cache[self._http.settings.base_url, model.ref] = (model, expires_at)
 
     def forget(self, model: Model) -> None:
-        """Look a model up again the next time: what is known of it was not right."""
-        _known.pop((self._http.settings.base_url, model.ref), None)
+        """Drop a model from the cache, because its schema proved to be outdated."""
+        _cache.pop((self._http.settings.base_url, model.ref), None)
 
-    async def _ask(self, ref: ModelRef) -> Model:
+    async def _fetch_and_remember(self, ref: ModelRef) -> Model:
         model = Model(ref)
+        # Replicate publishes models only to requests with a token.
         if ref.name and await self._http.settings.authorization():
             try:
-                model = await self._describe(ref)
+                model = await self._fetch(ref)
             except ModelNotFoundError:
-                return model  # not remembered: it may be made, or be shared, a minute later
+                return model  # not cached: it may be created, or shared, a minute later
         self.remember(model)
         return model
 
-    async def _describe(self, ref: ModelRef) -> Model:
+    async def _fetch(self, ref: ModelRef) -> Model:
         if ref.is_deployment:
-            release = _mapping(
-                (await self._object(f"/deployments/{ref.name}")).get("current_release")
-            )
+            deployment = await self._get_json(f"/deployments/{ref.name}")
+            release = _to_mapping(deployment.get("current_release"))
             if not (release.get("model") and release.get("version")):
                 return Model(ref)
-            version = await self._object(
-                f"/models/{release['model']}/versions/{release['version']}"
-            )
-            return Model(ref, _schema(version))
+            path = f"/models/{release['model']}/versions/{release['version']}"
+            return Model(ref, _get_schema(await self._get_json(path)))
         if ref.version:
-            return Model(
-                ref, _schema(await self._object(f"/models/{ref.name}/versions/{ref.version}"))
-            )
-        record = await self._object(f"/models/{ref.name}")
-        latest = _mapping(record.get("latest_version"))
-        is_official = record.get("is_official")
+            path = f"/models/{ref.name}/versions/{ref.version}"
+            return Model(ref, _get_schema(await self._get_json(path)))
+        record = await self._get_json(f"/models/{ref.name}")
+        latest = _to_mapping(record.get("latest_version"))  # can be null: docs/replicate-api.md 5.1
+        version, is_official = latest.get("id"), record.get("is_official")
         return Model(
             ref,
-            _schema(latest),
-            latest.get("id") if isinstance(latest.get("id"), str) else None,
+            _get_schema(latest),
+            version if isinstance(version, str) else None,
             is_official if isinstance(is_official, bool) else None,
         )
 
-    async def _object(self, path: str) -> dict[str, Any]:
-        return json_object(await self._http.get(path), f"GET {path}")
+    async def _get_json(self, path: str) -> dict[str, Any]:
+        return parse_json_object(await self._http.get(path), f"GET {path}")
 
 
-def _schema(version: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return _mapping(version.get("openapi_schema")) or None
+def _get_schema(version: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return _to_mapping(version.get("openapi_schema")) or None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _to_mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}

@@ -1,8 +1,9 @@
-"""The life of a prediction: read to its end, whatever breaks on the way.
+"""Reading one prediction to its end, whatever breaks on the way.
 
-The stream's body ends when the connection closes, so a cut and an end look alike: the end is the
-`done` event and nothing else (replicate-api.md 3.3). After anything else the record is asked: if
-the prediction is over, what is missing comes from its output; if not, the stream is taken up again.
+The stream's body ends when the connection closes, so a cut and an end look alike: only the `done`
+event proves that the text is complete (docs/replicate-api.md 3.3). After any other end of the body
+the record is fetched: if the prediction is terminal, the missing text is in its output; if not, the
+stream is resumed.
 """
 
 from __future__ import annotations
@@ -14,228 +15,231 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from replicate_stream._api.cancellation import Cancellation
-from replicate_stream._api.http import Body, Http
-from replicate_stream._api.prediction_errors import check_ended_well, failure_of, reason_of
-from replicate_stream._api.read_timeout import ReadTimeout
-from replicate_stream._api.responses import Response, json_object
-from replicate_stream._api.resume import DeliveredText, Ending
-from replicate_stream._api.sse import Decoder, EventTooLargeError
-from replicate_stream._errors import (
-    ReplicateError,
-    ReplicateTimeoutError,
-    ResponseError,
-    StreamInterruptedError,
+from replicate_stream._api.errors import get_connection_errors
+from replicate_stream._api.http import Http, StreamResponse
+from replicate_stream._api.predictions import (
+    build_stream_error,
+    fetch_prediction,
+    parse_done_reason,
+    raise_for_status,
 )
-from replicate_stream._types.prediction import SUCCEEDED, Prediction, parse_prediction
+from replicate_stream._api.read_timeout import ReadTimeout
+from replicate_stream._api.resume import DeliveredText, StreamEnd
+from replicate_stream._api.sse import Decoder, EventTooLargeError
+from replicate_stream._errors import ReplicateError, ReplicateTimeoutError, StreamInterruptedError
+from replicate_stream._types.prediction import SUCCEEDED, Prediction
 
-FIRST_LOOK = 2.0
-"""After how many silent seconds the record is asked what the prediction is doing."""
-LONGEST_LOOK = 15.0
-"""The longest silence between two such looks, and the longest wait for a stream's reply."""
-LOOK_WITHIN = 3.0
-"""How long a look may take: meanwhile tokens wait."""
-MAX_CUTS = 5
-"""How often in a row a stream may break off without having brought anything."""
-POLL_FIRST, POLL_LONGEST = 0.25, 1.0
-_LAG = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Waits before each look for a record that lags behind its stream."""
+FIRST_CHECK_AFTER = 2.0
+"""Seconds without an event after which the record is fetched, to see the prediction's status."""
+MAX_CHECK_INTERVAL = 15.0
+"""Longest time between two such checks, and longest wait for a stream's response, in seconds."""
+CHECK_TIMEOUT = 3.0
+"""Longest time of one check, in seconds: no events are read meanwhile."""
+MAX_RECONNECTS = 5
+"""Number of times in a row that the stream is reconnected without a new event."""
+FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.25, 1.0
+_RECORD_LAG = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds to wait before each attempt to fetch a record that lags behind its stream."""
 
-Batch: TypeAlias = "list[str] | Prediction"
-"""Pieces of text, or the record where its status is another."""
-TextOf: TypeAlias = Callable[[Any], "str | None"]
+Update: TypeAlias = "list[str] | Prediction"
+"""New pieces of text, or the record when its status has changed."""
+TextExtractor: TypeAlias = Callable[[Any], "str | None"]
 
 
 class PredictionRun:
-    """One prediction, from its creation on. Made by `creation.start`.
+    """The reading of one prediction.
 
     Attributes:
-        prediction: The record as last seen.
+        prediction: The newest record.
     """
 
     def __init__(
         self,
         http: Http,
         prediction: Prediction,
-        path: str,
-        lease: Cancellation,
-        text_of: TextOf,
-        until: float | None,
+        extract_text: TextExtractor,
+        deadline_at: float | None,
         *,
-        is_whole: bool = False,
+        is_polled: bool = False,
     ) -> None:
-        """Take a prediction over.
+        """Take charge of a prediction: from now on, it is cancelled unless it is read to its end.
 
         Args:
-            http: The way to the API.
-            prediction: The record that its creation gave.
-            path: Where to get the record again.
-            lease: The duty to end it.
-            text_of: Gives the text of a record's `output`, None if it has none.
-            until: The deadline, in the running loop's time.
-            is_whole: Whether the output is no text in pieces, and has to be read as a whole.
+            http: Sends the requests.
+            prediction: The record in the response to its creation.
+            extract_text: Returns the text of a record's `output`, or None if it has none.
+            deadline_at: The deadline, in the running loop's time.
+            is_polled: Whether to read the output from the record instead of the stream, because it
+                is not a concatenation of texts.
         """
         self.prediction = prediction
         self._http = http
-        self._path = path
-        self._lease = lease
-        self._text_of = text_of
-        self._is_whole = is_whole
-        self._first_look = self._bounded(FIRST_LOOK)
+        self._url = http.choose_url(prediction.urls.get("get"), f"/predictions/{prediction.id}")
+        self._cancellation = Cancellation(http, prediction)
+        self._extract_text = extract_text
+        self._is_polled = is_polled
+        self._first_check_after = self._limit(FIRST_CHECK_AFTER)
         self._clock = asyncio.get_running_loop().time
-        self._watch = ReadTimeout(self._first_look, until)
-        self._heard = DeliveredText()
-        self._body: Body | None = None
-        self._ending: Ending | None = None
+        self._read_timeout = ReadTimeout(self._first_check_after, deadline_at)
+        self._delivered = DeliveredText()
+        self._response: StreamResponse | None = None
+        self._end: StreamEnd | None = None
 
-    def batches(self) -> AsyncGenerator[Batch, None]:
-        """The text as it comes, in batches, and the record whenever its status changes.
+    def stream(self) -> AsyncGenerator[Update, None]:
+        """Stream the text in pieces as they arrive, and the record whenever its status changes.
 
         Raises:
-            PredictionFailedError, PredictionCanceledError: The prediction did not end well.
-            StreamInterruptedError: The stream broke and the rest could not be had.
-            ReplicateTimeoutError: A silence longer than `timeout`, or the `deadline`.
+            PredictionFailedError, PredictionCanceledError: The prediction did not succeed.
+            StreamInterruptedError: The stream broke, and the rest could not be fetched.
+            ReplicateTimeoutError: No event for `timeout` seconds, or the `deadline` has passed.
         """
         url = self.prediction.urls.get("stream")
-        # Behind /v1/files/ are files, one URL an event (replicate-api.md 2.7).
+        # A stream below /v1/files/ has files, one URL an event (docs/replicate-api.md 2.7).
         is_files = urlsplit(url or "").path.startswith("/v1/files/")
-        return self._poll() if not url or is_files or self._is_whole else self._stream(url)
+        return self._poll() if not url or is_files or self._is_polled else self._read_stream(url)
 
-    async def account(self) -> None:
-        """After the text: get the final record, with what it cost.
+    async def fetch_final_record(self) -> None:
+        """Fetch the record after the text, with its metrics.
 
-        Never raises for want of an answer: the text is there.
+        Without a response nothing is raised: the text is complete.
 
         Raises:
             PredictionFailedError, PredictionCanceledError: The record contradicts its stream.
         """
-        await self._catch_up()
+        await self._fetch_until_terminal()
         if self.prediction.is_terminal:
-            self._check_ended_well()
+            self._raise_for_status()
         else:
             self.prediction = self.prediction.with_status(SUCCEEDED)
 
     async def cancel(self) -> None:
-        """End the prediction at once, if it has not ended yet, and keep its last record."""
+        """Cancel the prediction, unless it has ended, and keep the record in the response."""
         self.close()
-        canceled = await self._lease.cancel()
-        if canceled is not None:
-            self.prediction = canceled
+        prediction = await self._cancellation.cancel()
+        if prediction is not None:
+            self.prediction = prediction
 
     def abandon(self) -> None:
-        """Cancel without waiting; for where nothing can be awaited."""
+        """Cancel without waiting, from code that cannot await."""
         self.close()
-        self._lease.abandon()
+        self._cancellation.abandon()
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._watch.stop()
-        if self._body is not None:
-            self._body.close()
-            self._body = None
+        """Close the stream's connection."""
+        self._read_timeout.stop()
+        if self._response is not None:
+            self._response.close()
+            self._response = None
 
-    async def _stream(self, url: str) -> AsyncGenerator[Batch, None]:
-        cuts = 0
+    async def _read_stream(self, url: str) -> AsyncGenerator[Update, None]:
+        reconnects = 0
         while True:
-            status, events = self.prediction.status, self._heard.events
+            status, event_count = self.prediction.status, self._delivered.event_count
             decoder = Decoder()
-            batch: Batch | None = [] if await self._connect(url) else None
-            while batch is not None and self._ending is None:
-                batch = await self._next(decoder)
-                if batch:
-                    yield batch
+            update: Update | None = [] if await self._connect(url) else None
+            while update is not None and self._end is None:
+                update = await self._read_update(decoder)
+                if update:
+                    yield update
             self.close()
-            if rest := await self._finish():
+            if rest := await self._read_rest():
                 yield rest
             if self.prediction.is_terminal:
                 return
             if self.prediction.status != status:
                 yield self.prediction
-            # A server that says 408 was only idle: that is no cut (replicate-api.md 3.6).
+            # The comment `408: …` is the server's idle time-out, which a model reaches that boots
+            # or thinks for 30 s. The connection did not break (docs/replicate-api.md 3.6).
             was_idle = (decoder.last_comment or "").startswith("408")
-            cuts = cuts + 1 if self._heard.events == events and not was_idle else 1
-            await self._pause(cuts, was_idle=was_idle)
+            is_empty = self._delivered.event_count == event_count and not was_idle
+            reconnects = reconnects + 1 if is_empty else 1
+            await self._wait_to_reconnect(reconnects, was_idle=was_idle)
 
-    async def _pause(self, cuts: int, *, was_idle: bool) -> None:
-        """Wait before the next connection; at once if the last one had brought something."""
-        self._check_patience()
-        if cuts > MAX_CUTS:
-            raise self._interrupted(f"the stream broke off {cuts} times without bringing more")
-        if cuts > 1 or was_idle:
-            await asyncio.sleep(min(0.1 * 2**cuts, 2.0) * random.uniform(0.75, 1.0))
+    async def _wait_to_reconnect(self, reconnects: int, *, was_idle: bool) -> None:
+        """Back off before a reconnect, unless the last connection had events."""
+        self._check_timeouts()
+        if reconnects > MAX_RECONNECTS:
+            raise self._interrupted_error(
+                f"the stream broke off {reconnects} times without an event"
+            )
+        if reconnects > 1 or was_idle:
+            await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
 
     async def _connect(self, url: str) -> bool:
-        """Open the stream where it broke off; False if that gave nothing that can be read."""
-        self._watch.patience = self._bounded(self._watch.silence() + LONGEST_LOOK)
+        """Open the stream where it broke off; return False if it cannot be read."""
+        read_timeout = self._read_timeout
+        read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + MAX_CHECK_INTERVAL)
         try:
-            opening = self._http.open(url, self._heard.last_event_id)
-            self._body = await self._watch.until_due(opening)
-        except self._http.broken:
+            opening = self._http.open_stream(url, self._delivered.last_event_id)
+            self._response = await read_timeout.wait_for(opening)
+        except get_connection_errors():
             return False
         finally:
-            self._watch.stop()  # it was set for this wait, and wakes anew for the next
-            self._watch.patience = self._bounded(self._watch.silence() + FIRST_LOOK)
-        self._heard.reconnect()
-        return self._body is not None and self._body.is_event_stream
+            read_timeout.stop()  # the reads have a shorter time-out than this wait
+            read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + FIRST_CHECK_AFTER)
+        self._delivered.start_connection()
+        return self._response is not None and self._response.is_event_stream
 
-    async def _next(self, decoder: Decoder) -> Batch | None:
-        """What the next bytes bring, which may be nothing; None if reading on is of no use."""
-        body, heard, watch = self._body, self._heard, self._watch
-        if body is None:
+    async def _read_update(self, decoder: Decoder) -> Update | None:
+        """Read what has arrived, which may be no event; return None at the end of the body."""
+        response, delivered, read_timeout = self._response, self._delivered, self._read_timeout
+        if response is None:
             return None
         try:
-            portion = await watch.until_due(body.read())
-            if portion is None:
-                return await self._look_into_silence()
-            if not portion:
+            chunk = await read_timeout.wait_for(response.read())
+            if chunk is None:
+                return await self._check_idle_prediction()
+            if not chunk:
                 return None
-            events = decoder.feed(portion)
+            events = decoder.feed(chunk)
         except EventTooLargeError as error:
-            raise self._interrupted(str(error)) from error
-        except self._http.broken:
+            raise self._interrupted_error(str(error)) from error
+        except get_connection_errors():
             return None
         if not events:
             return []
-        watch.heard = self._clock()
-        watch.patience = self._first_look
-        texts, self._ending = heard.take(events)
+        read_timeout.last_event_at = self._clock()
+        read_timeout.idle_timeout = self._first_check_after
+        texts, self._end = delivered.add_events(events)
         if texts and self.prediction.status == "starting":
             self.prediction = self.prediction.with_status("processing")
-        heard.last_event_id = decoder.last_event_id or heard.last_event_id
+        delivered.last_event_id = decoder.last_event_id or delivered.last_event_id
         return texts
 
-    async def _look_into_silence(self) -> Batch | None:
-        self._check_patience()
+    async def _check_idle_prediction(self) -> Update | None:
+        """Fetch the record during a silence; return None if there is nothing more to wait for."""
+        self._check_timeouts()
         status = self.prediction.status
-        await self._look(within=LOOK_WITHIN)
+        await self._try_fetch(timeout=CHECK_TIMEOUT)
         if self.prediction.is_terminal:
             return None
-        watch = self._watch
-        watch.patience = self._bounded(watch.patience + min(watch.patience, LONGEST_LOOK))
+        interval = self._read_timeout.idle_timeout
+        self._read_timeout.idle_timeout = self._limit(interval + min(interval, MAX_CHECK_INTERVAL))
         return self.prediction if self.prediction.status != status else []
 
-    async def _finish(self) -> list[str]:
-        """After a connection: if the prediction is over, how it ended and what did not come."""
-        if self._ending is None:
+    async def _read_rest(self) -> list[str]:
+        """After a connection: if the prediction has ended, return the text that is missing."""
+        if self._end is None:
             if not self.prediction.is_terminal:
-                await self._look()
-            return self._rest() if self.prediction.is_terminal else []
-        self._lease.settle()
-        reason = reason_of(self._ending.data)
+                await self._try_fetch()
+            return self._get_rest() if self.prediction.is_terminal else []
+        self._cancellation.release()
+        reason = parse_done_reason(self._end.done_data)
         if reason is not None:
-            await self._catch_up()
-            raise failure_of(self.prediction, reason, self._ending.error)
-        if self._heard.connections > 1:
-            # A server that replays nothing leaves a hole that only the record can show.
-            await self._catch_up()
+            await self._fetch_until_terminal()
+            raise build_stream_error(self.prediction, reason, self._end.error_data)
+        if self._delivered.connection_count > 1:
+            # A server that replays nothing leaves a hole, which only the record can show.
+            await self._fetch_until_terminal()
             if not self.prediction.is_terminal:
-                raise self._interrupted("whether all of it came could not be verified")
-            return self._rest()
+                raise self._interrupted_error("no record shows whether the text is complete")
+            return self._get_rest()
         if not self.prediction.is_terminal:
             self.prediction = self.prediction.with_status(SUCCEEDED)
         return []
 
-    async def _poll(self) -> AsyncGenerator[Batch, None]:
-        wait = POLL_FIRST
+    async def _poll(self) -> AsyncGenerator[Update, None]:
+        interval = FIRST_POLL_INTERVAL
         status = self.prediction.status
         while True:
             if self.prediction.status != status:
@@ -243,105 +247,106 @@ class PredictionRun:
                 if not self.prediction.is_terminal:
                     yield self.prediction
             if self.prediction.is_terminal:
-                self._lease.settle()
-                self._check_ended_well()
-            if text := self._missing():
-                self._watch.heard = self._clock()
-                self._heard.add(text)
+                self._cancellation.release()
+                self._raise_for_status()
+            if text := self._get_undelivered_text():
+                self._read_timeout.last_event_at = self._clock()
+                self._delivered.add_text(text)
                 yield [text]
             if self.prediction.is_terminal:
                 return
-            self._check_patience()
-            await asyncio.sleep(wait)
-            wait = min(wait * 1.5, POLL_LONGEST)
-            self._see(await self._http.get(self._path))
+            self._check_timeouts()
+            await asyncio.sleep(interval)
+            interval = min(interval * 1.5, MAX_POLL_INTERVAL)
+            await self._fetch()
 
-    async def _catch_up(self) -> None:
-        """Get the record until it is terminal: for a moment it lags behind the stream."""
-        failures = 0
-        for wait in _LAG:
-            if self.prediction.is_terminal and self.prediction.metrics:
-                return
-            await asyncio.sleep(wait)
-            failures += not await self._look(within=LOOK_WITHIN)
-            if failures > 1 or self.prediction.is_terminal:
-                return
+    async def _fetch(self, timeout: float | None = None) -> None:
+        self.prediction = await fetch_prediction(
+            self._http, self._url, self.prediction.id, timeout=timeout
+        )
 
-    async def _look(self, within: float | None = None) -> bool:
-        """Ask for the record, once if it has to be `within` seconds; False if nobody answers."""
+    async def _try_fetch(self, timeout: float | None = None) -> bool:
         try:
-            self._see(
-                await self._http.get(self._path, retries=0 if within else None, within=within)
-            )
+            await self._fetch(timeout)
         except ReplicateError:
             return False
         return True
 
-    def _see(self, reply: Response) -> None:
-        doing = f"GET prediction {self.prediction.id}"
-        try:
-            self.prediction = parse_prediction(json_object(reply, doing))
-        except ValueError as error:
-            raise ResponseError(f"{doing}: {error}", status=reply.status) from error
+    async def _fetch_until_terminal(self) -> None:
+        """Fetch the record until it has caught up with its stream (docs/replicate-api.md 2.6)."""
+        failures = 0
+        for delay in _RECORD_LAG:
+            if self.prediction.is_terminal and self.prediction.metrics:
+                return
+            await asyncio.sleep(delay)
+            failures += not await self._try_fetch(timeout=CHECK_TIMEOUT)
+            if failures > 1 or self.prediction.is_terminal:
+                return
 
-    def _rest(self) -> list[str]:
-        """Of a prediction that is over, the text that the stream did not bring.
+    def _get_rest(self) -> list[str]:
+        """Return the text of a terminal prediction that the stream did not bring.
 
         Raises:
-            PredictionFailedError, PredictionCanceledError: It did not end well.
-            StreamInterruptedError: Its output does not go on where the stream broke off.
+            PredictionFailedError, PredictionCanceledError: The prediction did not succeed.
+            StreamInterruptedError: The output does not continue the delivered text.
         """
-        self._lease.settle()
-        self._check_ended_well()
-        rest = self._missing()
+        self._cancellation.release()
+        self._raise_for_status()
+        rest = self._get_undelivered_text()
         if rest is None:
-            raise self._interrupted("the prediction's output is not to be had any more")
-        self._heard.add(rest)
+            raise self._interrupted_error("the record has no output any more")
+        self._delivered.add_text(rest)
         return [rest] if rest else []
 
-    def _missing(self) -> str | None:
-        """What the record's output has beyond the delivered text; None if it has no output."""
-        text = self._text_of(self.prediction.output)
+    def _get_undelivered_text(self) -> str | None:
+        """Return the record's output after the delivered text; None if it has no output."""
+        text = self._extract_text(self.prediction.output)
         if text is None:
             return None
-        if self._heard.connections:
-            text = text.replace("\r\n", "\n")  # all that an event stream can carry
-        rest = self._heard.rest_of(text)
+        if self._delivered.connection_count:
+            # An event stream cannot carry CRLF: it arrives as LF (docs/replicate-api.md 3.3).
+            text = text.replace("\r\n", "\n")
+        rest = self._delivered.get_remainder(text)
         if rest is None:
-            raise self._interrupted("the prediction's output does not go on where it broke off")
+            raise self._interrupted_error(
+                "the record's output does not begin with the delivered text"
+            )
         return rest
 
-    def _bounded(self, seconds: float) -> float:
+    def _limit(self, seconds: float) -> float:
         timeout = self._http.settings.timeout
         return seconds if timeout is None else min(seconds, timeout)
 
-    def _check_ended_well(self) -> None:
-        deadline = self._http.settings.deadline if self._watch.is_over() else None
-        check_ended_well(self.prediction, missed_deadline=deadline)
+    def _raise_for_status(self) -> None:
+        # At its deadline the service cancels a prediction too. To the caller that is a time-out.
+        is_late = self._read_timeout.is_past_deadline
+        raise_for_status(
+            self.prediction, missed_deadline=self._http.settings.deadline if is_late else None
+        )
 
-    def _check_patience(self) -> None:
-        """Raise if nothing has come for too long, or the deadline has passed."""
+    def _check_timeouts(self) -> None:
+        """Raise if no event came for `timeout` seconds, or the deadline has passed."""
         settings, prediction = self._http.settings, self.prediction
-        if settings.deadline is not None and self._watch.is_over():
+        if settings.deadline is not None and self._read_timeout.is_past_deadline:
             waited_for, seconds = "the end of the answer", settings.deadline
-            text = f"did not end within its deadline of {seconds:g} s"
-        elif settings.timeout is not None and self._watch.silence() >= settings.timeout:
-            waited_for = "the next token" if self._heard.length else "the first token"
+            problem = f"did not end within its deadline of {seconds:g} s"
+        elif settings.timeout is not None and self._read_timeout.idle_seconds >= settings.timeout:
+            waited_for = "the next token" if self._delivered.length else "the first token"
             seconds = settings.timeout
-            text = f"brought nothing for {seconds:g} s while {waited_for} was waited for"
+            problem = f"sent nothing for {seconds:g} s, waiting for {waited_for}"
         else:
             return
         raise ReplicateTimeoutError(
-            f"prediction {prediction.id} {text} (status: {prediction.status})",
+            f"prediction {prediction.id} {problem} (status: {prediction.status})",
             waited_for=waited_for,
             seconds=seconds,
             prediction_id=prediction.id,
         )
 
-    def _interrupted(self, why: str) -> StreamInterruptedError:
+    def _interrupted_error(self, problem: str) -> StreamInterruptedError:
         return StreamInterruptedError(
-            f"prediction {self.prediction.id}: {why}; {self._heard.length} characters of the "
-            "answer were delivered",
+            f"prediction {self.prediction.id}: {problem}; {self._delivered.length} characters of "
+            "the answer were delivered",
             prediction_id=self.prediction.id,
-            delivered=self._heard.length,
+            delivered=self._delivered.length,
         )

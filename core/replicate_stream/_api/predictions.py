@@ -1,94 +1,192 @@
-"""Creating a prediction: the one request that costs money, and so is sent once."""
+"""Requests about one prediction, and the errors of a prediction that does not succeed.
+
+Creating a prediction costs money and the API knows no idempotency key (docs/replicate-api.md 4),
+so that request is sent once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import math
 from typing import Any
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.http import Http
 from replicate_stream._api.models import Model, Models
-from replicate_stream._api.prediction_run import PredictionRun, TextOf
-from replicate_stream._api.responses import Response, json_object
-from replicate_stream._errors import ModelNotFoundError, ResponseError
-from replicate_stream._settings import origin
-from replicate_stream._types.prediction import Prediction, parse_prediction
+from replicate_stream._api.responses import Response, parse_json_object
+from replicate_stream._errors import (
+    ModelNotFoundError,
+    PredictionCanceledError,
+    PredictionFailedError,
+    ReplicateError,
+    ReplicateTimeoutError,
+    ResponseError,
+)
+from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction, parse_prediction
 
-SHORTEST_DEADLINE = 5
-"""Seconds; the API refuses a shorter `Cancel-After`. The client enforces shorter ones itself."""
+MIN_CANCEL_AFTER = 5
+"""Smallest `Cancel-After` that the API accepts, in seconds (https://api.replicate.com/openapi.json).
+
+A shorter deadline is enforced by the client alone.
+"""
 
 
 async def create_prediction(
-    http: Http,
-    models: Models,
-    model: Model,
-    input_: dict[str, Any],
-    text_of: TextOf,
-    *,
-    is_whole: bool = False,
-) -> PredictionRun:
+    http: Http, models: Models, model: Model, input_: dict[str, Any]
+) -> tuple[Prediction, float | None]:
     """Create a prediction.
 
-    If the caller is cancelled while the request is under way, its reply is still waited for, and
-    the prediction that it tells of is cancelled.
+    If the caller is cancelled while the request is under way, the response is still awaited, and
+    the prediction that it describes is cancelled.
 
     Args:
-        http: The way to the API.
-        models: Remembers what the creation teaches of the model.
+        http: Sends the request.
+        models: Remembers whether the model is official, if the request shows it.
         model: The model to run.
         input_: The prediction's `input`.
-        text_of: Gives the text of a record's `output`.
-        is_whole: Whether the output is no text in pieces, and has to be read as a whole.
+
+    Returns:
+        The record, and its deadline in the running loop's time (None without a deadline).
 
     Raises:
-        ResponseError: The API refused, or its reply has no id.
-        ReplicateConnectionError: No connection, or it broke; whether the prediction was created
-            is not known then, which is why it is not tried again.
+        ResponseError: The API refused, or its response has no prediction id.
+        ReplicateConnectionError: No connection, or it broke. Whether the prediction was created is
+            unknown then, so the request is not repeated.
     """
     deadline = http.settings.deadline
-    headers, until = {}, None
+    headers, deadline_at = {}, None
     if deadline is not None:
-        headers["Cancel-After"] = f"{max(SHORTEST_DEADLINE, math.ceil(deadline))}s"
-        until = asyncio.get_running_loop().time() + deadline
+        headers["Cancel-After"] = f"{max(MIN_CANCEL_AFTER, math.ceil(deadline))}s"
+        deadline_at = asyncio.get_running_loop().time() + deadline
 
-    async def late(reply: Response) -> None:
-        await _lease(http, _created(reply)).cancel()
+    async def cancel_orphan(response: Response) -> None:
+        await Cancellation(http, _parse_created(response)).cancel()
 
     while True:
-        path, beside = model.endpoint()
+        path, body = model.endpoint()
+        body["input"] = input_
         try:
-            reply = await http.create(path, {**beside, "input": input_}, headers=headers, late=late)
+            response = await http.create(path, body, headers=headers, on_orphan=cancel_orphan)
         except ModelNotFoundError:
-            # Where the API does not say which models are official, it says so here, unpaid.
-            community = model.by_version()
+            # Some servers do not publish `is_official`. A community model answers 404 on an
+            # official model's path, before anything is paid, and has to be run by version.
+            community = model.as_community()
             if community is None:
                 raise
             model = community
             models.remember(model)
         else:
-            prediction = _created(reply)
-            path = _own_url(http, prediction, "get", f"/predictions/{prediction.id}")
-            lease = _lease(http, prediction)
-            return PredictionRun(http, prediction, path, lease, text_of, until, is_whole=is_whole)
+            return _parse_created(response), deadline_at
 
 
-def _created(reply: Response) -> Prediction:
-    body = json_object(reply, "creating a prediction")
+def _parse_created(response: Response) -> Prediction:
+    body = parse_json_object(response, "creating a prediction")
     try:
         return parse_prediction(body)
     except ValueError:
         raise ResponseError(
-            "creating a prediction: invalid response, it has no prediction id", status=reply.status
+            "creating a prediction: invalid response: it has no prediction id",
+            status=response.status,
         ) from None
 
 
-def _lease(http: Http, prediction: Prediction) -> Cancellation:
-    path = _own_url(http, prediction, "cancel", f"/predictions/{prediction.id}/cancel")
-    return Cancellation(http, prediction.id, path)
+async def fetch_prediction(
+    http: Http, url: str, prediction_id: str, *, timeout: float | None = None
+) -> Prediction:
+    """Fetch a prediction's record.
+
+    Args:
+        http: Sends the request.
+        url: The record's URL, or a path below the base URL.
+        prediction_id: The prediction, for messages.
+        timeout: Seconds for a single attempt; None for the settings' time-out and retries.
+
+    Raises:
+        ReplicateError: No response, a refusal, or a response that is not a prediction.
+    """
+    action = f"GET prediction {prediction_id}"
+    response = await http.get(url, retries=0 if timeout else None, timeout=timeout)
+    try:
+        return parse_prediction(parse_json_object(response, action))
+    except ValueError as error:
+        raise ResponseError(f"{action}: {error}", status=response.status) from error
 
 
-def _own_url(http: Http, prediction: Prediction, name: str, path: str) -> str:
-    """A URL of the record if the token may go there, else the path that the API documents."""
-    url = prediction.urls.get(name)
-    return url if url and origin(url) == origin(http.settings.base_url) else path
+def raise_for_status(prediction: Prediction, *, missed_deadline: float | None = None) -> None:
+    """Raise the error of a terminal record that did not succeed.
+
+    Args:
+        prediction: A terminal record.
+        missed_deadline: The caller's own deadline in seconds, if it has passed.
+    """
+    if prediction.status == SUCCEEDED:
+        return
+    if prediction.status not in CANCELED:
+        raise _failed_error(prediction, "no error text")
+    if missed_deadline is None:
+        raise _canceled_error(prediction)
+    raise ReplicateTimeoutError(
+        f"prediction {prediction.id} was {prediction.status} at its deadline "
+        f"of {missed_deadline:g} s",
+        waited_for="the end of the answer",
+        seconds=missed_deadline,
+        prediction_id=prediction.id,
+    )
+
+
+def parse_done_reason(data: str) -> str | None:
+    """Parse the data of a `done` event: the reason of an unsuccessful end; None for success.
+
+    Success is `{}`, in some servers no data (docs/replicate-api.md 3.4). An unknown reason is
+    never a success.
+    """
+    if not data.strip():
+        return None
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return data
+    if isinstance(body, dict):
+        reason = body.get("reason")
+        return None if reason is None else str(reason)
+    return data
+
+
+def build_stream_error(
+    prediction: Prediction, reason: str, error_data: str | None
+) -> ReplicateError:
+    """Build the error for a stream whose `done` event has a reason.
+
+    Args:
+        prediction: The newest record, which may lag behind the stream.
+        reason: The reason in `done`: `error`, `canceled`, or an unknown one.
+        error_data: The data of the `error` event, if there was one: `{"detail": …}` or plain text
+            (docs/replicate-api.md 3.4).
+    """
+    if reason == "canceled" or prediction.status in CANCELED:
+        return _canceled_error(prediction)
+    detail = error_data
+    with contextlib.suppress(ValueError):
+        body = json.loads(error_data or "")
+        if isinstance(body, dict) and body.get("detail"):
+            detail = str(body["detail"])
+    return _failed_error(prediction, detail or f"the stream ended with reason {reason!r}")
+
+
+def _failed_error(prediction: Prediction, fallback: str) -> PredictionFailedError:
+    error = prediction.error or fallback
+    return PredictionFailedError(
+        f"prediction {prediction.id} failed: {error}", prediction_id=prediction.id, error=error
+    )
+
+
+def _canceled_error(prediction: Prediction) -> PredictionCanceledError:
+    status = prediction.status if prediction.status in CANCELED else "canceled"
+    cause = "its deadline passed before it started" if status == "aborted" else "not by this caller"
+    return PredictionCanceledError(
+        f"prediction {prediction.id} was {status} ({cause})",
+        prediction_id=prediction.id,
+        status=status,
+    )

@@ -1,8 +1,8 @@
-"""Waiting in line under a rate limit.
+"""The queue of requests under a rate limit.
 
-When many requests are refused for their number, and all come again a second later, most are refused
-again, and some use up their retries. So they come one at a time and in their order, and new ones
-stand behind them: each is sent a few times at most, however many there are.
+If many requests are refused with 429 and all are repeated a second later, most are refused again,
+and some use up their retries. So they are repeated one at a time, in order, and new requests queue
+up behind them: each is sent a few times at most, however many there are.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from types import TracebackType
 
 
 class RateLimitQueue:
-    """The lines of a client: one for each event loop."""
+    """The queues of a client, one for each event loop."""
 
     def __init__(self) -> None:
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._locks = weakref.WeakKeyDictionary()
 
-    def place(self, patience: float | None) -> QueueSlot:
-        """A place for one request, which stands in line only once it has to.
+    def slot(self, timeout: float | None) -> QueueSlot:
+        """Return the slot of one request, which queues up only when it has to.
 
         Args:
-            patience: Seconds to wait for its turn; None for ever.
+            timeout: Longest wait for its turn, in seconds; None for no limit.
         """
+        # asyncio's lock is fair: it wakes those who wait in their order.
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        return QueueSlot(lock, patience)
+        return QueueSlot(lock, timeout)
 
 
 class QueueSlot:
-    """A request's place, given up when its block is left."""
+    """The slot of one request in the queue, as an async context manager that leaves the queue."""
 
-    def __init__(self, lock: asyncio.Lock, patience: float | None) -> None:
+    def __init__(self, lock: asyncio.Lock, timeout: float | None) -> None:
         self._lock = lock
-        self._patience = patience
+        self._timeout = timeout
         self._is_first = False
 
     async def __aenter__(self) -> QueueSlot:
@@ -50,16 +51,16 @@ class QueueSlot:
             self._lock.release()
 
     @property
-    def has_others_before(self) -> bool:
-        """Whether others stand in line, and this one does not yet."""
+    def is_behind_others(self) -> bool:
+        """Whether other requests are queued, and this one is not the first of them."""
         return not self._is_first and self._lock.locked()
 
-    async def wait(self) -> bool:
-        """Stand in line until it is this one's turn; gives whether that came in time."""
-        from anyio import move_on_after
+    async def acquire(self) -> bool:
+        """Queue up until it is this request's turn; return False if the time-out passed before."""
+        from anyio import move_on_after  # at first use, which only a refused request is
 
         if not self._is_first:
-            with move_on_after(self._patience):
+            with move_on_after(self._timeout):
                 await self._lock.acquire()
                 self._is_first = True
         return self._is_first

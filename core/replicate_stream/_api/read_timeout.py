@@ -1,7 +1,8 @@
-"""Interrupts a read that has been silent for too long.
+"""An idle time-out for the reads of a stream.
 
-A time-out around each read would cost a timer per token. Here one timer sleeps for as long as the
-silence may last and looks then whether there was one; a read costs next to nothing.
+A time-out around each read would cost a timer per token. Here a single timer sleeps until the idle
+time-out can have passed at the earliest, and checks then when the last event came; a read itself
+costs next to nothing.
 """
 
 from __future__ import annotations
@@ -15,75 +16,78 @@ T = TypeVar("T")
 
 
 class ReadTimeout:
-    """Watches the reads of one stream, in the loop that it was made in.
+    """Interrupts the reads of one stream, in the loop in which it was created.
 
     Attributes:
-        heard: When something last came, in the loop's time. Whoever reads sets it.
-        patience: For how many seconds from then a read may stay silent. Whoever reads sets it.
+        last_event_at: When the last event came, in the loop's time. Set by the reader.
+        idle_timeout: Seconds after `last_event_at` until a read is interrupted. Set by the reader.
     """
 
-    def __init__(self, patience: float, until: float | None = None) -> None:
-        """Start watching.
+    def __init__(self, idle_timeout: float, deadline_at: float | None = None) -> None:
+        """Start with the first event's time-out.
 
         Args:
-            patience: See the attribute.
-            until: A time of the loop at which a read is interrupted in any case.
+            idle_timeout: The attribute.
+            deadline_at: When a read is interrupted in any case, in the loop's time.
         """
         self._loop = asyncio.get_running_loop()
-        self.heard = self._loop.time()
-        self.patience = patience
-        self._until = math.inf if until is None else until
+        self.last_event_at = self._loop.time()
+        self.idle_timeout = idle_timeout
+        self._deadline_at = math.inf if deadline_at is None else deadline_at
         self._timer: asyncio.TimerHandle | None = None
-        self._reading: asyncio.Task[object] | None = None
-        self._interrupted = False
-        self._unread = False  # the time ran out while nobody was reading
+        self._reader: asyncio.Task[object] | None = None
+        self._is_interrupting = False
+        self._has_expired_between_reads = False
 
-    def silence(self) -> float:
-        """For how many seconds nothing has come."""
-        return self._loop.time() - self.heard
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the last event."""
+        return self._loop.time() - self.last_event_at
 
-    def is_over(self) -> bool:
-        """Whether the time that was set for everything has passed."""
-        return self._loop.time() >= self._until
+    @property
+    def is_past_deadline(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._loop.time() >= self._deadline_at
 
     def stop(self) -> None:
-        """Interrupt nothing any more."""
+        """Stop the timer. The next read starts a new one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    async def until_due(self, read: Awaitable[T]) -> T | None:
-        """Await a read, and give None if it is interrupted."""
+    async def wait_for(self, read: Awaitable[T]) -> T | None:
+        """Await a read; return None if it was interrupted."""
         if self._timer is None:
-            if self._unread:
-                # A consumer that takes its time is not the server's silence.
-                self._unread = False
-                self.heard = self._loop.time()
-            self._timer = self._loop.call_at(self._due(), self._wake)
-        task = self._reading = asyncio.current_task()
+            if self._has_expired_between_reads:
+                # The consumer was busy with the last event: the server was not idle.
+                self._has_expired_between_reads = False
+                self.last_event_at = self._loop.time()
+            self._timer = self._loop.call_at(self._expires_at(), self._on_timer)
+        task = self._reader = asyncio.current_task()
         try:
             return await read
         except asyncio.CancelledError:
-            if not self._interrupted:
+            if not self._is_interrupting:
                 raise
-            # Somebody else may have cancelled the task in the same moment (known from 3.11 on).
+            # The task may have been cancelled from outside in the same moment, which must not be
+            # swallowed. Before Python 3.11 that cannot be known.
             uncancel = getattr(task, "uncancel", None)
             if uncancel is not None and uncancel() > 0:
                 raise
             return None
         finally:
-            self._reading = None
-            self._interrupted = False
+            self._reader = None
+            self._is_interrupting = False
 
-    def _due(self) -> float:
-        return min(self.heard + self.patience, self._until)
+    def _expires_at(self) -> float:
+        return min(self.last_event_at + self.idle_timeout, self._deadline_at)
 
-    def _wake(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        if self._loop.time() < self._due():
-            self._timer = self._loop.call_at(self._due(), self._wake)
-        elif self._reading is None:
-            self._unread = True
+        if self._loop.time() < self._expires_at():
+            self._timer = self._loop.call_at(self._expires_at(), self._on_timer)
+        elif self._reader is None:
+            self._has_expired_between_reads = True
         else:
-            self._interrupted = True
-            self._reading.cancel()
+            self._is_interrupting = True
+            self._reader.cancel()

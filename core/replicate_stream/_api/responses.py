@@ -1,7 +1,7 @@
-"""A reply of the API, and what it says if it is a refusal.
+"""Responses of the API, and the errors for those that are not successful.
 
 Every field of an error body is optional, their order varies, and behind Cloudflare a 5xx can come
-as HTML (replicate-api.md 1.2-1.5). So everything is tried and nothing is relied on.
+as HTML (docs/replicate-api.md 1.1 to 1.5). So each known place is tried and none is relied on.
 """
 
 from __future__ import annotations
@@ -22,79 +22,87 @@ from replicate_stream._errors import (
     ResponseError,
 )
 
-_SHOWN = 300  # characters of a body that is not JSON
+_EXCERPT_LENGTH = 300  # characters of a body that is not JSON
 _RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_REFUSED_FIELD = re.compile(r"(?:Additional property )?([\w-]+) is (?:required|not allowed)")
 _BILLING = "https://replicate.com/account/billing"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole HTTP reply."""
+    """An HTTP response, read to its end."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """The decoded body.
+        """Decode the body.
 
         Raises:
-            ValueError: It is not JSON.
+            ValueError: The body is not JSON.
         """
         return json.loads(self.body)
 
     def header(self, name: str) -> str | None:
-        """A header's value, whatever its case."""
-        wanted = name.lower()
-        return next((v for k, v in self.headers.items() if k.lower() == wanted), None)
+        """Return the value of a header, or None. Names are not case-sensitive."""
+        lower = name.lower()
+        return next((v for k, v in self.headers.items() if k.lower() == lower), None)
 
 
-def json_object(reply: Response, doing: str) -> dict[str, Any]:
-    """The body of a good reply.
+def parse_json_object(response: Response, action: str) -> dict[str, Any]:
+    """Parse the body of a successful response.
+
+    Args:
+        response: The response.
+        action: The request, for the error's message, e.g. `GET /models/meta/llama`.
 
     Raises:
-        ResponseError: It is not a JSON object.
+        ResponseError: The body is not a JSON object.
     """
     try:
-        body = reply.json()
+        body = response.json()
     except ValueError:
         body = None
     if isinstance(body, dict):
         return body
+    excerpt = _excerpt(response)
     raise ResponseError(
-        f"{doing}: the reply is not a JSON object: {_plain(reply)}",
-        status=reply.status,
-        detail=_plain(reply),
+        f"{action}: the response is not a JSON object: {excerpt}",
+        status=response.status,
+        detail=excerpt,
     )
 
 
-def to_response_error(reply: Response, doing: str) -> ResponseError:
-    """A refusal as the error of its kind.
+def to_response_error(response: Response, action: str) -> ResponseError:
+    """Build the error for a response with a status of 400 or more.
 
     Args:
-        reply: A reply of any status that is not a success.
-        doing: What was being done, e.g. `POST /models/meta/llama/predictions`.
+        response: The response.
+        action: The request, e.g. `POST /models/meta/llama/predictions`.
     """
-    body = _problem(reply)
-    title, detail = _text(body.get("title")), _text(body.get("detail")) or _text(body.get("error"))
-    status = reply.status
-    said = ": ".join(part for part in (title, (detail or "").strip()) if part)
-    message = f"{doing}: {status} {_phrase(status)}" + (f": {said}" if said else "")
+    body = _parse_error_body(response)
+    title = _to_text(body.get("title"))
+    detail = _to_text(body.get("detail")) or _to_text(body.get("error"))
+    status = response.status
+    texts = [f"{action}: {status} {_status_phrase(status)}", title, (detail or "").strip()]
+    message = ": ".join(text for text in texts if text)
     fields: dict[str, Any] = {
         "status": status,
         "title": title,
         "detail": detail,
-        "retry_after": _retry_after(reply, body, detail),
+        "retry_after": _parse_retry_after(response, body, detail),
     }
     if status == HTTPStatus.NOT_FOUND:
         return ModelNotFoundError(f"Model not found. {message}", **fields)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimitError(message, **fields)
     if status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        # A version that does not exist is 422, not 404 (docs/replicate-api.md 1.3).
         if title == "Invalid version or not permitted":
             return ModelNotFoundError(f"Model version not found. {message}", **fields)
-        return InvalidInputError(message, fields=_invalid_fields(body), **fields)
+        return InvalidInputError(message, fields=_parse_invalid_fields(body), **fields)
     if status == HTTPStatus.UNAUTHORIZED:
         message += " (check the API token: REPLICATE_API_TOKEN or api_key=)"
     if status == HTTPStatus.PAYMENT_REQUIRED:
@@ -102,71 +110,67 @@ def to_response_error(reply: Response, doing: str) -> ResponseError:
     return ResponseError(message, **fields)
 
 
-def _problem(reply: Response) -> Mapping[str, Any]:
+def _parse_error_body(response: Response) -> Mapping[str, Any]:
     try:
-        body = reply.json()
+        body = response.json()
     except ValueError:
-        return {"detail": _plain(reply)}
+        return {"detail": _excerpt(response)}
     if isinstance(body, dict):
         return body
-    return {"detail": body if isinstance(body, str) else _plain(reply)}
+    return {"detail": body if isinstance(body, str) else _excerpt(response)}
 
 
-def _plain(reply: Response) -> str:
-    """The start of a body as readable text: what an HTML page says, without its markup."""
-    text = " ".join(_MARKUP.sub(" ", reply.body[:8192].decode("utf-8", "replace")).split())
-    return text[:_SHOWN] + ("…" if len(text) > _SHOWN else "")
+def _excerpt(response: Response) -> str:
+    """Return the start of a body as text, of an HTML page without its markup."""
+    text = " ".join(_MARKUP.sub(" ", response.body[:8192].decode("utf-8", "replace")).split())
+    return text[:_EXCERPT_LENGTH] + ("…" if len(text) > _EXCERPT_LENGTH else "")
 
 
-def _invalid_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names out of `invalid_fields`: `input.top_k` is `top_k`; a missing one is in the words."""
-    listed = body.get("invalid_fields")
+def _parse_invalid_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Parse the names of the refused inputs (docs/replicate-api.md 1.4)."""
+    entries = body.get("invalid_fields")
     names: list[str] = []
-    for entry in listed if isinstance(listed, list) else ():
+    for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
             name = str(entry.get("field") or "").removeprefix("input.")
-            if name in {"", "input"}:
-                name = _named_in(str(entry.get("description") or "")) or name
+            if name in {"", "input"}:  # a missing or unknown input is named in the text only
+                match = _REFUSED_FIELD.match(str(entry.get("description") or ""))
+                name = match[1] if match else name
             names.append(name)
-    if not names and isinstance(body.get("detail"), list):  # as Cog writes it
+    if not names and isinstance(body.get("detail"), list):  # Cog's form (docs/replicate-api.md 8)
         names = [str(e["loc"][-1]) for e in body["detail"] if isinstance(e, dict) and e.get("loc")]
     return tuple(name for name in names if name)
 
 
-def _named_in(description: str) -> str | None:
-    found = re.match(r"(?:Additional property )?([\w-]+) is (?:required|not allowed)", description)
-    return found[1] if found else None
-
-
-def _retry_after(reply: Response, body: Mapping[str, Any], detail: str | None) -> float | None:
-    """Seconds to wait, from where each kind of reply says it (replicate-api.md 1.5)."""
-    header = reply.header("Retry-After")
-    for given in (header, body.get("retry_after")):
-        if given is not None:
+def _parse_retry_after(
+    response: Response, body: Mapping[str, Any], detail: str | None
+) -> float | None:
+    """Parse the seconds to wait from header, body or text (docs/replicate-api.md 1.5)."""
+    header = response.header("Retry-After")
+    for value in (header, body.get("retry_after")):
+        if value is not None:
             try:
-                return max(0.0, float(given))
+                return max(0.0, float(value))
             except (TypeError, ValueError):
                 pass
     if header:
         try:
-            until = parsedate_to_datetime(header)
+            date = parsedate_to_datetime(header)
         except (TypeError, ValueError):
             pass
         else:
-            until = until if until.tzinfo else until.replace(tzinfo=timezone.utc)
-            return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())
-    found = _RESETS_IN.search(detail or "")
-    return float(found[1]) if found else None
+            date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+            return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+    match = _RESETS_IN.search(detail or "")
+    return float(match[1]) if match else None
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "unknown status"
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)
+def _to_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)

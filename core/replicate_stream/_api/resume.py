@@ -1,7 +1,7 @@
-"""What a stream has brought so far, so that after a break nothing is lost and nothing comes twice.
+"""The text of a stream that was delivered, so that a new connection loses and repeats none of it.
 
-Kept small, because there is one for every stream: ids and text go into buffers, and are only taken
-apart when a connection was in fact lost.
+There is one object for every stream, so it is kept small: ids and texts are appended to buffers,
+which are parsed only after a connection was lost.
 """
 
 from __future__ import annotations
@@ -13,86 +13,88 @@ from typing import NamedTuple
 from replicate_stream._api.sse import Event
 
 
-class Ending(NamedTuple):
-    """How a stream ended: the data of `done`, and of the `error` event if there was one."""
+class StreamEnd(NamedTuple):
+    """The end of a stream: the data of `done`, and of the `error` event if there was one."""
 
-    data: str
-    error: str | None = None
+    done_data: str
+    error_data: str | None = None
 
 
-_ERROR = '{"reason": "error"}'  # what `done` says after an `error` event, if anybody waits for it
+# The `done` that follows an `error` event (docs/replicate-api.md 3.4). It is not waited for.
+_DONE_AFTER_ERROR = '{"reason": "error"}'
 
 
 class DeliveredText:
     """The delivered text and the ids of its events.
 
     Attributes:
-        last_event_id: Where to take the stream up again.
-        events: How many events came.
-        connections: How many connections there were.
+        last_event_id: The id to resume after; None before the first one.
+        event_count: Number of events.
+        connection_count: Number of connections.
     """
 
     def __init__(self) -> None:
         self.last_event_id: str | None = None
-        self.events = 0
-        self.connections = 0
+        self.event_count = 0
+        self.connection_count = 0
         self._ids = io.StringIO()
         self._text = io.StringIO()
-        self._seen: set[str] | None = None
-        self._to_skip = ""  # text without ids that a replay will bring once more
+        self._seen_ids: set[str] | None = None
+        self._expected_replay = ""  # delivered text without ids, which the server sends again
 
     @property
     def length(self) -> int:
-        """How many characters were delivered."""
+        """Number of delivered characters."""
         return self._text.tell()
 
-    def reconnect(self) -> None:
-        """A new connection: what it repeats is known by its ids, or else by its text."""
-        self.connections += 1
-        if self.events:
-            self._seen = set(self._ids.getvalue().split("\n"))
-            self._to_skip = "" if self.last_event_id else self._text.getvalue()
+    def start_connection(self) -> None:
+        """Prepare to drop what a connection repeats: events with known ids, or else known text."""
+        self.connection_count += 1
+        if self.event_count:
+            self._seen_ids = set(self._ids.getvalue().split("\n"))
+            self._expected_replay = "" if self.last_event_id else self._text.getvalue()
 
-    def take(self, events: Sequence[Event]) -> tuple[list[str], Ending | None]:
-        """Sort events into the new pieces of text and, if it came, the end."""
-        new = events if self._seen is None else self._unseen(events, self._seen)
+    def add_events(self, events: Sequence[Event]) -> tuple[list[str], StreamEnd | None]:
+        """Note events; return the new pieces of text, and the end if it came."""
+        new = events if self._seen_ids is None else self._drop_seen(events, self._seen_ids)
         texts: list[str] = []
-        ending: Ending | None = None
-        note = self._ids.write
+        end: StreamEnd | None = None
+        write_id = self._ids.write
         for name, event_id, data in new:
             if event_id:
-                note(event_id + "\n")
+                write_id(event_id + "\n")
             if name == "output":
                 texts.append(data)
             elif name == "done" or name == "error":
-                ending = Ending(data) if name == "done" else Ending(_ERROR, data)
+                end = StreamEnd(data) if name == "done" else StreamEnd(_DONE_AFTER_ERROR, data)
                 break
-        self.events += len(new)
-        if self._to_skip:
-            texts = self._unskipped("".join(texts))
+        self.event_count += len(new)
+        if self._expected_replay:
+            texts = self._drop_replay("".join(texts))
         self._text.writelines(texts)
-        return texts, ending
+        return texts, end
 
-    def add(self, text: str) -> None:
-        """Note text that is being delivered."""
+    def add_text(self, text: str) -> None:
+        """Note text that did not come from the stream."""
         self._text.write(text)
 
-    def rest_of(self, whole: str) -> str | None:
-        """What a text has beyond the delivered one; None if it does not begin with it."""
+    def get_remainder(self, output: str) -> str | None:
+        """Return the output after the delivered text; None if it does not begin with that text."""
         delivered = self._text.getvalue()
-        return whole[len(delivered) :] if whole.startswith(delivered) else None
+        return output[len(delivered) :] if output.startswith(delivered) else None
 
-    def _unseen(self, events: Iterable[Event], seen: set[str]) -> list[Event]:
-        new = [event for event in events if event[1] is None or event[1] not in seen]
-        seen.update(event_id for _, event_id, _ in new if event_id is not None)
+    def _drop_seen(self, events: Iterable[Event], seen_ids: set[str]) -> list[Event]:
+        new = [event for event in events if event[1] is None or event[1] not in seen_ids]
+        seen_ids.update(event_id for _, event_id, _ in new if event_id is not None)
         return new
 
-    def _unskipped(self, text: str) -> list[str]:
-        skip = self._to_skip
-        if skip.startswith(text):
-            self._to_skip = skip[len(text) :]
+    def _drop_replay(self, text: str) -> list[str]:
+        replay = self._expected_replay
+        if replay.startswith(text):
+            self._expected_replay = replay[len(text) :]
             return []
-        self._to_skip = ""
-        # If this is no replay, the record will tell whether something is missing.
-        rest = text.removeprefix(skip)
+        self._expected_replay = ""
+        # A text that does not begin with the replay is new: the server repeats nothing. Whether
+        # text between the connections is missing, only the record can show, at the end.
+        rest = text.removeprefix(replay)
         return [rest] if rest else []

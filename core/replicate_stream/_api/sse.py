@@ -1,9 +1,9 @@
-"""Bytes of an event stream to events, without I/O (WHATWG HTML, "Server-sent events").
+"""A decoder of event streams without I/O: bytes to events (WHATWG HTML, "Server-sent events").
 
-A token may hold newlines, U+2028, or half a character at the end of a read, so bytes are cut at LF,
-CRLF and CR only, and decoded a whole line at a time. Replicate's stream server writes every event
-in one form; a regular expression takes those, and a line-by-line machine takes everything else,
-with the same events for the same bytes.
+A token may hold newlines, U+2028, or half a character at the end of a read, so bytes are split at
+LF, CRLF and CR only, and whole lines are decoded. Replicate's stream server writes every event in
+one form (docs/replicate-api.md 3.3); a regular expression parses those, and a line-by-line parser
+everything else, with the same events for the same bytes.
 """
 
 from __future__ import annotations
@@ -13,115 +13,119 @@ from typing import TypeAlias
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
-# One event as Nchan writes it: event, id, data, where each line of a text has its own `data: `.
-_USUAL = re.compile(
+# Events as Nchan writes them: event, id, data, and a `data: ` for each line of the text.
+_NCHAN_EVENTS = re.compile(
     r"event: ([^\n]+)\nid: ([^\n\0]+)\ndata: ([^\n]*(?:\ndata: [^\n]*)*)\n\n",
 )
-# The same by itself and with one line of text, as tokens come from a model that is thinking.
-_USUAL_TOKEN = re.compile(r"event: (.+)\nid: ([^\n\0]+)\ndata: (.*)\n\n")
-_USUAL_FRAME = len("event: \nid: \ndata: \n\n")
+# A single event with one line of text: a chunk has just one token if the model is slow.
+_SINGLE_TOKEN = re.compile(r"event: (.+)\nid: ([^\n\0]+)\ndata: (.*)\n\n")
+_NCHAN_FRAME_LENGTH = len("event: \nid: \ndata: \n\n")
 _BOM = b"\xef\xbb\xbf"
 
 
 Event: TypeAlias = "tuple[str, str | None, str]"
-"""An event: its name (`message` if the stream did not name it), the id that it carried itself (None
-if it had none), and its data, lines joined with LF. Plain tuples: a class costs a third more."""
+"""Name (`message` by default), own id (None without one), and data, whose lines are joined with LF.
+
+A plain tuple, because a class costs a third more for each token.
+"""
 
 
 class EventTooLargeError(ValueError):
-    """An unfinished event is longer than the bound."""
+    """An incomplete event is larger than the limit."""
 
 
 class Decoder:
-    """Feeds on bytes in any portions and gives the events that they complete.
+    """Decodes bytes, in chunks of any size, into events.
 
-    What stands unfinished when the bytes end is no event.
+    An event that is incomplete at the end of the bytes is dropped, as the standard demands.
+
+    Args:
+        max_event_bytes: The largest event, in bytes, so that a server cannot fill the memory.
 
     Attributes:
         last_event_id: The last non-empty id, for the `Last-Event-ID` of a reconnect; None at first.
-        last_comment: The last comment's text; None at first. Replicate says `408: …` in one.
-        retry: The reconnection time that the server asked for, in milliseconds; None at first.
+        last_comment: The text of the last comment; None at first. Replicate sends its idle
+            time-out, `408: …`, in one (docs/replicate-api.md 3.6).
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.last_event_id: str | None = None
         self.last_comment: str | None = None
-        self.retry: int | None = None
         self._max = max_event_bytes
-        self._at_start = True  # a BOM may still come
-        self._after_cr = False  # an LF at the start of the next portion belongs to that CR
-        self._unfinished: list[bytes] = []  # portions of a line whose end has not come
-        self._size = 0  # bytes of the unfinished event
+        self._is_at_start = True  # a BOM may still come
+        self._is_after_cr = False  # an LF at the start of the next chunk belongs to that CR
+        self._pending: list[bytes] = []  # chunks of a line whose end has not come
+        self._size = 0  # bytes of the incomplete event
         self._event = ""
         self._id: str | None = None
         self._data: list[str] = []
-        self._in_event = False
-        self._clean = False  # nothing is pending: a portion can be read by itself
+        self._is_in_event = False
+        self._is_clean = False  # nothing is pending: the next chunk can be decoded by itself
 
-    def feed(self, portion: bytes) -> list[Event]:
-        """Take the next bytes and return the events that they complete, in order.
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Decode the next bytes, and return the events that they complete.
 
         Raises:
-            EventTooLargeError: More bytes without an event's end than the bound.
+            EventTooLargeError: An incomplete event is larger than `max_event_bytes`.
         """
-        if self._clean and portion[-2:] == b"\n\n" and b"\r" not in portion:
-            events = _read_usual(portion.decode("utf-8", "replace"))
+        if self._is_clean and chunk[-2:] == b"\n\n" and b"\r" not in chunk:
+            events = _parse_nchan_events(chunk.decode("utf-8", "replace"))
             if events is not None:
                 self.last_event_id = events[-1][1]
                 return events
-        return self._feed_anything(portion)
+        return self._feed_lines(chunk)
 
-    def _feed_anything(self, portion: bytes) -> list[Event]:
-        self._clean = False
-        if self._at_start and not (portion := self._without_bom(portion)):
+    def _feed_lines(self, chunk: bytes) -> list[Event]:
+        self._is_clean = False
+        if self._is_at_start and not (chunk := self._without_bom(chunk)):
             return []
-        if self._after_cr and portion:
-            self._after_cr = False
-            portion = portion[1:] if portion[:1] == b"\n" else portion
-        end = max(portion.rfind(b"\n"), portion.rfind(b"\r")) + 1
-        self._size += len(portion)
-        self._unfinished.append(portion[:end] if end else portion)
+        if self._is_after_cr and chunk:
+            self._is_after_cr = False
+            chunk = chunk[1:] if chunk[:1] == b"\n" else chunk
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        self._size += len(chunk)
+        self._pending.append(chunk[:end] if end else chunk)
         events: list[Event] = []
         if end:
-            text = b"".join(self._unfinished).decode("utf-8", "replace")
-            self._unfinished = [portion[end:]] if end < len(portion) else []
-            self._after_cr = end == len(portion) and text[-1] == "\r"
-            self._read(text, events)
-            if not self._in_event:
-                self._size = len(portion) - end
+            text = b"".join(self._pending).decode("utf-8", "replace")
+            self._pending = [chunk[end:]] if end < len(chunk) else []
+            self._is_after_cr = end == len(chunk) and text[-1] == "\r"
+            self._parse(text, events)
+            if not self._is_in_event:
+                self._size = len(chunk) - end
         if self._size > self._max:
-            raise EventTooLargeError(f"an event of the stream is longer than {self._max} bytes")
-        self._clean = not (self._in_event or self._unfinished or self._after_cr)
+            raise EventTooLargeError(f"an event of the stream is larger than {self._max} bytes")
+        self._is_clean = not (self._is_in_event or self._pending or self._is_after_cr)
         return events
 
-    def _without_bom(self, portion: bytes) -> bytes:
-        start = b"".join(self._unfinished) + portion
+    def _without_bom(self, chunk: bytes) -> bytes:
+        start = b"".join(self._pending) + chunk
         if len(start) < len(_BOM) and _BOM.startswith(start):
-            self._unfinished = [start]
+            self._pending = [start]
             return b""
-        self._at_start = False
-        self._unfinished = []
+        self._is_at_start = False
+        self._pending = []
         return start.removeprefix(_BOM)
 
-    def _read(self, text: str, events: list[Event]) -> None:
-        """Read whole lines: the usual events at once, what comes before them line by line."""
+    def _parse(self, text: str, events: list[Event]) -> None:
+        """Parse whole lines: Nchan's events at once, and what comes before them line by line."""
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        pos, is_usual = 0, True
+        pos, may_be_nchan = 0, True
         while pos < len(text):
-            if is_usual and not self._in_event and text.startswith("event: ", pos):
+            if may_be_nchan and not self._is_in_event and text.startswith("event: ", pos):
                 end = text.rfind("\n\n", pos) + 2
-                usual = _read_usual(text[pos:end]) if end > pos else None
-                if usual is not None:
-                    events += usual
-                    self.last_event_id = usual[-1][1]
+                parsed = _parse_nchan_events(text[pos:end]) if end > pos else None
+                if parsed is not None:
+                    events += parsed
+                    self.last_event_id = parsed[-1][1]
                     pos = end
                     continue
-                is_usual = False  # tried once, lest every event be looked at again and again
-            pos = self._read_event(text, pos, events)
+                may_be_nchan = False  # tried once: trying at every event would take quadratic time
+            pos = self._parse_event(text, pos, events)
 
-    def _read_event(self, text: str, pos: int, events: list[Event]) -> int:
-        """Read lines up to the next blank one, or to the end; return how far it went."""
+    def _parse_event(self, text: str, pos: int, events: list[Event]) -> int:
+        """Parse lines up to the next blank one, or to the end; return the position after them."""
         while pos < len(text):
             end = text.index("\n", pos)
             line = text[pos:end]
@@ -129,11 +133,11 @@ class Decoder:
             if not line:
                 self._dispatch(events)
                 break
-            self._field(line)
+            self._parse_field(line)
         return pos
 
-    def _field(self, line: str) -> None:
-        self._in_event = True
+    def _parse_field(self, line: str) -> None:
+        self._is_in_event = True
         name, _, value = line.partition(":")
         if value[:1] == " ":
             value = value[1:]
@@ -143,33 +147,31 @@ class Decoder:
             self._data.append(value)
         elif name == "event":
             self._event = value
-        elif name == "id":
-            if "\0" not in value:
-                self._id = value
-        elif name == "retry" and value.isascii() and value.isdigit():
-            self.retry = int(value)
+        elif name == "id" and "\0" not in value:
+            self._id = value
 
     def _dispatch(self, events: list[Event]) -> None:
         if self._id:
             self.last_event_id = self._id
-        if self._data:  # an empty `data:` line is an empty token; without one it is no event
+        # An empty `data:` line is an empty token; a block without one (a comment) is no token.
+        if self._data:
             name, data = self._event or "message", "\n".join(self._data)
             events.append((name, self._id, data))
-        self._event, self._id, self._data, self._in_event = "", None, [], False
+        self._event, self._id, self._data, self._is_in_event = "", None, [], False
 
 
-def _read_usual(text: str) -> list[Event] | None:
-    """All of a text as usual events, or None if any of it has another form."""
-    token = _USUAL_TOKEN.fullmatch(text)
+def _parse_nchan_events(text: str) -> list[Event] | None:
+    """Parse a text of Nchan's events only; return None if any part has another form."""
+    token = _SINGLE_TOKEN.fullmatch(text)
     if token is not None:
         name, event_id, data = token.groups()
         return [(name, event_id, data)]
-    events: list[Event] = _USUAL.findall(text)
+    events: list[Event] = _NCHAN_EVENTS.findall(text)
     if not events:
         return None
     names, ids, texts = zip(*events, strict=True)
-    framing = len(events) * _USUAL_FRAME
-    # Matches do not overlap, so they cover the text exactly if their lengths add up to its own.
+    framing = len(events) * _NCHAN_FRAME_LENGTH
+    # Matches do not overlap, so they cover the whole text if their lengths add up to its length.
     if framing + sum(map(len, names)) + sum(map(len, ids)) + sum(map(len, texts)) != len(text):
         return None
     if text.count("\ndata: ") == len(events):

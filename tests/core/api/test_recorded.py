@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from replicate_stream import ResponseError
-from replicate_stream._api.responses import Response, json_object, to_response_error
+from replicate_stream._api.responses import Response, parse_json_object, to_response_error
 from replicate_stream._api.resume import DeliveredText
 from replicate_stream._api.sse import Decoder
 from replicate_stream._types.prediction import parse_prediction
@@ -41,7 +41,7 @@ def test_a_recorded_stream_gives_its_text_and_its_end(
 ) -> None:
     body = recording(name)["body"]
     decoder, transcript = Decoder(), DeliveredText()
-    texts, ending = transcript.take(decoder.feed(body.encode()))
+    texts, ending = transcript.add_events(decoder.feed(body.encode()))
     # By hand: what stands behind each `data: ` of an output, lines of one event joined with LF.
     blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
     by_hand = ["\n".join(line[6:] for line in lines if line[:6] == "data: ") for lines in blocks]
@@ -49,7 +49,7 @@ def test_a_recorded_stream_gives_its_text_and_its_end(
     assert texts[0] == ""
     assert "Why" in "".join(texts)
     assert ending is not None
-    assert ending.data == "{}"
+    assert ending.done_data == "{}"
     assert decoder.last_comment == "408: 408 Request Timeout"
 
 
@@ -68,7 +68,7 @@ def test_every_recorded_success_is_read_and_every_refusal_becomes_an_error(
             assert error.detail == json.loads(reply.body)["detail"]
             seen["refusal"] += 1
             continue
-        body = json_object(reply, name)
+        body = parse_json_object(reply, name)
         if "urls" in body and "input" in body:
             prediction = parse_prediction(body)
             assert (prediction.id, prediction.status) == (body["id"], body["status"])

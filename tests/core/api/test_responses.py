@@ -15,7 +15,7 @@ from replicate_stream import (
     RateLimitError,
     ResponseError,
 )
-from replicate_stream._api.responses import Response, json_object, to_response_error
+from replicate_stream._api.responses import Response, parse_json_object, to_response_error
 
 DOING = "POST /models/meta/llama/predictions"
 
@@ -146,4 +146,4 @@ def test_no_credit_says_where_to_get_some() -> None:
 @pytest.mark.parametrize("body", [b"[]", b"null", b"<html>", b'"text"'])
 def test_a_success_that_is_no_json_object_is_an_error(body: bytes) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
-        json_object(Response(200, {}, body), DOING)
+        parse_json_object(Response(200, {}, body), DOING)

