@@ -1,6 +1,6 @@
-"""An emulator of Replicate for tests: real sockets, scripted replies, faults on demand.
+"""An emulator of Replicate for tests: real sockets, scripted replies, faults on request.
 
-pytest imports this package at each start, for its fixture; what is here is loaded at first use.
+pytest imports this package at each start, for its fixture, so each name is loaded at first use.
 """
 
 from __future__ import annotations

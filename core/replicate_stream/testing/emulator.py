@@ -1,47 +1,46 @@
-"""The emulator as a test sees it: two servers in a thread of their own."""
+"""`Emulator`: Replicate's API and its event streams, served from a thread of this process."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from itertools import count
-from types import TracebackType
 from typing import Any
 
 from replicate_stream._api.models import forget_models
+from replicate_stream.testing.server.catalogue import Version
 from replicate_stream.testing.server.faults import Fault
 from replicate_stream.testing.server.listener import Listener
 from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.replies import Script
-from replicate_stream.testing.server.routes import Api
+from replicate_stream.testing.server.routes import ApiRoutes, StreamRoutes
 from replicate_stream.testing.server.schemas import (
     DEFAULT_MODEL,
     TEXT_INPUT,
     TEXT_STREAM,
-    openapi_schema,
+    build_openapi_schema,
 )
 from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest, State
-from replicate_stream.testing.server.streams import Streams
 
-FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - opens nothing but an emulator
+FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - valid for an emulator only
 
-
-# Addresses that can be listened on and not be connected to.
+# A server can listen on these addresses, but a client cannot connect to them.
 _REACHABLE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here
 
 
 class Emulator:
     """Replicate on this machine: the API on one port, the event streams on another.
 
-        with Emulator(["Hello", " state"]) as emulator:
+        with Emulator(["Hello", " world"]) as emulator:
             client = Client(emulator.token, base_url=emulator.base_url)
 
-    It may be started once, and everything about it may be used from any thread.
+    It can be started once. All of it can be used from any thread.
 
     Attributes:
-        model: The name of the official text model that every emulator knows.
+        model: Name of the official text model that every emulator has.
     """
 
     model = DEFAULT_MODEL
@@ -64,27 +63,30 @@ class Emulator:
         one_port: bool = False,
         host: str = "127.0.0.1",
     ) -> None:
-        """Describe an emulator; entering it, or `start`, starts it.
+        """Configure an emulator. Entering it, or `start`, starts it.
 
         Args:
-            reply: What predictions answer: a text, a list of tokens, a `Reply`, or a function that
-                gets the input and gives one of these, or an (async) iterator of tokens. A function
-                that is not async runs in a thread of its own. None answers by a script.
-            models: Further official models: their names and input schemas, None for the default's.
-            token: The only API token that it accepts; None for a fake one, empty for no check.
-            idle_timeout: Seconds without an event until it closes a stream, 30 on the real service.
+            reply: The reply of predictions: a text, a list of tokens, a `Reply`, or a function of
+                the input that returns one of these or an (async) iterator of tokens. A function
+                that is not async runs in a thread of its own. None for a scripted default.
+            models: Further official models: names and input schemas, None for the default schema.
+            token: The only valid API token; None for a fake one, empty to accept all requests.
+            idle_timeout: Seconds without an event after which a stream is closed; the real
+                service has 30.
             token_delay: Seconds before each token.
             boot_time: Seconds for which a prediction is `starting`.
-            finish_lag: For how many GETs a record goes on saying `processing` after the end.
-            replay: Whether a stream is sent from its oldest event, or from the one after
-                `Last-Event-ID`. If not, a listener only gets what is made while it listens.
-            rate_limit: How many creations in how many seconds.
-            shows_is_official: Whether the records of models say if they are official.
-            port: The API's port, 0 for one that the system chooses.
-            stream_port: The event streams' port, likewise.
+            finish_lag: Number of GETs whose record still shows `processing` after the end.
+            replay: Send a stream from its oldest event, or from the one after `Last-Event-ID`. If
+                false, a subscriber receives only the events that are made while it is connected.
+            rate_limit: The most creations, and the seconds in which they may happen.
+            shows_is_official: Include `is_official` in the records of models.
+            port: Port of the API; 0 lets the system choose one.
+            stream_port: Port of the event streams; 0 lets the system choose one.
             one_port: Serve the event streams on the API's port.
             host: The address to listen on.
         """
+        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+            rate_limit = RateLimit(*rate_limit)
         self._state = State(
             FAKE_TOKEN if token is None else token,
             Behaviour(
@@ -94,7 +96,7 @@ class Emulator:
                 boot_time,
                 finish_lag,
                 replay,
-                RateLimit(*rate_limit) if rate_limit else None,
+                rate_limit,
                 shows_is_official,
             ),
         )
@@ -103,15 +105,15 @@ class Emulator:
         self._one_port = one_port
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
+        self._stop_event: asyncio.Event | None = None
         self.add_model(DEFAULT_MODEL, official=True)
         for name, schema in (models or {}).items():
             self.add_model(name, schema, official=True)
 
-    # Its life
+    # Start and stop
 
     def start(self) -> Emulator:
-        """Start listening; returns when both ports are open.
+        """Start to listen; returns once both ports are open.
 
         Raises:
             OSError: A port is taken.
@@ -121,96 +123,88 @@ class Emulator:
             raise RuntimeError("an emulator can be started once only; make another one")
         started: Future[None] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(started)),
+            target=lambda: asyncio.run(self._serve(started)),
             name="replicate-emulator",
             daemon=True,
         )
         self._thread.start()
         started.result()
+        # An emulator before this one may have had the same port, and other models.
         forget_models(self.base_url)
         return self
 
     def stop(self) -> None:
-        """Drop every connection, end every prediction, close the ports. Stopping twice is fine."""
-        loop, stopping, thread = self._loop, self._stopping, self._thread
-        if loop is not None and stopping is not None and thread is not None and thread.is_alive():
-            loop.call_soon_threadsafe(stopping.set)
+        """Drop all connections, end all predictions, close the ports. May be called twice."""
+        loop, stop_event, thread = self._loop, self._stop_event, self._thread
+        if loop is not None and stop_event is not None and thread is not None and thread.is_alive():
+            loop.call_soon_threadsafe(stop_event.set)
             thread.join()
 
     def __enter__(self) -> Emulator:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Emulator:
         return await asyncio.to_thread(self.start)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.stop)
 
-    async def _main(self, started: Future[None]) -> None:
-        state, numbers = self._state, count(1)
-        api = Listener("api", state, Api(state, streams=self._one_port).route, numbers)
-        streams = Listener("stream", state, Streams(state).route, numbers)
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+    async def _serve(self, started: Future[None]) -> None:
+        state, numbers, streams = self._state, count(1), StreamRoutes(self._state)
+        routes = ApiRoutes(state, streams if self._one_port else None)
+        api_listener = Listener("api", state, routes.route, numbers)
+        stream_listener = Listener("stream", state, streams.route, numbers)
+        self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
         try:
-            port = await api.open(self._host, self._ports[0])
-            state.api_base = state.stream_base = self._origin(port)
+            port = await api_listener.open(self._host, self._ports[0])
+            state.api_base = state.stream_base = self._build_origin(port)
             if not self._one_port:
-                port = await streams.open(self._host, self._ports[1])
-                state.stream_base = self._origin(port)
+                port = await stream_listener.open(self._host, self._ports[1])
+                state.stream_base = self._build_origin(port)
         except OSError as error:
-            await api.close()
+            await api_listener.close()
             started.set_exception(error)
             return
         started.set_result(None)
-        await self._stopping.wait()
-        await api.close()
-        await streams.close()
+        await self._stop_event.wait()
+        await api_listener.close()
+        await stream_listener.close()
         await state.stop()
 
-    def _origin(self, port: int) -> str:
+    def _build_origin(self, port: int) -> str:
         host = _REACHABLE.get(self._host, self._host)
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    # Where it is
+    # Addresses
 
     @property
     def base_url(self) -> str:
         """The API's address, `http://127.0.0.1:PORT/v1`."""
-        return f"{self._started().api_base}/v1"
+        return f"{self._get_started_state().api_base}/v1"
 
     @property
     def stream_origin(self) -> str:
-        """Where the event streams are, `http://127.0.0.1:PORT`."""
-        return self._started().stream_base
+        """The origin of the event streams, `http://127.0.0.1:PORT`."""
+        return self._get_started_state().stream_base
 
     @property
     def token(self) -> str:
-        """A token that it accepts."""
+        """A valid token."""
         return self._state.token or FAKE_TOKEN
 
-    def _started(self) -> State:
+    def _get_started_state(self) -> State:
         if not self._state.api_base:
             raise RuntimeError("the emulator was not started: use `with Emulator() as emulator`")
         return self._state
 
-    # What it does
+    # Behaviour
 
     @property
     def reply(self) -> Script:
-        """What predictions answer that are created from now on; see `Emulator`."""
+        """The reply of predictions that are created from now on; see `Emulator`."""
         return self._state.behaviour.reply
 
     @reply.setter
@@ -219,21 +213,21 @@ class Emulator:
 
     @property
     def behaviour(self) -> Behaviour:
-        """The settings that it was made with, to be changed while it runs."""
+        """The settings that it was made with, which can be changed while it runs."""
         return self._state.behaviour
 
     def enqueue(self, reply: Script) -> None:
-        """Set what one prediction answers: the next one, or the one after those enqueued before."""
+        """Set the reply of one prediction: the next one that has no enqueued reply yet."""
         with self._state.condition.change():
             self._state.scripts.append(reply)
 
     def fault(self, fault: Fault, times: int | None = 1) -> None:
-        """Let something go wrong with the next `times` requests of a kind; with all if None."""
+        """Apply a fault to the next `times` requests of its kind; to all of them if None."""
         with self._state.condition.change():
             self._state.faults.add(fault, times)
 
     def clear_faults(self) -> None:
-        """Forget the faults that have not happened yet."""
+        """Drop all faults that have not happened yet."""
         with self._state.condition.change():
             self._state.faults.clear()
 
@@ -254,87 +248,89 @@ class Emulator:
 
         Args:
             name: `owner/name`.
-            input_schema: The JSON Schema of the input; None for that of the default model.
-            output_schema: That of the output; None for a text stream.
-            official: Whether it runs under its own path; else it must be run by version.
-            version: The version's 64 hex digits; made up if None.
-            latest: Whether the version becomes the model's latest one.
+            input_schema: JSON Schema of the input; None for the default model's.
+            output_schema: JSON Schema of the output; None for a text stream.
+            official: Run it under its own path; else it must be run by version.
+            version: The version's 64 hex digits; None for random ones.
+            latest: Make the version the model's latest one.
             default_example: The prediction that its page shows.
-            components: Further schemas that the input's `$ref`s point at, by name.
-            file_stream: Whether an output that is no text has a stream under `/v1/files/`.
+            components: Further schemas, by name, for the `$ref`s of the input.
+            file_stream: Serve a stream under `/v1/files/` for an output that is not text.
 
         Returns:
             The version.
+
+        Raises:
+            ValueError: The name or the version has a wrong form.
         """
-        openapi = openapi_schema(
+        openapi = build_openapi_schema(
             TEXT_INPUT if input_schema is None else input_schema,
             TEXT_STREAM if output_schema is None else output_schema,
             components or {},
         )
+        added = Version(version or secrets.token_hex(32), name, openapi, file_stream)
         with self._state.condition.change():
-            added = self._state.catalogue.add(
-                name,
-                openapi,
-                official=official,
-                version=version,
-                latest=latest,
-                default_example=default_example,
-                file_stream=file_stream,
-            )
+            model = self._state.catalogue.add_version(added, is_latest=latest)
+            model.is_official = official
+            model.default_example = default_example or model.default_example
         return added.id
 
     def add_deployment(self, name: str, model: str) -> None:
-        """Add a deployment of a model's latest version; both names as `owner/name`."""
+        """Add a deployment of a model's latest version; both names have the form `owner/name`.
+
+        Raises:
+            ValueError: A name has a wrong form, or the model is unknown or has no latest version.
+        """
         with self._state.condition.change():
             self._state.catalogue.add_deployment(name, model)
 
     def expire(self, prediction_id: str) -> None:
-        """Let a prediction's hour pass: its data and its stream's events are gone."""
+        """Remove a prediction's data and its stream's events, as the service does in an hour."""
         with self._state.condition.change():
             self._state.predictions[prediction_id].expire()
 
-    # What happened
+    # Records
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """Every request so far, in the order of arrival; event streams included."""
-        with self._state.condition.read():
+        """All requests so far, in the order of arrival; event streams included."""
+        with self._state.condition.lock:
             return list(self._state.requests)
 
     @property
     def predictions(self) -> dict[str, EmulatedPrediction]:
-        """Every prediction by its id, in the order of creation."""
-        with self._state.condition.read():
+        """All predictions by id, in the order of creation."""
+        with self._state.condition.lock:
             return dict(self._state.predictions)
 
     @property
     def cancels(self) -> list[str]:
         """The prediction's id for each cancel request that arrived."""
-        with self._state.condition.read():
+        with self._state.condition.lock:
             return list(self._state.cancels)
 
     @property
     def streams_open(self) -> int:
-        """How many listeners of event streams are connected."""
+        """Number of connections to event streams that are open now."""
         return self._state.streams_open
 
     def wait_for(self, predicate: Callable[[Emulator], object], timeout: float = 5.0) -> None:
-        """Block until something is true of this emulator.
+        """Block until a predicate of this emulator is true.
 
         Raises:
-            AssertionError: It was not within `timeout` seconds.
+            AssertionError: It was not true within `timeout` seconds.
         """
         if not self._state.condition.wait(lambda: bool(predicate(self)), timeout):
-            raise AssertionError(self._missed(timeout))
+            raise AssertionError(self._describe_timeout(timeout))
 
     async def wait_for_async(
         self, predicate: Callable[[Emulator], object], timeout: float = 5.0
     ) -> None:
-        """`wait_for` for a coroutine, whose event loop goes on meanwhile."""
+        """Wait as `wait_for` does, in a coroutine and without blocking its event loop."""
         if not await self._state.condition.wait_async(lambda: bool(predicate(self)), timeout):
-            raise AssertionError(self._missed(timeout))
+            raise AssertionError(self._describe_timeout(timeout))
 
-    def _missed(self, timeout: float) -> str:
+    def _describe_timeout(self, timeout: float) -> str:
         statuses = [prediction.status for prediction in self.predictions.values()]
         return (
             f"not true within {timeout:g} s; the emulator has had {len(self.requests)} requests "

@@ -1,6 +1,6 @@
-"""The fixture `replicate_emulator`, for every test of whoever has this package installed.
+"""The pytest fixture `replicate_emulator`, registered by installing this package.
 
-pytest imports this module at each start, so it imports nothing of the emulator before it is used.
+pytest imports this module at each start, so it imports the emulator only when it is used.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def replicate_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A running `replicate_stream.testing.Emulator`, which the environment points to.
+    """A running `replicate_stream.testing.Emulator`, set as the service in the environment.
 
-    `REPLICATE_BASE_URL` and `REPLICATE_API_TOKEN` are set for the test: code that is not given
-    an address finds the emulator, and never the real service.
+    `REPLICATE_BASE_URL` and `REPLICATE_API_TOKEN` are set for the test, so that code without an
+    explicit address uses the emulator and never the real service.
     """
+    # Late, because pytest imports this module even in a run without this fixture.
     from replicate_stream.testing import Emulator
 
     with Emulator() as emulator:

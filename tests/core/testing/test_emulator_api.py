@@ -577,7 +577,7 @@ def test_a_file_is_taken_byte_for_byte(ask: Ask, replicate_emulator: Emulator) -
 def test_a_file_may_be_too_large(
     ask: Ask, replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("replicate_stream.testing.server.files.LARGEST", 4)
+    monkeypatch.setattr("replicate_stream.testing.server.creation.LARGEST_FILE", 4)
     body = b'--b\r\nContent-Disposition: form-data; name="content"\r\n\r\n12345\r\n--b--\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     reply = ask("POST", "/files", body, headers=headers)

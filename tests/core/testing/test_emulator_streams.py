@@ -62,7 +62,7 @@ def test_a_recorded_stream_is_made_again_byte_for_byte(name: str, shared: Path) 
     log = EventLog(lambda: next(clock))
     for event, data in events_in(recorded):
         log.publish(Event(event, data))
-    assert HI + log.after(None) + TIMEOUT == recorded.encode()
+    assert HI + log.render(after=None) + TIMEOUT == recorded.encode()
 
 
 @pytest.mark.parametrize("name", ["llm_stream_1_sse_200", "llm_stream_2_sse_200"])
@@ -83,7 +83,7 @@ def test_ids_count_within_the_second() -> None:
     log = EventLog(lambda: next(clock))
     for _ in range(6):
         log.publish(Event("output", "x"))
-    ids = re.findall(r"id: (\S+)", log.after(None).decode())
+    ids = re.findall(r"id: (\S+)", log.render(after=None).decode())
     assert ids == ["100:0", "100:1", "101:0", "101:1", "101:2", "102:0"]
 
 

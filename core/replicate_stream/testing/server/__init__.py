@@ -1,1 +1,1 @@
-"""The emulator's HTTP server and its state."""
+"""The two HTTP servers of the emulator, and their shared state."""

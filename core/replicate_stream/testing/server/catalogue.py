@@ -1,21 +1,28 @@
-"""The models, versions and deployments that the emulator knows, and their records."""
+"""The models, versions and deployments that an emulator knows, and their records."""
 
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_HEX = re.compile(r"[0-9a-f]{64}")
+_VERSION_ID = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a model."""
+    """A version of a model.
+
+    Attributes:
+        id: 64 hex digits.
+        model: The model's name, `owner/name`.
+        openapi: Its schema, as `schemas.build_openapi_schema` builds it.
+        file_stream: Whether an output that is not text has a stream under `/v1/files/`.
+        created_at: Time of its creation, as the record shows it.
+    """
 
     id: str
     model: str
@@ -26,28 +33,25 @@ class Version:
     )
 
     @property
-    def output_schema(self) -> Mapping[str, Any]:
-        """The schema of its output."""
-        schema: Mapping[str, Any] = self.openapi["components"]["schemas"]["Output"]
-        return schema
-
-    @property
     def streams_text(self) -> bool:
-        """Whether its output is a text stream (replicate-api.md 2.7)."""
-        return self.output_schema.get("x-cog-array-display") == "concatenate"
+        """Whether its output is a text stream (docs/replicate-api.md 2.7)."""
+        return self._has_output("x-cog-array-display", "concatenate")
 
     @property
     def makes_list(self) -> bool:
         """Whether its output is a list."""
-        return self.output_schema.get("type") == "array"
+        return self._has_output("type", "array")
 
     @property
     def is_iterator(self) -> bool:
-        """Whether its output is a list that can be seen growing."""
-        return self.output_schema.get("x-cog-array-type") == "iterator"
+        """Whether its output is a list that grows while it runs."""
+        return self._has_output("x-cog-array-type", "iterator")
 
-    def record(self) -> dict[str, Any]:
-        """The version as the API describes it."""
+    def _has_output(self, keyword: str, value: str) -> bool:
+        return bool(self.openapi["components"]["schemas"]["Output"].get(keyword) == value)
+
+    def build_record(self) -> dict[str, Any]:
+        """Build the record that the API shows."""
         return {
             "id": self.id,
             "created_at": self.created_at,
@@ -66,107 +70,92 @@ class Model:
     latest: Version | None = None
     default_example: Mapping[str, Any] | None = None
 
-    def record(self, *, with_official: bool) -> dict[str, Any]:
-        """The model as the API describes it; older replies do not say whether it is official."""
+    def build_record(self, *, shows_is_official: bool) -> dict[str, Any]:
+        """Build the record that the API shows; older records have no `is_official`."""
         owner, _, name = self.name.partition("/")
-        official = {"is_official": self.is_official} if with_official else {}
         return {
             "url": f"https://replicate.com/{self.name}",
             "owner": owner,
             "name": name,
             "description": "An emulated language model",
             "visibility": "public",
-            **official,
+            **({"is_official": self.is_official} if shows_is_official else {}),
             "github_url": None,
             "paper_url": None,
             "license_url": None,
             "run_count": 0,
             "cover_image_url": None,
             "default_example": self.default_example,
-            "latest_version": self.latest.record() if self.latest else None,
+            # Null for a model without a version (docs/replicate-api.md 5.1).
+            "latest_version": self.latest.build_record() if self.latest else None,
         }
 
 
 class Catalogue:
-    """Everything that can be run."""
+    """All models and deployments of an emulator, by name."""
 
     def __init__(self) -> None:
         self.models: dict[str, Model] = {}
         self.deployments: dict[str, str] = {}
 
-    def add(
-        self,
-        name: str,
-        openapi: Mapping[str, Any],
-        *,
-        official: bool,
-        version: str | None,
-        latest: bool,
-        default_example: Mapping[str, Any] | None,
-        file_stream: bool,
-    ) -> Version:
-        """Add a version to a model, which is made if it is new.
+    def add_version(self, version: Version, *, is_latest: bool) -> Model:
+        """Add a version to its model, which is created if it is new.
 
         Raises:
-            ValueError: A name or a version of another form.
+            ValueError: The name or the version has a wrong form.
         """
-        _check_name(name)
-        version = version or secrets.token_hex(32)
-        if not _HEX.fullmatch(version):
-            raise ValueError(f"version is {version!r}; it must be 64 lower-case hex digits")
-        model = self.models.setdefault(name, Model(name))
-        model.is_official = official
-        model.default_example = default_example or model.default_example
-        added = Version(version, name, openapi, file_stream)
-        model.versions = [v for v in model.versions if v.id != version] + [added]
-        if latest:
-            model.latest = added
-        return added
+        _check_name(version.model)
+        if not _VERSION_ID.fullmatch(version.id):
+            raise ValueError(f"version is {version.id!r}; it must be 64 lower-case hex digits")
+        model = self.models.setdefault(version.model, Model(version.model))
+        model.versions = [v for v in model.versions if v.id != version.id] + [version]
+        if is_latest:
+            model.latest = version
+        return model
 
     def add_deployment(self, name: str, model: str) -> None:
         """Add a deployment of a model's latest version.
 
         Raises:
-            ValueError: There is no such model, or it has no latest version.
+            ValueError: The name has a wrong form, or the model is unknown or has no latest version.
         """
         _check_name(name)
         if model not in self.models or self.models[model].latest is None:
             raise ValueError(f"model is {model!r}; it must have been added, with a latest version")
         self.deployments[name] = model
 
-    def deployed(self, name: str) -> Version | None:
-        """The version that a deployment runs, None if there is no such deployment."""
+    def get_deployed(self, name: str) -> Version | None:
+        """Return the version that a deployment runs; None for an unknown deployment."""
         model = self.models.get(self.deployments.get(name, ""))
         return model.latest if model else None
 
-    def official(self, name: str) -> Version | None:
-        """The version that an official model's own endpoint runs, None for every other model."""
+    def get_official(self, name: str) -> Version | None:
+        """Return the version that runs under an official model's own path; None for other models.
+
+        A community model must be run by version (docs/replicate-api.md 2.1).
+        """
         model = self.models.get(name)
         return model.latest if model and model.is_official else None
 
-    def version(self, name: str, version_id: str) -> Version | None:
-        """A version of a model, None if it has no such version."""
+    def get_version(self, name: str, version_id: str) -> Version | None:
+        """Return a version of a model; None if it has no such version."""
         model = self.models.get(name)
         return next((v for v in model.versions if v.id == version_id), None) if model else None
 
-    def find(self, reference: str) -> Version | None:
-        """What the `version` field of a create request means, None if it is not permitted.
+    def find_version(self, reference: str) -> Version | None:
+        """Resolve the field `version` of a create request; None if it is not permitted.
 
-        `owner/name` is for official models only (replicate-api.md 2.1).
+        The form `owner/name` is for official models only (docs/replicate-api.md 2.1).
         """
-        if _HEX.fullmatch(reference):
-            found = (self.version(name, reference) for name in self.models)
-            return next((v for v in found if v), None)
+        if _VERSION_ID.fullmatch(reference):
+            versions = (self.get_version(name, reference) for name in self.models)
+            return next((v for v in versions if v), None)
         name, colon, version_id = reference.partition(":")
-        return self.version(name, version_id) if colon else self.official(name)
-
-    def is_official(self, name: str) -> bool:
-        """Whether there is such a model and it is official."""
-        return name in self.models and self.models[name].is_official
+        return self.get_version(name, version_id) if colon else self.get_official(name)
 
 
-def deployment_record(name: str, version: Version) -> dict[str, Any]:
-    """A deployment as the API describes it."""
+def build_deployment_record(name: str, version: Version) -> dict[str, Any]:
+    """Build the record of a deployment that the API shows."""
     owner, _, own_name = name.partition("/")
     return {
         "owner": owner,

@@ -1,36 +1,44 @@
-"""Creating predictions: what is run, what is refused, and the first record of it."""
+"""The endpoints that create something: predictions and files."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import math
 import time
+import uuid
 from collections.abc import Mapping
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any
 
 from replicate_stream.testing.server.catalogue import Version
 from replicate_stream.testing.server.http import (
+    NOT_FOUND,
     PROBLEM_HEADERS,
     Request,
     Response,
     json_response,
     problem,
 )
-from replicate_stream.testing.server.prediction import EmulatedPrediction, timestamp
+from replicate_stream.testing.server.prediction import EmulatedPrediction, format_time
 from replicate_stream.testing.server.state import RateLimit, State
 from replicate_stream.testing.server.validation import (
-    BY_NAME,
-    BY_VERSION,
+    MODEL_BODY,
+    VERSION_BODY,
+    build_refusal,
     check_body,
     check_input,
     parse_cancel_after,
     parse_prefer,
-    refusal,
 )
 
-NOT_FOUND = problem(404, "The requested resource could not be found.")
-_NO_VERSION = problem(
+LARGEST_FILE = 100 * 1024 * 1024
+_DAY = 24 * 3600 * 10**9
+_INVALID_VERSION = problem(
     422,
     "The specified version does not exist (or perhaps you don't have permission to use it?)",
     "Invalid version or not permitted",
@@ -38,91 +46,116 @@ _NO_VERSION = problem(
 _NO_STREAM = problem(422, "Streaming not supported for the output type of the requested version.")
 
 
-class Creation:
-    """The three endpoints that create predictions."""
+class CreateEndpoints:
+    """The endpoints that create predictions and files, all of them `POST`."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def by_version(self, request: Request) -> Response:
-        """`POST /v1/predictions`."""
-        if (refused := self._throttle()) is not None:
-            return refused
-        body = _decode(request.body)
-        if findings := check_body(body, BY_VERSION):
-            return refusal(findings)
-        version = self._state.catalogue.find(body["version"])
-        return _NO_VERSION if version is None else await self._create(request, body, version, {})
+    async def create_by_version(self, request: Request) -> Response:
+        """Answer `/v1/predictions`."""
+        if (refusal := self._check_rate_limit()) is not None:
+            return refusal
+        if invalid := check_body(request.json, VERSION_BODY):
+            return build_refusal(invalid)
+        version = self._state.catalogue.find_version(request.json["version"])
+        # A wrong version is a 422 and not a 404 (docs/replicate-api.md 1.3).
+        return _INVALID_VERSION if version is None else await self._create(request, version)
 
-    async def official(self, request: Request, name: str) -> Response:
-        """`POST /v1/models/{owner}/{name}/predictions`; a community model is not found here."""
-        return await self._by_name(request, self._state.catalogue.official(name), {})
+    async def create_by_model(self, request: Request, name: str) -> Response:
+        """Answer `/v1/models/{owner}/{name}/predictions`; a community model is not found."""
+        return await self._create_by_name(request, self._state.catalogue.get_official(name))
 
-    async def deployed(self, request: Request, name: str) -> Response:
-        """`POST /v1/deployments/{owner}/{name}/predictions`."""
-        version = self._state.catalogue.deployed(name)
-        return await self._by_name(request, version, {"deployment": name})
+    async def create_by_deployment(self, request: Request, name: str) -> Response:
+        """Answer `/v1/deployments/{owner}/{name}/predictions`."""
+        version = self._state.catalogue.get_deployed(name)
+        return await self._create_by_name(request, version, deployment=name)
 
-    async def _by_name(
-        self, request: Request, version: Version | None, echo: Mapping[str, Any]
+    async def _create_by_name(
+        self, request: Request, version: Version | None, **echo: str
     ) -> Response:
-        if (refused := self._throttle()) is not None:
-            return refused
+        if (refusal := self._check_rate_limit()) is not None:
+            return refusal
         if version is None:
             return NOT_FOUND
-        body = _decode(request.body)
-        if findings := check_body(body, BY_NAME):
-            return refusal(findings)
-        return await self._create(request, body, version, echo)
+        if invalid := check_body(request.json, MODEL_BODY):
+            return build_refusal(invalid)
+        return await self._create(request, version, **echo)
 
-    async def _create(
-        self, request: Request, body: Mapping[str, Any], version: Version, echo: Mapping[str, Any]
-    ) -> Response:
-        if findings := check_input(body["input"], version.openapi):
-            return refusal(findings)
+    async def _create(self, request: Request, version: Version, **echo: str) -> Response:
+        body: Mapping[str, Any] = request.json
+        if invalid := check_input(body["input"], version.openapi):
+            return build_refusal(invalid)
         if body.get("stream") and not version.streams_text:
             return _NO_STREAM
         try:
             deadline = parse_cancel_after(request.headers.get("cancel-after"))
-            wait = parse_prefer(request.headers.get("prefer"))
+            hold = parse_prefer(request.headers.get("prefer"))
         except ValueError as error:
             return problem(422, str(error), "Invalid header")
-        sent = {name: value for name, value in body.items() if name not in {"input", "version"}}
+        fields: dict[str, Any] = {**echo, **body}
+        del fields["input"]
+        fields.pop("version", None)
+        if deadline is not None:
+            fields["deadline"] = format_time(time.time_ns() + int(deadline * 1e9), 3)
         prediction = self._state.create(
             version,
             body["input"],
             deadline=deadline,
-            echo={**echo, **sent, **_deadline_field(deadline)},
+            echo=fields,
             headers=request.headers,
         )
-        if wait is None:
-            return json_response(201, self._state.record(prediction, shows="starting"))
-        return await self._when_ended(prediction, wait, request.headers["prefer"])
+        if hold is None:
+            return json_response(201, self._state.build_record(prediction, shows="starting"))
+        return await self._hold(prediction, hold, request.headers["prefer"])
 
-    async def _when_ended(
-        self, prediction: EmulatedPrediction, wait: float, preference: str
+    async def _hold(
+        self, prediction: EmulatedPrediction, seconds: float, preference: str
     ) -> Response:
+        """Answer a creation with `Prefer: wait`, whose record is odd (docs/replicate-api.md 2.3).
+
+        It shows `processing` with the complete output, since the reply is sent before the record
+        is complete, and `starting` if the time ran out, even if the model is running.
+        """
         try:
-            await asyncio.wait_for(prediction.ended.wait(), wait)
+            await asyncio.wait_for(prediction.ended.wait(), seconds)
         except asyncio.TimeoutError:
             shows = "starting"
         else:
-            # The reply comes before the record is complete (replicate-api.md 2.3).
             shows = "processing" if prediction.status == "succeeded" else prediction.status
-        record = self._state.record(prediction, shows=shows)
+        record = self._state.build_record(prediction, shows=shows)
         if shows == "processing":
             del record["started_at"]  # as recorded
         return json_response(201, record, {"Preference-Applied": preference})
 
-    def _throttle(self) -> Response | None:
+    def _check_rate_limit(self) -> Response | None:
         limit = self._state.behaviour.rate_limit
-        seconds = self._state.throttled()
-        return None if limit is None or seconds is None else _too_many(limit, seconds)
+        if limit is None or (seconds := self._state.count_creation(limit)) is None:
+            return None
+        return _build_throttled(limit, max(1, math.ceil(seconds)))
+
+    async def upload(self, request: Request) -> Response:
+        """Answer `/v1/files`: keep the file's record, which holds for 24 hours."""
+        content_type = request.headers.get("content-type", "")
+        head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+        form = BytesParser(policy=HTTP).parsebytes(head + request.body)
+        parts = {_get_name(part): part for part in form.iter_parts()} if form.is_multipart() else {}
+        if "content" not in parts:
+            return problem(422, "- content is required\n", "Input validation failed")
+        data = _get_data(parts["content"])
+        if len(data) > LARGEST_FILE:
+            return problem(413, "Files must be less than 100MB in size")
+        try:
+            metadata = json.loads(_get_data(parts["metadata"])) if "metadata" in parts else {}
+        except ValueError:
+            return problem(422, "- metadata must be valid JSON\n", "Input validation failed")
+        record = _build_file_record(self._state.api_base, parts["content"], data, metadata)
+        self._state.files[record["id"]] = record
+        return json_response(201, record)
 
 
-def _too_many(limit: RateLimit, seconds: float) -> Response:
-    """A 429 in one of its two wordings (replicate-api.md 1.5)."""
-    wait = max(1, math.ceil(seconds))
+def _build_throttled(limit: RateLimit, wait: int) -> Response:
+    """Build a 429 in one of its two wordings (docs/replicate-api.md 1.5)."""
     resets = f"Your rate limit resets in ~{wait}s."
     body: dict[str, Any] = {"detail": f"Request was throttled. {resets}"}
     if limit.wording == "current":
@@ -136,14 +169,28 @@ def _too_many(limit: RateLimit, seconds: float) -> Response:
     return json_response(429, body, {**PROBLEM_HEADERS, "ratelimit-reset": str(wait), **header})
 
 
-def _deadline_field(deadline: float | None) -> dict[str, str]:
-    if deadline is None:
-        return {}
-    return {"deadline": timestamp(time.time_ns() + int(deadline * 1e9), 3)}
+def _build_file_record(api_base: str, part: Message, data: bytes, metadata: Any) -> dict[str, Any]:
+    file_id = base64.b64encode(str(uuid.uuid4()).encode()).decode()
+    now = time.time_ns()
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return {
+        "id": file_id,
+        "name": part.get_filename() or "file",
+        "content_type": part.get_content_type(),
+        "size": len(data),
+        "etag": md5,
+        "checksums": {"sha256": hashlib.sha256(data).hexdigest(), "md5": md5},
+        "metadata": metadata,
+        "created_at": format_time(now, 3),
+        "expires_at": format_time(now + _DAY, 3),
+        "urls": {"get": f"{api_base}/v1/files/{file_id}"},
+    }
 
 
-def _decode(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+def _get_name(part: Message) -> str:
+    return str(part.get_param("name", "", "content-disposition"))
+
+
+def _get_data(part: Message) -> bytes:
+    data = part.get_payload(decode=True)
+    return data if isinstance(data, bytes) else b""

@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with the next request of a kind, and exactly where."""
+"""Faults that a test asks for: what goes wrong with the next request of a kind, and where."""
 
 from __future__ import annotations
 
@@ -7,32 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from replicate_stream.testing.server.http import PROBLEM_HEADERS, Response, json_response
+from replicate_stream.testing.server.http import (
+    NOT_FOUND,
+    PROBLEM_HEADERS,
+    Response,
+    json_response,
+    problem,
+)
 
 Kind = Literal[
     "create", "get", "cancel", "model", "version", "deployment", "file", "stream", "other"
 ]
-"""What a request is for."""
+"""The purpose of a request."""
 _KINDS = (*get_args(Kind), "any")
-_NO_BODY = {204, 304}
+_WITHOUT_BODY = {204, 304}
 
-# What the service says with a status (replicate-api.md 1.3 and 1.5); anything else has a detail.
-_BODIES: Mapping[int, Mapping[str, Any]] = {
-    401: {
-        "title": "Unauthenticated",
-        "detail": "You did not pass a valid authentication token",
-        "status": 401,
-    },
-    402: {
-        "title": "Insufficient credit",
-        "detail": "You have insufficient credit to run this model. Go to "
+# The service's own bodies (docs/replicate-api.md 1.3 and 1.5), for faults that have only a status.
+_RESPONSES: Mapping[int, Response] = {
+    401: problem(401, "You did not pass a valid authentication token", "Unauthenticated"),
+    402: problem(
+        402,
+        "You have insufficient credit to run this model. Go to "
         "https://replicate.com/account/billing#billing to purchase credit. Once you purchase "
         "credit, please wait a few minutes before trying again.",
-        "status": 402,
-    },
-    404: {"detail": "The requested resource could not be found.", "status": 404},
-    429: {"detail": "Request was throttled. Your rate limit resets in ~1s."},
-    500: {"detail": "Internal server error"},
+        "Insufficient credit",
+    ),
+    404: NOT_FOUND,
+    429: json_response(
+        429,
+        {"detail": "Request was throttled. Your rate limit resets in ~1s."},
+        PROBLEM_HEADERS,
+    ),
+    500: json_response(500, {"detail": "Internal server error"}, PROBLEM_HEADERS),
 }
 
 
@@ -40,22 +46,22 @@ _BODIES: Mapping[int, Mapping[str, Any]] = {
 class Fault:
     """Something that goes wrong with one request.
 
-    With `status`, `body` or `garbage` the request does nothing else: no prediction is created and
-    none is cancelled. With everything else the request does its work first.
+    With `status`, `body`, `garbage` or `drop` the request has no effect: no prediction is created,
+    and none is canceled. With the other fields the request has its effect first.
 
     Attributes:
-        on: The kind of request that it happens to; `any` for whichever comes next.
+        on: The kind of request that it happens to; `any` for the next one of any kind.
         status: Reply with this HTTP status.
         body: Reply with this body; a dict is sent as JSON.
         headers: Headers to set in the reply.
         content_type: The reply's content type, instead of the right one.
-        cut_after: Close the connection after so many bytes of the reply's body.
-        reset: Close by a reset (RST) wherever the fault closes, and not cleanly (FIN).
-        stall_after: After so many bytes of the body send nothing more, and keep the connection.
-        delay: Seconds between doing the work and replying.
+        cut_after: Close the connection after this many bytes of the reply's body.
+        reset: Close with a reset (RST) instead of cleanly (FIN), wherever the fault closes.
+        stall_after: After this many bytes of the body send nothing more, and keep the connection.
+        delay: Seconds between the effect and the reply.
         garbage: Send these bytes instead of an HTTP reply, then close.
-        drop: Close without having done anything.
-        lose_reply: Do the work, then close without a reply.
+        drop: Close without any effect.
+        lose_reply: Have the effect, then close without a reply.
     """
 
     on: Kind | Literal["any"]
@@ -80,23 +86,22 @@ class Fault:
         if self.cut_after is not None and self.stall_after is not None:
             raise ValueError("cut_after and stall_after exclude each other")
 
-    def canned_reply(self) -> Response | None:
-        """The reply that this fault puts in the place of the right one, None if it does not."""
+    def build_response(self) -> Response | None:
+        """Build the reply that replaces the right one; None if this fault does not replace it."""
         if self.status is None and self.body is None:
             return None
         status = self.status or 200
-        if status in _NO_BODY:
+        if status in _WITHOUT_BODY:
             return Response(status)
         if self.body is None:
-            usual = _BODIES.get(status, {"detail": "Something went wrong.", "status": status})
-            return json_response(status, usual, PROBLEM_HEADERS)
+            return _RESPONSES.get(status) or problem(status, "Something went wrong.")
         if isinstance(self.body, Mapping):
             return json_response(status, self.body)
         body = self.body.encode() if isinstance(self.body, str) else self.body
-        return Response(status, body, {"Content-Type": _sniff(body)})
+        return Response(status, body, {"Content-Type": _guess_content_type(body)})
 
     def edit_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers of a reply that this fault happens to."""
+        """Replace those headers of a reply that this fault sets."""
         edits = {"Content-Type": self.content_type} if self.content_type else {}
         edits.update(self.headers)
         edited = {name.lower() for name in edits}
@@ -107,23 +112,27 @@ NO_FAULT = Fault("any")
 
 
 class FaultQueue:
-    """The faults that are still to come, first in, first out for each kind."""
+    """The faults that have not happened yet: first in, first out for each kind of request."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[Fault, int | None]] = []
 
     def add(self, fault: Fault, times: int | None) -> None:
-        """Let a fault happen to the next `times` requests of its kind, or to all (None)."""
+        """Add a fault for the next `times` requests of its kind; None for all of them.
+
+        Raises:
+            ValueError: `times` is less than 1.
+        """
         if times is not None and times < 1:
             raise ValueError(f"times is {times}; it must be 1 or more, or None for always")
         self._waiting.append((fault, times))
 
     def clear(self) -> None:
-        """Forget what has not happened yet."""
+        """Drop all faults that have not happened yet."""
         self._waiting.clear()
 
     def take(self, kind: Kind) -> Fault:
-        """The fault that happens to a request of this kind, `NO_FAULT` if none does."""
+        """Take the fault for a request of this kind; `NO_FAULT` if nothing is to go wrong."""
         for index, (fault, times) in enumerate(self._waiting):
             if fault.on in {kind, "any"}:
                 if times == 1:
@@ -134,7 +143,7 @@ class FaultQueue:
         return NO_FAULT
 
 
-def _sniff(body: bytes) -> str:
+def _guess_content_type(body: bytes) -> str:
     try:
         json.loads(body)
     except ValueError:

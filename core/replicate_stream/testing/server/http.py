@@ -1,13 +1,16 @@
-"""HTTP/1.1 as far as the emulator speaks it: requests read from, replies rendered to bytes.
+"""HTTP/1.1 as far as the emulator needs it: reads requests, renders and writes replies.
 
-By hand and not by a web framework, because every byte of a reply, and how its connection ends,
-must be at the disposal of a test.
+Written by hand instead of with a web framework: a test must control each byte of a reply, and how
+the connection ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -19,56 +22,134 @@ HEAD_LIMIT = 64 * 1024
 """The longest request head, in bytes."""
 PROBLEM_HEADERS = {"Content-Type": "application/problem+json", "Server": "cloudflare"}
 
+# `struct linger` has two ints; on Windows two shorts.
+_LINGER = "hh" if os.name == "nt" else "ii"
+
 
 class BadRequestError(Exception):
-    """What came is not HTTP."""
+    """The client sent something that is not HTTP/1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came. Header names are in lower case; a repeated one keeps its last value."""
+    """A parsed request. Header names are in lower case; a repeated header keeps its last value.
+
+    `json` is the decoded body; None if it is not JSON.
+    """
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    json: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A reply with its whole body."""
+    """A reply whose whole body is known before it is sent."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def head(self) -> bytes:
-        """The status line and the headers, with the empty line that ends them."""
+    def render_head(self) -> bytes:
+        """Render the status line and the headers, with the empty line that ends them."""
         return render_head(self.status, {**self.headers, "Content-Length": str(len(self.body))})
 
 
+class ReplyWriter:
+    """Writes one reply to a connection, and can cut it or stall it after any byte of the body.
+
+    Attributes:
+        over: A future that is done as soon as the connection is to be closed.
+        is_complete: Whether nothing was cut off or held back so far.
+    """
+
+    def __init__(
+        self,
+        writer: asyncio.StreamWriter,
+        *,
+        cut_after: int | None = None,
+        stall_after: int | None = None,
+    ) -> None:
+        """Prepare to write.
+
+        Args:
+            writer: The connection.
+            cut_after: Bytes of the body after which the reply ends.
+            stall_after: Bytes of the body after which nothing more is sent, and the reply does
+                not end.
+        """
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_complete = True
+        self._writer = writer
+        self._is_cut = cut_after is not None
+        self._bytes_left = stall_after if cut_after is None else cut_after
+
+    def write_head(self, data: bytes) -> None:
+        """Write the status line and the headers."""
+        self._writer.write(data)
+        self.write_body(b"")  # a fault after 0 bytes happens here
+
+    def write_body(self, data: bytes) -> None:
+        """Write a piece of the body, up to the byte at which it is cut or stalls."""
+        if not self.is_complete:
+            return
+        if self._bytes_left is not None:
+            self.is_complete = len(data) < self._bytes_left
+            data = data[: self._bytes_left]
+            self._bytes_left -= len(data)
+        if data:
+            self._writer.write(data)
+        if self._is_cut and not self.is_complete:
+            self._set_over()
+
+    def finish(self) -> None:
+        """End the reply, unless its rest is held back."""
+        if self.is_complete:
+            self._set_over()
+
+    def _set_over(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+async def close(writer: asyncio.StreamWriter, *, reset: bool) -> None:
+    """Send what is buffered, then close the connection with FIN, or with RST if `reset`."""
+    transport = writer.transport
+    transport.set_write_buffer_limits(0)  # so that `drain` waits until everything is sent
+    await writer.drain()
+    if reset:
+        # With SO_LINGER of 0 seconds an abort makes the kernel send RST instead of FIN.
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
+        transport.abort()
+    else:
+        writer.close()
+
+
 def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON reply, compact and with a line feed at its end, as recorded."""
+    """Build a JSON reply: compact, with a line feed at its end as in recorded replies."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
-    return Response(
-        status,
-        body.encode(),
-        {"Content-Type": "application/json; charset=utf-8", **(headers or {})},
-    )
+    content_type = {"Content-Type": "application/json; charset=utf-8"}
+    return Response(status, body.encode(), {**content_type, **(headers or {})})
 
 
 def problem(status: int, detail: str, title: str | None = None, **more: Any) -> Response:
-    """An error reply (replicate-api.md 1.2): `title` is missing in some of them."""
+    """Build an error reply, with or without a title (docs/replicate-api.md 1.2)."""
     fields = {"title": title} if title else {}
-    reply = json_response(status, {**fields, "detail": detail, "status": status, **more})
-    return Response(status, reply.body, PROBLEM_HEADERS)
+    value = {**fields, "detail": detail, "status": status, **more}
+    return json_response(status, value, PROBLEM_HEADERS)
+
+
+NOT_FOUND = problem(404, "The requested resource could not be found.")
 
 
 def render_head(status: int, headers: Mapping[str, str]) -> bytes:
-    """A status line, headers, `Date` among them, and the empty line."""
-    known = status in HTTPStatus._value2member_map_
-    phrase = HTTPStatus(status).phrase if known else "Unknown"
+    """Render a status line, the header `Date`, the given headers and the empty line."""
+    is_known = status in HTTPStatus._value2member_map_
+    phrase = HTTPStatus(status).phrase if is_known else "Unknown"
     lines = [f"HTTP/1.1 {status} {phrase}", f"Date: {formatdate(usegmt=True)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
@@ -77,10 +158,10 @@ def render_head(status: int, headers: Mapping[str, str]) -> bytes:
 async def read_request(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> Request | None:
-    """The next request of a connection, None if the client has closed it.
+    """Read the next request of a connection; None once the client has closed it.
 
     Raises:
-        BadRequestError: It is not HTTP.
+        BadRequestError: The bytes are not HTTP/1.
         ConnectionError: The connection broke.
     """
     try:
@@ -95,7 +176,14 @@ async def read_request(
         raise BadRequestError(str(error)) from error
     parts = urlsplit(target)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Request(method, unquote(parts.path), query, headers, body)
+    return Request(method, unquote(parts.path), query, headers, body, _decode_json(body))
+
+
+def _decode_json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:

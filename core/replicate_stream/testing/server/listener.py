@@ -1,48 +1,53 @@
-"""A listening socket: takes requests in, records them, lets faults happen, sends replies out."""
+"""A server of the emulator: records requests, applies faults, sends replies."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
-from replicate_stream.testing.server.faults import Fault, Kind
+from replicate_stream.testing.server.events import HEADERS, Subscription
+from replicate_stream.testing.server.faults import Fault
 from replicate_stream.testing.server.http import (
     HEAD_LIMIT,
     BadRequestError,
+    ReplyWriter,
     Request,
     Response,
+    close,
     problem,
     read_request,
     render_head,
 )
+from replicate_stream.testing.server.routes import Route
 from replicate_stream.testing.server.state import RecordedRequest, State
-from replicate_stream.testing.server.subscription import Subscription
-from replicate_stream.testing.server.writer import ReplyWriter, close
-
-Route = Callable[[Request], "tuple[Kind, Callable[[], Awaitable[Response | Subscription]]]"]
-"""Says what a request is for, and how to answer it."""
 
 _BACKLOG = 2048
 
 
 class Listener:
-    """One of the two servers."""
+    """A listening socket and its connections."""
 
-    def __init__(self, name: str, state: State, route: Route, connections: count[int]) -> None:
+    def __init__(self, name: str, state: State, route: Route, numbers: count[int]) -> None:
+        """Prepare to listen.
+
+        Args:
+            name: The server's name in recorded requests.
+            state: The state that keeps requests and faults.
+            route: Finds the purpose and the answer of a request.
+            numbers: Numbers for the connections.
+        """
         self._name = name
         self._state = state
         self._route = route
-        self._connections = connections
+        self._numbers = numbers
         self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._is_closed = False
         self._server: asyncio.Server | None = None
 
     async def open(self, host: str, port: int) -> int:
-        """Listen; port 0 lets the system choose.
+        """Listen on a port; 0 lets the system choose one.
 
         Returns:
             The port.
@@ -54,21 +59,21 @@ class Listener:
         return address[1]
 
     async def close(self) -> None:
-        """Stop listening and drop every connection."""
+        """Stop listening and drop all connections."""
         self._is_closed = True
         if self._server is not None:
             self._server.close()
-        await _settled()  # a connection may have been accepted in this moment
+        await _run_pending_callbacks()  # a connection may be accepted at this moment
         writers = tuple(self._tasks.values())
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # A task that was cancelled before it began has left its connection open; and there is no
-        # waiting for a client that does not read.
+        # A task that was canceled before its first step has left its connection open. An abort,
+        # because a clean close would wait for a client that does not read.
         for writer in writers:
             writer.transport.abort()
         await asyncio.gather(*[w.wait_closed() for w in writers], return_exceptions=True)
-        await _settled()
+        await _run_pending_callbacks()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_closed:
@@ -79,22 +84,19 @@ class Listener:
         task.add_done_callback(self._tasks.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(self._numbers)
         try:
-            await self._converse(reader, writer)
+            try:
+                while request := await read_request(reader, writer):
+                    if not await self._answer(request, number, reader, writer):
+                        break
+            except BadRequestError as error:
+                reply = problem(400, str(error), "Bad request")
+                writer.write(reply.render_head() + reply.body)
             writer.close()
             await writer.wait_closed()
         except ConnectionError:
-            writer.transport.abort()  # the client has gone, in its own way
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = next(self._connections)
-        try:
-            while request := await read_request(reader, writer):
-                if not await self._answer(request, number, reader, writer):
-                    break
-        except BadRequestError as error:
-            reply = problem(400, str(error), "Bad request")
-            writer.write(reply.head() + reply.body)
+            writer.transport.abort()  # the client has dropped the connection
 
     async def _answer(
         self,
@@ -103,27 +105,40 @@ class Listener:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        """Answer one request; whether the connection can be used for another one."""
+        """Answer one request; return whether the connection can be used for another one."""
         kind, respond = self._route(request)
         with self._state.condition.change():
-            self._state.requests.append(_record(request, number, self._name, kind))
+            self._state.requests.append(
+                RecordedRequest(
+                    request.method,
+                    request.path,
+                    request.query,
+                    request.headers,
+                    request.body,
+                    request.json,
+                    time.monotonic(),
+                    number,
+                    self._name,
+                    kind,
+                )
+            )
             fault = self._state.faults.take(kind)
         if fault.drop:
             await close(writer, reset=fault.reset)
             return False
-        reply = fault.canned_reply() or (None if fault.garbage is not None else await respond())
+        reply = fault.build_response() or (None if fault.garbage is not None else await respond())
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.garbage is not None or fault.lose_reply or reply is None:
             writer.write(fault.garbage or b"")
             await close(writer, reset=fault.reset)
             return False
-        reply_writer = ReplyWriter(writer, fault)
+        reply_writer = ReplyWriter(writer, cut_after=fault.cut_after, stall_after=fault.stall_after)
         if isinstance(reply, Subscription):
             await self._stream(reply, fault, reply_writer, reader)
         else:
             await _send(reply, fault, reply_writer, reader)
-            if reply_writer.is_whole and not fault.reset:
+            if reply_writer.is_complete and not fault.reset:
                 await writer.drain()
                 return request.headers.get("connection", "").lower() != "close"
         await close(writer, reset=fault.reset)
@@ -138,11 +153,11 @@ class Listener:
     ) -> None:
         self._count_streams(+1)
         try:
-            reply_writer.head(render_head(200, fault.edit_headers(subscription.headers)))
-            subscription.begin(reply_writer)
-            await _until_over(reply_writer, reader)
+            reply_writer.write_head(render_head(200, fault.edit_headers(HEADERS)))
+            subscription.start(reply_writer)
+            await _wait_until_over(reply_writer, reader)
         finally:
-            subscription.end()
+            subscription.stop()
             self._count_streams(-1)
 
     def _count_streams(self, change: int) -> None:
@@ -150,51 +165,29 @@ class Listener:
             self._state.streams_open += change
 
 
-async def _settled() -> None:
-    """Let what the loop has already begun come to its end: an accepted or a lost connection."""
-    for _ in range(4):
-        await asyncio.sleep(0)
-
-
 async def _send(
     reply: Response, fault: Fault, reply_writer: ReplyWriter, reader: asyncio.StreamReader
 ) -> None:
     edited = Response(reply.status, reply.body, fault.edit_headers(reply.headers))
-    reply_writer.head(edited.head())
-    reply_writer.body(reply.body)
-    reply_writer.end()
-    if not reply_writer.is_whole:
-        await _until_over(reply_writer, reader)
+    reply_writer.write_head(edited.render_head())
+    reply_writer.write_body(reply.body)
+    reply_writer.finish()
+    if not reply_writer.is_complete:
+        await _wait_until_over(reply_writer, reader)
 
 
-async def _until_over(reply_writer: ReplyWriter, reader: asyncio.StreamReader) -> None:
+async def _wait_until_over(reply_writer: ReplyWriter, reader: asyncio.StreamReader) -> None:
     """Wait until the reply is to end, or the client closes the connection."""
-    gone = asyncio.ensure_future(reader.read())
-    either: set[asyncio.Future[Any]] = {gone, reply_writer.over}
+    disconnect = asyncio.ensure_future(reader.read())
+    either: set[asyncio.Future[Any]] = {disconnect, reply_writer.over}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        gone.cancel()
-        await asyncio.gather(gone, return_exceptions=True)
+        disconnect.cancel()
+        await asyncio.gather(disconnect, return_exceptions=True)
 
 
-def _record(request: Request, number: int, server: str, kind: Kind) -> RecordedRequest:
-    return RecordedRequest(
-        request.method,
-        request.path,
-        request.query,
-        request.headers,
-        request.body,
-        _decoded(request.body),
-        time.monotonic(),
-        number,
-        server,
-        kind,
-    )
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
+async def _run_pending_callbacks() -> None:
+    # An accepted or a lost connection takes the event loop several steps.
+    for _ in range(4):
+        await asyncio.sleep(0)

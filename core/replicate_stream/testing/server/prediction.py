@@ -1,4 +1,4 @@
-"""An emulated prediction: what it is doing, its record, and the events of its stream."""
+"""An emulated prediction: its status, its record, and the events of its stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from replicate_stream.testing.server.catalogue import Version
 from replicate_stream.testing.server.events import Event, EventLog
-from replicate_stream.testing.server.replies import UNSET, Piece, Reply, count_tokens
+from replicate_stream.testing.server.replies import UNSET, Reply, StreamItem, count_tokens
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
@@ -21,21 +21,30 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
 @dataclass(eq=False)
 class EmulatedPrediction:
-    """A prediction as the emulator sees it; `record` is what the API says of it.
+    """A prediction as the emulator knows it; the API shows `build_record`.
 
     Attributes:
-        id: 26 lower-case characters.
-        input: The input as it was sent.
-        model: The model that was asked for; `owner/name`.
-        status: What it is doing in truth: the record may lag behind.
-        tokens: The tokens made so far.
-        error: The error that it failed with.
-        cancels: How many cancel requests came for it.
+        version: The version that runs.
+        input: The input as sent.
+        digits: Fraction digits of the record's times.
+        shown_version: The version in the record.
+        echo: Fields of the request that the record repeats.
         headers: The headers of the request that created it, names in lower case.
-        created: When it was created, in nanoseconds of unix time.
-        started: When the model began to work, None if it has not.
-        completed: When it was over, None if it is not.
+        id: 26 lower-case characters.
         stream_id: The last part of its stream's path, which is a secret on the real service.
+        status: The true status; the record may lag behind.
+        tokens: The tokens made so far.
+        error: The error with which it failed.
+        cancels: Number of cancel requests for it.
+        lag: Number of GETs whose record still shows `processing` after the end.
+        data_removed: Whether its data was removed, as the service does after an hour.
+        reply: The reply of its script, once there is one.
+        created: Time of its creation, in nanoseconds of unix time.
+        started: Time at which the model began to work; None before.
+        completed: Time of its end; None before.
+        log: The events of its stream.
+        ended: Set at its end.
+        task: The task that runs its script.
     """
 
     version: Version = field(repr=False)
@@ -44,8 +53,8 @@ class EmulatedPrediction:
     shown_version: str
     echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    id: str = field(default_factory=lambda: _random_name(26))
-    stream_id: str = field(default_factory=lambda: _random_name(52), repr=False)
+    id: str = field(default_factory=lambda: _make_random_name(26))
+    stream_id: str = field(default_factory=lambda: _make_random_name(52), repr=False)
     status: str = "starting"
     tokens: list[str] = field(default_factory=list, repr=False)
     error: str | None = None
@@ -62,35 +71,35 @@ class EmulatedPrediction:
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
+        """The requested model, `owner/name`."""
         return self.version.model
 
     @property
     def created_at(self) -> str:
-        """When it was created, as the record says it."""
-        return timestamp(self.created, self.digits)
+        """Time of its creation, in the form of the record."""
+        return format_time(self.created, self.digits)
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it is over."""
+        """Whether it has ended."""
         return self.status in TERMINAL
 
     def start(self) -> None:
-        """The model begins to work."""
+        """Begin to process."""
         self.status = "processing"
         self.started = time.time_ns()
 
-    def add(self, token: Piece) -> None:
-        """The model has made a token."""
-        if isinstance(token, Event):
-            self.log.publish(token)
+    def add(self, item: StreamItem) -> None:
+        """Append a token to the output, or an event to the stream."""
+        if isinstance(item, Event):
+            self.log.publish(item)
             return
-        self.tokens.append(token)
+        self.tokens.append(item)
         if self.version.streams_text or self.version.file_stream:
-            self.log.publish(Event("output", token))
+            self.log.publish(Event("output", item))
 
     def end(self, status: str, error: str | None = None) -> None:
-        """It is over. Ending it again condition nothing."""
+        """End with a terminal status. To end it again changes nothing."""
         if self.is_terminal:
             return
         self.status = status
@@ -100,20 +109,21 @@ class EmulatedPrediction:
             data = error if self.reply.plain_error else json.dumps({"detail": error})
             self.log.publish(Event("error", data))
         if self.reply.sends_done:
-            self.log.publish(Event("done", self._done_data(status)))
+            self.log.publish(Event("done", self._build_done_data()))
         self.ended.set()
 
-    def _done_data(self, status: str) -> str:
-        reason = self.reply.reason or {"succeeded": "", "failed": "error"}.get(status, "canceled")
+    def _build_done_data(self) -> str:
+        reasons = {"succeeded": "", "failed": "error"}
+        reason = self.reply.reason or reasons.get(self.status, "canceled")
         return json.dumps({"reason": reason}, separators=(",", ":")) if reason else "{}"
 
     def expire(self) -> None:
-        """An hour has passed: the record loses its data, the stream its events."""
+        """Remove the record's data and the stream's events, as the service does after an hour."""
         self.data_removed = True
         self.log = EventLog()
 
-    def record(self, urls: Mapping[str, str], *, shows: str | None = None) -> dict[str, Any]:
-        """The prediction as the API describes it.
+    def build_record(self, urls: Mapping[str, str], *, shows: str | None = None) -> dict[str, Any]:
+        """Build the record that the API shows.
 
         Args:
             urls: Its addresses.
@@ -125,36 +135,57 @@ class EmulatedPrediction:
             "model": self.reply.model or self.model,
             "version": self.reply.version or self.shown_version,
             "input": {} if self.data_removed else self.input,
-            "logs": self._logs(),
-            **self._output(status),
+            "logs": self._get_logs(),
+            **self._build_output(status),
             "data_removed": self.data_removed,
             "error": self.error if status in TERMINAL else None,
             "status": status,
             "created_at": self.created_at,
-            **self._progress(status),
+            **self._build_times(status),
             "urls": urls,
             **self.echo,
         }
 
-    def _progress(self, status: str) -> dict[str, Any]:
-        started = self.started or self.completed  # one that was never started has both at once
+    def _get_logs(self) -> str | None:
+        if self.status in {"canceled", "aborted"}:
+            return self.reply.logs or None  # null, as in the recorded reply to a cancel request
+        return "" if self.status == "starting" else self.reply.logs
+
+    def _build_output(self, status: str) -> dict[str, Any]:
+        if self.data_removed:
+            return {"output": None}
+        if status == "starting":
+            return {}  # absent, not null (docs/replicate-api.md 2.4)
+        if self.status == "succeeded":
+            # Complete even in a record that still shows `processing` (docs/replicate-api.md 2.3).
+            if self.reply.output is not UNSET:
+                return {"output": self.reply.output}
+            is_list = self.version.makes_list
+            return {"output": list(self.tokens) if is_list else "".join(self.tokens)}
+        if self.tokens and self.version.is_iterator:
+            return {"output": list(self.tokens)}
+        return {"output": None} if self.is_terminal else {}
+
+    def _build_times(self, status: str) -> dict[str, Any]:
+        started = self.started or self.completed  # one that never started has both times equal
         if status == "starting" or started is None:
             return {}
-        fields: dict[str, Any] = {"started_at": timestamp(started, self.digits)}
+        fields: dict[str, Any] = {"started_at": format_time(started, self.digits)}
         if status in TERMINAL and self.completed is not None:
-            fields["completed_at"] = timestamp(self.completed, self.digits)
+            fields["completed_at"] = format_time(self.completed, self.digits)
             fields["metrics"] = self.metrics()
         return fields
 
     def metrics(self) -> dict[str, Any]:
-        """What a language model's metrics are, with what its reply says of them."""
+        """The metrics of a language model, with those that its reply sets."""
         completed = self.completed or time.time_ns()
         counts: dict[str, Any] = {}
+        # Only successful predictions count tokens, under either name (docs/replicate-api.md 2.6).
         if self.reply.token_counts and self.status == "succeeded":
-            made = sum(1 for token in self.tokens if token)
+            output_count = self.reply.token_counts.replace("input", "output")
             counts = {
                 self.reply.token_counts: count_tokens(self.input),
-                self.reply.token_counts.replace("input", "output"): made,
+                output_count: sum(1 for token in self.tokens if token),
             }
         return {
             "predict_time": (completed - (self.started or completed)) / 1e9,
@@ -163,35 +194,17 @@ class EmulatedPrediction:
             **self.reply.metrics,
         }
 
-    def _logs(self) -> str | None:
-        if self.status in {"canceled", "aborted"}:
-            return self.reply.logs or None
-        return "" if self.status == "starting" else self.reply.logs
 
-    def _output(self, status: str) -> dict[str, Any]:
-        if self.data_removed:
-            return {"output": None}
-        if status == "starting":
-            return {}  # absent, not null (replicate-api.md 2.4)
-        if self.status == "succeeded":  # in truth, even where the record lags behind
-            return {"output": self._whole_output()}
-        if self.tokens and self.version.is_iterator:
-            return {"output": list(self.tokens)}
-        return {"output": None} if self.is_terminal else {}
+def format_time(nanoseconds: int, digits: int) -> str:
+    """Format a unix time as ISO 8601 with `Z` and 2 to 9 fraction digits.
 
-    def _whole_output(self) -> Any:
-        if self.reply.output is not UNSET:
-            return self.reply.output
-        return list(self.tokens) if self.version.makes_list else "".join(self.tokens)
-
-
-def _random_name(length: int) -> str:
-    # Not by `random`: a test that seeds it, as hypothesis does, would get the same names again.
-    return "".join(secrets.choice(_BASE32) for _ in range(length))
-
-
-def timestamp(nanoseconds: int, digits: int) -> str:
-    """A time as ISO 8601 with `Z` and 2 to 9 fraction digits (replicate-api.md 2.4)."""
+    The service's number of digits varies (docs/replicate-api.md 2.4).
+    """
     seconds, rest = divmod(nanoseconds, 10**9)
-    whole = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{f'{rest:09d}'[:digits]}Z"
+    date = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{date}.{f'{rest:09d}'[:digits]}Z"
+
+
+def _make_random_name(length: int) -> str:
+    # Without `random`: a test that seeds it, as hypothesis does, would get the same names again.
+    return "".join(secrets.choice(_BASE32) for _ in range(length))

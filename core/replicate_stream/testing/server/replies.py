@@ -1,25 +1,46 @@
-"""What a prediction answers: scripts, and how they become a run of tokens."""
+"""The replies of emulated predictions: scripts, and how one is run to get its tokens.
+
+A script that is not async runs in a thread of its own, so that it may block. The thread is asked
+for one token at a time and never runs ahead: the function of a canceled prediction stops where it
+is.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import queue
 import re
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from concurrent.futures import Future
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from replicate_stream.testing.server.events import Event
 
-Piece: TypeAlias = "str | Event"
-Tokens: TypeAlias = "Iterable[Piece] | AsyncIterable[Piece]"
-CountNames: TypeAlias = Literal["input_token_count", "token_input_count"]
+StreamItem: TypeAlias = "str | Event"
+Tokens: TypeAlias = "Iterable[StreamItem] | AsyncIterable[StreamItem]"
+InputCountName: TypeAlias = Literal["input_token_count", "token_input_count"]
 
-
+T = TypeVar("T")
+_END = object()
 _ROLE = re.compile(r"\W*(user|human|assistant|ai|model|system)?\W*", re.IGNORECASE)
+_TEMPLATE_MARK = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<<?/?SYS>>?")
 
 
 @dataclass(frozen=True, slots=True)
 class _Unset:
-    """Stands for an output that the tokens make."""
+    """Marks an output that is made of the tokens."""
 
 
 UNSET: Final = _Unset()
@@ -27,23 +48,24 @@ UNSET: Final = _Unset()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer in all its particulars.
+    """The outcome of one prediction, in full detail.
 
     Attributes:
         tokens: The tokens of the output, sent one event each; an `Event` is sent as it is. An
             iterator lasts for one prediction.
-        error: The error that the prediction ends with, after its tokens.
-        status: How it ends; `failed` with an error, else `succeeded`.
-        reason: The `reason` of the `done` event, if it is not to fit the status.
-        sends_done: Whether the stream gets its `done` event at all.
+        error: The error with which the prediction ends, after its tokens.
+        status: The final status; None for `failed` with an error, else `succeeded`.
+        reason: The `reason` of the `done` event; None for the one that fits the status.
+        sends_done: Whether the stream gets a `done` event.
         plain_error: Send the `error` event's data as plain text instead of JSON.
         logs: The record's `logs`.
-        metrics: Metrics that are added to, or replace, those that a language model has.
-        token_counts: Names of the token counts (replicate-api.md 2.6): `input_token_count`, or
-            `token_input_count`; None for a model that has none.
-        output: The record's output at the end, if the tokens do not make it.
-        delays: Seconds before each token: one for all, or one for each; the emulator's own if None.
-        model: The model's name in the record, which need not be the one asked for.
+        metrics: Metrics to add to, or replace, those of a language model.
+        token_counts: The name of the input's token count (docs/replicate-api.md 2.6):
+            `input_token_count` or `token_input_count`; None for a model without token counts.
+        output: The record's final output, if it is not made of the tokens.
+        delays: Seconds before each token: one number for all, or one for each; None for the
+            emulator's own delay.
+        model: The model's name in the record, which may differ from the requested one.
         version: The version in the record.
     """
 
@@ -55,7 +77,7 @@ class Reply:
     plain_error: bool = False
     logs: str | None = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    token_counts: CountNames | None = "input_token_count"  # noqa: S105 - a metric's name
+    token_counts: InputCountName | None = "input_token_count"  # noqa: S105 - a metric's name
     output: Any = UNSET
     delays: float | Sequence[float] | None = None
     model: str | None = None
@@ -63,47 +85,137 @@ class Reply:
 
     @property
     def final_status(self) -> str:
-        """The status that the prediction ends with."""
+        """The status with which the prediction ends."""
         return self.status or ("succeeded" if self.error is None else "failed")
 
 
-Answer: TypeAlias = "str | Reply | Tokens"
-Function: TypeAlias = Callable[[dict[str, Any]], "Answer | Awaitable[Answer]"]
-Script: TypeAlias = "Answer | Function | None"
-"""A text, tokens, a `Reply`, a function of the input that gives one of them, or the default."""
+ReplyLike: TypeAlias = "str | Reply | Tokens"
+ReplyFunction: TypeAlias = Callable[[dict[str, Any]], "ReplyLike | Awaitable[ReplyLike]"]
+Script: TypeAlias = "ReplyLike | ReplyFunction | None"
+"""A text, tokens, a `Reply`, a function of the input that returns one of them, or the default."""
 
 
-def as_reply(answer: Answer) -> Reply:
-    """An answer as a `Reply`; a text is split into tokens."""
-    if isinstance(answer, Reply):
-        return answer
-    return Reply(split(answer) if isinstance(answer, str) else answer)
+@asynccontextmanager
+async def run_script(
+    script: Script, input_: Mapping[str, Any]
+) -> AsyncGenerator[tuple[Reply, AsyncGenerator[StreamItem, None]], None]:
+    """Run a script on an input: its reply, and the reply's tokens.
+
+    On exit the script's iterator is closed and its thread ended.
+
+    Raises:
+        Exception: Any exception of the script's function.
+    """
+    worker = _Worker("replicate-emulator-reply")
+    try:
+        value = await _call_script(script, dict(input_), worker)
+        if isinstance(value, str):
+            value = split(value)
+        reply = value if isinstance(value, Reply) else Reply(value)
+        async with aclosing(_iterate(reply.tokens, worker)) as tokens:
+            yield reply, tokens
+    finally:
+        worker.stop()
 
 
 def split(text: str) -> list[str]:
-    """A text as tokens: an empty one first, as recorded, then words with the space before them."""
+    """Split a text into tokens: an empty one first, as recorded, then words with leading space."""
     return ["", *re.findall(r"\s*\S+|\s+$", text)]
 
 
-def scripted_answer(input_: Mapping[str, Any]) -> Reply:
-    """The default answer: it says what it is, and repeats the last words of the prompt."""
-    words = _last_text(input_).split()
-    about = f"You asked: {' '.join(words[-8:])}\n\n" if words else ""
-    return Reply(split(f"{about}This is a scripted answer: no model has read the question."))
+def count_tokens(input_: Mapping[str, Any]) -> int:
+    """Count the tokens of an input by words, as `split` does."""
+    return sum(len(value.split()) for value in input_.values() if isinstance(value, str))
 
 
-def _last_text(input_: Mapping[str, Any]) -> str:
+class _Worker:
+    """A daemon thread that runs one function after the other; started at first use.
+
+    An executor of `concurrent.futures` does not do: its threads are joined at the interpreter's
+    exit, which a script that blocks would hold up.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run_jobs, name=name, daemon=True)
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in the thread and return its result."""
+        future: Future[T] = Future()
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # the prediction was canceled before the thread was free
+            try:
+                future.set_result(function(*args))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                future.set_exception(error)
+
+        if not self._thread.is_alive():
+            self._thread.start()
+        self._jobs.put(job)
+        return await asyncio.wrap_future(future)
+
+    def run_later(self, function: Callable[[], None]) -> None:
+        """Run a function after the present one, without waiting for it."""
+        self._jobs.put(function)
+
+    def stop(self) -> None:
+        """End the thread after the functions that it was given."""
+        self._jobs.put(None)
+
+    def _run_jobs(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+async def _call_script(script: Script, input_: dict[str, Any], worker: _Worker) -> ReplyLike:
+    if script is None:
+        return _build_default_text(input_)
+    if not callable(script):
+        return script
+    value = script(input_) if _is_async(script) else await worker.run(script, input_)
+    return await value if inspect.isawaitable(value) else value
+
+
+async def _iterate(tokens: Tokens, worker: _Worker) -> AsyncGenerator[StreamItem, None]:
+    if isinstance(tokens, AsyncIterable):
+        try:
+            async for token in tokens:
+                yield token
+        finally:
+            if inspect.isasyncgen(tokens):
+                await tokens.aclose()
+    elif isinstance(tokens, (list, tuple)):
+        for token in tokens:
+            yield token
+    else:
+        iterator = iter(tokens)
+        try:
+            while (item := await worker.run(next, iterator, _END)) is not _END:
+                yield cast("StreamItem", item)
+        finally:
+            # In the thread, since a generator cannot be closed while `next` still runs there.
+            if inspect.isgenerator(iterator):
+                worker.run_later(iterator.close)
+
+
+def _is_async(function: object) -> bool:
+    candidates = (function, getattr(function, "__call__", None))  # noqa: B004 - not a test for it
+    return any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in candidates)
+
+
+def _build_default_text(input_: Mapping[str, Any]) -> str:
+    """Build the default reply: the last words of the prompt, and a notice that it is scripted."""
+    words = _find_last_line(input_).split()
+    question = f"You asked: {' '.join(words[-8:])}\n\n" if words else ""
+    return f"{question}This is a scripted answer: no model has read the question."
+
+
+def _find_last_line(input_: Mapping[str, Any]) -> str:
     prompt = input_.get("prompt")
-    text = prompt if isinstance(prompt, str) else ""
-    for value in input_.values():
-        if not text and isinstance(value, str):
-            text = value
-    # What a template puts around a turn, e.g. <|eot_id|> or [/INST], was not said by anybody.
-    text = re.sub(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<<?/?SYS>>?", " ", text)
+    texts = [value for value in (prompt, *input_.values()) if isinstance(value, str) and value]
+    # Marks of a chat template around a turn, such as <|eot_id|> or [/INST], are not its text.
+    text = _TEMPLATE_MARK.sub(" ", texts[0] if texts else "")
     lines = [line for line in text.splitlines() if not _ROLE.fullmatch(line)]
     return lines[-1] if lines else text
-
-
-def count_tokens(input_: Mapping[str, Any]) -> int:
-    """How many tokens an input has, counted as the scripts split them: by words."""
-    return sum(len(value.split()) for value in input_.values() if isinstance(value, str))

@@ -1,6 +1,6 @@
-"""The API half: what is asked for at which path, and what is answered.
+"""The routes of the two servers: the purpose of each request, and the function that answers it.
 
-Bodies, statuses and refusals are those of replicate-api.md 1 to 5.
+Bodies, statuses and refusals are those of docs/replicate-api.md 1 to 5.
 """
 
 from __future__ import annotations
@@ -9,70 +9,133 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any, TypeAlias
 
-from replicate_stream.testing.server.catalogue import deployment_record
-from replicate_stream.testing.server.creation import NOT_FOUND, Creation
+from replicate_stream.testing.server.catalogue import build_deployment_record
+from replicate_stream.testing.server.creation import CreateEndpoints
+from replicate_stream.testing.server.events import (
+    SERVER_HEADER,
+    EventLog,
+    Subscription,
+    open_stream,
+)
 from replicate_stream.testing.server.faults import Kind
-from replicate_stream.testing.server.files import store_file
-from replicate_stream.testing.server.http import Request, Response, json_response, problem
+from replicate_stream.testing.server.http import (
+    NOT_FOUND,
+    Request,
+    Response,
+    json_response,
+    problem,
+)
 from replicate_stream.testing.server.state import State
-from replicate_stream.testing.server.streams import Answer, Streams
 
-_Handler = Callable[..., Awaitable[Response]]
+Respond: TypeAlias = Callable[[], "Awaitable[Response | Subscription]"]
+"""Has a request's effect and builds its reply."""
+Route: TypeAlias = Callable[[Request], "tuple[Kind, Respond]"]
+"""Finds the purpose of a request, and the function that answers it."""
+_Endpoint: TypeAlias = Callable[..., "Awaitable[Response | dict[str, Any] | None]"]
+"""Answers with a reply, with a record, which is sent as JSON, or with None if it is not found."""
+
+_STREAM_PATH = re.compile(r"/v1/(?:streams|files)/([a-z2-7]{52})")
 
 _NO_LIST = problem(
     404, "This model is an official model and does not expose a list of versions.", "Not found"
 )
 
 
-class Api:
-    """Answers requests out of a state."""
+class StreamRoutes:
+    """The routes of the stream server, which takes `GET` of a stream only and needs no token."""
 
-    def __init__(self, state: State, *, streams: bool) -> None:
-        """Set the routes up.
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def matches(self, request: Request) -> bool:
+        """Whether a request is for a stream."""
+        return _STREAM_PATH.fullmatch(request.path) is not None
+
+    def route(self, request: Request) -> tuple[Kind, Respond]:
+        """Find the purpose of a request, and the function that answers it."""
+        match = _STREAM_PATH.fullmatch(request.path)
+        if match is None:
+            return "other", partial(self._refuse, 404)
+        if request.method != "GET":
+            return "other", partial(self._refuse, 403)
+        return "stream", partial(self._open_stream, request, match[1])
+
+    async def _open_stream(self, request: Request, stream_id: str) -> Response | Subscription:
+        prediction = self._state.find_stream(stream_id)
+        # An unknown stream is not a 404: it is silent until the idle timer ends it
+        # (docs/replicate-api.md 3.6).
+        log = prediction.log if prediction else EventLog()
+        behaviour = self._state.behaviour
+        return await open_stream(
+            log, request, replay=behaviour.replay, idle_timeout=behaviour.idle_timeout
+        )
+
+    async def _refuse(self, status: int) -> Response:
+        return Response(status, b"", SERVER_HEADER)
+
+
+class ApiRoutes:
+    """The routes of the API."""
+
+    def __init__(self, state: State, streams: StreamRoutes | None = None) -> None:
+        """Set up the routes.
 
         Args:
-            state: What there is.
-            streams: Whether event streams are served here too.
+            state: The state that they read and change.
+            streams: Routes of event streams to serve too.
         """
         self._state = state
-        self._streams = Streams(state) if streams else None
-        creation = Creation(state)
+        self._streams = streams
+        create = CreateEndpoints(state)
         name, one = r"([^/]+/[^/]+)", r"([^/]+)"
-        routes: list[tuple[str, str, Kind, _Handler]] = [
-            ("POST", "predictions", "create", creation.by_version),
-            ("POST", f"models/{name}/predictions", "create", creation.official),
-            ("POST", f"deployments/{name}/predictions", "create", creation.deployed),
-            ("GET", f"predictions/{one}", "get", self._get),
+        endpoints: list[tuple[str, str, Kind, _Endpoint]] = [
+            ("POST", "predictions", "create", create.create_by_version),
+            ("POST", f"models/{name}/predictions", "create", create.create_by_model),
+            ("POST", f"deployments/{name}/predictions", "create", create.create_by_deployment),
+            ("GET", f"predictions/{one}", "get", self._get_prediction),
             ("POST", f"predictions/{one}/cancel", "cancel", self._cancel),
-            ("GET", f"models/{name}", "model", self._model),
-            ("GET", f"models/{name}/versions", "version", self._versions),
-            ("GET", f"models/{name}/versions/{one}", "version", self._version),
-            ("GET", f"deployments/{name}", "deployment", self._deployment),
-            ("POST", "files", "file", self._upload),
-            ("GET", f"files/{one}", "file", self._file),
+            ("GET", f"models/{name}", "model", self._get_model),
+            ("GET", f"models/{name}/versions", "version", self._list_versions),
+            ("GET", f"models/{name}/versions/{one}", "version", self._get_version),
+            ("GET", f"deployments/{name}", "deployment", self._get_deployment),
+            ("POST", "files", "file", create.upload),
+            ("GET", f"files/{one}", "file", self._get_file),
         ]
-        self._routes = [
-            (method, re.compile(f"/v1/{path}"), kind, handler)
-            for method, path, kind, handler in routes
+        self._routes: list[tuple[str, re.Pattern[str], Kind, _Endpoint]] = [
+            (method, re.compile(f"/v1/{path}"), kind, endpoint)
+            for method, path, kind, endpoint in endpoints
         ]
 
-    def route(self, request: Request) -> tuple[Kind, Answer]:
-        """What a request is for, and how to answer it."""
-        if self._streams is not None and self._streams.knows(request):
+    def route(self, request: Request) -> tuple[Kind, Respond]:
+        """Find the purpose of a request, and the function that answers it."""
+        if self._streams is not None and self._streams.matches(request):
             return self._streams.route(request)
-        for method, pattern, kind, handler in self._routes:
+        for method, pattern, kind, endpoint in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
-                return kind, partial(self._answer, kind, request, handler, match.groups())
-        return "other", partial(self._answer, "other", request, _not_found, ())
+                return kind, partial(self._answer, kind, request, endpoint, *match.groups())
+        return "other", partial(self._answer, "other", request, _find_nothing)
 
     async def _answer(
-        self, kind: Kind, request: Request, handler: _Handler, names: tuple[str, ...]
+        self, kind: Kind, request: Request, endpoint: _Endpoint, *names: str
     ) -> Response:
-        if (refused := self._check_token(request)) is not None:
-            return refused
-        reply = await handler(request, *names)
-        return replace(reply, headers={**self._headers(kind), **reply.headers})
+        if (refusal := self._check_token(request)) is not None:
+            return refusal
+        answer = await endpoint(request, *names)
+        if answer is None:
+            answer = NOT_FOUND
+        reply = answer if isinstance(answer, Response) else json_response(200, answer)
+        # The allowances and the header's names are the recorded ones (docs/replicate-api.md 1.5);
+        # a reply to a wrong token has none of them.
+        left = {"create": self._state.count_creations_left(), "get": 59999}.get(kind, 2999)
+        headers = {
+            "Server": "cloudflare",
+            "CF-Cache-Status": "DYNAMIC",
+            "ratelimit-remaining": str(left),
+            "ratelimit-reset": "1",
+        }
+        return replace(reply, headers={**headers, **reply.headers})
 
     def _check_token(self, request: Request) -> Response | None:
         if not self._state.token:
@@ -80,72 +143,55 @@ class Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if not token:
             detail = "You did not pass an authentication token"
+        # Both schemes are accepted (docs/replicate-api.md 1.1).
         elif scheme.lower() not in {"bearer", "token"} or token.strip() != self._state.token:
             detail = "You did not pass a valid authentication token"
         else:
             return None
         return problem(401, detail, "Unauthenticated")
 
-    def _headers(self, kind: Kind) -> dict[str, str]:
-        # The allowances that were recorded (replicate-api.md 1.5).
-        left = {"create": self._state.creations_left(), "get": 59999}.get(kind, 2999)
-        return {
-            "Server": "cloudflare",
-            "CF-Cache-Status": "DYNAMIC",
-            "ratelimit-remaining": str(left),
-            "ratelimit-reset": "1",
-        }
-
-    async def _get(self, _: Request, prediction_id: str) -> Response:
+    async def _get_prediction(self, _: Request, prediction_id: str) -> dict[str, Any] | None:
         prediction = self._state.predictions.get(prediction_id)
         if prediction is None:
-            return NOT_FOUND
+            return None
         shows = None
         if prediction.is_terminal and prediction.lag > 0:
             prediction.lag -= 1
             shows = "processing"
-        return json_response(200, self._state.record(prediction, shows=shows))
+        return self._state.build_record(prediction, shows=shows)
 
-    async def _cancel(self, _: Request, prediction_id: str) -> Response:
+    async def _cancel(self, _: Request, prediction_id: str) -> dict[str, Any] | None:
         prediction = self._state.predictions.get(prediction_id)
         if prediction is None:
-            return NOT_FOUND
+            return None
         self._state.cancel(prediction)
-        return json_response(200, self._state.record(prediction))
+        return self._state.build_record(prediction)
 
-    async def _model(self, _: Request, name: str) -> Response:
+    async def _get_model(self, _: Request, name: str) -> dict[str, Any] | None:
+        model = self._state.catalogue.models.get(name)
+        shows_is_official = self._state.behaviour.shows_is_official
+        return model.build_record(shows_is_official=shows_is_official) if model else None
+
+    async def _list_versions(self, _: Request, name: str) -> Response | dict[str, Any] | None:
         model = self._state.catalogue.models.get(name)
         if model is None:
-            return NOT_FOUND
-        with_official = self._state.behaviour.shows_is_official
-        return json_response(200, model.record(with_official=with_official))
-
-    async def _versions(self, _: Request, name: str) -> Response:
-        model = self._state.catalogue.models.get(name)
-        if model is None:
-            return NOT_FOUND
+            return None
         if model.is_official:
             return _NO_LIST
-        results = [version.record() for version in reversed(model.versions)]
-        return json_response(200, {"previous": None, "next": None, "results": results})
+        results = [version.build_record() for version in reversed(model.versions)]
+        return {"previous": None, "next": None, "results": results}
 
-    async def _version(self, _: Request, name: str, version_id: str) -> Response:
-        version = self._state.catalogue.version(name, version_id)
-        return NOT_FOUND if version is None else json_response(200, version.record())
+    async def _get_version(self, _: Request, name: str, version_id: str) -> dict[str, Any] | None:
+        version = self._state.catalogue.get_version(name, version_id)
+        return version.build_record() if version else None
 
-    async def _deployment(self, _: Request, name: str) -> Response:
-        version = self._state.catalogue.deployed(name)
-        if version is None:
-            return NOT_FOUND
-        return json_response(200, deployment_record(name, version))
+    async def _get_deployment(self, _: Request, name: str) -> dict[str, Any] | None:
+        version = self._state.catalogue.get_deployed(name)
+        return build_deployment_record(name, version) if version else None
 
-    async def _upload(self, request: Request) -> Response:
-        return store_file(self._state, request)
-
-    async def _file(self, _: Request, file_id: str) -> Response:
-        record = self._state.files.get(file_id)
-        return NOT_FOUND if record is None else json_response(200, record)
+    async def _get_file(self, _: Request, file_id: str) -> dict[str, Any] | None:
+        return self._state.files.get(file_id)
 
 
-async def _not_found(_: Request) -> Response:
-    return NOT_FOUND
+async def _find_nothing(_: Request) -> None:
+    return None

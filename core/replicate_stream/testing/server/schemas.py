@@ -1,7 +1,7 @@
-"""The schemas that the emulated models have unless a test gives its own.
+"""The default schemas of emulated models, and the form in which the service sends schemas.
 
-The input restates the shape of Meta's instruct models on Replicate (names, types, ranges and the
-order of declaration), which is what most text models there look like.
+The input has the shape of Meta's instruct models on Replicate (names, types, ranges and order),
+which most text models there resemble.
 """
 
 from __future__ import annotations
@@ -18,67 +18,64 @@ TEXT_STREAM: Mapping[str, Any] = {
     "x-cog-array-type": "iterator",
     "x-cog-array-display": "concatenate",
 }
-"""The output of a model whose text can be streamed (replicate-api.md 5.2)."""
+"""The output of a model whose text can be streamed (docs/replicate-api.md 5.2)."""
 
 
-def _fields(*rows: tuple[str, str, dict[str, Any]]) -> dict[str, Any]:
+def define_input(type_: str, description: str | None = None, **keywords: Any) -> dict[str, Any]:
+    """Define one field of an input: its JSON type, its description and further keywords."""
+    described = {} if description is None else {"description": description}
+    return {"type": type_, **keywords, **described}
+
+
+def build_input_schema(**fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the schema of an input out of its fields, which get their `x-order` and title."""
     return {
-        name: {
-            "type": kind,
-            "title": name.replace("_", " ").title(),
-            "x-order": order,
-            **rest,
-        }
-        for order, (name, kind, rest) in enumerate(rows)
+        "type": "object",
+        "title": "Input",
+        "properties": {
+            name: {"title": name.replace("_", " ").title(), "x-order": order, **field}
+            for order, (name, field) in enumerate(fields.items())
+        },
     }
 
 
 TEXT_INPUT: Mapping[str, Any] = {
-    "type": "object",
-    "title": "Input",
-    "required": ["prompt"],
-    "properties": _fields(
-        ("prompt", "string", {"description": "Prompt to send to the model."}),
-        (
-            "system_prompt",
+    **build_input_schema(
+        prompt=define_input("string", "Prompt to send to the model."),
+        system_prompt=define_input(
             "string",
-            {
-                "default": "You are a helpful assistant.",
-                "description": "System prompt, put before the prompt.",
-            },
+            "System prompt, put before the prompt.",
+            default="You are a helpful assistant.",
         ),
-        (
-            "max_tokens",
-            "integer",
-            {"default": 512, "minimum": 1, "description": "The most tokens to generate."},
+        max_tokens=define_input("integer", "The most tokens to generate.", default=512, minimum=1),
+        min_tokens=define_input("integer", "The fewest tokens to generate.", minimum=-1),
+        temperature=define_input("number", default=0.6, minimum=0, maximum=5),
+        top_p=define_input("number", default=0.9, minimum=0, maximum=1),
+        top_k=define_input("integer", default=50, minimum=-1),
+        stop_sequences=define_input(
+            "string", "A comma-separated list of sequences to stop generation at."
         ),
-        ("min_tokens", "integer", {"minimum": -1, "description": "The fewest tokens to generate."}),
-        ("temperature", "number", {"default": 0.6, "minimum": 0, "maximum": 5}),
-        ("top_p", "number", {"default": 0.9, "minimum": 0, "maximum": 1}),
-        ("top_k", "integer", {"default": 50, "minimum": -1}),
-        (
-            "stop_sequences",
-            "string",
-            {"description": "A comma-separated list of sequences to stop generation at."},
-        ),
-        ("presence_penalty", "number", {"default": 0}),
-        ("frequency_penalty", "number", {"default": 0}),
-        ("prompt_template", "string", {"default": "", "description": "With `{prompt}` in it."}),
-        ("seed", "integer", {"description": "Random seed."}),
+        presence_penalty=define_input("number", default=0),
+        frequency_penalty=define_input("number", default=0),
+        prompt_template=define_input("string", "With `{prompt}` in it.", default=""),
+        seed=define_input("integer", "Random seed."),
     ),
+    "required": ["prompt"],
 }
 
 
-def openapi_schema(
+def build_openapi_schema(
     input_schema: Mapping[str, Any],
     output_schema: Mapping[str, Any],
     components: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """A version's `openapi_schema`; its `paths` are not sent since 2025-06."""
+    """Build a version's `openapi_schema`, without `paths` as sent since 2025-06.
+
+    Source: docs/replicate-api.md 5.1.
+    """
+    schemas = {**components, "Input": dict(input_schema), "Output": dict(output_schema)}
     return {
         "info": {"title": "Cog", "version": "0.1.0"},
         "openapi": "3.0.2",
-        "components": {
-            "schemas": {**components, "Input": dict(input_schema), "Output": dict(output_schema)}
-        },
+        "components": {"schemas": schemas},
     }

@@ -1,34 +1,35 @@
-"""The state behind the doors: what is known, what was asked, what is running."""
+"""The state that both servers share: models, requests, predictions, and a lock to wait on."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
 from replicate_stream.testing.server.catalogue import Catalogue, Version
-from replicate_stream.testing.server.condition import StateCondition
 from replicate_stream.testing.server.faults import FaultQueue, Kind
 from replicate_stream.testing.server.prediction import EmulatedPrediction
-from replicate_stream.testing.server.replies import Reply, Script
-from replicate_stream.testing.server.tokens import play
+from replicate_stream.testing.server.replies import Reply, Script, run_script
 
-_BREATHER = 64
-"""After how many tokens without a delay everybody else gets a turn."""
+_YIELD_INTERVAL = 64
+"""Number of tokens without a delay after which other tasks get a turn."""
+_CREATIONS_PER_MINUTE = 600  # docs/replicate-api.md 1.5
 
 
 class RateLimit(NamedTuple):
-    """How many creations in how many seconds; a bare tuple of the first two will do.
+    """The most creations within a time; a bare tuple of the first two fields will do.
 
     Attributes:
-        requests: How many.
-        seconds: In which time.
-        retry_after: Whether a 429 carries the header `Retry-After`, which no recording shows.
-        wording: The body of the 429: `current` (2025 on, with `retry_after`) or `documented`.
+        requests: Number of creations.
+        seconds: The time.
+        retry_after: Whether a 429 has the header `Retry-After`, which no recorded reply shows.
+        wording: The body of the 429: `current` (since 2025, with `retry_after`) or `documented`.
     """
 
     requests: int
@@ -43,15 +44,15 @@ class RecordedRequest:
 
     Attributes:
         method: E.g. `POST`.
-        path: Without the query.
+        path: The path without the query.
         query: The query's fields.
-        headers: By lower-case name.
-        body: As it came.
+        headers: The headers, by lower-case name.
+        body: The bytes of the body.
         json: The decoded body, None if it is not JSON.
-        at: When, as `time.monotonic` says it.
+        at: Time of arrival, by `time.monotonic`.
         connection: The connection's number, equal for requests that shared one.
-        server: Which of the two servers it came to.
-        kind: What it was for.
+        server: The server that it came to: `api` or `stream`.
+        kind: Its purpose.
     """
 
     method: str
@@ -68,7 +69,7 @@ class RecordedRequest:
 
 @dataclass(slots=True)
 class Behaviour:
-    """What an emulator was told about how to behave; see `Emulator`."""
+    """The settings of an emulator that can be changed while it runs; see `Emulator`."""
 
     reply: Script = None
     idle_timeout: float = 30.0
@@ -80,11 +81,58 @@ class Behaviour:
     shows_is_official: bool = True
 
 
+class StateCondition:
+    """A lock around the state, on which threads and coroutines can wait for a change."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Condition()
+        self._wakers: list[Callable[[], None]] = []
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Hold the lock during a change, then wake all who wait."""
+        with self.lock:
+            yield
+            self.lock.notify_all()
+            for wake in self._wakers:
+                wake()
+
+    def wait(self, is_true: Callable[[], bool], timeout: float) -> bool:
+        """Block until something is true; False if it is not within `timeout` seconds."""
+        with self.lock:
+            return self.lock.wait_for(is_true, timeout)
+
+    async def wait_async(self, is_true: Callable[[], bool], timeout: float) -> bool:
+        """Wait in a coroutine without blocking its event loop; else like `wait`."""
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            # Called in the emulator's thread, whose loop is another one.
+            loop.call_soon_threadsafe(changed.set)
+
+        deadline = time.monotonic() + timeout
+        with self.lock:
+            self._wakers.append(wake)
+        try:
+            while True:
+                changed.clear()
+                with self.lock:
+                    if is_true():
+                        return True
+                try:
+                    await asyncio.wait_for(changed.wait(), deadline - time.monotonic())
+                except asyncio.TimeoutError:
+                    return False
+        finally:
+            with self.lock:
+                self._wakers.remove(wake)
+
+
 @dataclass(slots=True)
 class State:
-    """Everything that the two servers share.
+    """All that the two servers share.
 
-    What a test can see or set is changed under the lock of `condition` only.
+    Parts that a test can see or set are changed only within `condition.change()`.
     """
 
     token: str
@@ -100,7 +148,7 @@ class State:
     streams_open: int = 0
     api_base: str = ""
     stream_base: str = ""
-    _recent: deque[float] = field(default_factory=deque)
+    _creation_times: deque[float] = field(default_factory=deque)
     _numbers: count[int] = field(default_factory=count)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -113,13 +161,13 @@ class State:
         echo: Mapping[str, Any],
         headers: Mapping[str, str],
     ) -> EmulatedPrediction:
-        """Create a prediction and let it run, whether or not anybody will listen."""
-        official = self.catalogue.is_official(version.model)
+        """Create a prediction and run it, whether or not its stream is read."""
+        is_official = self.catalogue.models[version.model].is_official
         prediction = EmulatedPrediction(
             version,
             input_,
             digits=2 + next(self._numbers) % 8,
-            shown_version="hidden" if official else version.id,
+            shown_version="hidden" if is_official else version.id,  # docs/replicate-api.md 2.4
             echo=echo,
             headers=headers,
         )
@@ -128,61 +176,59 @@ class State:
             if isinstance(script, Reply):
                 prediction.reply = script
             self.predictions[prediction.id] = prediction
-        task = asyncio.get_running_loop().create_task(self._run(prediction, script))
-        prediction.task = task
+        loop = asyncio.get_running_loop()
+        task = prediction.task = loop.create_task(self._run(prediction, script))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if deadline is not None:
-            timer = asyncio.get_running_loop().call_later(deadline, self._miss, prediction)
+            timer = loop.call_later(deadline, self._enforce_deadline, prediction)
             task.add_done_callback(lambda _: timer.cancel())
         return prediction
 
     def cancel(self, prediction: EmulatedPrediction) -> None:
-        """End a prediction on request; one that is over stays as it is."""
+        """Cancel a prediction on request; one that has ended stays unchanged."""
         with self.condition.change():
             prediction.cancels += 1
             self.cancels.append(prediction.id)
         self._stop(prediction, "canceled")
 
-    def urls(self, prediction: EmulatedPrediction) -> dict[str, str]:
-        """Where a prediction is to be found; it has a stream only if its output can be one."""
+    def build_record(
+        self, prediction: EmulatedPrediction, shows: str | None = None
+    ) -> dict[str, Any]:
+        """Build the record that the API shows, with the status `shows` instead of the true one."""
+        version = prediction.version
         own = f"{self.api_base}/v1/predictions/{prediction.id}"
         urls = {"cancel": f"{own}/cancel", "get": own}
-        if prediction.version.streams_text:
+        # Only text and files have streams, under different paths (docs/replicate-api.md 2.7).
+        if version.streams_text:
             urls["stream"] = f"{self.stream_base}/v1/streams/{prediction.stream_id}"
-        elif prediction.version.file_stream:
+        elif version.file_stream:
             urls["stream"] = f"{self.stream_base}/v1/files/{prediction.stream_id}"
-        return {**urls, "web": f"https://replicate.com/p/{prediction.id}"}
-
-    def record(self, prediction: EmulatedPrediction, shows: str | None = None) -> dict[str, Any]:
-        """What the API says of a prediction, with another status than the true one if given."""
-        return prediction.record(self.urls(prediction), shows=shows)
+        urls["web"] = f"https://replicate.com/p/{prediction.id}"
+        return prediction.build_record(urls, shows=shows)
 
     def find_stream(self, stream_id: str) -> EmulatedPrediction | None:
-        """The prediction that a stream belongs to."""
-        found = (p for p in self.predictions.values() if p.stream_id == stream_id)
-        return next(found, None)
+        """Find the prediction that a stream belongs to; None for an unknown stream."""
+        matches = (p for p in self.predictions.values() if p.stream_id == stream_id)
+        return next(matches, None)
 
-    def throttled(self) -> float | None:
-        """Count a creation; the seconds to wait if it is one too many, else None."""
-        limit = self.behaviour.rate_limit
-        if limit is None:
-            return None
-        now = time.monotonic()
-        while self._recent and now - self._recent[0] >= limit.seconds:
-            self._recent.popleft()
-        if len(self._recent) < limit.requests:
-            self._recent.append(now)
-            return None
-        return self._recent[0] + limit.seconds - now
+    def count_creation(self, limit: RateLimit) -> float | None:
+        """Count a creation; return the seconds to wait if it is above the limit, else None."""
+        times, now = self._creation_times, time.monotonic()
+        while times and now - times[0] >= limit.seconds:
+            times.popleft()
+        if len(times) >= limit.requests:
+            return times[0] + limit.seconds - now
+        times.append(now)
+        return None
 
-    def creations_left(self) -> int:
-        """How many creations the rate limit allows before the next wait."""
+    def count_creations_left(self) -> int:
+        """Count the creations that the rate limit allows before the next wait."""
         limit = self.behaviour.rate_limit
-        return limit.requests - len(self._recent) if limit else 599
+        return limit.requests - len(self._creation_times) if limit else _CREATIONS_PER_MINUTE - 1
 
     async def stop(self) -> None:
-        """End everything that runs."""
+        """End all predictions that still run."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -193,8 +239,8 @@ class State:
         if prediction.task is not None:
             prediction.task.cancel()
 
-    def _miss(self, prediction: EmulatedPrediction) -> None:
-        # CL-DEADLINE: `aborted` if the deadline comes before the start, else `canceled`.
+    def _enforce_deadline(self, prediction: EmulatedPrediction) -> None:
+        # `aborted` if the deadline comes before the start (docs/replicate-api.md 2.5).
         self._stop(prediction, "aborted" if prediction.status == "starting" else "canceled")
 
     async def _run(self, prediction: EmulatedPrediction, script: Script) -> None:
@@ -202,10 +248,10 @@ class State:
         with self.condition.change():
             prediction.start()
         try:
-            async with play(script, prediction.input) as (reply, tokens):
+            async with run_script(script, prediction.input) as (reply, tokens):
                 prediction.reply = reply
                 async for token in tokens:
-                    await self._pace(prediction)
+                    await self._wait_for_turn(prediction)
                     with self.condition.change():
                         prediction.add(token)
         except Exception as error:  # noqa: BLE001 - a model that raises is a failed prediction
@@ -216,7 +262,7 @@ class State:
             prediction.lag = self.behaviour.finish_lag
             prediction.end(status, text or None)
 
-    async def _pace(self, prediction: EmulatedPrediction) -> None:
+    async def _wait_for_turn(self, prediction: EmulatedPrediction) -> None:
         delays, made = prediction.reply.delays, len(prediction.tokens)
         if delays is None:
             delay = self.behaviour.token_delay
@@ -224,5 +270,6 @@ class State:
             delay = delays
         else:
             delay = delays[made] if made < len(delays) else 0.0
-        if delay > 0 or made % _BREATHER == 0:
+        # A delay of 0 seconds still yields to the event loop, which is needed now and then only.
+        if delay > 0 or made % _YIELD_INTERVAL == 0:
             await asyncio.sleep(delay)

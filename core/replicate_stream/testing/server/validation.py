@@ -1,16 +1,16 @@
-"""What the API refuses of a request, in the words that it refuses it with.
+"""Checks of create requests, refused with the texts of the service.
 
-It checks types, ranges, enumerations and required fields, and passes over inputs that the model
-does not have (replicate-api.md 5.3). The names and texts of the findings are those of 1.4; where
-that has no example they are those of gojsonschema, whose names its examples have.
+Types, ranges, enumerations and required fields are checked; inputs that the model does not have
+are ignored (docs/replicate-api.md 5.3). The names and texts of invalid fields are those of 1.4;
+where that has no example they are those of gojsonschema, whose names its examples have.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from jsonschema import Draft7Validator, ValidationError
 
@@ -23,54 +23,58 @@ _PREFER = re.compile(r"wait(?:=([1-9]|[1-9][0-9]))?")
 _CANCEL_AFTER = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 _FILE = re.compile(r"(https?://|data:)")
 
-_BODY_SCHEMA: Mapping[str, Any] = {
+_BODY_FIELDS: Mapping[str, Any] = {
+    "input": {"type": "object"},
+    "stream": {"type": "boolean"},
+    "webhook": {"type": "string"},
+    "webhook_events_filter": {
+        "type": "array",
+        "items": {"enum": ["start", "output", "logs", "completed"]},
+    },
+}
+# An unknown field beside `input` is refused, and so is `version` beside a model's own path
+# (docs/replicate-api.md 2.1).
+MODEL_BODY: Mapping[str, Any] = {
     "type": "object",
     "required": ["input"],
     "additionalProperties": False,
-    "properties": {
-        "input": {"type": "object"},
-        "stream": {"type": "boolean"},
-        "webhook": {"type": "string"},
-        "webhook_events_filter": {
-            "type": "array",
-            "items": {"enum": ["start", "output", "logs", "completed"]},
-        },
-    },
+    "properties": _BODY_FIELDS,
 }
-BY_NAME: Mapping[str, Any] = _BODY_SCHEMA
-"""The body that the endpoints of models and deployments take."""
-BY_VERSION: Mapping[str, Any] = {
-    **_BODY_SCHEMA,
+"""Schema of the body for the endpoints of models and deployments."""
+VERSION_BODY: Mapping[str, Any] = {
+    **MODEL_BODY,
     "required": ["version", "input"],
-    "properties": {**_BODY_SCHEMA["properties"], "version": {"type": "string"}},
+    "properties": {**_BODY_FIELDS, "version": {"type": "string"}},
 }
-"""The body that `POST /v1/predictions` takes."""
-
-Finding = Mapping[str, str]
+"""Schema of the body for `POST /v1/predictions`."""
 
 
-def check_body(body: Any, schema: Mapping[str, Any]) -> list[Finding]:
-    """What is wrong with the body of a create request, beside its `input`'s fields."""
-    return _findings(Draft7Validator(schema), body, at="")
+class InvalidField(NamedTuple):
+    """An entry of `invalid_fields` in a 422 (docs/replicate-api.md 1.4)."""
+
+    type: str
+    field: str
+    description: str
 
 
-def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> list[Finding]:
-    """What is wrong with an input; fields that the model does not have are not looked at."""
+def check_body(body: Any, schema: Mapping[str, Any]) -> list[InvalidField]:
+    """Check the body of a create request, except the fields of its `input`."""
+    return _validate(schema, body, path="")
+
+
+def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> list[InvalidField]:
+    """Check an input against a version's schema; unknown fields are ignored."""
     components = openapi["components"]
     schema = components["schemas"]["Input"]
-    fields = {name: _nullable(field) for name, field in schema.get("properties", {}).items()}
+    fields = {name: _allow_null(field) for name, field in schema.get("properties", {}).items()}
     known = {
         "components": components,
         "required": schema.get("required", []),
         "properties": fields,
     }
-    findings = _findings(Draft7Validator(known), value, at="input")
-    return findings + [
-        {
-            "type": "format",
-            "field": f"input.{name}",
-            "description": "Does not match format 'uri'",
-        }
+    # The format is checked by hand: the service takes data URIs and web addresses only.
+    return _validate(known, value, path="input") + [
+        InvalidField("format", f"input.{name}", "Does not match format 'uri'")
         for name, field in fields.items()
         if field.get("format") == "uri"
         and isinstance(value.get(name), str)
@@ -78,21 +82,21 @@ def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> list[Fi
     ]
 
 
-def refusal(findings: list[Finding]) -> Response:
-    """The 422 that tells of findings."""
+def build_refusal(invalid: list[InvalidField]) -> Response:
+    """Build the 422 that lists invalid fields."""
     return problem(
         422,
-        "".join(f"- {_where(f)}{f['description']}\n" for f in findings),
+        "".join(f"- {_get_prefix(field)}{field.description}\n" for field in invalid),
         "Input validation failed",
-        invalid_fields=findings,
+        invalid_fields=[field._asdict() for field in invalid],
     )
 
 
 def parse_prefer(value: str | None) -> float | None:
-    """How many seconds to hold a create reply, at most 60; None for not at all.
+    """Parse `Prefer`: seconds to hold the reply to a creation, at most 60; None without it.
 
     Raises:
-        ValueError: The header does not have the published pattern.
+        ValueError: The header does not match the published pattern.
     """
     if value is None:
         return None
@@ -103,10 +107,10 @@ def parse_prefer(value: str | None) -> float | None:
 
 
 def parse_cancel_after(value: str | None) -> float | None:
-    """The seconds of a `Cancel-After` header, e.g. `90`, `30s`, `1h30m45s`; None without one.
+    """Parse `Cancel-After` into seconds, e.g. `90`, `30s`, `1h30m45s`; None without it.
 
     Raises:
-        ValueError: It has another form, or is shorter than 5 seconds.
+        ValueError: The header has another form, or is shorter than 5 seconds.
     """
     if value is None:
         return None
@@ -120,73 +124,57 @@ def parse_cancel_after(value: str | None) -> float | None:
     return total
 
 
-def _nullable(field: Mapping[str, Any]) -> Mapping[str, Any]:
-    # OpenAPI 3.0 has this keyword in the place of a null type, which JSON Schema does not know.
+def _allow_null(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    # OpenAPI 3.0 has `nullable` in the place of a null type; JSON Schema does not know it.
     return {"anyOf": [{"type": "null"}, field]} if field.get("nullable") else field
 
 
-def _findings(validator: Draft7Validator, value: Any, at: str) -> list[Finding]:
-    found: list[Finding] = []
-    for error in validator.iter_errors(value):
-        path = ".".join([at, *map(str, error.absolute_path)]).strip(".")
-        found += [
-            {"type": kind, "field": path, "description": text} for kind, text in _describe(error)
-        ]
-    return found
+def _validate(schema: Mapping[str, Any], value: Any, path: str) -> list[InvalidField]:
+    return [
+        InvalidField(type_, ".".join([path, *map(str, error.absolute_path)]).strip("."), text)
+        for error in Draft7Validator(schema).iter_errors(value)
+        for type_, text in _describe(error)
+    ]
 
 
 def _describe(error: ValidationError) -> list[tuple[str, str]]:
+    """Name a violation as the service does: pairs of type and description."""
     rule: Any = error.validator_value
-    given: Any = error.instance
-    if error.validator == "required":
-        # jsonschema reports each missing name on its own, all of them with the whole rule.
-        name = next(n for n in rule if n not in given and error.message.startswith(repr(n)))
-        return [("required", f"{name} is required")]
-    if error.validator == "additionalProperties":
-        schema: Any = error.schema
-        return [
-            ("additional_property_not_allowed", f"Additional property {name} is not allowed")
-            for name in sorted(set(given) - set(schema["properties"]))
-        ]
-    kind, text = _TEXTS.get(str(error.validator), (str(error.validator), lambda e: e.message))
-    return [(kind, text(error))]
+    instance: Any = error.instance
+    schema: Any = error.schema
+    match error.validator:
+        case "required":
+            # jsonschema reports each missing name on its own, with the whole list as its rule.
+            name = next(n for n in rule if n not in instance and error.message.startswith(repr(n)))
+            return [("required", f"{name} is required")]
+        case "additionalProperties":
+            unknown = sorted(set(instance) - set(schema["properties"]))
+            type_ = "additional_property_not_allowed"
+            return [(type_, f"Additional property {name} is not allowed") for name in unknown]
+        case "type":
+            text = f"Invalid type. Expected: {rule}, given: {_get_json_type(instance)}"
+            return [("invalid_type", text)]
+        case "enum":
+            name = error.absolute_path[-1] if error.absolute_path else "value"
+            allowed = ", ".join(json.dumps(value) for value in rule)
+            return [("enum", f"{name} must be one of the following: {allowed}")]
+        case "minimum":
+            return [("number_gte", f"Must be greater than or equal to {_format_number(rule)}")]
+        case "maximum":
+            return [("number_lte", f"Must be less than or equal to {_format_number(rule)}")]
+        case other:
+            return [(str(other), error.message)]
 
 
-def _type_text(error: ValidationError) -> str:
-    expected = error.validator_value
-    return f"Invalid type. Expected: {expected}, given: {_json_type(error.instance)}"
-
-
-def _enum_text(error: ValidationError) -> str:
-    name = error.absolute_path[-1] if error.absolute_path else "value"
-    rule: Any = error.validator_value
-    allowed = ", ".join(json.dumps(value) for value in rule)
-    return f"{name} must be one of the following: {allowed}"
-
-
-_TEXTS: Mapping[str, tuple[str, Callable[[ValidationError], str]]] = {
-    "type": ("invalid_type", _type_text),
-    "enum": ("enum", _enum_text),
-    "minimum": (
-        "number_gte",
-        lambda e: f"Must be greater than or equal to {_number(e.validator_value)}",
-    ),
-    "maximum": (
-        "number_lte",
-        lambda e: f"Must be less than or equal to {_number(e.validator_value)}",
-    ),
-}
-
-
-def _number(value: Any) -> str:
+def _format_number(value: Any) -> str:
     return f"{value:g}" if abs(value) < 1e6 else str(value)
 
 
-def _json_type(value: Any) -> str:
+def _get_json_type(value: Any) -> str:
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
     return "null" if value is None else names.get(type(value), "object")
 
 
-def _where(finding: Finding) -> str:
-    is_named = finding["type"] in {"required", "additional_property_not_allowed", "enum"}
-    return "" if is_named or not finding["field"] else f"{finding['field']}: "
+def _get_prefix(field: InvalidField) -> str:
+    has_name = field.type in {"required", "additional_property_not_allowed", "enum"}
+    return "" if has_name or not field.field else f"{field.field}: "
