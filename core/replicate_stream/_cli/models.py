@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from replicate_stream._cli.running import run
-from replicate_stream._model.field_names import find_parameter, find_system
+from replicate_stream._model.field_names import find_parameter, find_system_prompt
 from replicate_stream._model.input_schema import InputField, InputSchema, parse_input_schema
 
 _PARAMETERS = (
@@ -50,7 +50,7 @@ def lines_about(schema: Mapping[str, Any]) -> list[str]:
     width = max((len(name) for name in known.names), default=0)
     inputs = [f"  {each.name:<{width}}  {_in_words(each)}" for each in known.fields.values()]
     mapped = [f"  {name:<{width}}  {_target(known, name)}" for name in _PARAMETERS]
-    system = find_system(known)
+    system = find_system_prompt(known)
     system_line = f"  {'system_prompt':<{width}}  {system.name if system else 'goes into the text'}"
     return ["Inputs", *inputs, "", "Parameters", system_line, *mapped]
 

@@ -1,4 +1,4 @@
-"""What is known of a model without running it: by its name, and by its schema if that is known."""
+"""Capabilities of a model: its context window and its media, by its name and its schema."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _DECIMAL_SIZE = 200  # Yi's 200k is 200,000; the powers of two count in 1,024s
 @public
 @dataclass(frozen=True, slots=True)
 class ModelCapabilities:
-    """What is known of a model; None where it is not known.
+    """The capabilities of a model. None stands for an unknown one.
 
     Attributes:
         context_window: The tokens of a prompt and its answer together.
         max_output: The longest answer that can be requested, in tokens.
         default_output: The longest answer if no bound is requested, in tokens.
-        takes_images: Whether it has an input for images.
-        takes_audio: Whether it has an input for audio.
-        takes_video: Whether it has an input for video.
-        takes_files: Whether it has an input for documents.
-        thinks: Whether it reasons before it answers.
-        has_native_tools: Whether it has an input for tools.
-        has_native_json: Whether it has an input for the format of an answer.
-        takes_temperature: Whether it has an input for the temperature.
+        takes_images: True if it has an input for images.
+        takes_audio: True if it has an input for audio.
+        takes_video: True if it has an input for video.
+        takes_files: True if it has an input for documents.
+        thinks: True if it reasons before it answers.
+        has_native_tools: True if it has an input for tools.
+        has_native_json: True if it has an input for the format of an answer.
+        takes_temperature: True if it has an input for the temperature.
     """
 
     context_window: int | None = None
@@ -55,7 +55,7 @@ class ModelCapabilities:
 def get_capabilities(
     model: str, schema: Mapping[str, Any] | InputSchema | ModelProfile | None = None
 ) -> ModelCapabilities:
-    """Derive what a model can do. No I/O.
+    """Derive the capabilities of a model. No I/O.
 
     Args:
         model: The model's name, as `Client.stream` takes it.

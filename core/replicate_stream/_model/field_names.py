@@ -1,7 +1,8 @@
-"""Which of a model's fields means what: the alias tables, as data, and the rules beside them.
+"""Tables of the names that models have for their inputs, and functions that find an input.
 
-Replicate ignores unknown names without a word, so a name must be found, never assumed. Known names
-come first, the best first; then what the description says.
+Replicate ignores an input whose name it does not know, without an error, so a name has to be found
+in the schema and must not be assumed. Known names are searched first, the usual one before rare
+ones, then the descriptions.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "response_format": ("response_format",),
     "reasoning_effort": ("reasoning_effort", "thinking_level", "effort"),
 }
-"""A parameter's canonical name, and what models call it."""
+"""The names of each parameter's input in models, by the parameter's canonical name."""
 
-SYSTEM = (
+SYSTEM_PROMPT = (
     "system_prompt",
     "system_instruction",
     "system_instructions",
@@ -85,7 +86,7 @@ SYSTEM = (
     "pre_prompt",
     "preprompt",
 )
-TEXT = (
+PROMPT = (
     "prompt",
     "message",
     "user_prompt",
@@ -105,47 +106,55 @@ TEXT = (
 )
 MESSAGES = ("messages", "chat_messages", "conversation", "chat", "input_item_list")
 HISTORY = ("history", "chat_history", "conversation_history")
-TEMPLATE = ("prompt_template", "template")
+PROMPT_TEMPLATE = ("prompt_template", "template")
 JSON_SCHEMA = ("json_schema", "jsonschema", "response_schema", "guided_json")
 EFFORT_LEVEL = ("reasoning_effort", "thinking_level", "effort", "thinking")
 THINKING_BUDGET = ("thinking_budget", "thinking_budget_tokens", "budget_tokens", "reasoning_budget")
 THINKING_SWITCH = ("extended_thinking", "enable_thinking", "thinking", "reasoning")
 
-_BOUNDS_ALL = re.compile(
+# The words of a description by which a limit on tokens counts the prompt too.
+_TOTAL = re.compile(
     r"\ball\b|\btotal\b|input \+|prompt \+|(?:prompt|input) and|including (?:the )?(?:prompt|input)"
     r"|context (?:length|window|size)|sequence length"
 )
-_BOUNDS_ALL_NAMES = frozenset({"total_tokens", "max_total_tokens", "max_sequence", "max_seq_len"})
-_SYSTEM_TEXT = re.compile(
+_TOTAL_NAMES = frozenset({"total_tokens", "max_total_tokens", "max_sequence", "max_seq_len"})
+_ABOUT_SYSTEM = re.compile(
     r"\bsystem (?:\(or developer\) )?(?:prompt|message|instruction)|\bdeveloper message"
 )
-_MAX_TOKENS = re.compile(
+_ABOUT_MAX_TOKENS = re.compile(
     r"\b(?:max\w*|limit\w*|how many|number of)\b.{0,40}\b(?:tokens?|words|length)\b"
 )
-_OTHER_BOUND = re.compile(
+# Names whose descriptions speak of a number of tokens, but not of the answer's.
+_OTHER_LIMIT_NAMES = re.compile(
     r"min|image|video|frame|input|prompt|context|history|seq|stop|top|beam|repeat|penalty|batch"
 )
-_STOP = re.compile(r"\bstop (?:sequence|word|string|token|text)s?\b|\bstop generat")
+_ABOUT_STOP = re.compile(r"\bstop (?:sequence|word|string|token|text)s?\b|\bstop generat")
 _DEPRECATED = re.compile(
     r"\bdeprecated\b|\brenamed to\b|\bbackwards? compatib|\bno longer (?:used|supported)\b"
 )
-_NO_TEXT = re.compile(r"json|schema|grammar|weights|template|url|key|token|cols|name")
+# Required texts that no conversation can fill.
+_OTHER_TEXT_NAMES = re.compile(r"json|schema|grammar|weights|template|url|key|token|cols|name")
 _SEPARATORS = re.compile(r"[_\-\s]+")
 
 
 def find(schema: InputSchema, names: Iterable[str]) -> InputField | None:
-    """The first of several names that the model has, a deprecated one last."""
+    """Find the first of several names that the model has, a deprecated one last."""
     present = [schema.fields[name] for name in names if name in schema.fields]
     return next((each for each in present if not is_deprecated(each)), next(iter(present), None))
 
 
 def is_deprecated(field: InputField) -> bool:
-    """Whether the field's own description calls it deprecated."""
-    return bool(_DEPRECATED.search(field.about))
+    """Return True if the description calls the input deprecated."""
+    return bool(_DEPRECATED.search(field.description))
 
 
 def find_parameter(schema: InputSchema, parameter: str) -> InputField | None:
-    """The field for a parameter by its canonical name, or for a model's own spelling of it."""
+    """Find the input for a parameter.
+
+    Args:
+        schema: The model's inputs.
+        parameter: The canonical name, or else the name that a model has for it.
+    """
     if parameter == "max_tokens":
         return find_max_tokens(schema)
     found = find(schema, PARAMETERS.get(parameter, (parameter,)))
@@ -155,7 +164,7 @@ def find_parameter(schema: InputSchema, parameter: str) -> InputField | None:
 
 
 def find_max_tokens(schema: InputSchema) -> InputField | None:
-    """The field that bounds the answer; one that bounds the prompt too only for want of another."""
+    """Find the input for the longest answer, preferably one that does not count the prompt too."""
     present = [
         field
         for name in PARAMETERS["max_tokens"]
@@ -163,61 +172,59 @@ def find_max_tokens(schema: InputSchema) -> InputField | None:
         and field.kind in {"integer", "number", "string", "any"}
     ]
     if not present:
-        present = [f for f in schema.fields.values() if f.kind == "integer" and _is_bound(f)]
-    return min(present, key=lambda f: (is_deprecated(f), bounds_prompt_too(f)), default=None)
+        present = [f for f in schema.fields.values() if f.kind == "integer" and _is_max_tokens(f)]
+    return min(present, key=lambda f: (is_deprecated(f), counts_prompt(f)), default=None)
 
 
-def _is_bound(field: InputField) -> bool:
-    return bool(_MAX_TOKENS.search(field.about)) and not _OTHER_BOUND.search(field.name.lower())
+def _is_max_tokens(field: InputField) -> bool:
+    is_other = _OTHER_LIMIT_NAMES.search(field.name.lower())
+    return not is_other and bool(_ABOUT_MAX_TOKENS.search(field.description))
 
 
 def _is_stop(field: InputField) -> bool:
     is_text = field.is_text or (field.kind == "array" and field.items == "string")
-    return is_text and field.name not in TEXT and bool(_STOP.search(field.about))
+    return is_text and field.name not in PROMPT and bool(_ABOUT_STOP.search(field.description))
 
 
-def bounds_prompt_too(field: InputField) -> bool:
-    """Whether a bound on tokens counts the prompt as well."""
-    return field.name in _BOUNDS_ALL_NAMES or bool(_BOUNDS_ALL.search(field.about))
+def counts_prompt(field: InputField) -> bool:
+    """Return True if the input limits the tokens of prompt and answer together."""
+    return field.name in _TOTAL_NAMES or bool(_TOTAL.search(field.description))
 
 
-def find_system(schema: InputSchema) -> InputField | None:
-    """The field for the system text, by name or by what its description says."""
-    named = find(schema, SYSTEM)
+def find_system_prompt(schema: InputSchema) -> InputField | None:
+    """Find the input for the system text, by its name or its description."""
+    named = find(schema, SYSTEM_PROMPT)
     if named is not None and named.is_text:
         return named
     for field in schema.fields.values():
-        if field.is_text and field.name not in TEXT and _SYSTEM_TEXT.search(field.about):
-            return None if field.name in TEMPLATE + MESSAGES else field
+        if field.is_text and field.name not in PROMPT and _ABOUT_SYSTEM.search(field.description):
+            return None if field.name in PROMPT_TEMPLATE + MESSAGES else field
     return None
 
 
-def find_text(schema: InputSchema) -> InputField | None:
-    """The field for what the user says: a known name, or the first free text that is required."""
-    for name in TEXT:
+def find_prompt(schema: InputSchema) -> InputField | None:
+    """Find the input for the prompt: a known name, or the first free text that is required."""
+    for name in PROMPT:
         field = schema.fields.get(name)
         if field and (field.is_text or (field.kind == "array" and field.items == "string")):
             return field
-    taken = {*SYSTEM, *MESSAGES, *HISTORY, *TEMPLATE, *PARAMETERS["stop"]}
-    return next(
-        (
-            field
-            for name, field in schema.fields.items()
-            if field.is_text and field.required and name not in taken and not _NO_TEXT.search(name)
-        ),
-        None,
-    )
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The name most like a given one, passing over case and separators; None if none is."""
-    plain = {_plain(each): each for each in reversed(list(known))}
-    for alias in (name, *PARAMETERS.get(name, ())):
-        near = difflib.get_close_matches(_plain(alias), plain, n=1, cutoff=0.75)
-        if near:
-            return plain[near[0]]
+    taken = {*SYSTEM_PROMPT, *MESSAGES, *HISTORY, *PROMPT_TEMPLATE, *PARAMETERS["stop"]}
+    for name, field in schema.fields.items():
+        is_prompt = name not in taken and not _OTHER_TEXT_NAMES.search(name)
+        if is_prompt and field.is_text and field.required:
+            return field
     return None
 
 
-def _plain(name: str) -> str:
+def find_closest_name(name: str, known: Iterable[str]) -> str | None:
+    """Find the most similar name, without regard to case and separators; None if all differ."""
+    by_plain_name = {_strip_separators(each): each for each in reversed(list(known))}
+    for alias in (name, *PARAMETERS.get(name, ())):
+        near = difflib.get_close_matches(_strip_separators(alias), by_plain_name, n=1, cutoff=0.75)
+        if near:
+            return by_plain_name[near[0]]
+    return None
+
+
+def _strip_separators(name: str) -> str:
     return _SEPARATORS.sub("", name).lower()

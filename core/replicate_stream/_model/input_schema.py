@@ -1,7 +1,8 @@
-"""A model's input schema, read into fields.
+"""Parse a model's input schema.
 
-It comes in two forms: the live one, a whole OpenAPI document whose enums hide behind
-`allOf`/`$ref` (replicate-api.md 5.2), and the resolved one, the `Input` object alone.
+It comes in two forms: a whole OpenAPI document, as the service publishes it, with enums behind
+`allOf` and `$ref` (docs/replicate-api.md 5.2), and the `Input` object alone, with all of them
+resolved.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ class InputField:
     """One input of a model.
 
     Attributes:
-        name: The model's own name for it.
-        kind: JSON Schema's type; `any` where none is declared.
-        items: The type of an array's items, `any` where none is declared.
-        is_file: Whether it takes a URI (an array: whether its items are URIs).
-        default: What the model uses when nothing is sent; None if it has no default.
-        about: The description in lower case, white space made even.
-        minimum: The least number allowed.
-        maximum: The greatest number allowed.
-        choices: The values allowed, empty if it is no enum.
-        required: Whether it must be sent.
+        name: The model's name for it.
+        kind: JSON Schema's `type`; `any` if the schema declares no type.
+        items: The `type` of an array's items; `any` if the schema declares no type.
+        is_file: True if it takes a URI, or an array of URIs.
+        default: The value that the model uses if the request has none; None without a default.
+        description: The description in lower case, with single spaces.
+        minimum: The least number that the model accepts.
+        maximum: The greatest number that it accepts.
+        choices: The values of an enum; empty for any other input.
+        required: True if a request must have it.
         spec: The field's resolved JSON Schema.
     """
 
@@ -57,7 +58,7 @@ class InputField:
     items: str
     is_file: bool
     default: Any
-    about: str
+    description: str
     minimum: float | None
     maximum: float | None
     choices: tuple[Any, ...]
@@ -66,17 +67,17 @@ class InputField:
 
     @property
     def is_text(self) -> bool:
-        """Whether it takes free text."""
+        """True if it takes free text."""
         return self.kind == "string" and not self.is_file and not self.choices
 
 
 @dataclass(frozen=True, slots=True)
 class InputSchema:
-    """All inputs of a model, in the order of their declaration (`x-order`).
+    """All inputs of a model, in the declared order (`x-order`).
 
     Attributes:
         fields: The inputs by name.
-        output: The model's output schema; None where only the inputs are known.
+        output: The model's output schema; None if only the inputs are known.
     """
 
     fields: Mapping[str, InputField]
@@ -84,17 +85,16 @@ class InputSchema:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The inputs' names in the order of declaration."""
+        """The names of the inputs in the declared order."""
         return tuple(self.fields)
 
 
 def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
-    """Read a model's inputs.
+    """Parse a model's input schema. Parts that are no JSON Schema are skipped, never an error.
 
     Args:
         schema: The `Input` schema (`{"type": "object", "properties": …}`), or a whole
-            `openapi_schema` with `components.schemas.Input`. What has another shape than JSON
-            schemas have is passed over.
+            `openapi_schema` with `components.schemas.Input`.
     """
     siblings = _mapping(_mapping(schema.get("components")).get("schemas"))
     declared = _mapping(siblings.get("Input", schema))
@@ -102,8 +102,8 @@ def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
     listed = declared.get("required")
     required = listed if isinstance(listed, list) else []
     fields = [
-        _read_field(name, _resolve(spec, siblings), name in required)
-        for name, spec in sorted(properties.items(), key=_declared_at)
+        _parse_field(name, _resolve(spec, siblings), name in required)
+        for name, spec in sorted(properties.items(), key=_get_order)
     ]
     output = siblings.get("Output")
     return InputSchema(
@@ -136,19 +136,19 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _declared_at(item: tuple[str, Any]) -> float:
+def _get_order(item: tuple[str, Any]) -> float:
     order = item[1].get("x-order") if isinstance(item[1], Mapping) else None
     return order if isinstance(order, int | float) else float("inf")
 
 
 def _resolve(spec: Any, siblings: Mapping[str, Any], depth: int = 8) -> dict[str, Any]:
-    """Replace `$ref` and one-element `allOf`/`anyOf` by what they stand for.
+    """Replace `$ref`, and `allOf` or `anyOf` of one schema, by the schema that they refer to.
 
     A key beside the reference (a default, a description) wins over the referenced schema's.
-    `anyOf` with null is how newer Cog declares an optional input.
+    Newer versions of Cog declare an optional input as `anyOf` with null.
     """
     own = dict(spec) if isinstance(spec, Mapping) else {}
-    if depth == 0:
+    if depth == 0:  # a schema may refer to itself
         return own
     reference = own.pop("$ref", None)
     if isinstance(reference, str):
@@ -169,7 +169,7 @@ def _resolve(spec: Any, siblings: Mapping[str, Any], depth: int = 8) -> dict[str
     return own
 
 
-def _read_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
+def _parse_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
     items = spec.get("items") if isinstance(spec.get("items"), Mapping) else {}
     choices = spec.get("enum")
     return InputField(
@@ -178,7 +178,7 @@ def _read_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
         items=_kind(items or {}),
         is_file="uri" in (spec.get("format"), (items or {}).get("format")),
         default=spec.get("default"),
-        about=" ".join(str(spec.get("description") or "").lower().split()),
+        description=" ".join(str(spec.get("description") or "").lower().split()),
         minimum=_bound(spec.get("minimum"), spec.get("exclusiveMinimum"), _kind(spec), 1),
         maximum=_bound(spec.get("maximum"), spec.get("exclusiveMaximum"), _kind(spec), -1),
         choices=tuple(choices) if isinstance(choices, list) else (),
@@ -200,7 +200,7 @@ def _kind(spec: Mapping[str, Any]) -> str:
 
 
 def _bound(inclusive: Any, exclusive: Any, kind: str, inward: int) -> float | None:
-    """The last value allowed; beside an excluded bound, the next integer or a little further in."""
+    """The last accepted value; next to an exclusive bound, the next integer or 0.01 further in."""
     found = [b for b in (inclusive,) if _is_number(b)]
     if _is_number(exclusive):
         found.append(exclusive + inward * (1 if kind == "integer" else 0.01))

@@ -1,9 +1,9 @@
-"""How a model takes a conversation, derived from its input schema first and from its name last.
+"""The profile of a model: its inputs and its chat template, by its schema and its name.
 
 The traps are a chat template around a prompt that the model wraps in one itself, and no template
-around a prompt that it takes as it is. Where neither the schema nor the name decides, the prompt
-is sent without control marks: a model that applies a template gets exactly one, and one that does
-not still reads plain text.
+around a prompt that it takes as it is. If neither the schema nor the name decides, the prompt is
+sent without control marks: a model that applies a template gets exactly one, and one that does not
+still reads plain text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from replicate_stream._model.input_schema import (
     get_output_kind,
     parse_input_schema,
 )
-from replicate_stream._model.media_kinds import kinds_of_media
+from replicate_stream._model.media_kinds import get_media_kinds
 from replicate_stream._types.media import MediaKind
 from replicate_stream._types.prepared import OutputKind
 
@@ -38,8 +38,8 @@ _EXAMPLE = re.compile(rf"{_TOKENS.pattern}|### ?\w+:|\bUSER:|\bchat-?ml\b")
 # The words of vLLM's own SamplingParams: such a model hands its prompt to the engine as it is.
 _ENGINE = re.compile(r"\bper output sequence\b")
 _JSON_MESSAGES = re.compile(r"\bjson\b.*\bmessages\b|\bmessages\b.*\bjson\b")
-# A description that was cut off on its way counts as saying so too: messages always carry the
-# system text, while an input that is ignored beside them loses it.
+# A description that was cut off counts as a match: messages always carry the system text, while
+# an input that is ignored beside them loses it.
 _IGNORED = re.compile(r"\bprompt\b.*\bignored\b|(?:\.\.\.|\u2026)$")
 _MEDIA_TAG = re.compile(r"<(\w+)>(\w+)</\1>")
 
@@ -50,21 +50,21 @@ class ModelProfile:
 
     Attributes:
         model: The model's name, as it was passed to `build_profile`.
-        schema: The model's inputs; `USUAL_SCHEMA` where the model publishes no schema.
-        has_schema: Whether the model publishes its schema.
+        schema: The model's inputs; those of `USUAL_SCHEMA` if it publishes no schema.
+        has_schema: True if the model publishes its schema.
         parameters: The input of each parameter that the model has, by the parameter's canonical
             name (a key of `field_names.PARAMETERS`: `max_tokens`, `top_p`, `stop`, `tools`, …).
-        max_tokens_counts_prompt: Whether the input for `max_tokens` bounds prompt and answer
+        max_tokens_counts_prompt: True if the input for `max_tokens` limits prompt and answer
             together.
         prompt: The input for the prompt, or for the user's message.
         system_prompt: The input for the system text.
         messages: The input for a list of messages: an array, or text that holds JSON.
-        messages_hold_system: Whether the system text belongs into `messages`.
+        messages_hold_system: True if the system text belongs into `messages`.
         history: The input for earlier messages, an array of alternating texts.
         prompt_template: The input for a template with `{prompt}` in it, which can be overridden.
         chat_template: The chat format that the model was trained on; None if it is not known.
-        is_raw: Whether the model takes its prompt as it is, so that the client has to format it.
-        is_base: Whether the model was not trained on chats.
+        is_raw: True if the model takes its prompt as it is, so that the client has to format it.
+        is_base: True if the model was not trained on chats.
         output_kind: The kind of output that the schema announces; None if it announces none.
     """
 
@@ -95,7 +95,7 @@ class ModelProfile:
         return {
             name: frozenset(kinds)
             for name, each in self.schema.fields.items()
-            if (kinds := kinds_of_media(each))
+            if (kinds := get_media_kinds(each))
         }
 
     @cached_property
@@ -135,7 +135,7 @@ class ModelProfile:
 
     @cached_property
     def capabilities(self) -> ModelCapabilities:
-        """What the model can do, as `Client.capabilities` returns it."""
+        """The model's capabilities, as `Client.capabilities` returns them."""
         # Imported late: most requests never ask, and the adapters ask before there is a profile.
         from replicate_stream._model.capabilities import get_capabilities
 
@@ -156,10 +156,14 @@ class ModelProfile:
 
     def neutralize(self, text: str) -> str:
         """Break the marks that the model's own template would take for the start of a turn."""
-        return neutralize(self._control_marks, text) if self._control_marks else text
+        marks = self._control_marks
+        # Hardly any text holds a mark, and every message of every request passes here.
+        if marks is None or marks.search(text) is None:
+            return text
+        return neutralize(marks.pattern, text)
 
     def is_rendered(self, prompt: str) -> bool:
-        """Whether a prompt begins as the model's own template would make it begin."""
+        """Return True if a prompt begins as one that the model's own template has rendered."""
         shown = self.prompt_template.default if self.prompt_template is not None else None
         openings = [shown.partition("{")[0]] if isinstance(shown, str) else []
         if self.chat_template is not None:
@@ -169,16 +173,17 @@ class ModelProfile:
         return prompt.lstrip().startswith(marks)
 
     @cached_property
-    def _control_marks(self) -> str:
+    def _control_marks(self) -> re.Pattern[str] | None:
         """A pattern for the marks of the chat template, or else of `prompt_template`."""
         if self.chat_template is not None:
-            return self.chat_template.control_marks
+            return re.compile(self.chat_template.control_marks)
         shown = _text(self.prompt_template.default) if self.prompt_template is not None else ""
-        return "|".join(map(re.escape, _TOKENS.findall(shown)))
+        tokens = _TOKENS.findall(shown)
+        return re.compile("|".join(map(re.escape, tokens))) if tokens else None
 
 
 def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) -> ModelProfile:
-    """Derive how a model takes a conversation, its parameters and its media.
+    """Derive the profile of a model from its schema and its name.
 
     Args:
         schema: The model's input schema, as `parse_input_schema` takes it or as it returns it;
@@ -188,20 +193,20 @@ def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) ->
     parsed = (
         schema if isinstance(schema, InputSchema) else parse_input_schema(schema or USUAL_SCHEMA)
     )
-    prompt = field_names.find_text(parsed)
-    system = field_names.find_system(parsed)
+    prompt = field_names.find_prompt(parsed)
+    system = field_names.find_system_prompt(parsed)
     template = _find_prompt_template(parsed)
     messages = _find_messages(parsed, prompt)
     pattern = _text(template.default) if template is not None else ""
     is_bare = bool(pattern) and not _PLACEHOLDER.sub("", pattern).strip()
-    example = "" if prompt is None else f"{_text(prompt.default)}\n{prompt.about}"
+    example = "" if prompt is None else f"{_text(prompt.default)}\n{prompt.description}"
     parameters = {
         parameter: found
         for parameter in field_names.PARAMETERS
         if (found := field_names.find_parameter(parsed, parameter)) is not None
     }
     max_tokens = parameters.get("max_tokens")
-    is_engine = max_tokens is not None and bool(_ENGINE.search(max_tokens.about))
+    is_engine = max_tokens is not None and bool(_ENGINE.search(max_tokens.description))
     is_raw = is_bare or (
         system is None and template is None and (is_engine or bool(_EXAMPLE.search(example)))
     )
@@ -211,14 +216,13 @@ def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) ->
         schema=parsed,
         has_schema=schema is not None,
         parameters=parameters,
-        max_tokens_counts_prompt=max_tokens is not None
-        and field_names.bounds_prompt_too(max_tokens),
+        max_tokens_counts_prompt=max_tokens is not None and field_names.counts_prompt(max_tokens),
         prompt=prompt,
         # A template without a place for the system text drops it (cog-vllm, `format_prompt`).
         system_prompt=system if not pattern or "{system" in pattern else None,
         messages=messages,
         messages_hold_system=messages is not None
-        and (system is None or bool(_IGNORED.search(messages.about))),
+        and (system is None or bool(_IGNORED.search(messages.description))),
         history=_find_history(parsed),
         prompt_template=template,
         chat_template=_find_chat_template(name, example if is_bare or not pattern else pattern),
@@ -230,10 +234,14 @@ def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) ->
 
 
 def _find_chat_template(model: str, shown: str) -> ChatTemplate | None:
-    """The template by name if the schema's template or example agrees or is empty, else by that.
+    """Find the chat template by the model's name, unless its schema shows another one.
 
-    A name can tell versions apart that look alike in a template, and a fine-tune can have another
-    format than the model it is named after.
+    Both are needed: versions of a family may only differ by their names, and a fine-tune may have
+    another format than the model that it is named after.
+
+    Args:
+        model: The model's name in lower case, without its version.
+        shown: The default of `prompt_template`, or else the default and description of the prompt.
     """
     named = families.TABLES.find_by_model(model)
     if not shown.strip():
@@ -246,7 +254,7 @@ def _find_chat_template(model: str, shown: str) -> ChatTemplate | None:
 
 def _find_prompt_template(schema: InputSchema) -> InputField | None:
     """The input for a template with `{prompt}`; not one for Jinja or with other placeholders."""
-    found = field_names.find(schema, field_names.TEMPLATE)
+    found = field_names.find(schema, field_names.PROMPT_TEMPLATE)
     if found is None or not found.is_text:
         return None
     default = _text(found.default)
@@ -257,7 +265,7 @@ def _find_messages(schema: InputSchema, prompt: InputField | None) -> InputField
     found = field_names.find(schema, field_names.MESSAGES)
     if found is not None and (found.kind == "array" or found.is_text):
         return found
-    return prompt if prompt is not None and _JSON_MESSAGES.search(prompt.about) else None
+    return prompt if prompt is not None and _JSON_MESSAGES.search(prompt.description) else None
 
 
 def _find_history(schema: InputSchema) -> InputField | None:

@@ -85,7 +85,7 @@ def _capacity(field: InputField) -> int | None:
     limit = field.spec.get("maxItems")
     if isinstance(limit, int):
         return limit
-    described = _LIMIT.search(field.about)
+    described = _LIMIT.search(field.description)
     return int(described.group(1)) if described else None
 
 

@@ -66,7 +66,7 @@ def _alternate_texts(conversation: Conversation, field: InputField) -> list[str]
 
     The models that have this input read it by position, so two texts of one speaker must be one.
     """
-    has_image_marks = _IMAGE_MARK in field.about
+    has_image_marks = _IMAGE_MARK in field.description
     texts: list[str] = []
     previous = ""
     for message in conversation.messages:

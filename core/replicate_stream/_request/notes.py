@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 from replicate_stream._errors import ParameterWarning, UnsupportedParameterError, invalid_value
-from replicate_stream._model.field_names import closest
+from replicate_stream._model.field_names import find_closest_name
 from replicate_stream._warnings import warn_caller
 
 OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
@@ -65,7 +65,7 @@ class Notes:
         """
         fact = reason or f"The model has no input for {parameter!r}"
         if self._on_unsupported == "raise":
-            near = closest(parameter, self._available)
+            near = find_closest_name(parameter, self._available)
             hint = f"; did you mean {near}?" if near else "."
             inputs = f" Its inputs: {', '.join(self._available)}." if self._available else ""
             raise UnsupportedParameterError(

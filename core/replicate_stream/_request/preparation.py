@@ -142,7 +142,7 @@ def _known(schema: Mapping[str, Any] | InputSchema | None) -> InputSchema:
 def _bound(schema: InputSchema, target: Mapping[str, Any]) -> int | None:
     """The answer's own bound; one that counts the prompt too does not tell when it was reached."""
     field = field_names.find_max_tokens(schema)
-    if field is None or field_names.bounds_prompt_too(field):
+    if field is None or field_names.counts_prompt(field):
         return None
     sent = target.get(field.name)
     return sent if isinstance(sent, int) else None

@@ -37,7 +37,7 @@ def put_numbers(
         if field is None:
             notes.handle_unsupported(parameter)
             continue
-        if parameter == "max_tokens" and field_names.bounds_prompt_too(field):
+        if parameter == "max_tokens" and field_names.counts_prompt(field):
             notes.add(f"{field.name} bounds the prompt and the answer together.")
         target[field.name] = _fit(parameter, number, field, notes)
 

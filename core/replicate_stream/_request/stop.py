@@ -54,6 +54,6 @@ def _select_encodable(sequences: tuple[str, ...], field: InputField) -> tuple[st
         limit = field.spec.get("maxItems")
         return sequences[:limit] if isinstance(limit, int) else sequences
     # Without a description the plural alone tells of a list: `stop_sequences`, `stop_words`.
-    if "comma" in field.about or (not field.about and field.name.endswith("s")):
+    if "comma" in field.description or (not field.description and field.name.endswith("s")):
         return tuple(each for each in sequences if "," not in each)
     return sequences[:1]

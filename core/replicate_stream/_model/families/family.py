@@ -27,15 +27,14 @@ class ChatTemplate:
         hint: A pattern for what a template of this format holds, and no other's.
         names: A pattern for the names of the models that were trained on it, in lower case.
         start: The very beginning of the prompt.
-        system: The marks around the system text as a turn of its own; None if there is no such
-            turn.
+        system: The marks around the system text; None if it has no turn of its own.
         system_in_user: The marks around the system text at the head of the first user turn,
             where `system` is None.
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
-        tool_format: How the models were trained to call tools.
-        is_trimmed: Whether the vendor's template strips white space around a turn's text.
-        is_system_trimmed: Whether it does so around the system text.
+        tool_format: The format in which the models were trained to call tools.
+        is_trimmed: True if the vendor's template strips white space around a turn's text.
+        is_system_trimmed: True if it strips white space around the system text.
     """
 
     name: str
@@ -68,9 +67,9 @@ class ChatTemplate:
             system: The system text, empty for none. Like the turns' texts it is neutralized here,
                 unless it is rendered.
             turns: The conversation.
-            is_system_rendered: Whether the system text is written as it is.
-            has_generation_prompt: Whether the generation prompt ends the prompt; the results of
-                tools already do in some formats.
+            is_system_rendered: True if the system text is written as it is.
+            has_generation_prompt: True to end with the generation prompt; in some formats the
+                model goes on behind the results of tools without one.
         """
         rendered = [t if t.is_rendered else Turn(t.role, self.render_text(t.text)) for t in turns]
         text = system if is_system_rendered else self.render_system(system)

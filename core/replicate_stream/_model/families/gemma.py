@@ -1,8 +1,8 @@
 """Google's Gemma 1 to 3, instruction tuned.
 
 Source: `chat_template` of google/gemma-7b-it and google/gemma-3-12b-it, tokenizer_config.json, and
-`max_position_embeddings` in config.json. There is no system role: Gemma 3's template puts the text
-before the first user turn, as here.
+`max_position_embeddings` in config.json. Gemma has no system role: the template of Gemma 3
+puts the text before the first user turn, as here.
 """
 
 from __future__ import annotations

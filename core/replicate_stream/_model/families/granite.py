@@ -2,8 +2,8 @@
 
 Sources: `chat_template` of ibm-granite/granite-3.0-8b-instruct and
 ibm-granite/granite-8b-code-instruct-4k, tokenizer_config.json, and `max_position_embeddings` in
-config.json. Granite 3.1 and later fill in a dated system text of their own if there is none; it is
-left out, because it changes from day to day.
+config.json. The templates of Granite 3.1 and later fill in a dated system text for a
+conversation without one; it is left out, because it changes from day to day.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Qwen, QwQ and QVQ: ChatML, with tool results in the user's turn.
 
 Sources: `chat_template` of Qwen/Qwen2.5-7B-Instruct and Qwen/Qwen3-8B, tokenizer_config.json, and
-`max_position_embeddings` in config.json. Qwen 1.5 to 2.5 fill in a system text of their own if
-there is none; it asks for nothing that the models do not do anyway, and is left out.
+`max_position_embeddings` in config.json. The templates of Qwen 1.5 to 2.5 fill in a system text for
+a conversation without one; it asks for nothing that the models do not do anyway, and is left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class QwenToolFormat(HermesToolFormat):
 
 
 FAMILY = Family(
-    # Without a hint: nothing in a template tells it from ChatML as other models use it.
+    # Without a hint: its turns look like those of any other model on ChatML.
     templates=(replace(CHATML, hint=None, names=r"qwen|qwq|qvq", tool_format=QwenToolFormat),),
     windows=(
         ContextWindow(r"qwen-?3.*2507", 262_144),

@@ -32,7 +32,7 @@ class CallMark:
             its only group that matches; None if the JSON of a call or of a list of calls follows.
         header_start: A pattern for the beginnings of a header: while it matches, more text may
             still complete the header.
-        has_fence: Whether the JSON may stand in a code fence.
+        has_fence: True if the JSON may stand in a code fence.
     """
 
     opening: str
@@ -62,7 +62,7 @@ class ToolResult:
 
 
 class ToolFormat:
-    """How tools, calls and results are written into a prompt, and how a model writes its calls.
+    """Renders tools, calls and results in a prompt, and names the marks of calls in an answer.
 
     Args:
         neutralize: Breaks the marks of turns in a text.
@@ -71,14 +71,14 @@ class ToolFormat:
     Attributes:
         control_marks: A pattern for the marks that would forge a call or a result.
         call_marks: The marks that open a call in an answer; empty if calls are bare JSON.
-        frame_marks: The marks around all calls of an answer, which carry no meaning.
+        frame_marks: The marks around all calls of an answer. They are skipped.
         result_marks: The marks that open a result: a model that writes one invents it.
         call_separators: The text that may stand between two calls without marks.
-        has_bare_calls: Whether a call is JSON without marks around it.
-        has_control_tokens: Whether the marks are control tokens between the turns, so that the
-            format can only be used in a prompt with the family's own chat template.
-        is_before_system: Whether the tools stand before the system text.
-        is_continued: Whether the model goes on behind results without a generation prompt.
+        has_bare_calls: True if a call is JSON without marks around it.
+        has_control_tokens: True if the marks are control tokens between the turns. Such a format
+            can only be used in a prompt that is rendered in the family's own chat template.
+        is_before_system: True if the tools stand before the system text.
+        is_continued: True if the model goes on behind results without a generation prompt.
     """
 
     control_marks: ClassVar[str]

@@ -25,7 +25,7 @@ class Turn:
     Attributes:
         role: The role whose marks go around the text; `none` for a text that holds its own marks.
         text: The text.
-        is_rendered: Whether the text is written as it is, because the marks in it are meant.
+        is_rendered: True if the text is written as it is, because the marks in it are meant.
     """
 
     role: Role
