@@ -40,9 +40,11 @@ class Cancellation:
         self._lock = threading.Lock()
         self._is_pending = True
 
-    def release(self) -> None:
-        """End the duty: the prediction has ended, so there is nothing to cancel."""
-        self._claim()
+    def release(self) -> bool:
+        """End the duty, as when the prediction has ended; return False if it had ended before."""
+        with self._lock:
+            was_pending, self._is_pending = self._is_pending, False
+        return was_pending
 
     async def cancel(self) -> Prediction | None:
         """Cancel now, and wait at most `GRACE_PERIOD` for the response.
@@ -53,7 +55,7 @@ class Cancellation:
         Returns:
             The record in the response; None without a response, or if nothing was to be cancelled.
         """
-        if not self._claim():
+        if not self.release():
             return None
         task = start_task(self._post_or_start_thread())
         await wait_shielded(task)
@@ -61,17 +63,11 @@ class Cancellation:
 
     def abandon(self) -> None:
         """Cancel without waiting, from anywhere: a finalizer, another thread, a closing loop."""
-        if self._claim():
+        if self.release():
             self._start_thread()
 
     def __del__(self) -> None:
         self.abandon()
-
-    def _claim(self) -> bool:
-        """Take the right to cancel; return whether it was still there."""
-        with self._lock:
-            was_pending, self._is_pending = self._is_pending, False
-        return was_pending
 
     async def _post_or_start_thread(self) -> Prediction | None:
         try:
@@ -91,7 +87,8 @@ class Cancellation:
 
     async def _post(self) -> Prediction | None:
         try:
-            response = await asyncio.wait_for(self._http.cancel(self._url), GRACE_PERIOD)
+            posting = self._http.request("POST", self._url, timeout=GRACE_PERIOD)
+            response = await asyncio.wait_for(posting, GRACE_PERIOD)  # with its retries
             return parse_prediction(parse_json_object(response, f"POST {self._url}"))
         except asyncio.TimeoutError:
             problem = f"no response within {GRACE_PERIOD:g} s"

@@ -45,8 +45,8 @@ class Files:
             f"Content-Type: {mime_type}\r\n\r\n"
         )
         body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
-        content_type = f"multipart/form-data; boundary={boundary}"
-        response = await self._http.post("/files", body, content_type)
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        response = await self._http.request("POST", "/files", data=body, headers=headers)
         urls = parse_json_object(response, "POST /files").get("urls")
         new_url = urls.get("get") if isinstance(urls, dict) else None
         if not isinstance(new_url, str):

@@ -6,13 +6,12 @@ A request that costs money is repeated only if the first one cannot have arrived
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from replicate_stream._api.errors import (
@@ -25,9 +24,8 @@ from replicate_stream._api.errors import (
 from replicate_stream._api.rate_limit import RateLimitQueue
 from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions
-from replicate_stream._api.tasks import GRACE_PERIOD, run_with_orphan_handler
+from replicate_stream._api.tasks import run_with_orphan_handler
 from replicate_stream._errors import (
-    InvalidInputError,
     ReplicateConnectionError,
     ReplicateTimeoutError,
     ResponseError,
@@ -79,55 +77,67 @@ class Http:
         self._sessions = Sessions(self, force_close=has_plain_proxy)
         self._rate_limit = RateLimitQueue()
 
-    async def get(
-        self, path: str, *, retries: int | None = None, timeout: float | None = None
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        on_orphan: Callable[[Response], Awaitable[None]] | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
     ) -> Response:
-        """GET from the API, repeated after connection errors, 429 and 5xx.
+        """Send a request to the API, and repeat it after connection errors, 429 and 5xx.
 
         Args:
+            method: `GET`, or `POST`.
             path: A path below the base URL, or a URL.
+            data: The body.
+            headers: Further headers.
+            on_orphan: Given for a request that costs money, which is repeated only if the first one
+                cannot have arrived. Called with the response if the caller was cancelled before.
             retries: Number of repetitions; None for the settings' `max_retries`.
             timeout: Seconds for each attempt; None for the settings' `timeout`.
+
+        Returns:
+            A response with a status below 400.
+
+        Raises:
+            ResponseError: The API refused the request, and the last repetition too.
+            ReplicateConnectionError, ReplicateTimeoutError: No connection, or no response in time.
         """
-        return await self._request("GET", path, retries=retries, timeout=timeout)
-
-    async def cancel(self, path: str) -> Response:
-        """POST without a body, repeated like a GET: a second cancel request changes nothing."""
-        return await self._request("POST", path, timeout=GRACE_PERIOD)
-
-    async def create(
-        self,
-        path: str,
-        body: Mapping[str, Any],
-        *,
-        headers: Mapping[str, str],
-        on_orphan: Callable[[Response], Awaitable[None]],
-    ) -> Response:
-        """POST that costs money: repeated only if the first one cannot have arrived.
-
-        Args:
-            path: A path below the base URL.
-            body: The JSON body.
-            headers: Further headers.
-            on_orphan: Called with the response if the caller was cancelled before it arrived.
-        """
-        try:
-            data = json.dumps(body, allow_nan=False).encode()
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"the input cannot be written as JSON: {error}") from error
-        headers = {"Content-Type": "application/json", **headers}
-        return await self._request("POST", path, data=data, headers=headers, on_orphan=on_orphan)
-
-    async def post(self, path: str, data: bytes, content_type: str) -> Response:
-        """POST that is repeated like a GET, because it costs nothing.
-
-        Args:
-            path: A path below the base URL.
-            data: The body.
-            content_type: Its media type.
-        """
-        headers = {"Content-Type": content_type}
-        return await self._request("POST", path, data=data, headers=headers)
+        is_paid = on_orphan is not None
+        retries_left = self.settings.max_retries if retries is None else retries
+        attempt = 0
+        async with self._rate_limit.slot(self.settings.timeout) as slot:
+            while True:
+                if is_paid and slot.is_behind_others and not await slot.acquire():
+                    raise self._queue_timeout_error(describe_request(method, path))
+                sending = self._send(method, path, data, headers, timeout or self.settings.timeout)
+                try:
+                    response = await (
+                        run_with_orphan_handler(sending, on_orphan) if on_orphan else sending
+                    )
+                except ReplicateConnectionError as error:
+                    if retries_left <= 0 or (is_paid and not isinstance(error, NotSentError)):
+                        raise
+                    retry_at = time.monotonic() + _backoff(attempt)
+                else:
+                    if response.status < HTTPStatus.BAD_REQUEST:
+                        return response
+                    refusal = to_response_error(response, describe_request(method, path))
+                    delay = self._get_retry_delay(refusal, attempt, is_paid=is_paid)
+                    if retries_left <= 0 or delay is None:
+                        raise refusal
+                    # Counted from here: the time in the queue is part of it.
+                    retry_at = time.monotonic() + delay
+                    is_rate_limited = response.status == HTTPStatus.TOO_MANY_REQUESTS
+                    if is_paid and is_rate_limited and not await slot.acquire():
+                        raise refusal
+                retries_left -= 1
+                attempt += 1
+                await asyncio.sleep(max(0.0, retry_at - time.monotonic()))
 
     async def open_stream(self, url: str, last_event_id: str | None) -> StreamResponse:
         """Connect to an event stream.
@@ -164,49 +174,6 @@ class Http:
     async def aclose(self) -> None:
         """Close the running loop's session; a later request opens a new one."""
         await self._sessions.aclose()
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        data: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        on_orphan: Callable[[Response], Awaitable[None]] | None = None,
-        retries: int | None = None,
-        timeout: float | None = None,
-    ) -> Response:
-        is_paid = on_orphan is not None
-        retries_left = self.settings.max_retries if retries is None else retries
-        attempt = 0
-        async with self._rate_limit.slot(self.settings.timeout) as slot:
-            while True:
-                if is_paid and slot.is_behind_others and not await slot.acquire():
-                    raise self._queue_timeout_error(describe_request(method, path))
-                sending = self._send(method, path, data, headers, timeout or self.settings.timeout)
-                try:
-                    response = await (
-                        run_with_orphan_handler(sending, on_orphan) if on_orphan else sending
-                    )
-                except ReplicateConnectionError as error:
-                    if retries_left <= 0 or (is_paid and not isinstance(error, NotSentError)):
-                        raise
-                    retry_at = time.monotonic() + _backoff(attempt)
-                else:
-                    if response.status < HTTPStatus.BAD_REQUEST:
-                        return response
-                    refusal = to_response_error(response, describe_request(method, path))
-                    delay = self._get_retry_delay(refusal, attempt, is_paid=is_paid)
-                    if retries_left <= 0 or delay is None:
-                        raise refusal
-                    # Counted from here: the time in the queue is part of it.
-                    retry_at = time.monotonic() + delay
-                    is_rate_limited = response.status == HTTPStatus.TOO_MANY_REQUESTS
-                    if is_paid and is_rate_limited and not await slot.acquire():
-                        raise refusal
-                retries_left -= 1
-                attempt += 1
-                await asyncio.sleep(max(0.0, retry_at - time.monotonic()))
 
     def _queue_timeout_error(self, request: str) -> ReplicateTimeoutError:
         seconds = self.settings.timeout or 0.0

@@ -34,12 +34,6 @@ class ModelRef:
     version: str | None = None
     is_deployment: bool = False
 
-    def __str__(self) -> str:
-        if not self.name:
-            return self.version or ""
-        name = f"deployments/{self.name}" if self.is_deployment else self.name
-        return f"{name}:{self.version}" if self.version else name
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -62,9 +56,7 @@ class Model:
         ref = self.ref
         if ref.is_deployment:
             return f"/deployments/{ref.name}/predictions", {}
-        version = ref.version
-        if version is None and self.is_official is False:
-            version = self.latest_version
+        version = ref.version or (self.latest_version if self.is_official is False else None)
         if version is not None:
             return "/predictions", {"version": version}
         return f"/models/{ref.name}/predictions", {}
@@ -190,7 +182,7 @@ class Models:
         )
 
     async def _get_json(self, path: str) -> dict[str, Any]:
-        return parse_json_object(await self._http.get(path), f"GET {path}")
+        return parse_json_object(await self._http.request("GET", path), f"GET {path}")
 
 
 def _get_schema(version: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -18,28 +18,27 @@ from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.errors import get_connection_errors
 from replicate_stream._api.http import Http, StreamResponse
 from replicate_stream._api.predictions import (
+    CHECK_TIMEOUT,
     build_stream_error,
     fetch_prediction,
+    fetch_until_terminal,
     parse_done_reason,
     raise_for_status,
+    refetch_prediction,
 )
 from replicate_stream._api.read_timeout import ReadTimeout
 from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Decoder, EventTooLargeError
-from replicate_stream._errors import ReplicateError, ReplicateTimeoutError, StreamInterruptedError
-from replicate_stream._types.prediction import SUCCEEDED, Prediction
+from replicate_stream._errors import ReplicateTimeoutError, StreamInterruptedError
+from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
 
 FIRST_CHECK_AFTER = 2.0
 """Seconds without an event after which the record is fetched, to see the prediction's status."""
 MAX_CHECK_INTERVAL = 15.0
 """Longest time between two such checks, and longest wait for a stream's response, in seconds."""
-CHECK_TIMEOUT = 3.0
-"""Longest time of one check, in seconds: no events are read meanwhile."""
 MAX_RECONNECTS = 5
 """Number of times in a row that the stream is reconnected without a new event."""
 FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.25, 1.0
-_RECORD_LAG = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds to wait before each attempt to fetch a record that lags behind its stream."""
 
 Update: TypeAlias = "list[str] | Prediction"
 """New pieces of text, or the record when its status has changed."""
@@ -106,7 +105,7 @@ class PredictionRun:
         Raises:
             PredictionFailedError, PredictionCanceledError: The record contradicts its stream.
         """
-        await self._fetch_until_terminal()
+        await self._await_terminal_record()
         if self.prediction.is_terminal:
             self._raise_for_status()
         else:
@@ -210,7 +209,9 @@ class PredictionRun:
         """Fetch the record during a silence; return None if there is nothing more to wait for."""
         self._check_timeouts()
         status = self.prediction.status
-        await self._try_fetch(timeout=CHECK_TIMEOUT)
+        self.prediction = await refetch_prediction(
+            self._http, self._url, self.prediction, timeout=CHECK_TIMEOUT
+        )
         if self.prediction.is_terminal:
             return None
         interval = self._read_timeout.idle_timeout
@@ -221,16 +222,16 @@ class PredictionRun:
         """After a connection: if the prediction has ended, return the text that is missing."""
         if self._end is None:
             if not self.prediction.is_terminal:
-                await self._try_fetch()
+                self.prediction = await refetch_prediction(self._http, self._url, self.prediction)
             return self._get_rest() if self.prediction.is_terminal else []
         self._cancellation.release()
         reason = parse_done_reason(self._end.done_data)
         if reason is not None:
-            await self._fetch_until_terminal()
+            await self._await_terminal_record()
             raise build_stream_error(self.prediction, reason, self._end.error_data)
         if self._delivered.connection_count > 1:
             # A server that replays nothing leaves a hole, which only the record can show.
-            await self._fetch_until_terminal()
+            await self._await_terminal_record()
             if not self.prediction.is_terminal:
                 raise self._interrupted_error("no record shows whether the text is complete")
             return self._get_rest()
@@ -258,30 +259,10 @@ class PredictionRun:
             self._check_timeouts()
             await asyncio.sleep(interval)
             interval = min(interval * 1.5, MAX_POLL_INTERVAL)
-            await self._fetch()
+            self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
 
-    async def _fetch(self, timeout: float | None = None) -> None:
-        self.prediction = await fetch_prediction(
-            self._http, self._url, self.prediction.id, timeout=timeout
-        )
-
-    async def _try_fetch(self, timeout: float | None = None) -> bool:
-        try:
-            await self._fetch(timeout)
-        except ReplicateError:
-            return False
-        return True
-
-    async def _fetch_until_terminal(self) -> None:
-        """Fetch the record until it has caught up with its stream (docs/replicate-api.md 2.6)."""
-        failures = 0
-        for delay in _RECORD_LAG:
-            if self.prediction.is_terminal and self.prediction.metrics:
-                return
-            await asyncio.sleep(delay)
-            failures += not await self._try_fetch(timeout=CHECK_TIMEOUT)
-            if failures > 1 or self.prediction.is_terminal:
-                return
+    async def _await_terminal_record(self) -> None:
+        self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
 
     def _get_rest(self) -> list[str]:
         """Return the text of a terminal prediction that the stream did not bring.
@@ -318,29 +299,35 @@ class PredictionRun:
         return seconds if timeout is None else min(seconds, timeout)
 
     def _raise_for_status(self) -> None:
-        # At its deadline the service cancels a prediction too. To the caller that is a time-out.
-        is_late = self._read_timeout.is_past_deadline
-        raise_for_status(
-            self.prediction, missed_deadline=self._http.settings.deadline if is_late else None
-        )
+        if self.prediction.status in CANCELED:
+            # The service cancels at the deadline too. To the caller that is a time-out.
+            self._check_deadline()
+        raise_for_status(self.prediction)
 
     def _check_timeouts(self) -> None:
         """Raise if no event came for `timeout` seconds, or the deadline has passed."""
-        settings, prediction = self._http.settings, self.prediction
-        if settings.deadline is not None and self._read_timeout.is_past_deadline:
-            waited_for, seconds = "the end of the answer", settings.deadline
-            problem = f"did not end within its deadline of {seconds:g} s"
-        elif settings.timeout is not None and self._read_timeout.idle_seconds >= settings.timeout:
+        self._check_deadline()
+        timeout = self._http.settings.timeout
+        if timeout is not None and self._read_timeout.idle_seconds >= timeout:
             waited_for = "the next token" if self._delivered.length else "the first token"
-            seconds = settings.timeout
-            problem = f"sent nothing for {seconds:g} s, waiting for {waited_for}"
-        else:
-            return
-        raise ReplicateTimeoutError(
-            f"prediction {prediction.id} {problem} (status: {prediction.status})",
+            problem = f"sent nothing for {timeout:g} s, waiting for {waited_for}"
+            raise self._timeout_error(problem, waited_for, timeout)
+
+    def _check_deadline(self) -> None:
+        deadline = self._http.settings.deadline
+        if deadline is not None and self._read_timeout.is_past_deadline:
+            problem = f"did not end within its deadline of {deadline:g} s"
+            raise self._timeout_error(problem, "the end of the answer", deadline)
+
+    def _timeout_error(
+        self, problem: str, waited_for: str, seconds: float
+    ) -> ReplicateTimeoutError:
+        prediction_id, status = self.prediction.id, self.prediction.status
+        return ReplicateTimeoutError(
+            f"prediction {prediction_id} {problem} (status: {status})",
             waited_for=waited_for,
             seconds=seconds,
-            prediction_id=prediction.id,
+            prediction_id=prediction_id,
         )
 
     def _interrupted_error(self, problem: str) -> StreamInterruptedError:

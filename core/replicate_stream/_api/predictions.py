@@ -17,11 +17,11 @@ from replicate_stream._api.http import Http
 from replicate_stream._api.models import Model, Models
 from replicate_stream._api.responses import Response, parse_json_object
 from replicate_stream._errors import (
+    InvalidInputError,
     ModelNotFoundError,
     PredictionCanceledError,
     PredictionFailedError,
     ReplicateError,
-    ReplicateTimeoutError,
     ResponseError,
 )
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction, parse_prediction
@@ -31,6 +31,10 @@ MIN_CANCEL_AFTER = 5
 
 A shorter deadline is enforced by the client alone.
 """
+CHECK_TIMEOUT = 3.0
+"""Longest time to fetch a record while a stream, or its reader, waits, in seconds."""
+_RECORD_LAG = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds to wait before each attempt to fetch a record that lags behind its stream."""
 
 
 async def create_prediction(
@@ -51,24 +55,27 @@ async def create_prediction(
         The record, and its deadline in the running loop's time (None without a deadline).
 
     Raises:
+        InvalidInputError: The input cannot be written as JSON.
         ResponseError: The API refused, or its response has no prediction id.
         ReplicateConnectionError: No connection, or it broke. Whether the prediction was created is
             unknown then, so the request is not repeated.
     """
     deadline = http.settings.deadline
-    headers, deadline_at = {}, None
+    headers, deadline_at = {"Content-Type": "application/json"}, None
     if deadline is not None:
         headers["Cancel-After"] = f"{max(MIN_CANCEL_AFTER, math.ceil(deadline))}s"
         deadline_at = asyncio.get_running_loop().time() + deadline
 
     async def cancel_orphan(response: Response) -> None:
-        await Cancellation(http, _parse_created(response)).cancel()
+        await Cancellation(http, _parse_response(response, "creating a prediction")).cancel()
 
     while True:
-        path, body = model.endpoint()
-        body["input"] = input_
+        path, fields = model.endpoint()
+        data = _encode_json({**fields, "input": input_})
         try:
-            response = await http.create(path, body, headers=headers, on_orphan=cancel_orphan)
+            response = await http.request(
+                "POST", path, data=data, headers=headers, on_orphan=cancel_orphan
+            )
         except ModelNotFoundError:
             # Some servers do not publish `is_official`. A community model answers 404 on an
             # official model's path, before anything is paid, and has to be run by version.
@@ -78,18 +85,14 @@ async def create_prediction(
             model = community
             models.remember(model)
         else:
-            return _parse_created(response), deadline_at
+            return _parse_response(response, "creating a prediction"), deadline_at
 
 
-def _parse_created(response: Response) -> Prediction:
-    body = parse_json_object(response, "creating a prediction")
+def _encode_json(body: dict[str, Any]) -> bytes:
     try:
-        return parse_prediction(body)
-    except ValueError:
-        raise ResponseError(
-            "creating a prediction: invalid response: it has no prediction id",
-            status=response.status,
-        ) from None
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"the input cannot be written as JSON: {error}") from error
 
 
 async def fetch_prediction(
@@ -106,34 +109,60 @@ async def fetch_prediction(
     Raises:
         ReplicateError: No response, a refusal, or a response that is not a prediction.
     """
-    action = f"GET prediction {prediction_id}"
-    response = await http.get(url, retries=0 if timeout else None, timeout=timeout)
-    try:
-        return parse_prediction(parse_json_object(response, action))
-    except ValueError as error:
-        raise ResponseError(f"{action}: {error}", status=response.status) from error
+    retries = None if timeout is None else 0
+    response = await http.request("GET", url, retries=retries, timeout=timeout)
+    return _parse_response(response, f"GET prediction {prediction_id}")
 
 
-def raise_for_status(prediction: Prediction, *, missed_deadline: float | None = None) -> None:
-    """Raise the error of a terminal record that did not succeed.
+async def refetch_prediction(
+    http: Http, url: str, prediction: Prediction, *, timeout: float | None = None
+) -> Prediction:
+    """Fetch a newer record; return the old one if the API does not send it.
 
-    Args:
-        prediction: A terminal record.
-        missed_deadline: The caller's own deadline in seconds, if it has passed.
+    Takes what `fetch_prediction` takes.
     """
-    if prediction.status == SUCCEEDED:
-        return
-    if prediction.status not in CANCELED:
-        raise _failed_error(prediction, "no error text")
-    if missed_deadline is None:
+    try:
+        return await fetch_prediction(http, url, prediction.id, timeout=timeout)
+    except ReplicateError:
+        return prediction
+
+
+async def fetch_until_terminal(http: Http, url: str, prediction: Prediction) -> Prediction:
+    """Fetch the record of a prediction whose stream has ended, with its metrics.
+
+    The record lags behind the stream (docs/replicate-api.md 2.6), so it is fetched again for a few
+    seconds. It may still not be terminal then, or the API may have failed twice.
+    """
+    failures = 0
+    for delay in _RECORD_LAG:
+        if prediction.is_terminal and prediction.metrics:
+            break
+        await asyncio.sleep(delay)
+        try:
+            prediction = await fetch_prediction(http, url, prediction.id, timeout=CHECK_TIMEOUT)
+        except ReplicateError:
+            failures += 1
+        if failures > 1 or prediction.is_terminal:
+            break
+    return prediction
+
+
+def _parse_response(response: Response, action: str) -> Prediction:
+    body = parse_json_object(response, action)
+    try:
+        return parse_prediction(body)
+    except ValueError as error:
+        raise ResponseError(
+            f"{action}: invalid response: {error}", status=response.status
+        ) from error
+
+
+def raise_for_status(prediction: Prediction) -> None:
+    """Raise the error of a terminal record that did not succeed."""
+    if prediction.status in CANCELED:
         raise _canceled_error(prediction)
-    raise ReplicateTimeoutError(
-        f"prediction {prediction.id} was {prediction.status} at its deadline "
-        f"of {missed_deadline:g} s",
-        waited_for="the end of the answer",
-        seconds=missed_deadline,
-        prediction_id=prediction.id,
-    )
+    if prediction.status != SUCCEEDED:
+        raise _failed_error(prediction, "no error text")
 
 
 def parse_done_reason(data: str) -> str | None:

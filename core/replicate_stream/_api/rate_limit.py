@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from types import TracebackType
 
 
 class RateLimitQueue:
@@ -41,12 +40,7 @@ class QueueSlot:
     async def __aenter__(self) -> QueueSlot:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         if self._is_first:
             self._lock.release()
 

@@ -26,6 +26,7 @@ _EXCERPT_LENGTH = 300  # characters of a body that is not JSON
 _RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _REFUSED_FIELD = re.compile(r"(?:Additional property )?([\w-]+) is (?:required|not allowed)")
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _BILLING = "https://replicate.com/account/billing"
 
 
@@ -36,14 +37,6 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-
-    def json(self) -> Any:
-        """Decode the body.
-
-        Raises:
-            ValueError: The body is not JSON.
-        """
-        return json.loads(self.body)
 
     def header(self, name: str) -> str | None:
         """Return the value of a header, or None. Names are not case-sensitive."""
@@ -61,10 +54,7 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     Raises:
         ResponseError: The body is not a JSON object.
     """
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
+    body = _decode_json(response)
     if isinstance(body, dict):
         return body
     excerpt = _excerpt(response)
@@ -86,7 +76,8 @@ def to_response_error(response: Response, action: str) -> ResponseError:
     title = _to_text(body.get("title"))
     detail = _to_text(body.get("detail")) or _to_text(body.get("error"))
     status = response.status
-    texts = [f"{action}: {status} {_status_phrase(status)}", title, (detail or "").strip()]
+    phrase = _PHRASES.get(status, "unknown status")
+    texts = [f"{action}: {status} {phrase}", title, (detail or "").strip()]
     message = ": ".join(text for text in texts if text)
     fields: dict[str, Any] = {
         "status": status,
@@ -111,13 +102,18 @@ def to_response_error(response: Response, action: str) -> ResponseError:
 
 
 def _parse_error_body(response: Response) -> Mapping[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {"detail": _excerpt(response)}
+    body = _decode_json(response)
     if isinstance(body, dict):
         return body
     return {"detail": body if isinstance(body, str) else _excerpt(response)}
+
+
+def _decode_json(response: Response) -> Any:
+    """Decode the body; return None if it is not JSON."""
+    try:
+        return json.loads(response.body)
+    except ValueError:
+        return None
 
 
 def _excerpt(response: Response) -> str:
@@ -163,13 +159,6 @@ def _parse_retry_after(
             return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
     match = _RESETS_IN.search(detail or "")
     return float(match[1]) if match else None
-
-
-def _status_phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "unknown status"
 
 
 def _to_text(value: Any) -> str | None:
