@@ -67,7 +67,6 @@ def test_public_classes_name_the_public_package() -> None:
         each
         for name in replicate_stream.__all__
         if dataclasses.is_dataclass(each := getattr(replicate_stream, name))
-        and name != "PreparedInput"  # it holds what is not public
     ],
     ids=str,
 )

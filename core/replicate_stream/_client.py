@@ -1,28 +1,34 @@
-"""The client: joins what is said (`_chat`) with how it travels (`_wire`)."""
+"""The client: adapts a request to its model, creates the prediction, and streams its answer.
+
+It is the only module that joins `_request`, `_api` and `_response`. It imports them inside of
+functions: the adapters import this module, and most programs that import an adapter ask no model.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import public
 from replicate_stream._settings import ApiKey, Settings, read_settings
+from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
 
 if TYPE_CHECKING:
     from replicate_stream._api.models import Model, ModelRef
     from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._event_stream import EventStream
     from replicate_stream._model.capabilities import ModelCapabilities
-    from replicate_stream._model.input_schema import InputSchema
+    from replicate_stream._model.profile import ModelProfile
     from replicate_stream._types.messages import Completion, Message, Messages, ToolSpec
-    from replicate_stream._types.prepared import PreparedInput, PreparedRequest
+    from replicate_stream._types.prepared import ModelInput, PreparedRequest
+    from replicate_stream._types.request import Request
 
-OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 _log = logging.getLogger("replicate_stream")
 
 
@@ -30,25 +36,25 @@ _log = logging.getLogger("replicate_stream")
 class Client:
     """Streams the answers of Replicate's language models.
 
-    Making one does no I/O. It can be used in any number of event loops and threads, copied and
-    pickled. A pickle holds no token, and takes `REPLICATE_API_TOKEN` where it is loaded.
+    Its constructor does no I/O. A client can be used in any number of event loops and threads,
+    copied and pickled. A pickle holds no token; `REPLICATE_API_TOKEN` replaces it on loading.
 
     Args:
         api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
-            that gives the token for each request. `REPLICATE_API_TOKEN` by default.
-        base_url: The API's address, with or without `/v1`. `REPLICATE_BASE_URL` by default, else
+            that returns the token for each request. Default: `REPLICATE_API_TOKEN`.
+        base_url: The API's address, with or without `/v1`. Default: `REPLICATE_BASE_URL`, or else
             `https://api.replicate.com/v1`.
-        proxy: An HTTP proxy for everything, `http://user:password@host:port`. By default
-            `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say which.
-        timeout: The longest silence, in seconds: waiting for a reply, for the first token (while
-            a model boots, too), and between tokens. None: no bound.
-        deadline: The longest that a prediction may take in all, in seconds. Replicate is told too
-            (`Cancel-After`), so it holds even where this process dies.
-        headers: Further headers for requests to the API; other hosts do not get them.
-        max_retries: How often a request is repeated that could not be served. A request that
-            costs money is repeated only where the first one cannot have arrived.
-        requires_auth: Whether to raise `MissingAuthError` where there is no token.
-        on_unsupported: What to do about a parameter that the model has no input for: `raise`
+        proxy: An HTTP proxy for everything, `http://user:password@host:port`. Default:
+            `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        timeout: The longest silence, in seconds: until a response, until the first token (while a
+            model boots, too), and between tokens. None: no limit.
+        deadline: The longest time for the whole answer, in seconds. Replicate enforces it too
+            (`Cancel-After`), even if this process dies.
+        headers: Further headers of requests to the API; other hosts do not get them.
+        max_retries: How often a failed request is repeated. The creation of a prediction is
+            repeated only if the first attempt cannot have arrived, because it costs money.
+        requires_auth: Whether a missing token raises `MissingAuthError`.
+        on_unsupported: The policy for a parameter that the model has no input for: `raise`
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
 
     Raises:
@@ -68,11 +74,6 @@ class Client:
         requires_auth: bool = True,
         on_unsupported: OnUnsupported = "raise",
     ) -> None:
-        if on_unsupported not in {"raise", "warn", "ignore"}:
-            raise InvalidInputError(
-                f"on_unsupported is {on_unsupported!r}; it must be 'raise', 'warn' or 'ignore'",
-                fields=("on_unsupported",),
-            )
         settings = read_settings(
             api_key,
             base_url=base_url,
@@ -83,10 +84,10 @@ class Client:
             max_retries=max_retries,
             requires_auth=requires_auth,
         )
-        self._set_up(settings, on_unsupported)
+        self._set_up(settings, check_on_unsupported(on_unsupported))
 
     def _set_up(self, settings: Settings, on_unsupported: OnUnsupported) -> None:
-        # The wire is imported by the first client: those who only name our types need none of it.
+        # Imported by the first client, which is usually made outside of the event loop.
         from replicate_stream._api.files import Files
         from replicate_stream._api.http import Http
         from replicate_stream._api.models import Models
@@ -96,13 +97,13 @@ class Client:
         self._http = Http(settings)
         self._models = Models(self._http)
         self._files = Files(self._http)
-        self._schemas: dict[ModelRef, tuple[Mapping[str, Any], InputSchema]] = {}
+        self._profiles: dict[ModelRef, tuple[Mapping[str, Any] | None, ModelProfile]] = {}
 
     def __copy__(self) -> Client:
         return _rebuild(self._settings, self._on_unsupported)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
-        return self.__copy__()  # the settings never change, and connections are not copied
+        return self.__copy__()  # settings never change, and connections cannot be copied
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self._settings.without_secrets(), self._on_unsupported)
@@ -155,50 +156,76 @@ class Client:
     ) -> AbstractAsyncContextManager[EventStream]:
         """Stream an answer, event by event.
 
-        Entering the context creates the prediction. Leaving it, by whatever way, before the answer
-        has ended cancels the prediction.
+        Entering the context creates the prediction. Leaving it before the answer has ended, in any
+        way, cancels the prediction.
 
         Args:
             model: `owner/name`, `owner/name:version`, a version of 64 hex digits, or
                 `deployments/owner/name`.
-            messages: A text, or a list of `Message`s or of dicts `{"role", "content"}`.
+            messages: A string, a `Message`, or a list of `Message`s or of dicts `{"role",
+                "content"}`.
             system_prompt: A system text, before those among the messages.
             max_tokens: The longest answer, in tokens.
-            temperature: Randomness; 0 is the most likely answer.
+            temperature: Randomness; 0 picks the most likely tokens.
             top_p: Sample from the most likely tokens of this total probability.
-            top_k: Sample from this many of the most likely tokens.
-            stop: Texts that end the answer and are not part of it. Enforced here on every model.
-            seed: For repeatable answers, where the model has it.
-            presence_penalty: Against tokens that have come before.
-            frequency_penalty: Against tokens, the more often they have come.
-            tools: Tools that the model may call: `ToolSpec`s, or dicts as OpenAI writes them. Any
-                text model can: one without an input for tools is told in the prompt, in the format
-                that it was trained on.
+            top_k: Sample from this many of the most likely tokens; 0 or -1: all.
+            stop: Texts that end the answer and are not part of it. Enforced on every model.
+            seed: Makes answers repeatable on models that support it.
+            presence_penalty: Penalty for tokens that have occurred.
+            frequency_penalty: Penalty for tokens, by how often they have occurred.
+            tools: Tools that the model may call: `ToolSpec`s, or dicts in OpenAI's format. The
+                prompt describes them to a model without an input for tools, in the format that
+                the model was trained on.
             tool_choice: `auto`, `none`, `required` (or `any`), or the name of the tool that must be
-                called; also in a dict, as OpenAI and Anthropic write it.
-            parallel_tool_calls: False for one call at most in an answer.
-            response_format: The form of the answer: `{"type": "json_object"}`, `{"type":
+                called; also a dict in OpenAI's or Anthropic's format.
+            parallel_tool_calls: False allows at most one tool call in an answer.
+            response_format: The format of the answer: `{"type": "json_object"}`, `{"type":
                 "json_schema", "json_schema": {"schema": …}}`, or a JSON schema. The text is then
-                bare JSON, held against the schema.
+                bare JSON, checked against the schema.
             extra_input: Further inputs of the model under its own names, checked against its
-                schema; they win over the parameters above.
+                schema; they win over the other parameters.
             prompt_format: The family whose chat format the prompt is written in (`llama3`,
                 `chatml`, …), or `plain` for the texts as they are; chosen by the model if None.
-            include_usage: Whether to ask for the token counts when the answer has ended.
-            max_repairs: How often an answer that is not what was asked for (no call where one is
-                required, JSON that does not fit) is asked for again, which is paid again. Only
-                while nothing of it has been delivered; in `complete` always.
+            include_usage: Whether to request the token counts when the answer has ended.
+            max_repairs: How often an answer without the required call or JSON is requested again,
+                and paid again: in `stream` only while nothing of it has been emitted.
 
         Returns:
-            An async context manager that gives the stream of events.
+            An async context manager that returns the stream of events.
 
         Raises:
-            ReplicateError: On entering and iterating; see its subclasses. `AnswerFormatError` for
-                an answer that is not what was asked for.
+            ReplicateError: On entering and iterating; see its subclasses. `AnswerFormatError` is
+                raised for an answer without the required call or JSON.
         """
-        request = _without(locals(), "self", "model", "include_usage", "max_repairs")
-        told = {"include_usage": include_usage, "max_repairs": max_repairs}
-        return _Opening(self._start, model, request, told)
+
+        async def open_stream() -> EventStream:
+            await _import_rooms(response_format)
+            from replicate_stream._types.request import build_request
+
+            request = build_request(
+                model,
+                messages,
+                system_prompt=system_prompt,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                stop=stop,
+                seed=seed,
+                presence_penalty=presence_penalty,
+                frequency_penalty=frequency_penalty,
+                tools=tools,
+                tool_choice=tool_choice,
+                parallel_tool_calls=parallel_tool_calls,
+                response_format=response_format,
+                extra_input=extra_input,
+                prompt_format=prompt_format,
+                include_usage=include_usage,
+                max_repairs=max_repairs,
+            )
+            return await self._open_stream(request)
+
+        return _StreamContext(open_stream)
 
     async def complete(
         self,
@@ -223,19 +250,41 @@ class Client:
         include_usage: bool = True,
         max_repairs: int = 1,
     ) -> Completion:
-        """A whole answer. Takes and raises what `stream` does.
+        """Return a whole answer. The arguments and errors are those of `stream`.
 
         Cancelling the call cancels the prediction.
         """
-        request = _without(locals(), "self", "model", "include_usage", "max_repairs")
-        told = {"include_usage": include_usage, "max_repairs": max_repairs, "is_buffered": True}
-        async with _Opening(self._start, model, request, told) as events:
-            from replicate_stream._response.completion import CompletionBuilder
+        await _import_rooms(response_format)
+        from replicate_stream._types.request import build_request
 
-            collector = CompletionBuilder()
+        request = build_request(
+            model,
+            messages,
+            system_prompt=system_prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            stop=stop,
+            seed=seed,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            response_format=response_format,
+            extra_input=extra_input,
+            prompt_format=prompt_format,
+            include_usage=include_usage,
+            max_repairs=max_repairs,
+        )
+        from replicate_stream._response.completion import CompletionBuilder
+
+        builder = CompletionBuilder()
+        async with _StreamContext(partial(self._open_stream, request, is_buffered=True)) as events:
             async for event in events:
-                collector.add(event)
-        return collector.build()
+                builder.add(event)
+        return builder.build()
 
     async def prepare(
         self,
@@ -258,33 +307,54 @@ class Client:
         extra_input: Mapping[str, Any] | None = None,
         prompt_format: str | None = None,
     ) -> PreparedRequest:
-        """What `stream` would send: a dry run that pays nothing and creates nothing.
+        """Build the request of an answer without sending it: a dry run that costs nothing.
 
-        Takes what `stream` takes. The model's schema is looked up if it is not known yet. Files are
-        neither read nor uploaded; placeholders stand for them.
+        The arguments are those of `stream`. The model is looked up if it is not known yet. Files
+        are neither read nor uploaded; placeholders stand in their place.
 
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
-        request = _without(locals(), "self", "model")
-        known, prepared = await self._prepare(model, request)
+        await _import_rooms(response_format)
+        from replicate_stream._types.request import build_request
+
+        request = build_request(
+            model,
+            messages,
+            system_prompt=system_prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            stop=stop,
+            seed=seed,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            response_format=response_format,
+            extra_input=extra_input,
+            prompt_format=prompt_format,
+        )
+        found, model_input = await self._build_model_input(request)
         from replicate_stream._types.prepared import PreparedRequest
 
-        path, beside = known.endpoint()
+        path, others = found.endpoint()
         return PreparedRequest(
             url=self._settings.base_url + path,
-            body={**beside, "input": prepared.input},
-            notes=prepared.notes,
+            body={**others, "input": model_input.input},
+            notes=model_input.notes,
         )
 
     async def describe(self, model: str) -> Mapping[str, Any] | None:
-        """A model's `openapi_schema`: what its input takes, and what its output is.
+        """Look up a model's `openapi_schema`, which describes its input and output.
 
         Args:
             model: As for `stream`. It is looked up once.
 
         Returns:
-            The schema, as `prepare_input` takes it; None if there is none to be had.
+            The schema, as `prepare_input` takes it; None if the model publishes none.
 
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
@@ -292,88 +362,119 @@ class Client:
         return (await self._models.look_up(model)).schema
 
     def capabilities(self, model: str) -> ModelCapabilities:
-        """What is known of a model by now: its context window, what it takes. No I/O.
+        """Return what is known of a model: its context window, the media it takes. No I/O.
 
         Args:
-            model: As for `stream`. Once its schema has been looked up, more is known.
+            model: As for `stream`. More is known once its schema has been looked up.
 
         Raises:
             InvalidInputError: Not a model reference.
         """
         from replicate_stream._model.capabilities import get_capabilities
 
-        known = self._models.get_cached(model)
-        return get_capabilities(model, None if known is None else self._read_schema(known))
+        found = self._models.get_cached(model)
+        return get_capabilities(model) if found is None else self._get_profile(found).capabilities
 
-    async def _prepare(self, model: str, request: dict[str, Any]) -> tuple[Model, PreparedInput]:
-        from replicate_stream._api.sessions import import_in_thread
+    async def _open_stream(self, request: Request, *, is_buffered: bool = False) -> EventStream:
+        from replicate_stream._event_stream import EventStream
 
-        known = await self._models.look_up(model)
-        await import_in_thread("replicate_stream._request.preparation")
-        if request.get("response_format") is not None:
-            await import_in_thread("jsonschema")
-        from replicate_stream._request.prepare import prepare_input
+        async def request_again(more: Sequence[Message]) -> tuple[PredictionRun, ModelInput]:
+            return await self._start(replace(request, messages=[*request.messages, *more]))
 
-        prepared = prepare_input(
-            **request,
-            model=model,
-            schema=self._read_schema(known),
-            on_unsupported=self._on_unsupported,
-        )
-        for note in prepared.notes:
-            _log.debug("%s: %s", model, note)
-        return known, prepared
+        run, model_input = await self._start(request)
+        return EventStream(run, model_input, request, request_again, is_buffered=is_buffered)
 
-    def _read_schema(self, known: Model) -> InputSchema | None:
-        """The model's inputs, read once: that is half of what preparing a request costs."""
-        from replicate_stream._model.input_schema import parse_input_schema
-
-        if known.schema is None:
-            return None
-        given, read = self._schemas.get(known.ref, (None, None))
-        if read is None or given is not known.schema:
-            read = parse_input_schema(known.schema)
-            self._schemas[known.ref] = known.schema, read
-        return read
-
-    async def _start(
-        self, model: str, request: dict[str, Any]
-    ) -> tuple[PredictionRun, PreparedInput]:
-        known, prepared = await self._prepare(model, request)
+    async def _start(self, request: Request) -> tuple[PredictionRun, ModelInput]:
+        """Create a prediction for a request."""
+        model, model_input = await self._build_model_input(request)
         try:
-            return await self._create(known, prepared), prepared
+            return await self._create_prediction(model, model_input), model_input
         except InvalidInputError as error:
             # The model may have another schema by now. Nothing was created, so nothing was paid.
-            if not error.fields or known.schema is None or known.ref.version:
+            if not error.fields or model.schema is None or model.ref.version:
                 raise
-            self._models.forget(known)
-            known, again = await self._prepare(model, request)
-            if again.input == prepared.input:
+            self._models.forget(model)
+            model, rebuilt = await self._build_model_input(request)
+            if rebuilt.input == model_input.input:
                 raise
-            return await self._create(known, again), again
+            return await self._create_prediction(model, rebuilt), rebuilt
 
-    async def _create(self, known: Model, prepared: PreparedInput) -> PredictionRun:
+    async def _build_model_input(self, request: Request) -> tuple[Model, ModelInput]:
+        from replicate_stream._request.prepare import build_model_input
+
+        model = await self._models.look_up(request.model)
+        model_input = build_model_input(request, self._get_profile(model), self._on_unsupported)
+        for note in model_input.notes:
+            _log.debug("%s: %s", request.model, note)
+        return model, model_input
+
+    def _get_profile(self, model: Model) -> ModelProfile:
+        """Return the model's profile, which is derived once per schema."""
+        from replicate_stream._model.profile import build_profile
+
+        schema, profile = self._profiles.get(model.ref, (None, None))
+        if profile is None or schema is not model.schema:
+            profile = build_profile(model.schema, str(model.ref))
+            self._profiles[model.ref] = model.schema, profile
+        return profile
+
+    async def _create_prediction(self, model: Model, model_input: ModelInput) -> PredictionRun:
         from replicate_stream._api.prediction_run import PredictionRun
         from replicate_stream._api.predictions import create_prediction
         from replicate_stream._response.output import extract_text
 
-        if prepared.uploads:
+        if model_input.uploads:
             from replicate_stream._uploads import attach
 
-            await attach(prepared, self._files)
-        text_of = partial(
-            extract_text, kind=prepared.output, has_tools=prepared.reading.tools is not None
-        )
+            await attach(model_input, self._files)
+        kind = model_input.output_kind
+        has_tools = model_input.expected_answer.tools is not None
         prediction, deadline_at = await create_prediction(
-            self._http, self._models, known, prepared.input
+            self._http, self._models, model, model_input.input
         )
         return PredictionRun(
             self._http,
             prediction,
-            text_of,
+            partial(extract_text, kind=kind, has_tools=has_tools),
             deadline_at,
-            is_polled=prepared.output in {"alternatives", "object"},
+            is_polled=kind in {"alternatives", "object"},
         )
+
+
+class _StreamContext:
+    """The context manager of `Client.stream`: opens a stream, and ends it on leaving."""
+
+    def __init__(self, open_stream: Callable[[], Awaitable[EventStream]]) -> None:
+        self._open_stream = open_stream
+        self._events: EventStream | None = None
+
+    async def __aenter__(self) -> EventStream:
+        self._events = await self._open_stream()
+        return self._events
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._events is None:
+            return
+        # A generator around the context is being dropped: its loop may never resume an `await`.
+        if exc_type is not None and issubclass(exc_type, GeneratorExit):
+            self._events.abandon()
+        else:
+            await self._events.aclose()
+
+
+async def _import_rooms(response_format: object) -> None:
+    """Import the modules of a first request in a thread, because the loop has others to serve."""
+    from replicate_stream._api.sessions import import_in_thread
+
+    await import_in_thread("replicate_stream._request.prepare")
+    await import_in_thread("replicate_stream._event_stream")
+    if response_format is not None:
+        await import_in_thread("jsonschema")
 
 
 def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:
@@ -384,61 +485,3 @@ def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:
 
 def _restore(settings: Settings, on_unsupported: OnUnsupported) -> Client:
     return _rebuild(settings.with_environments_token(), on_unsupported)
-
-
-def _without(given: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The arguments of a method whose signature is spelled out for its readers, less some."""
-    return {name: value for name, value in given.items() if name not in names}
-
-
-class _Opening:
-    """The context manager of `Client.stream`."""
-
-    def __init__(
-        self,
-        start: Callable[[str, dict[str, Any]], Awaitable[tuple[PredictionRun, PreparedInput]]],
-        model: str,
-        request: dict[str, Any],
-        told: Mapping[str, Any],
-    ) -> None:
-        repairs = told["max_repairs"]
-        if not isinstance(repairs, int) or repairs < 0:
-            raise InvalidInputError(
-                f"max_repairs is {repairs!r}; it must be 0 or more", fields=("max_repairs",)
-            )
-        self._start = start
-        self._model = model
-        self._request = request
-        self._told = told
-        self._stream: EventStream | None = None
-
-    async def __aenter__(self) -> EventStream:
-        from replicate_stream._api.sessions import import_in_thread
-
-        await import_in_thread("replicate_stream._event_stream")
-        from replicate_stream._event_stream import EventStream, StreamOptions
-        from replicate_stream._types.messages import to_messages
-
-        self._request["messages"] = to_messages(self._request["messages"])
-        run, prepared = await self._start(self._model, self._request)
-        self._stream = EventStream(run, prepared, self._again, StreamOptions(**self._told))
-        return self._stream
-
-    async def _again(self, more: Sequence[Message]) -> tuple[PredictionRun, PreparedInput]:
-        """The same request, with what was answered and what is wrong with it."""
-        messages = [*self._request["messages"], *more]
-        return await self._start(self._model, {**self._request, "messages": messages})
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._stream is None:
-            return
-        if exc_type is not None and issubclass(exc_type, GeneratorExit):
-            # A generator around us is being dropped. Its loop may never come back to an `await`.
-            self._stream.abandon()
-        else:
-            await self._stream.aclose()

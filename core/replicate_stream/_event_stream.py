@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from replicate_stream._lazy import public
@@ -21,27 +20,13 @@ from replicate_stream._types.prediction import Prediction, Usage, read_usage
 if TYPE_CHECKING:
     from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._response.check import AnswerCheck
-    from replicate_stream._types.prepared import PreparedInput
+    from replicate_stream._types.prepared import ModelInput
+    from replicate_stream._types.request import Request
 
 RequestAgain: TypeAlias = (
-    "Callable[[Sequence[Message]], Awaitable[tuple[PredictionRun, PreparedInput]]]"
+    "Callable[[Sequence[Message]], Awaitable[tuple[PredictionRun, ModelInput]]]"
 )
 """Creates a prediction for the same request with further messages at its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """Options of an event stream that are not sent to the model.
-
-    Attributes:
-        include_usage: Get the token counts when the answer has ended.
-        max_repairs: The largest number of further predictions for an answer that is rejected.
-        is_buffered: Emit a checked answer only at its end, so that it can always be repaired.
-    """
-
-    include_usage: bool = True
-    max_repairs: int = 1
-    is_buffered: bool = False
 
 
 @public
@@ -51,14 +36,27 @@ class EventStream:
     def __init__(
         self,
         run: PredictionRun,
-        prepared: PreparedInput,
+        model_input: ModelInput,
+        request: Request,
         request_again: RequestAgain,
-        options: StreamOptions,
+        *,
+        is_buffered: bool = False,
     ) -> None:
+        """Take over a prediction that was created.
+
+        Args:
+            run: The prediction.
+            model_input: The input that it was created with.
+            request: The request that the input was built from.
+            request_again: Creates the next prediction for a repair.
+            is_buffered: Whether a checked answer is emitted only at its end, so that it can always
+                be repaired.
+        """
         self._run = run
-        self._prepared = prepared
+        self._model_input = model_input
+        self._request = request
         self._request_again = request_again
-        self._options = options
+        self._is_buffered = is_buffered
         self._events = self._generate()
 
     @property
@@ -85,10 +83,10 @@ class EventStream:
 
     async def _generate(self) -> AsyncGenerator[StreamEvent, None]:
         usage: Usage | None = None
-        repairs = self._options.max_repairs
+        repairs = self._request.max_repairs
         while True:
-            run, prepared = self._run, self._prepared
-            parser = AnswerParser(prepared.stop, prepared.reading, _new_call_id)
+            run, model_input = self._run, self._model_input
+            parser = AnswerParser(model_input.stop, model_input.expected_answer, _new_call_id)
             check = self._create_check()
             status = ""
             async with aclosing(run.stream()) as batches:
@@ -113,22 +111,22 @@ class EventStream:
             if not check.is_repairable:
                 raise check.build_error(finished)
             repairs -= 1
-            self._run, self._prepared = await self._request_again(check.build_repair_messages())
+            self._run, self._model_input = await self._request_again(check.build_repair_messages())
         yield finished
 
     def _create_check(self) -> AnswerCheck | None:
-        if not self._prepared.reading.is_checked:
+        if not self._model_input.expected_answer.is_checked:
             return None
         # Imported here: a request without tools and response format never loads it.
         from replicate_stream._response.check import AnswerCheck
 
-        return AnswerCheck(self._prepared.reading, is_buffered=self._options.is_buffered)
+        return AnswerCheck(self._model_input.expected_answer, is_buffered=self._is_buffered)
 
     async def _end_run(self, *, is_stopped: bool) -> Usage | None:
         """Cancel a prediction that still runs, or else get its final record; return its usage."""
         if is_stopped:
             await self._run.cancel()
-        elif self._options.include_usage:
+        elif self._request.include_usage:
             await self._run.fetch_final_record()
         return read_usage(self._run.prediction)
 
@@ -142,7 +140,7 @@ class EventStream:
         prediction = self._run.prediction.without_stream()
         reason = derive_finish_reason(
             read_usage(prediction),  # of this prediction alone: max_tokens bounds each by itself
-            self._prepared.max_tokens,
+            self._model_input.max_tokens,
             is_stopped=parser.is_stopped,
             has_calls=parser.has_calls,
         )

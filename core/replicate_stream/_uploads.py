@@ -1,4 +1,4 @@
-"""The files that a prepared input still lacks: small ones go inside, large ones are uploaded."""
+"""The files that a model input still lacks: small ones go inside, large ones are uploaded."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from replicate_stream._api.files import Files
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._types.media import DATA_URI_LIMIT, Upload, place_upload, to_data_uri
-from replicate_stream._types.prepared import PreparedInput
+from replicate_stream._types.prepared import ModelInput
 
 
-async def attach(prepared: PreparedInput, files: Files) -> None:
+async def attach(model_input: ModelInput, files: Files) -> None:
     """Complete an input in place.
 
     Raises:
         InvalidInputError: A local file cannot be read.
         ResponseError: The API refused an upload.
     """
-    for upload in prepared.uploads:
+    for upload in model_input.uploads:
         data = upload.data
         if data is None:
             data = await asyncio.to_thread(_read, upload)
@@ -26,7 +26,7 @@ async def attach(prepared: PreparedInput, files: Files) -> None:
             uri = to_data_uri(data, upload.mime_type)
         else:
             uri = await files.upload(data, upload.mime_type)
-        place_upload(prepared.input, upload, uri)
+        place_upload(model_input.input, upload, uri)
 
 
 def _read(upload: Upload) -> bytes:

@@ -6,13 +6,11 @@ Notes hold the names of inputs and numbers, never the text of a prompt, because 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, get_args
 
-from replicate_stream._errors import ParameterWarning, UnsupportedParameterError, invalid_value
+from replicate_stream._errors import ParameterWarning, UnsupportedParameterError
 from replicate_stream._model.field_names import find_closest_name
+from replicate_stream._types.parameters import OnUnsupported
 from replicate_stream._warnings import warn_caller
-
-OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
 
 
 class Notes:
@@ -25,16 +23,11 @@ class Notes:
 
     Attributes:
         sentences: One sentence for each adaptation, in order.
-
-    Raises:
-        InvalidInputError: `on_unsupported` has another value.
     """
 
     __slots__ = ("_available", "_on_unsupported", "sentences")
 
-    def __init__(self, on_unsupported: str, available: Sequence[str]) -> None:
-        if on_unsupported not in get_args(OnUnsupported):
-            raise invalid_value("on_unsupported", on_unsupported, "'raise', 'warn' or 'ignore'")
+    def __init__(self, on_unsupported: OnUnsupported, available: Sequence[str]) -> None:
         self._on_unsupported = on_unsupported
         self._available = tuple(available)
         self.sentences: list[str] = []

@@ -1,28 +1,41 @@
-"""Messages and parameters into the `input` object that a model really takes.
+"""Adapt a request to a model: the steps that build the `input` object, in their order. Pure.
 
-Pure: what is sent depends on the arguments alone. The chat formats and all the rest are imported
-by the first call, because an application that imports this library may never make one.
+Replicate ignores an unknown input silently, so everything is checked against the model's schema
+before anything is paid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from replicate_stream._errors import InvalidInputError
+from replicate_stream._model.profile import ModelProfile, build_profile
+from replicate_stream._request.conversation import (
+    Conversation,
+    ParsedMessage,
+    PromptInstructions,
+    parse_messages,
+)
+from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
+from replicate_stream._request.media_inputs import put_media, tag_media
+from replicate_stream._request.notes import Notes
+from replicate_stream._request.prompt import render_conversation
+from replicate_stream._request.sampling import put_sampling
+from replicate_stream._request.stop import put_stop
+from replicate_stream._request.validation import check_input
+from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Messages, ToolSpec
-from replicate_stream._types.prepared import PreparedInput
-
-if TYPE_CHECKING:
-    from replicate_stream._model.input_schema import InputSchema
-
-__all__ = ["PreparedInput", "prepare_input"]
+from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
+from replicate_stream._types.prepared import ExpectedAnswer, ModelInput, PreparedInput
+from replicate_stream._types.request import Request, build_request
 
 
 def prepare_input(
     messages: Messages,
     *,
     model: str,
-    schema: Mapping[str, Any] | InputSchema | None,
+    schema: Mapping[str, Any] | None,
     system_prompt: str | None = None,
     max_tokens: int | None = None,
     temperature: float | None = None,
@@ -33,63 +46,148 @@ def prepare_input(
     presence_penalty: float | None = None,
     frequency_penalty: float | None = None,
     tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
-    tool_choice: Any = None,
+    tool_choice: str | bool | Mapping[str, Any] | None = None,
     parallel_tool_calls: bool | None = None,
-    response_format: Any = None,
+    response_format: Mapping[str, Any] | None = None,
     extra_input: Mapping[str, Any] | None = None,
-    on_unsupported: str = "raise",
+    on_unsupported: OnUnsupported = "raise",
     prompt_format: str | None = None,
 ) -> PreparedInput:
-    """Turn messages and parameters into a model's own input. No I/O, nothing is paid.
+    """Build the `input` of a model whose schema is at hand. No I/O, nothing is paid.
 
     Args:
-        messages: A text, a `Message`, or several of them, also as dicts.
-        model: The model's name, for want of better hints on its chat format.
-        schema: The model's input schema: the `Input` object, a whole `openapi_schema`, or what
-            `parse_input_schema` made of one; None if it is not known.
-        system_prompt: A system text before those among the messages.
-        max_tokens: The longest answer, in tokens.
-        temperature: Randomness, 0 or more.
-        top_p: Nucleus sampling, 0 to 1.
-        top_k: How many of the likeliest tokens to choose from; 0 or -1 for all.
-        stop: One stop sequence or several.
-        seed: For repeatable answers.
-        presence_penalty: Against tokens that occurred at all.
-        frequency_penalty: Against tokens by how often they occurred.
-        tools: Tools that the model may call, as `ToolSpec`s or as dicts. A model that has no input
-            for them is told in the prompt, in the format that it was trained on.
-        tool_choice: `auto`, `none`, `required` (or `any`), or the name of the tool to call; also
-            in a dict, as OpenAI and Anthropic write it.
-        parallel_tool_calls: False for one call at most in an answer.
-        response_format: The form of the answer: `{"type": "json_object"}`, `{"type":
-            "json_schema", "json_schema": {"schema": …}}`, or a JSON schema.
-        extra_input: Further fields of the input under the model's names; they win.
-        on_unsupported: What to do about a parameter without a field: `raise`, `warn`, `ignore`.
-        prompt_format: A chat format's name (`llama3`, `chatml`, …), `transcript`, or `plain` for
-            the bare texts, where the choice by schema and name is not right.
+        messages: As for `Client.stream`.
+        model: The model's name. It tells the chat format if the schema does not.
+        schema: The model's input schema: the `Input` object, or a whole `openapi_schema`; None if
+            it is not known.
+        system_prompt: As for `Client.stream`, like all other parameters of the answer.
+        max_tokens: As for `Client.stream`.
+        temperature: As for `Client.stream`.
+        top_p: As for `Client.stream`.
+        top_k: As for `Client.stream`.
+        stop: As for `Client.stream`.
+        seed: As for `Client.stream`.
+        presence_penalty: As for `Client.stream`.
+        frequency_penalty: As for `Client.stream`.
+        tools: As for `Client.stream`.
+        tool_choice: As for `Client.stream`.
+        parallel_tool_calls: As for `Client.stream`.
+        response_format: As for `Client.stream`.
+        extra_input: As for `Client.stream`.
+        on_unsupported: As for `Client`.
+        prompt_format: As for `Client.stream`.
 
     Raises:
-        InvalidInputError: A value that cannot be sent, an input that is still missing, or a model
-            that makes files.
-        UnsupportedParameterError: No field for a parameter, and `on_unsupported` is `raise`.
+        InvalidInputError: A value is invalid, a required input is missing, or the model makes
+            files.
+        UnsupportedParameterError: The model has no input for a parameter, and `on_unsupported` is
+            `raise`.
     """
-    from replicate_stream._request.preparation import Parameters, prepare
-    from replicate_stream._types.response_format import parse_response_format
-    from replicate_stream._types.tool_choice import parse_tool_choice
-
-    parameters = Parameters(
+    request = build_request(
+        model,
+        messages,
+        system_prompt=system_prompt,
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
         top_k=top_k,
+        stop=stop,
         seed=seed,
         presence_penalty=presence_penalty,
         frequency_penalty=frequency_penalty,
-        stop=stop,
-        tools=parse_tool_choice(tools, tool_choice, parallel_tool_calls),
-        form=parse_response_format(response_format),
-        extra_input=extra_input or {},
+        tools=tools,
+        tool_choice=tool_choice,
+        parallel_tool_calls=parallel_tool_calls,
+        response_format=response_format,
+        extra_input=extra_input,
+        prompt_format=prompt_format,
     )
-    return prepare(
-        messages, model, schema, system_prompt, parameters, on_unsupported, prompt_format
+    profile = build_profile(schema, model)
+    built = build_model_input(request, profile, check_on_unsupported(on_unsupported))
+    return PreparedInput(built.input, built.notes, built.stop, built.max_tokens)
+
+
+def build_model_input(
+    request: Request, profile: ModelProfile, on_unsupported: OnUnsupported
+) -> ModelInput:
+    """Adapt a request to a model.
+
+    Raises:
+        InvalidInputError: A value is invalid for this model, a required input is missing, or the
+            model makes files.
+        UnsupportedParameterError: The model has no input for a parameter, and `on_unsupported` is
+            `raise`.
+    """
+    if profile.output_kind == "file":
+        raise InvalidInputError(f"{request.model} makes files, not text", fields=("model",))
+    notes = Notes(on_unsupported, profile.schema.names if profile.has_schema else ())
+    if not profile.has_schema:
+        notes.add(f"The input schema of {request.model} is not known; the usual names were used.")
+    model_input: dict[str, Any] = {}
+    messages = parse_messages(request.messages)
+    uploads: list[Upload] = []
+    if media := [each for message in messages for each in message.media]:
+        uploads = put_media(media, profile, model_input, notes)
+        messages = tag_media(messages, profile, model_input)
+    instructions = PromptInstructions(has_tools_input="tools" in profile.parameters)
+    if request.tools is not None or request.response_format is not None:
+        instructions = put_tools_and_format(
+            request.tools, request.response_format, profile, model_input, notes
+        )
+    conversation = Conversation(
+        model=request.model,
+        system=_join_system(request.system_prompt, messages),
+        messages=[each for each in messages if each.message.role != "system"],
+        profile=profile,
+        instructions=instructions,
+        model_input=model_input,
+        notes=notes,
+    )
+    prompt = render_conversation(conversation, request.prompt_format)
+    put_sampling(request.sampling, profile, model_input, notes)
+    if request.stop:
+        put_stop(request.stop, profile, model_input, notes)
+    if profile.has_schema:
+        put_extra_input(request.extra_input, profile, model_input, notes)
+        check_input(profile.schema, model_input)
+        _check_required(profile, model_input)
+    else:
+        model_input.update(request.extra_input)
+    return ModelInput(
+        input=model_input,
+        notes=notes.sentences,
+        stop=request.stop,
+        max_tokens=_find_answer_limit(profile, model_input),
+        output_kind=profile.output_kind,
+        uploads=[each for each in uploads if each.input_name not in request.extra_input],
+        expected_answer=ExpectedAnswer(
+            request.tools, prompt.is_bare, prompt.prefix, request.response_format
+        ),
+    )
+
+
+def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -> str:
+    texts = [each.text for each in messages if each.message.role == "system"]
+    return "\n\n".join(text for text in (system_prompt, *texts) if text)
+
+
+def _find_answer_limit(profile: ModelProfile, model_input: Mapping[str, Any]) -> int | None:
+    """The longest answer in tokens, as sent; None if it is unknown."""
+    field = profile.parameters.get("max_tokens")
+    # A limit that counts the prompt as well does not tell when the answer has reached it.
+    if field is None or profile.max_tokens_counts_prompt:
+        return None
+    sent = model_input.get(field.name)
+    return sent if isinstance(sent, int) else None
+
+
+def _check_required(profile: ModelProfile, model_input: Mapping[str, Any]) -> None:
+    missing = tuple(each.name for each in profile.required if each.name not in model_input)
+    if not missing:
+        return
+    remedy = "give it in extra_input"
+    if any(name in profile.media_inputs for name in missing):
+        remedy = "attach it to a message, or give it in extra_input"
+    raise InvalidInputError(
+        f"The model needs {', '.join(missing)}, which no message fills; {remedy}", fields=missing
     )

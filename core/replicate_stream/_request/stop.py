@@ -6,37 +6,20 @@ comma would be split.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.notes import Notes
 
 
 def put_stop(
-    stop: str | Sequence[str] | None,
+    sequences: tuple[str, ...],
     profile: ModelProfile,
     model_input: dict[str, Any],
     notes: Notes,
-) -> tuple[str, ...]:
-    """Put as many stop sequences into the input as the model can take.
-
-    Returns:
-        All stop sequences in their order, without duplicates.
-
-    Raises:
-        InvalidInputError: A sequence is empty or not a string.
-    """
-    if stop is not None and not isinstance(stop, Sequence):
-        raise wrong_type("stop", stop, "a string or a list of strings")
-    listed: tuple[Any, ...] = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    if not all(isinstance(each, str) and each for each in listed):
-        raise InvalidInputError("stop must be strings that are not empty", fields=("stop",))
-    sequences = tuple(dict.fromkeys(listed))
-    if not sequences:
-        return ()
+) -> None:
+    """Put as many stop sequences into the input as the model can take."""
     field = profile.parameters.get("stop")
     sent = () if field is None else _select_encodable(sequences, field)
     if field is not None and sent:
@@ -46,7 +29,6 @@ def put_stop(
         reason = "no input takes them" if field is None else f"{field.name} cannot hold them"
         count = f"{unsent} of {len(sequences)} stop sequences"
         notes.add(f"The client alone enforces {count}: {reason}.")
-    return sequences
 
 
 def _select_encodable(sequences: tuple[str, ...], field: InputField) -> tuple[str, ...]:

@@ -5,7 +5,12 @@ Signatures stay written out, for readers and type checkers; tests compare them w
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
+
+from replicate_stream._errors import invalid_value
+
+OnUnsupported: TypeAlias = Literal["raise", "warn", "ignore"]
+"""The policy for a parameter that the model has no input for."""
 
 
 # A named tuple, because an adapter's import pays for it: a dataclass takes ten times as long.
@@ -99,3 +104,14 @@ PARAMETERS = (
     ),
 )
 """In the order of `Client.stream`."""
+
+
+def check_on_unsupported(value: str) -> OnUnsupported:
+    """Validate the argument `on_unsupported`.
+
+    Raises:
+        InvalidInputError: It is another value.
+    """
+    if value not in get_args(OnUnsupported):
+        raise invalid_value("on_unsupported", value, "'raise', 'warn' or 'ignore'")
+    return cast("OnUnsupported", value)

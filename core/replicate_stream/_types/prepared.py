@@ -1,74 +1,92 @@
-"""What a preparation gives. The annotations are types where they can be: see `messages`."""
+"""A request adapted to one model: the public values of a dry run, and the client's own.
+
+Annotations are evaluated here, without `from __future__ import annotations`, so that models of
+Pydantic and FastAPI can use the public classes as fields.
+"""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from replicate_stream._lazy import public
-
-if TYPE_CHECKING:
-    from replicate_stream._types.media import Upload
-    from replicate_stream._types.response_format import ResponseFormat
-    from replicate_stream._types.tool_choice import ToolChoice
-
+from replicate_stream._types.media import Upload
+from replicate_stream._types.response_format import ResponseFormat
+from replicate_stream._types.tool_choice import ToolChoice
 
 OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedAnswer:
-    """How an answer is to be read, and what it must be.
+    """Tools and format that an answer is parsed for and checked against.
 
     Attributes:
-        tools: The tools that were offered; None for none.
-        is_bare: Whether the model writes calls as JSON without marks.
-        prefix: The beginning of the answer that the prompt has given already.
+        tools: The tools that the model was offered; None for none.
+        is_bare: Whether the model writes tool calls as JSON without marks.
+        prefix: The start of the answer, if the prompt ends with it.
         response_format: The format that the answer must have; None for text.
     """
 
-    tools: "ToolChoice | None" = None
+    tools: ToolChoice | None = None
     is_bare: bool = False
     prefix: str = field(default="", repr=False)
-    response_format: "ResponseFormat | None" = None
+    response_format: ResponseFormat | None = None
 
     @property
     def is_checked(self) -> bool:
-        """Whether an answer may turn out to be none."""
+        """Whether an answer can be rejected."""
         return self.response_format is not None or (self.tools is not None and self.tools.is_forced)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A prediction's input, and what the client needs to send it and to read the answer.
+
+    Attributes:
+        input: The `input` object under the model's own names. Uploads complete it in place.
+        notes: Each adaptation to the model in one sentence, without the text of a prompt.
+        stop: All stop sequences. The client enforces them on every model.
+        max_tokens: The longest answer in tokens, as sent; None if no bound was sent.
+        output_kind: The kind of output that the model's schema announces; None if it is unknown.
+        uploads: Files that have to be read or uploaded before `input` is complete.
+        expected_answer: Tools and format of the answer.
+    """
+
+    input: dict[str, Any] = field(repr=False)
+    notes: list[str]
+    stop: tuple[str, ...]
+    max_tokens: int | None
+    output_kind: OutputKind | None
+    uploads: list[Upload]
+    expected_answer: ExpectedAnswer
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class PreparedInput:
-    """What will be sent, and what the client has to know about it.
+    """The input that `prepare_input` built for a model.
 
     Attributes:
         input: The `input` object under the model's own names.
-        notes: Each adaptation in one sentence, without the text of a prompt.
-        stop: The stop sequences that the client enforces: all of them, on every model.
-        max_tokens: The bound of the answer as sent, in tokens; None if there is none.
-        output: What the model's output schema announces; None if it is not known.
-        uploads: What the client has to read or upload before `input` is complete.
-        reading: How the answer is to be read.
+        notes: Each adaptation to the model in one sentence, without the text of a prompt.
+        stop: All stop sequences. The client enforces them on every model.
+        max_tokens: The longest answer in tokens, as sent; None if no bound was sent.
     """
 
     input: dict[str, Any] = field(repr=False)
     notes: list[str] = field(default_factory=list)
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
-    output: OutputKind | None = None
-    uploads: "list[Upload]" = field(default_factory=list)
-    reading: ExpectedAnswer = field(default_factory=ExpectedAnswer)
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """What a request would send.
+    """The HTTP request that `Client.prepare` built.
 
     Attributes:
-        url: Where a prediction would be created.
+        url: The URL that would create the prediction.
         body: The JSON body.
-        notes: Every adaptation to the model, each in a sentence.
+        notes: Each adaptation to the model in one sentence, without the text of a prompt.
     """
 
     url: str

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from replicate_stream._errors import InvalidInputError, UnsupportedParameterError
-from replicate_stream._request.prepare import PreparedInput, prepare_input
+from replicate_stream._model.profile import build_profile
+from replicate_stream._request.prepare import build_model_input, prepare_input
 from replicate_stream._types.media import DATA_URI_LIMIT, place_upload
+from replicate_stream._types.parameters import OnUnsupported
+from replicate_stream._types.prepared import ModelInput
+from replicate_stream._types.request import build_request
 
 TEXT = {"type": "string"}
 FILE = {"type": "string", "format": "uri"}
@@ -20,10 +24,12 @@ BASE64 = base64.b64encode(BYTES).decode()
 URI = f"data:image/png;base64,{BASE64}"
 
 
-def prepare(*parts: Any, fields: dict[str, Any], **given: Any) -> PreparedInput:
+def prepare(
+    *parts: Any, fields: dict[str, Any], on_unsupported: OnUnsupported = "raise", **given: Any
+) -> ModelInput:
     message = {"role": "user", "content": [{"type": "text", "text": "look"}, *parts]}
-    properties = {"prompt": TEXT, **fields}
-    return prepare_input([message], model="a/b", schema={"properties": properties}, **given)
+    profile = build_profile({"properties": {"prompt": TEXT, **fields}}, "a/b")
+    return build_model_input(build_request("a/b", [message], **given), profile, on_unsupported)
 
 
 def image(url: str = URL) -> dict[str, Any]:

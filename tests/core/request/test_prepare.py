@@ -10,8 +10,10 @@ import pytest
 
 from replicate_stream._errors import InvalidInputError, ParameterWarning, UnsupportedParameterError
 from replicate_stream._model.input_schema import parse_input_schema
-from replicate_stream._request.prepare import PreparedInput, prepare_input
+from replicate_stream._model.profile import build_profile
+from replicate_stream._request.prepare import prepare_input
 from replicate_stream._types.messages import Message, ToolCall, ToolSpec
+from replicate_stream._types.prepared import PreparedInput
 
 TEXT = {"type": "string"}
 WHOLE = {"type": "integer"}
@@ -69,7 +71,7 @@ def test_a_live_schema_is_read_through_its_references() -> None:
         "hi", model="a/b", schema=live, seed=3, extra_input={"reasoning_effort": "high"}
     )
     assert made.input == {"prompt": "hi", "seed": 3, "reasoning_effort": "high"}
-    assert made.output == "pieces"
+    assert build_profile(live, "a/b").output_kind == "pieces"
 
 
 def test_the_order_is_the_declared_one_and_not_the_documents() -> None:

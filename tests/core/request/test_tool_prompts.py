@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
-from replicate_stream import (
-    InvalidInputError,
-    Message,
-    PreparedInput,
-    ToolCall,
-    ToolSpec,
-    prepare_input,
-)
+from replicate_stream import InvalidInputError, Message, ToolCall, ToolSpec
+from replicate_stream._model.profile import build_profile
+from replicate_stream._request.prepare import build_model_input
+from replicate_stream._types.prepared import ModelInput
+from replicate_stream._types.request import build_request
 
 TEXT = {"type": "string"}
 ADD = ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})
@@ -47,10 +44,11 @@ def prepare(
     model: str = "acme/oracle",
     properties: Any = None,
     **given: Any,
-) -> PreparedInput:
+) -> ModelInput:
     schema = {"type": "object", "properties": properties or {"prompt": TEXT, "system_prompt": TEXT}}
     given.setdefault("tools", [ADD])
-    return prepare_input(messages, model=model, schema=schema, prompt_format=family, **given)
+    request = build_request(model, messages, prompt_format=family, **given)
+    return build_model_input(request, build_profile(schema, model), "raise")
 
 
 def test_the_tools_go_into_the_system_field_behind_what_it_says() -> None:
@@ -180,14 +178,14 @@ def test_a_forced_call_is_begun_in_the_prompt(
 ) -> None:
     for choice, begun in (("add", named), ("any", any_)):
         made = prepare("hi", family=family, tool_choice=choice)
-        assert begun is None or made.reading.prefix == begun
-        assert made.input["prompt"].endswith(made.reading.prefix)
-        assert made.reading.prefix
+        assert begun is None or made.expected_answer.prefix == begun
+        assert made.input["prompt"].endswith(made.expected_answer.prefix)
+        assert made.expected_answer.prefix
 
 
 def test_a_forced_call_is_demanded_where_the_answer_cannot_be_begun() -> None:
     made = prepare("hi", tool_choice="add")
-    assert made.reading.prefix == ""
+    assert made.expected_answer.prefix == ""
     assert made.input["system_prompt"].endswith("You must call the function add now, and answer "
                                                 "with nothing else.")  # fmt: skip
 
@@ -195,15 +193,15 @@ def test_a_forced_call_is_demanded_where_the_answer_cannot_be_begun() -> None:
 def test_one_call_at_most_is_said_and_read() -> None:
     made = prepare("hi", parallel_tool_calls=False)
     assert made.input["system_prompt"].endswith("Call at most one function.")
-    assert made.reading.tools is not None
-    assert made.reading.tools.is_single
+    assert made.expected_answer.tools is not None
+    assert made.expected_answer.tools.is_single
 
 
 @pytest.mark.parametrize("given", [{"tools": []}, {"tools": None}, {"tool_choice": "none"}])
 def test_no_tools_leave_no_trace(given: dict[str, Any]) -> None:
     made = prepare("hi", **given)
     assert made.input == {"prompt": "hi"}
-    assert made.reading.tools is None
+    assert made.expected_answer.tools is None
 
 
 def test_marks_in_results_and_descriptions_forge_no_call() -> None:

@@ -1,0 +1,154 @@
+"""A request: the messages and parameters of one answer, validated and parsed once.
+
+`build_request` does that before anything is looked up or paid. The request does not depend on the
+model's schema; `_request.prepare` adapts it to a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicate_stream._errors import InvalidInputError, invalid_value, wrong_type
+from replicate_stream._types.messages import Message, Messages, ToolSpec, to_messages
+from replicate_stream._types.parameters import PARAMETERS, Parameter
+from replicate_stream._types.response_format import ResponseFormat, parse_response_format
+from replicate_stream._types.tool_choice import ToolChoice, parse_tool_choice
+
+_NUMERIC = tuple(each for each in PARAMETERS if each.type in {int, float})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The messages and parameters of one answer. Built by `build_request`.
+
+    Attributes:
+        model: The model reference, as for `Client.stream`.
+        messages: At least one message.
+        system_prompt: A system text, before those among the messages.
+        max_tokens: This and the other numbers are as for `Client.stream`.
+        stop: The stop sequences, each once.
+        tools: The tools and the choice among them; None if the model may call none.
+        response_format: The format of the answer; None for text.
+        extra_input: Further inputs of the model under its own names.
+        prompt_format: The name of a chat format, or `plain`; None: chosen by the model.
+        include_usage: Whether to request the token counts when the answer has ended.
+        max_repairs: The largest number of repeated requests for an answer that is rejected.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    system_prompt: str | None = field(default=None, repr=False)
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = field(default=(), repr=False)
+    tools: ToolChoice | None = None
+    response_format: ResponseFormat | None = None
+    extra_input: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    prompt_format: str | None = None
+    include_usage: bool = True
+    max_repairs: int = 1
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """The numbers that are set and go to the model, by parameter."""
+        numbers = {each.name: getattr(self, each.name) for each in _NUMERIC}
+        del numbers["max_repairs"]
+        return {name: value for name, value in numbers.items() if value is not None}
+
+
+def build_request(
+    model: str,
+    messages: Messages,
+    *,
+    system_prompt: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    seed: int | None = None,
+    presence_penalty: float | None = None,
+    frequency_penalty: float | None = None,
+    tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
+    tool_choice: str | bool | Mapping[str, Any] | None = None,
+    parallel_tool_calls: bool | None = None,
+    response_format: Mapping[str, Any] | None = None,
+    extra_input: Mapping[str, Any] | None = None,
+    prompt_format: str | None = None,
+    include_usage: bool = True,
+    max_repairs: int = 1,
+) -> Request:
+    """Validate the arguments of `Client.stream` and parse them.
+
+    Raises:
+        InvalidInputError: Names the argument, and what it must be.
+    """
+    if not isinstance(system_prompt, str | None):
+        raise wrong_type("system_prompt", system_prompt, "a string or None")
+    request = Request(
+        model=model,
+        messages=to_messages(messages),
+        system_prompt=system_prompt,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+        stop=() if stop is None else _parse_stop(stop),
+        tools=_parse_tools(tools, tool_choice, parallel_tool_calls),
+        response_format=parse_response_format(response_format),
+        extra_input=_parse_extra_input(extra_input or {}),
+        prompt_format=prompt_format,
+        include_usage=include_usage,
+        max_repairs=max_repairs,
+    )
+    for parameter in _NUMERIC:
+        _check_number(parameter, getattr(request, parameter.name))
+    return request
+
+
+def _parse_tools(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice | None:
+    if tools is None and tool_choice is None and parallel_tool_calls is None:
+        return None
+    parsed = parse_tool_choice(tools, tool_choice, parallel_tool_calls)
+    return parsed if parsed.is_offered else None
+
+
+def _check_number(parameter: Parameter, value: Any) -> None:
+    if value is None and parameter.default is None:
+        return
+    name, minimum, maximum = parameter.name, parameter.minimum, parameter.maximum
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise invalid_value(name, value, "a number")
+    # 5.0 is accepted: configuration files and JSON know one type of number.
+    if parameter.type is int and value != int(value):
+        raise invalid_value(name, value, "a whole number")
+    if minimum is not None and value < minimum:
+        raise invalid_value(name, value, f"{minimum} or more")
+    if maximum is not None and value > maximum:
+        raise invalid_value(name, value, f"{maximum} or less")
+
+
+def _parse_stop(stop: Any) -> tuple[str, ...]:
+    if not isinstance(stop, Sequence):
+        raise wrong_type("stop", stop, "a string or a list of strings")
+    sequences = (stop,) if isinstance(stop, str) else tuple(stop)
+    if not all(isinstance(each, str) and each for each in sequences):
+        raise InvalidInputError("stop must be strings that are not empty", fields=("stop",))
+    return tuple(dict.fromkeys(sequences))
+
+
+def _parse_extra_input(extra_input: Any) -> Mapping[str, Any]:
+    if not isinstance(extra_input, Mapping) or not all(isinstance(k, str) for k in extra_input):
+        raise wrong_type("extra_input", extra_input, "a dict of inputs by name")
+    return extra_input
