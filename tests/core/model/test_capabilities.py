@@ -1,4 +1,4 @@
-"""What is known of a model without running it."""
+"""Capabilities of models, by their names and schemas."""
 
 from __future__ import annotations
 
@@ -30,41 +30,43 @@ def schema(**properties: Any) -> dict[str, Any]:
         ("deployments/acme/gemma-7b", 8_192),
         ("openai/gpt-4.1-mini", 1_047_576),
         ("anthropic/claude-3.7-sonnet", 200_000),
-        ("acme/unheard-of", None),
+        ("acme/unknown", None),
         ("a" * 64, None),
         ("acme/llm-60k", None),  # its training set
     ],
 )
-def test_a_name_tells_the_context_window(model: str, window: int | None) -> None:
+def test_the_context_window_is_known_by_the_models_name(model: str, window: int | None) -> None:
     assert get_capabilities(model).context_window == window
 
 
-def test_a_fine_tune_is_told_by_what_it_was_made_from() -> None:
+def test_a_fine_tune_has_the_window_of_its_base_model() -> None:
     assert get_capabilities("acme/dolphin-2.9-llama3-8b").context_window == 8_192
     assert get_capabilities("deepseek-ai/deepseek-r1-distill-llama-3-8b").context_window == 131_072
 
 
-def test_the_schema_tells_the_longest_answer_and_what_is_taken() -> None:
+def test_the_schema_shows_the_longest_answer_and_the_inputs() -> None:
     bound = {"type": "integer", "maximum": 4096, "default": 512}
     image = {"type": "string", "format": "uri"}
-    facts = get_capabilities("a/b", schema(max_tokens=bound, image=image, tools={"type": "array"}))
-    assert (facts.max_output, facts.default_output) == (4096, 512)
-    assert (facts.takes_images, facts.takes_audio) == (True, False)
-    assert (facts.has_native_tools, facts.has_native_json) == (True, False)
+    capabilities = get_capabilities(
+        "a/b", schema(max_tokens=bound, image=image, tools={"type": "array"})
+    )
+    assert (capabilities.max_output, capabilities.default_output) == (4096, 512)
+    assert (capabilities.takes_images, capabilities.takes_audio) == (True, False)
+    assert (capabilities.has_native_tools, capabilities.has_native_json) == (True, False)
 
 
-def test_a_maximum_that_the_model_cannot_reach_is_not_believed() -> None:
+def test_a_maximum_beyond_the_context_window_is_reduced_to_it() -> None:
     bound = {"type": "integer", "maximum": 1_000_000}
     assert get_capabilities("meta/llama-2-7b-chat", schema(max_tokens=bound)).max_output == 4_096
 
 
-def test_a_bound_of_prompt_and_answer_is_the_window() -> None:
+def test_a_limit_of_prompt_and_answer_is_the_context_window() -> None:
     bound = {"type": "integer", "maximum": 2_048, "description": "Total length, prompt and answer"}
-    facts = get_capabilities("a/b", schema(max_length=bound))
-    assert (facts.context_window, facts.max_output) == (2_048, None)
+    capabilities = get_capabilities("a/b", schema(max_length=bound))
+    assert (capabilities.context_window, capabilities.max_output) == (2_048, None)
 
 
-async def test_a_client_knows_more_once_it_has_looked_a_model_up(
+async def test_a_client_knows_more_after_it_has_looked_up_the_schema(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     before = client.capabilities(replicate_emulator.model)
