@@ -1,4 +1,4 @@
-"""Whoever stops listening stops paying: exactly one cancel, by whatever way he leaves."""
+"""Leaving a stream in any way sends exactly one cancel request."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from replicate_stream.testing import Emulator, Fault
 
 @pytest.fixture
 def endless(replicate_emulator: Emulator) -> Emulator:
-    """An emulator whose answers do not end while a test lasts."""
+    """An emulator whose answers do not end during a test."""
     replicate_emulator.behaviour.token_delay = 0.005
     replicate_emulator.reply = ["word "] * 20_000
     return replicate_emulator
 
 
-async def canceled_once(emulator: Emulator) -> None:
+async def assert_canceled_once(emulator: Emulator) -> None:
     await emulator.wait_for_async(lambda e: len(e.cancels) >= 1)
     await emulator.wait_for_async(
         lambda e: all(p.status == "canceled" for p in e.predictions.values())
@@ -34,57 +34,57 @@ async def canceled_once(emulator: Emulator) -> None:
     assert emulator.cancels == list(emulator.predictions)
 
 
-async def take(events: AsyncIterator[object], count: int) -> None:
+async def read_items(events: AsyncIterator[object], count: int) -> None:
     async for _ in events:
         count -= 1
         if not count:
             return
 
 
-async def test_break(client: Client, endless: Emulator) -> None:
+async def test_break_cancels(client: Client, endless: Emulator) -> None:
     async with client.stream(endless.model, "Hi") as events:
-        await take(events, 10)
-    assert len(endless.cancels) == 1  # before the block is left
-    await canceled_once(endless)
+        await read_items(events, 10)
+    assert len(endless.cancels) == 1  # sent before the block is left
+    await assert_canceled_once(endless)
 
 
-async def test_closing_the_stream(client: Client, endless: Emulator) -> None:
+async def test_closing_the_stream_cancels(client: Client, endless: Emulator) -> None:
     async with client.stream(endless.model, "Hi") as events:
-        await take(events, 10)
+        await read_items(events, 10)
         await events.aclose()
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-async def test_leaving_before_the_first_event(client: Client, endless: Emulator) -> None:
+async def test_leaving_before_the_first_event_cancels(client: Client, endless: Emulator) -> None:
     async with client.stream(endless.model, "Hi"):
         pass
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-async def test_an_error_of_the_consumer(client: Client, endless: Emulator) -> None:
+async def test_an_error_in_the_consumer_cancels(client: Client, endless: Emulator) -> None:
     with pytest.raises(ZeroDivisionError):
         async with client.stream(endless.model, "Hi") as events:
             async for _ in events:
                 raise ZeroDivisionError
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-async def test_a_cancelled_task(client: Client, endless: Emulator) -> None:
+async def test_cancelling_the_task_cancels(client: Client, endless: Emulator) -> None:
     task = asyncio.create_task(client.complete(endless.model, "Hi"))
     await endless.wait_for_async(lambda e: e.streams_open == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-async def test_a_time_out_around_it(client: Client, endless: Emulator) -> None:
+async def test_a_time_out_of_the_caller_cancels(client: Client, endless: Emulator) -> None:
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(client.complete(endless.model, "Hi"), 0.3)
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-async def test_a_task_cancelled_while_the_prediction_is_being_created(
+async def test_cancelling_the_task_during_the_creation_cancels_the_prediction(
     client: Client, endless: Emulator
 ) -> None:
     await client.prepare(endless.model, "Hi")
@@ -98,18 +98,18 @@ async def test_a_task_cancelled_while_the_prediction_is_being_created(
     assert len(endless.predictions) == 1
 
 
-async def test_a_generator_that_is_merely_dropped(client: Client, endless: Emulator) -> None:
+async def test_a_collected_generator_cancels(client: Client, endless: Emulator) -> None:
     async def texts() -> AsyncIterator[StreamEvent]:
         async with client.stream(endless.model, "Hi") as events:
             async for event in events:
                 yield event
 
-    await take(texts(), 10)
+    await read_items(texts(), 10)
     gc.collect()
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-def test_a_generator_dropped_in_a_loop_that_ends_at_once(endless: Emulator) -> None:
+def test_a_generator_collected_at_the_end_of_its_loop_cancels(endless: Emulator) -> None:
     async def main() -> None:
         client = Client(endless.token, base_url=endless.base_url)
 
@@ -127,33 +127,33 @@ def test_a_generator_dropped_in_a_loop_that_ends_at_once(endless: Emulator) -> N
     endless.wait_for(lambda e: len(e.cancels) == 1)
 
 
-def test_a_loop_that_is_closed_with_the_stream_still_open(endless: Emulator) -> None:
+def test_closing_the_loop_with_an_open_stream_cancels(endless: Emulator) -> None:
     async def main() -> object:
         client = Client(endless.token, base_url=endless.base_url)
         opening = client.stream(endless.model, "Hi")
         events = await opening.__aenter__()
-        await take(events, 5)
+        await read_items(events, 5)
         return opening, events
 
     loop = asyncio.new_event_loop()
-    held = loop.run_until_complete(main())
+    objects = loop.run_until_complete(main())
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-    del held
+    del objects
     gc.collect()
     endless.wait_for(lambda e: len(e.cancels) == 1)
 
 
-async def test_the_provider(endless: Emulator) -> None:
+async def test_closing_the_generator_of_the_provider_cancels(endless: Emulator) -> None:
     texts = Replicate.create_async_generator(
         endless.model, "Hi", api_key=endless.token, base_url=endless.base_url
     )
-    await take(texts, 10)
+    await read_items(texts, 10)
     await texts.aclose()
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-def test_break_in_sync_code(endless: Emulator) -> None:
+def test_break_in_sync_code_cancels(endless: Emulator) -> None:
     client = Client(endless.token, base_url=endless.base_url)
     for count, _ in enumerate(iterate_blocking(lambda: client.stream(endless.model, "Hi"))):
         if count == 10:
@@ -162,33 +162,35 @@ def test_break_in_sync_code(endless: Emulator) -> None:
     endless.wait_for(lambda e: e.streams_open == 0)
 
 
-async def test_sync_code_inside_a_running_loop(endless: Emulator) -> None:
+async def test_closing_a_sync_stream_inside_a_running_loop_cancels(endless: Emulator) -> None:
     client = Client(endless.token, base_url=endless.base_url)
     stream = iterate_blocking(lambda: client.stream(endless.model, "Hi"))
     for _ in range(5):
         next(stream)
     stream.close()
-    await canceled_once(endless)
+    await assert_canceled_once(endless)
 
 
-def test_a_sync_stream_begun_in_one_thread_and_read_in_another(endless: Emulator) -> None:
+def test_a_sync_stream_can_be_opened_in_one_thread_and_read_in_another(endless: Emulator) -> None:
     client = Client(endless.token, base_url=endless.base_url)
     stream = iterate_blocking(lambda: client.stream(endless.model, "Hi"))
     next(stream)
-    read: list[object] = []
+    items_read: list[object] = []
 
     def consume() -> None:
-        read.extend(next(stream) for _ in range(5))
+        items_read.extend(next(stream) for _ in range(5))
         stream.close()
 
     thread = threading.Thread(target=consume)
     thread.start()
     thread.join(10)
-    assert len(read) == 5
+    assert len(items_read) == 5
     endless.wait_for(lambda e: e.cancels == list(e.predictions))
 
 
-def test_a_sync_call_gives_the_result_or_the_bare_error(replicate_emulator: Emulator) -> None:
+def test_a_sync_call_returns_the_result_or_raises_the_original_error(
+    replicate_emulator: Emulator,
+) -> None:
     client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
     model = replicate_emulator.model
     assert run_blocking(lambda: client.complete(model, "Hi")).text
@@ -200,8 +202,8 @@ async def _fail() -> None:
     raise ValueError("bare")
 
 
-@pytest.mark.parametrize("way", ["async", "sync"])
-def test_ctrl_c_ends_the_prediction_before_the_process_ends(endless: Emulator, way: str) -> None:
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_ctrl_c_cancels_before_the_process_exits(endless: Emulator, mode: str) -> None:
     program = textwrap.dedent(
         f"""
         import asyncio, sys
@@ -215,7 +217,7 @@ def test_ctrl_c_ends_the_prediction_before_the_process_ends(endless: Emulator, w
                 async for _ in events:
                     pass
 
-        if {way!r} == "sync":
+        if {mode!r} == "sync":
             for _ in iterate_blocking(lambda: client.stream({endless.model!r}, "Hi")):
                 pass
         else:
@@ -231,7 +233,7 @@ def test_ctrl_c_ends_the_prediction_before_the_process_ends(endless: Emulator, w
     assert endless.cancels == list(endless.predictions)
 
 
-async def test_a_cancel_that_fails_is_logged_and_does_not_hide_the_consumers_error(
+async def test_a_failed_cancel_request_is_logged_and_hides_no_error(
     client: Client, endless: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     endless.fault(Fault(on="cancel", status=404, body={"detail": "Not found."}))
@@ -242,10 +244,10 @@ async def test_a_cancel_that_fails_is_logged_and_does_not_hide_the_consumers_err
     assert [r.levelname for r in caplog.records if "cancelling" in r.message] == ["WARNING"]
 
 
-async def test_an_answer_that_ended_is_not_cancelled(
+async def test_a_complete_answer_is_not_cancelled(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     async with client.stream(replicate_emulator.model, "Hi") as events:
-        await take(events, 100_000)
+        await read_items(events, 100_000)
     gc.collect()
     assert replicate_emulator.cancels == []

@@ -1,4 +1,4 @@
-"""Requests that are repeated, and those that are not; where the token goes; proxies and TLS."""
+"""Repetition of requests, rate limits, redirects, proxies, and the way of the token."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MakeClient = Callable[..., Client]
 CONNECTION = r"(?im)^connection:.*\r\n"
 
 
-def creates(emulator: Emulator) -> list[RecordedRequest]:
+def get_creations(emulator: Emulator) -> list[RecordedRequest]:
     return [r for r in emulator.requests if r.method == "POST" and r.path.endswith("/predictions")]
 
 
-async def ready(client: Client, emulator: Emulator) -> None:
-    """Make the model known, so that what follows is about the creation."""
+async def look_up_model(client: Client, emulator: Emulator) -> None:
+    """Look the model up, so that the next request is the creation."""
     await client.prepare(emulator.model, "Hi")
 
 
@@ -42,13 +42,13 @@ async def ready(client: Client, emulator: Emulator) -> None:
     ],
     ids=["429", "503 with Retry-After"],
 )
-async def test_a_creation_that_was_turned_away_is_tried_again(
+async def test_a_creation_is_repeated_if_the_server_turned_it_away(
     client: Client, replicate_emulator: Emulator, fault: Fault
 ) -> None:
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     replicate_emulator.fault(fault, times=2)
     assert (await client.complete(replicate_emulator.model, "Hi")).text
-    assert len(creates(replicate_emulator)) == 3
+    assert len(get_creations(replicate_emulator)) == 3
     assert len(replicate_emulator.predictions) == 1
 
 
@@ -63,29 +63,29 @@ async def test_a_creation_that_was_turned_away_is_tried_again(
     ],
     ids=["lost reply", "dropped", "500", "502", "503"],
 )
-async def test_a_creation_that_may_have_arrived_is_never_repeated(
+async def test_a_creation_is_not_repeated_if_it_may_have_arrived(
     client: Client, replicate_emulator: Emulator, fault: Fault
 ) -> None:
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     replicate_emulator.fault(fault)
     with pytest.raises((ReplicateConnectionError, ResponseError)):
         await client.complete(replicate_emulator.model, "Hi")
-    assert len(creates(replicate_emulator)) == 1
+    assert len(get_creations(replicate_emulator)) == 1
 
 
-async def test_a_creation_without_a_reply_is_a_time_out_and_not_repeated(
+async def test_a_creation_without_a_response_times_out_and_is_not_repeated(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     client = make_client(timeout=0.3)
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     replicate_emulator.fault(Fault(on="create", delay=20))
     with pytest.raises(ReplicateTimeoutError) as caught:
         await client.complete(replicate_emulator.model, "Hi")
     assert caught.value.waited_for == "the reply"
-    assert len(creates(replicate_emulator)) == 1
+    assert len(get_creations(replicate_emulator)) == 1
 
 
-async def test_a_refused_connection_names_the_host_and_is_tried_again() -> None:
+async def test_the_error_of_a_refused_connection_names_the_host() -> None:
     with Emulator() as emulator:
         base_url = emulator.base_url
     port = base_url.split(":")[2].split("/")[0]
@@ -95,7 +95,7 @@ async def test_a_refused_connection_names_the_host_and_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-async def test_a_look_up_is_repeated_after_a_servers_error(
+async def test_a_look_up_is_repeated_after_a_server_error(
     client: Client, replicate_emulator: Emulator, status: int
 ) -> None:
     fault = Fault(on="model", status=status, body="<html>", headers={"Retry-After": "0"})
@@ -103,14 +103,16 @@ async def test_a_look_up_is_repeated_after_a_servers_error(
     assert (await client.complete(replicate_emulator.model, "Hi")).text
 
 
-async def test_a_lost_connection_is_no_end_for_a_look_up(
+async def test_a_look_up_is_repeated_after_a_lost_connection(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.fault(Fault(on="model", drop=True), times=2)
     assert (await client.complete(replicate_emulator.model, "Hi")).text
 
 
-async def test_retries_are_bounded(make_client: type[Client], replicate_emulator: Emulator) -> None:
+async def test_max_retries_limits_the_repetitions(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
     replicate_emulator.fault(Fault(on="model", status=500, body="no"), times=9)
     with pytest.raises(ResponseError) as caught:
         await make_client(max_retries=1).complete(replicate_emulator.model, "Hi")
@@ -118,11 +120,11 @@ async def test_retries_are_bounded(make_client: type[Client], replicate_emulator
     assert len(replicate_emulator.requests) == 2
 
 
-async def test_a_wait_longer_than_the_time_out_is_an_error_that_says_how_long(
+async def test_a_retry_after_above_the_time_out_is_raised_and_not_waited_for(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     client = make_client(timeout=5)
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     detail = "Request was throttled. Your rate limit resets in ~30s."
     replicate_emulator.fault(Fault(on="create", status=429, body={"detail": detail}))
     with pytest.raises(RateLimitError) as caught:
@@ -130,20 +132,18 @@ async def test_a_wait_longer_than_the_time_out_is_an_error_that_says_how_long(
     assert caught.value.retry_after == 30
 
 
-async def test_the_wait_is_as_long_as_the_service_asks(
-    client: Client, replicate_emulator: Emulator
-) -> None:
-    await ready(client, replicate_emulator)
+async def test_retry_after_is_waited_for(client: Client, replicate_emulator: Emulator) -> None:
+    await look_up_model(client, replicate_emulator)
     replicate_emulator.fault(
         Fault(on="create", status=429, body={"detail": "…", "retry_after": 0.4})
     )
     await client.complete(replicate_emulator.model, "Hi")
-    first, second = creates(replicate_emulator)
+    first, second = get_creations(replicate_emulator)
     assert second.at - first.at >= 0.4
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, ResponseError), (402, ResponseError)])
-async def test_a_refusal_that_no_repetition_mends_is_not_repeated(
+async def test_a_client_error_is_not_repeated(
     client: Client, replicate_emulator: Emulator, status: int, error: type[Exception]
 ) -> None:
     replicate_emulator.fault(Fault(on="model", status=status, body={"detail": "no"}))
@@ -152,7 +152,7 @@ async def test_a_refusal_that_no_repetition_mends_is_not_repeated(
     assert len(replicate_emulator.requests) == 1
 
 
-async def test_a_wrong_token_is_a_401_that_does_not_show_it(
+async def test_the_error_for_a_wrong_token_does_not_contain_it(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     with pytest.raises(ResponseError) as caught:
@@ -161,7 +161,7 @@ async def test_a_wrong_token_is_a_401_that_does_not_show_it(
     assert "r8_WRONG_FAKE" not in repr(caught.value) + str(vars(caught.value))
 
 
-async def test_a_model_that_does_not_exist_is_not_found(
+async def test_a_model_that_does_not_exist_raises_model_not_found(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     with pytest.raises(ModelNotFoundError, match="Model not found"):
@@ -170,10 +170,10 @@ async def test_a_model_that_does_not_exist_is_not_found(
         await client.complete("f" * 64, "Hi")
 
 
-async def test_an_input_that_the_api_refuses_names_the_field(
+async def test_the_error_for_a_refused_input_names_the_field(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     body = {
         "title": "Input validation failed",
         "detail": "- input.top_p: Must be less than or equal to 1\n",
@@ -188,16 +188,16 @@ async def test_an_input_that_the_api_refuses_names_the_field(
     assert caught.value.fields == ("top_p",)
 
 
-async def test_a_creation_without_an_id_is_an_invalid_response(
+async def test_a_created_prediction_without_an_id_is_an_invalid_response(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     replicate_emulator.fault(Fault(on="create", status=201, body={"status": "starting"}))
     with pytest.raises(ResponseError, match="no prediction id"):
         await client.complete(replicate_emulator.model, "Hi")
 
 
-async def test_a_redirect_to_another_origin_does_not_get_the_token(
+async def test_the_token_is_not_sent_to_another_origin_after_a_redirect(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     async with Emulator() as other:
@@ -210,10 +210,10 @@ async def test_a_redirect_to_another_origin_does_not_get_the_token(
         assert "authorization" not in other.requests[0].headers
 
 
-async def test_a_creation_is_not_redirected_to_another_origin(
+async def test_a_creation_does_not_follow_a_redirect_to_another_origin(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     async with Emulator() as other:
         target = f"{other.base_url}/models/{other.model}/predictions"
         replicate_emulator.fault(Fault(on="create", status=307, headers={"Location": target}))
@@ -230,7 +230,7 @@ async def test_a_redirect_within_the_origin_is_followed_with_the_token(
     assert (await client.complete(replicate_emulator.model, "Hi")).text
 
 
-async def test_no_error_shows_the_streams_address(
+async def test_errors_and_logs_do_not_contain_the_stream_url(
     client: Client, replicate_emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -245,7 +245,7 @@ async def test_no_error_shows_the_streams_address(
     assert replicate_emulator.token not in shown
 
 
-async def test_three_hundred_creations_at_once_are_all_answered(
+async def test_three_hundred_concurrent_creations_succeed(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     completions = await asyncio.gather(
@@ -255,7 +255,7 @@ async def test_three_hundred_creations_at_once_are_all_answered(
     assert len(replicate_emulator.predictions) == 300
 
 
-async def test_requests_that_were_refused_for_their_number_come_one_at_a_time(
+async def test_rate_limited_requests_are_repeated_one_at_a_time(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.rate_limit = RateLimit(2, 0.5)
@@ -263,18 +263,18 @@ async def test_requests_that_were_refused_for_their_number_come_one_at_a_time(
     await asyncio.gather(*(client.complete(model, "Hi") for model in models))
     assert len(replicate_emulator.predictions) == 8
     creations = [each for each in replicate_emulator.requests if each.kind == "create"]
-    assert len(creations) <= 8 + 6 + 3  # all once, six again, and the first of each new slice
+    assert len(creations) <= 8 + 6 + 3  # all once, six again, and the first of each new period
 
 
-async def test_who_waits_too_long_for_the_rate_limit_is_told(
+async def test_a_request_that_waits_too_long_in_the_rate_limit_queue_times_out(
     make_client: MakeClient, replicate_emulator: Emulator
 ) -> None:
     client = make_client(timeout=0.5, max_retries=9)
-    await ready(client, replicate_emulator)
+    await look_up_model(client, replicate_emulator)
     refused = {"detail": "…", "retry_after": 0.4}
     replicate_emulator.fault(Fault(on="create", status=429, body=refused), times=None)
     first = asyncio.create_task(client.complete(replicate_emulator.model, "Hi"))
-    await replicate_emulator.wait_for_async(lambda e: len(creates(e)) == 2)  # it stands in line
+    await replicate_emulator.wait_for_async(lambda e: len(get_creations(e)) == 2)  # it is queued
     with pytest.raises(ReplicateTimeoutError, match=r"others waited for the rate limit for 0\.5 s"):
         await client.complete(replicate_emulator.model, "Hi")
     assert not first.done()
@@ -283,8 +283,8 @@ async def test_who_waits_too_long_for_the_rate_limit_is_told(
 
 
 @pytest.fixture
-async def proxy_that_hangs_up() -> AsyncIterator[str]:
-    """A proxy that answers one request of a connection, and hangs up on the next; its address."""
+async def closing_proxy() -> AsyncIterator[str]:
+    """URL of a proxy that closes a connection when its second request comes."""
     serving: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -300,15 +300,15 @@ async def proxy_that_hangs_up() -> AsyncIterator[str]:
         length = re.search(r"(?i)content-length: (\d+)", head)
         body = await reader.readexactly(int(length[1]) if length else 0)
         url = urlsplit(head.split(" ")[1])
-        there, back = await asyncio.open_connection(url.hostname, url.port)
-        with closing(back):
-            own = re.sub(
+        upstream_reader, upstream = await asyncio.open_connection(url.hostname, url.port)
+        with closing(upstream):
+            request = re.sub(
                 r"(?im)^connection:.*\r\n", "", head.replace(f"http://{url.netloc}", "", 1)
             )
-            back.write(own.replace("\r\n", "\r\nConnection: close\r\n", 1).encode() + body)
-            answered = (await there.readuntil(b"\r\n\r\n")).decode()
-            writer.write(re.sub(r"(?im)^connection:.*\r\n", "", answered).encode())
-            while part := await there.read(65_536):
+            upstream.write(request.replace("\r\n", "\r\nConnection: close\r\n", 1).encode() + body)
+            response_head = (await upstream_reader.readuntil(b"\r\n\r\n")).decode()
+            writer.write(re.sub(r"(?im)^connection:.*\r\n", "", response_head).encode())
+            while part := await upstream_reader.read(65_536):
                 writer.write(part)
                 await writer.drain()
 
@@ -320,11 +320,11 @@ async def proxy_that_hangs_up() -> AsyncIterator[str]:
         await asyncio.gather(*serving, return_exceptions=True)
 
 
-async def test_a_proxy_that_hangs_up_after_each_reply_loses_no_creation(
-    make_client: MakeClient, replicate_emulator: Emulator, proxy_that_hangs_up: str
+async def test_a_proxy_that_closes_the_connection_after_each_response_loses_no_creation(
+    make_client: MakeClient, replicate_emulator: Emulator, closing_proxy: str
 ) -> None:
     replicate_emulator.reply = ["Hel", "lo"]
-    client = make_client(proxy=proxy_that_hangs_up)
+    client = make_client(proxy=closing_proxy)
     for _ in range(2):
         assert (await client.complete(replicate_emulator.model, "Hi")).text == "Hello"
-    assert len(creates(replicate_emulator)) == 2
+    assert len(get_creations(replicate_emulator)) == 2

@@ -1,4 +1,4 @@
-"""Every body shape of a refusal becomes the error of its kind, with its fields."""
+"""Error responses of all known shapes become errors with their fields."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from replicate_stream import (
 )
 from replicate_stream._api.responses import Response, parse_json_object, to_response_error
 
-DOING = "POST /models/meta/llama/predictions"
+ACTION = "POST /models/meta/llama/predictions"
 
 
-def refusal(status: int, body: Any, **headers: str) -> ResponseError:
+def build_error(status: int, body: Any, **headers: str) -> ResponseError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return to_response_error(Response(status, headers, raw), DOING)
+    return to_response_error(Response(status, headers, raw), ACTION)
 
 
-def test_a_bad_token_keeps_title_and_detail_and_says_what_to_check() -> None:
-    error = refusal(
+def test_the_error_for_a_bad_token_has_title_and_detail_and_a_hint() -> None:
+    error = build_error(
         401,
         {
             "title": "Unauthenticated",
@@ -53,15 +53,15 @@ def test_a_bad_token_keeps_title_and_detail_and_says_what_to_check() -> None:
         b"",
     ],
 )
-def test_every_404_is_a_model_that_was_not_found(body: Any) -> None:
-    error = refusal(404, body)
+def test_a_404_with_any_body_is_model_not_found(body: Any) -> None:
+    error = build_error(404, body)
     assert isinstance(error, ModelNotFoundError)
     assert error.status == 404
     assert "Model not found" in str(error)
 
 
-def test_a_wrong_version_is_a_422_and_still_a_model_that_was_not_found() -> None:
-    error = refusal(
+def test_the_422_for_a_wrong_version_is_model_not_found() -> None:
+    error = build_error(
         422,
         {
             "title": "Invalid version or not permitted",
@@ -88,17 +88,17 @@ def test_a_wrong_version_is_a_422_and_still_a_model_that_was_not_found() -> None
         ),
     ],
 )
-def test_a_refused_input_names_its_fields(entry: dict[str, str], field: str) -> None:
-    error = refusal(
+def test_the_422_for_an_input_names_its_fields(entry: dict[str, str], field: str) -> None:
+    error = build_error(
         422, {"title": "Input validation failed", "detail": "- …\n", "invalid_fields": [entry]}
     )
     assert isinstance(error, InvalidInputError)
     assert error.fields == (field,)
 
 
-def test_an_input_refused_by_cog_names_its_fields() -> None:
+def test_the_422_of_cog_names_its_fields() -> None:
     detail = [{"loc": ["body", "input", "max_tokens"], "msg": "…", "type": "value_error"}]
-    error = refusal(422, {"detail": detail})
+    error = build_error(422, {"detail": detail})
     assert isinstance(error, InvalidInputError)
     assert error.fields == ("max_tokens",)
 
@@ -115,35 +115,35 @@ def test_an_input_refused_by_cog_names_its_fields() -> None:
         (b"<html>busy</html>", {}, None),
     ],
 )
-def test_how_long_to_wait_is_read_from_wherever_it_stands(
+def test_retry_after_is_parsed_from_header_body_or_text(
     body: Any, headers: dict[str, str], seconds: float | None
 ) -> None:
-    error = refusal(429, body, **headers)
+    error = build_error(429, body, **headers)
     assert isinstance(error, RateLimitError)
     assert error.retry_after == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=40), usegmt=True)
-    error = refusal(503, {}, **{"Retry-After": soon})
+    error = build_error(503, {}, **{"Retry-After": soon})
     assert error.retry_after is not None
     assert 35 < error.retry_after <= 40
 
 
-def test_a_page_of_html_is_shown_as_the_words_in_it() -> None:
+def test_the_detail_of_an_html_page_is_its_text() -> None:
     page = b"<html><style>x{}</style><h1>502</h1><p>Bad  gateway</p>" + b"z" * 5000
-    error = refusal(502, page)
+    error = build_error(502, page)
     assert error.detail is not None
     assert error.detail.startswith("502 Bad gateway zzz")
     assert len(error.detail) < 400
 
 
-def test_no_credit_says_where_to_get_some() -> None:
-    error = refusal(402, {"title": "Insufficient credit", "detail": "…", "status": 402})
+def test_the_402_names_the_billing_page() -> None:
+    error = build_error(402, {"title": "Insufficient credit", "detail": "…", "status": 402})
     assert "https://replicate.com/account/billing" in str(error)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"<html>", b'"text"'])
-def test_a_success_that_is_no_json_object_is_an_error(body: bytes) -> None:
+def test_a_successful_response_must_be_a_json_object(body: bytes) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
-        parse_json_object(Response(200, {}, body), DOING)
+        parse_json_object(Response(200, {}, body), ACTION)

@@ -1,4 +1,4 @@
-"""The decoder against the standard's own words, and against a parser that takes the whole text."""
+"""The decoder against the examples of the standard, and against a parser of the whole text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from replicate_stream._api.sse import Decoder, Event, EventTooLargeError
 
-USUAL = b"event: output\nid: 1707756341:%d\ndata: %s\n\n"
+NCHAN_EVENT = b"event: output\nid: 1707756341:%d\ndata: %s\n\n"
 
 
 def decode(body: bytes, cuts: list[int] | None = None) -> list[Event]:
@@ -20,28 +20,28 @@ def decode(body: bytes, cuts: list[int] | None = None) -> list[Event]:
     return [event for start, end in pairwise(edges) for event in decoder.feed(body[start:end])]
 
 
-def texts(body: bytes) -> list[str]:
+def get_texts(body: bytes) -> list[str]:
     return [data for _, _, data in decode(body)]
 
 
-def reference(body: bytes) -> list[Event]:
-    """WHATWG's algorithm over the whole stream at once, in its own order of steps."""
+def decode_by_the_standard(body: bytes) -> list[Event]:
+    """Decode a whole stream at once, in the steps of the standard."""
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     lines = re.split("\r\n|\r|\n", text)[:-1]  # the last piece has no line end
     events: list[Event] = []
-    data, name, event_id, seen = "", "", None, False
+    data, name, event_id, has_data = "", "", None, False
     for line in lines:
         if line == "":
-            if seen:
+            if has_data:
                 events.append((name or "message", event_id, data[:-1]))
-            data, name, event_id, seen = "", "", None, False
+            data, name, event_id, has_data = "", "", None, False
         elif not line.startswith(":"):
             field, _, value = line.partition(":")
             value = value.removeprefix(" ")
             if field == "event":
                 name = value
             elif field == "data":
-                data, seen = data + value + "\n", True
+                data, has_data = data + value + "\n", True
             elif field == "id" and "\0" not in value:
                 event_id = value
     return events
@@ -91,25 +91,25 @@ bodies = st.one_of(
 
 @given(body=bodies, cuts=st.lists(st.integers(0, 400), max_size=12), bom=st.booleans())
 @example(body=b"data: a\r\n\r\ndata: b\r\n\r\n", cuts=[8, 10, 11], bom=False)
-@example(body=b"id: 7\n\n" + USUAL % (1, b"x"), cuts=[], bom=True)
-def test_any_chunking_of_any_bytes_gives_the_events_of_the_standard(
+@example(body=b"id: 7\n\n" + NCHAN_EVENT % (1, b"x"), cuts=[], bom=True)
+def test_any_bytes_in_any_chunks_yield_the_events_of_the_standard(
     body: bytes, cuts: list[int], bom: bool
 ) -> None:
     if bom:
         body = b"\xef\xbb\xbf" + body
-    assert decode(body, [cut for cut in cuts if cut <= len(body)]) == reference(body)
+    assert decode(body, [cut for cut in cuts if cut <= len(body)]) == decode_by_the_standard(body)
 
 
 @given(body=bodies)
-def test_one_byte_at_a_time_gives_the_same_as_all_at_once(body: bytes) -> None:
+def test_single_bytes_yield_the_same_events_as_one_chunk(body: bytes) -> None:
     assert decode(body, list(range(len(body)))) == decode(body)
 
 
-def test_the_standards_first_example_is_one_event_of_three_lines() -> None:
-    assert texts(b"data: YHOO\ndata: +2\ndata: 10\n\n") == ["YHOO\n+2\n10"]
+def test_the_first_example_of_the_standard_is_one_event_of_three_lines() -> None:
+    assert get_texts(b"data: YHOO\ndata: +2\ndata: 10\n\n") == ["YHOO\n+2\n10"]
 
 
-def test_the_standards_example_of_comments_ids_and_spaces() -> None:
+def test_the_example_of_the_standard_for_comments_ids_and_spaces() -> None:
     first = b": test stream\n\ndata: first event\nid: 1\n\n"
     assert decode(first + b"data:second event\nid\n\ndata:  third event\n\n") == [
         ("message", "1", "first event"),
@@ -118,28 +118,28 @@ def test_the_standards_example_of_comments_ids_and_spaces() -> None:
     ]
 
 
-def test_an_empty_output_is_a_token_and_a_comment_is_not() -> None:
+def test_an_empty_output_is_an_event_and_a_comment_is_not() -> None:
     body = b": hi\n\nevent: output\nid: 1:0\ndata: \n\n: keep-alive\n\n"
     assert decode(body) == [("output", "1:0", "")]
 
 
-def test_an_id_alone_is_no_event_but_is_where_to_go_on() -> None:
+def test_an_id_without_data_sets_the_last_event_id() -> None:
     decoder = Decoder()
     assert decoder.feed(b"id: 7:3\n\n") == []
     assert decoder.last_event_id == "7:3"
-    assert decoder.feed(USUAL % (9, b"x")) == [("output", "1707756341:9", "x")]
+    assert decoder.feed(NCHAN_EVENT % (9, b"x")) == [("output", "1707756341:9", "x")]
     assert decoder.last_event_id == "1707756341:9"
     decoder.feed(b"data: no id of its own\n\n")
     assert decoder.last_event_id == "1707756341:9"
 
 
-def test_an_event_that_is_not_finished_at_the_end_is_no_event() -> None:
+def test_an_incomplete_event_is_dropped() -> None:
     assert decode(b"event: output\nid: 1:0\ndata: half\n") == []
 
 
-def test_separators_that_only_unicode_knows_stay_in_the_text() -> None:
+def test_unicode_line_separators_do_not_end_a_line() -> None:
     text = "a\u2028b\u2029c\u0085d\x0be\x0cf"
-    assert texts(f"data: {text}\n\n".encode()) == [text]
+    assert get_texts(f"data: {text}\n\n".encode()) == [text]
 
 
 def test_the_last_comment_is_kept() -> None:
@@ -148,21 +148,21 @@ def test_the_last_comment_is_kept() -> None:
     assert decoder.last_comment == "408: 408 Request Timeout"
 
 
-@pytest.mark.parametrize("portion", [b"data: " + b"x" * 99, b"data: xxxxxxxxx\n" * 7])
-def test_an_event_longer_than_the_bound_is_an_error(portion: bytes) -> None:
+@pytest.mark.parametrize("chunk", [b"data: " + b"x" * 99, b"data: xxxxxxxxx\n" * 7])
+def test_an_event_above_the_limit_raises(chunk: bytes) -> None:
     decoder = Decoder(max_event_bytes=100)
-    decoder.feed(portion[:99])
+    decoder.feed(chunk[:99])
     with pytest.raises(EventTooLargeError, match="100 bytes"):
-        decoder.feed(portion)
+        decoder.feed(chunk)
 
 
-def test_the_bound_is_for_one_event_and_not_for_the_stream() -> None:
+def test_the_limit_applies_to_each_event() -> None:
     decoder = Decoder(max_event_bytes=100)
     read = [decoder.feed(piece) for _ in range(50) for piece in (b"data: " + b"x" * 60, b"\n\n")]
     assert sum(map(len, read)) == 50
 
 
-def test_a_long_event_in_small_portions_is_read_in_linear_time() -> None:
+def test_a_large_event_in_small_chunks_is_decoded_in_linear_time() -> None:
     decoder = Decoder()
     decoder.feed(b"data: ")
     for _ in range(4000):

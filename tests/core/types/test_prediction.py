@@ -1,4 +1,4 @@
-"""Records are read leniently, and their texts stay out of reprs."""
+"""Records are parsed leniently, and their texts are not in reprs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from replicate_stream._types.prediction import parse_prediction, read_usage
         ({}, None),
     ],
 )
-def test_token_counts_are_read_under_both_of_their_names(
+def test_token_counts_are_read_under_both_names(
     metrics: dict[str, Any], usage: Usage | None
 ) -> None:
     assert read_usage(Prediction("p", "succeeded", metrics=metrics)) == usage
 
 
-def test_token_counts_that_a_model_only_prints_are_read_from_its_logs() -> None:
+def test_token_counts_are_read_from_the_logs_if_metrics_has_none() -> None:
     logs = "Starting\nInput token count: 263\nOutput token count: 515\nDone"
     assert read_usage(Prediction("p", "succeeded", logs=logs)) == Usage(263, 515)
 
 
-def test_usage_adds_up() -> None:
+def test_total_tokens_is_the_sum() -> None:
     assert Usage(3, 4).total_tokens == 7
 
 
-def test_a_record_needs_nothing_but_an_id() -> None:
+def test_a_record_needs_only_an_id() -> None:
     prediction = parse_prediction({"id": "abc"})
     assert (prediction.status, prediction.output, prediction.is_terminal) == (
         "starting",
@@ -51,7 +51,7 @@ def test_a_record_without_an_id_is_refused(body: dict[str, Any]) -> None:
         parse_prediction(body)
 
 
-def test_odd_values_do_not_stop_a_record_from_being_read() -> None:
+def test_a_record_with_odd_values_is_parsed() -> None:
     prediction = parse_prediction(
         {"id": "abc", "status": "thinking", "metrics": None, "urls": {"get": 1}, "error": {"a": 1}}
     )
@@ -62,7 +62,7 @@ def test_odd_values_do_not_stop_a_record_from_being_read() -> None:
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled", "aborted"])
-def test_these_statuses_are_final(status: str) -> None:
+def test_these_statuses_are_terminal(status: str) -> None:
     assert Prediction("abc", status).is_terminal
 
 

@@ -1,4 +1,4 @@
-"""Whatever breaks, the text is whole and comes once, or there is an error. Never short text."""
+"""Whatever breaks, the whole text is delivered once, or an error is raised: never a short text."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ WORDS = ["", "one", " two", "\n", "\n", " th\nree", " é😀", " end"]
 WHOLE = "".join(WORDS)
 
 
-async def body_length(client: Client, emulator: Emulator) -> int:
-    """How long the stream of WORDS is up to its end."""
+async def get_body_length(client: Client, emulator: Emulator) -> int:
+    """Return the length of the stream of WORDS, in bytes."""
     await client.complete(emulator.model, "Hi")
     body = "".join(
         f"event: output\nid: 1234567890:{i}\n"
@@ -35,11 +35,11 @@ async def body_length(client: Client, emulator: Emulator) -> int:
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["clean", "reset"])
-async def test_a_stream_cut_at_any_byte_still_gives_the_whole_text_once(
+async def test_a_stream_cut_at_any_byte_still_yields_the_whole_text_once(
     client: Client, replicate_emulator: Emulator, reset: bool
 ) -> None:
     replicate_emulator.reply = WORDS
-    for position in range(await body_length(client, replicate_emulator)):
+    for position in range(await get_body_length(client, replicate_emulator)):
         replicate_emulator.fault(Fault(on="stream", cut_after=position, reset=reset))
         completion = await client.complete(replicate_emulator.model, "Hi")
         assert (position, completion.text) == (position, WHOLE)
@@ -47,7 +47,7 @@ async def test_a_stream_cut_at_any_byte_still_gives_the_whole_text_once(
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["clean", "reset"])
-async def test_a_running_stream_cut_at_any_token_goes_on_where_it_broke(
+async def test_a_running_stream_cut_at_any_token_is_resumed(
     client: Client, replicate_emulator: Emulator, reset: bool
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.005
@@ -59,7 +59,7 @@ async def test_a_running_stream_cut_at_any_token_goes_on_where_it_broke(
         assert (position, completion.text) == (position, "".join(words))
 
 
-async def test_a_resumed_stream_says_which_event_it_had_last(
+async def test_a_resumed_stream_sends_the_last_event_id(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.02
@@ -71,7 +71,7 @@ async def test_a_resumed_stream_says_which_event_it_had_last(
     assert second.headers["last-event-id"].split(":")[0].isdigit()
 
 
-async def test_several_cuts_in_one_answer_are_all_mended(
+async def test_a_stream_is_resumed_after_several_cuts(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.01
@@ -83,7 +83,7 @@ async def test_several_cuts_in_one_answer_are_all_mended(
 
 
 @pytest.mark.parametrize("position", range(0, 420, 45))
-async def test_without_a_replay_a_cut_is_an_error_or_the_whole_text_but_never_a_short_one(
+async def test_a_cut_without_a_replay_never_yields_a_short_text(
     make_client: type[Client], position: int
 ) -> None:
     words = [f" w{i}" for i in range(12)]
@@ -100,7 +100,7 @@ async def test_without_a_replay_a_cut_is_an_error_or_the_whole_text_but_never_a_
             assert completion.text == "".join(words)
 
 
-async def test_a_stream_that_breaks_off_again_and_again_is_an_error_that_counts_the_text(
+async def test_the_error_after_repeated_cuts_counts_the_delivered_text(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 10.0
@@ -112,7 +112,7 @@ async def test_a_stream_that_breaks_off_again_and_again_is_an_error_that_counts_
     await replicate_emulator.wait_for_async(lambda e: len(e.cancels) == 1)
 
 
-async def test_an_idle_stream_that_the_server_closes_is_taken_up_again(
+async def test_a_stream_that_the_server_closes_when_idle_is_resumed(
     make_client: type[Client],
 ) -> None:
     async with Emulator(idle_timeout=0.1, boot_time=0.7) as emulator:
@@ -135,7 +135,7 @@ async def test_an_idle_stream_that_the_server_closes_is_taken_up_again(
     ],
     ids=["500", "404", "html", "dropped", "garbage body", "garbage"],
 )
-async def test_a_stream_that_cannot_be_read_is_made_up_for_by_the_record(
+async def test_the_record_replaces_a_stream_that_cannot_be_read(
     client: Client, replicate_emulator: Emulator, fault: Fault
 ) -> None:
     replicate_emulator.reply = WORDS
@@ -143,7 +143,7 @@ async def test_a_stream_that_cannot_be_read_is_made_up_for_by_the_record(
     assert (await client.complete(replicate_emulator.model, "Hi")).text == WHOLE
 
 
-async def test_a_stream_that_stalls_is_made_up_for_by_the_record(
+async def test_the_record_replaces_a_stream_that_stalls(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = WORDS
@@ -151,7 +151,7 @@ async def test_a_stream_that_stalls_is_made_up_for_by_the_record(
     assert (await client.complete(replicate_emulator.model, "Hi")).text == WHOLE
 
 
-async def test_a_silent_model_ends_in_a_time_out_that_says_what_was_waited_for(
+async def test_the_time_out_before_the_first_token_names_it(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.boot_time = 30.0
@@ -163,7 +163,7 @@ async def test_a_silent_model_ends_in_a_time_out_that_says_what_was_waited_for(
     await replicate_emulator.wait_for_async(lambda e: e.cancels == [caught.value.prediction_id])
 
 
-async def test_a_silence_between_tokens_says_that_the_next_one_was_waited_for(
+async def test_the_time_out_between_tokens_names_the_next_one(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["one", "two"], delays=[0.0, 30.0])
@@ -171,7 +171,7 @@ async def test_a_silence_between_tokens_says_that_the_next_one_was_waited_for(
         await make_client(timeout=0.4).complete(replicate_emulator.model, "Hi")
 
 
-async def test_a_time_out_is_about_silence_and_not_about_length(
+async def test_an_answer_may_last_longer_than_the_idle_time_out(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.1
@@ -180,7 +180,7 @@ async def test_a_time_out_is_about_silence_and_not_about_length(
     assert completion.text == "01234567891011"
 
 
-async def test_a_consumer_that_takes_its_time_is_not_a_silence(
+async def test_a_slow_consumer_causes_no_time_out(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.05
@@ -191,31 +191,31 @@ async def test_a_consumer_that_takes_its_time_is_not_a_silence(
             if isinstance(event, TextDelta):
                 read.append(event.text)
                 if event.text == "3":
-                    await _pause(0.7)
+                    await wait(0.7)
     assert "".join(read) == "0123456789"
 
 
-async def _pause(seconds: float) -> None:
-    """The consumer at work: the behaviour under test is that time passes here."""
+async def wait(seconds: float) -> None:
+    """Let time pass, as a consumer at work does: that is what the test is about."""
     await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=seconds)
 
 
-async def test_a_silent_model_is_asked_after_and_its_status_is_told(
+async def test_the_status_is_polled_while_the_stream_is_idle(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["one"], delays=[3.0])
     async with client.stream(replicate_emulator.model, "Hi") as events:
-        told = [
+        statuses = [
             (event.status, len([r for r in replicate_emulator.requests if r.method == "GET"]))
             async for event in events
             if isinstance(event, StatusChanged)
         ]
-    # "processing" is told before the first token, and because the record was asked.
-    assert [status for status, _ in told] == ["starting", "processing"]
-    assert told[1][1] > 2
+    # "processing" comes before the first token, because the record was fetched.
+    assert [status for status, _ in statuses] == ["starting", "processing"]
+    assert statuses[1][1] > 2
 
 
-async def test_the_deadline_is_sent_and_kept(
+async def test_the_deadline_is_sent_and_enforced(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.05
@@ -227,7 +227,7 @@ async def test_the_deadline_is_sent_and_kept(
     await replicate_emulator.wait_for_async(lambda e: len(e.cancels) == 1)
 
 
-async def test_a_failed_prediction_raises_its_own_error(
+async def test_a_failed_prediction_raises_the_error_of_its_record(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["a"], error="E1001: out of memory", status="failed")
@@ -239,7 +239,7 @@ async def test_a_failed_prediction_raises_its_own_error(
     assert replicate_emulator.cancels == []
 
 
-async def test_a_prediction_canceled_by_somebody_else_is_an_error(
+async def test_a_prediction_canceled_by_another_client_raises(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["a"], status="canceled")
@@ -263,7 +263,7 @@ async def test_a_model_without_a_stream_is_polled(
     assert [r for r in replicate_emulator.requests if r.server == "stream"] == []
 
 
-async def test_of_several_alternatives_the_first_is_the_answer_and_all_can_be_had(
+async def test_the_first_of_several_alternatives_is_the_answer_and_the_record_has_all(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model(
@@ -278,7 +278,7 @@ async def test_of_several_alternatives_the_first_is_the_answer_and_all_can_be_ha
     assert completion.prediction.output == ["one answer", "another answer"]
 
 
-async def test_a_stop_sequence_ends_the_answer_exactly_and_cancels_at_once(
+async def test_a_stop_sequence_ends_the_answer_and_cancels_the_prediction(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.01
@@ -289,7 +289,7 @@ async def test_a_stop_sequence_ends_the_answer_exactly_and_cancels_at_once(
     assert completion.prediction.status == "canceled"
 
 
-async def test_what_only_looked_like_a_stop_sequence_is_delivered(
+async def test_the_start_of_a_stop_sequence_is_delivered_if_it_does_not_go_on(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = ["one ST", "OR"]
@@ -299,7 +299,7 @@ async def test_what_only_looked_like_a_stop_sequence_is_delivered(
     assert (await client.complete(replicate_emulator.model, "Hi", stop="STOP")).text == "one ST"
 
 
-async def test_bad_input_is_refused_before_anything_is_created(
+async def test_invalid_input_is_refused_before_a_prediction_is_created(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     with pytest.raises(InvalidInputError, match="messages"):
