@@ -1,4 +1,4 @@
-"""A client of the emulator, closed when its test ends."""
+"""Clients of the emulator, closed at the end of each test."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ MakeClient = Callable[..., Client]
 
 @pytest.fixture
 async def make_client(replicate_emulator: Emulator) -> AsyncIterator[MakeClient]:
-    """Makes clients of the emulator with further settings."""
-    made: list[Client] = []
+    """Makes clients of the emulator; the settings are those of `Client`."""
+    clients: list[Client] = []
 
     def make(**settings: Any) -> Client:
         settings.setdefault("base_url", replicate_emulator.base_url)
-        made.append(Client(settings.pop("api_key", replicate_emulator.token), **settings))
-        return made[-1]
+        clients.append(Client(settings.pop("api_key", replicate_emulator.token), **settings))
+        return clients[-1]
 
     yield make
-    for client in made:
+    for client in clients:
         await client.aclose()
 
 

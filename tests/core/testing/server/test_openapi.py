@@ -1,10 +1,10 @@
-"""The emulator's replies and refusals against Replicate's own OpenAPI document.
+"""Replies and refusals compared with Replicate's OpenAPI document and with recorded traffic.
 
-Where recorded traffic proves the document wrong, the recording wins; each such place is named here:
+Where the two differ, the recording wins. These are all the differences:
 
 - `output` is required by the document; it is absent while a prediction is starting (recorded).
-- `logs` is a string in the document; it is null in a cancelled record (recorded).
-- `version` is one of "a string" and "hidden" in the document, which `hidden` never is: it is both.
+- `logs` is a string in the document; it is null in a canceled record (recorded).
+- `version` is `oneOf` "a string" and "hidden" in the document; `hidden` matches both, so never one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from replicate_stream.testing import Emulator, Reply
 
-Ask = Callable[..., Any]
+Fixture = Callable[..., Any]
 Check = Callable[..., list[str]]
 
 PATH = "/models/meta/meta-llama-3-70b-instruct/predictions"
@@ -27,15 +27,15 @@ BODY = {"input": {"prompt": "Hi"}}
 ABSENT_WHILE_STARTING = "'output' is a required property"
 
 
-def in_json_schema(value: Any) -> Any:
-    """An OpenAPI 3.0 schema as JSON Schema says it: `nullable`, and the `oneOf` named above."""
+def to_json_schema(value: Any) -> Any:
+    """Convert an OpenAPI 3.0 schema: `nullable`, and the `oneOf` of `version` (see above)."""
     if isinstance(value, list):
-        return [in_json_schema(item) for item in value]
+        return [to_json_schema(item) for item in value]
     if not isinstance(value, dict):
         return value
     one_of = "anyOf" if "hidden" in str(value.get("oneOf")) else "oneOf"
     converted = {
-        one_of if key == "oneOf" else key: in_json_schema(item)
+        one_of if key == "oneOf" else key: to_json_schema(item)
         for key, item in value.items()
         if key != "nullable"
     }
@@ -52,10 +52,10 @@ def document(shared: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def check(document: dict[str, Any]) -> Check:
-    """What is wrong with a value by one of the document's schemas."""
-    components = in_json_schema(document["components"])
+    """Lists the violations of one of the document's schemas by a value."""
+    components = to_json_schema(document["components"])
 
-    def check(name: str, value: object) -> list[str]:
+    def check(name: str, value: Any) -> list[str]:
         schema = {"$ref": f"#/components/schemas/{name}", "components": components}
         validator = Draft202012Validator(schema, format_checker=FormatChecker())
         return [error.message for error in validator.iter_errors(value)]
@@ -63,68 +63,62 @@ def check(document: dict[str, Any]) -> Check:
     return check
 
 
-def create(ask: Ask, **headers: str) -> Any:
-    return ask("POST", PATH, BODY, headers=headers).json
-
-
-def test_a_prediction_is_as_documented_from_its_start_to_its_end(
-    ask: Ask, check: Check, replicate_emulator: Emulator
+def test_a_prediction_matches_the_document_from_start_to_end(
+    check: Check, send: Fixture, create: Fixture, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.finish_lag = 1
-    made = create(ask, **{"Cancel-After": "30s"})
-    replicate_emulator.wait_for(lambda e: e.predictions[made["id"]].is_terminal)
-    lagging = ask("GET", made["urls"]["get"]).json
-    over = ask("GET", made["urls"]["get"]).json
-    assert [made["status"], lagging["status"], over["status"]] == [
+    prediction = create(**{"Cancel-After": "30s"})
+    replicate_emulator.wait_for(lambda e: e.predictions[prediction["id"]].is_terminal)
+    lagging = send("GET", prediction["urls"]["get"]).json
+    final = send("GET", prediction["urls"]["get"]).json
+    assert [prediction["status"], lagging["status"], final["status"]] == [
         "starting",
         "processing",
         "succeeded",
     ]
-    assert check("schemas_prediction_response", made) == [ABSENT_WHILE_STARTING]
+    assert check("schemas_prediction_response", prediction) == [ABSENT_WHILE_STARTING]
     assert check("schemas_prediction_response", lagging) == []
-    assert check("schemas_prediction_response", over) == []
+    assert check("schemas_prediction_response", final) == []
 
 
-def test_a_held_creation_is_as_documented(
-    ask: Ask, check: Check, replicate_emulator: Emulator
-) -> None:
-    assert check("schemas_prediction_response", create(ask, Prefer="wait")) == []
+def test_a_creation_with_prefer_wait_matches_the_document(check: Check, create: Fixture) -> None:
+    assert check("schemas_prediction_response", create(Prefer="wait")) == []
 
 
 @pytest.mark.parametrize(
     "reply", [Reply(["a"], error="E1001"), Reply(status="canceled"), Reply(status="aborted")]
 )
-def test_a_prediction_that_ended_badly_is_as_documented(
-    reply: Reply, ask: Ask, check: Check, replicate_emulator: Emulator
+def test_a_prediction_without_success_matches_the_document(
+    reply: Reply, check: Check, send: Fixture, create: Fixture, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = reply
-    made = create(ask)
-    replicate_emulator.wait_for(lambda e: e.predictions[made["id"]].is_terminal)
-    record = ask("GET", made["urls"]["get"]).json
+    prediction = create()
+    replicate_emulator.wait_for(lambda e: e.predictions[prediction["id"]].is_terminal)
+    record = send("GET", prediction["urls"]["get"]).json
     null_logs = ["None is not of type 'string'"] if record["logs"] is None else []
     assert check("schemas_prediction_response", record) == null_logs
     assert bool(null_logs) is (reply.status in {"canceled", "aborted"})
 
 
-def test_models_versions_and_deployments_are_as_documented(
-    ask: Ask, check: Check, replicate_emulator: Emulator
+def test_models_versions_and_deployments_match_the_document(
+    check: Check, send: Fixture, replicate_emulator: Emulator
 ) -> None:
     version = replicate_emulator.add_model("me/community")
     replicate_emulator.add_deployment("me/deployed", "me/community")
     base = "/models/me/community"
     replies = {
-        "schemas_model_response": ask("GET", base).json,
-        "schemas_version_response": ask("GET", f"{base}/versions/{version}").json,
-        "schemas_paginated_version_response": ask("GET", f"{base}/versions").json,
-        "schemas_deployment_response": ask("GET", "/deployments/me/deployed").json,
+        "schemas_model_response": send("GET", base).json,
+        "schemas_version_response": send("GET", f"{base}/versions/{version}").json,
+        "schemas_paginated_version_response": send("GET", f"{base}/versions").json,
+        "schemas_deployment_response": send("GET", "/deployments/me/deployed").json,
     }
     assert [check(name, reply) for name, reply in replies.items()] == [[], [], [], []]
 
 
-def test_a_file_is_as_documented(ask: Ask, check: Check) -> None:
+def test_a_file_matches_the_document(check: Check, send: Fixture) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="content"; filename="a"\r\n\r\nx\r\n--b--'
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    assert check("schemas_file_response", ask("POST", "/files", body, headers=headers).json) == []
+    assert check("schemas_file_response", send("POST", "/files", body, headers=headers).json) == []
 
 
 @pytest.mark.parametrize(
@@ -145,34 +139,38 @@ def test_a_file_is_as_documented(ask: Ask, check: Check) -> None:
     ],
     ids=lambda body: json.dumps(body),
 )
-def test_a_body_is_accepted_exactly_where_the_document_accepts_it(
-    body: Any, ask: Ask, check: Check, replicate_emulator: Emulator
+def test_a_body_is_accepted_if_and_only_if_the_document_accepts_it(
+    body: Any, check: Check, send: Fixture, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model("me/community", version="0" * 64)
     by_name = check("schemas_prediction_request", body) == []
     by_version = check("schemas_version_prediction_request", body) == []
-    assert (ask("POST", PATH, body).status == 201) is by_name
-    assert (ask("POST", "/predictions", body).status == 201) is by_version
+    assert (send("POST", PATH, body).status == 201) is by_name
+    assert (send("POST", "/predictions", body).status == 201) is by_version
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_every_path_that_it_answers_is_documented(
-    method: str, document: dict[str, Any], ask: Ask, replicate_emulator: Emulator
+def test_all_answered_paths_are_documented(
+    method: str,
+    document: dict[str, Any],
+    send: Fixture,
+    create: Fixture,
+    replicate_emulator: Emulator,
 ) -> None:
     version = replicate_emulator.add_model("me/community")
     replicate_emulator.add_deployment("me/deployed", "me/community")
     names = {"model_owner": "me", "model_name": "community", "version_id": version}
     names |= {"deployment_owner": "me", "deployment_name": "deployed"}
-    names |= {"prediction_id": create(ask)["id"], "file_id": "none"}
-    answered = set()
+    names |= {"prediction_id": create()["id"], "file_id": "none"}
+    answered_paths = set()
     for path, operations in document["paths"].items():
         if method.lower() in operations:
             filled = path
             for name, value in names.items():
                 filled = filled.replace(f"{{{name}}}", value)
-            ask(method, filled, {} if method == "POST" else None)
+            send(method, filled, {} if method == "POST" else None)
             if replicate_emulator.requests[-1].kind != "other":
-                answered.add(path)
+                answered_paths.add(path)
     expected = {
         "GET": {
             "/predictions/{prediction_id}",
@@ -190,10 +188,10 @@ def test_every_path_that_it_answers_is_documented(
             "/files",
         },
     }
-    assert answered == expected[method]
+    assert answered_paths == expected[method]
 
 
-RECORDED = [
+RECORDINGS = [
     ("llm_stream_1_create_201", {"stream"}),
     ("llm_prefer_wait_a_201", set()),
     ("cancel_running_200", {"webhook_completed"}),
@@ -201,17 +199,24 @@ RECORDED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "not_ours"), RECORDED)
+@pytest.mark.parametrize(("name", "missing"), RECORDINGS)
 def test_records_have_the_recorded_fields(
-    name: str, not_ours: set[str], shared: Path, ask: Ask, replicate_emulator: Emulator
+    name: str,
+    missing: set[str],
+    shared: Path,
+    send: Fixture,
+    create: Fixture,
+    replicate_emulator: Emulator,
 ) -> None:
-    """The older recordings lack some of today's fields; ours must not lack any of theirs."""
+    """Old recordings lack some fields of today; the emulator has all fields of theirs."""
     recorded = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]
     replicate_emulator.behaviour.boot_time = 60.0 if name.startswith("cancel") else 0.0
-    made = create(ask, **({"Prefer": "wait"} if "prefer" in name else {}))
-    ours = ask("POST", made["urls"]["cancel"]).json if name.startswith("cancel") else made
+    prediction = create(**({"Prefer": "wait"} if "prefer" in name else {}))
+    ours = (
+        send("POST", prediction["urls"]["cancel"]).json if name.startswith("cancel") else prediction
+    )
     theirs = json.loads(recorded["body"])
-    assert set(theirs) - set(ours) == not_ours
+    assert set(theirs) - set(ours) == missing
     assert set(ours) - set(theirs) <= {"data_removed"}
     assert (ours["status"], ours["logs"]) == (theirs["status"], theirs["logs"])
     assert set(theirs["urls"]) <= set(ours["urls"])
@@ -222,11 +227,11 @@ def test_records_have_the_recorded_fields(
     [("invalid_token_401", {"title", "detail", "status"}), ("not_found_404", {"detail", "status"})],
 )
 def test_error_replies_have_the_recorded_shape(
-    name: str, fields: set[str], shared: Path, ask: Ask
+    name: str, fields: set[str], shared: Path, send: Fixture
 ) -> None:
     recorded = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]
     wrong = "r8_FAKE_WRONG" if recorded["status"] == 401 else None
-    ours = ask("POST", "/models/no/body/predictions", BODY, token=wrong)
+    ours = send("POST", "/models/no/body/predictions", BODY, token=wrong)
     assert ours.status == recorded["status"]
     assert ours.headers["content-type"] == recorded["headers"]["Content-Type"]
     assert set(ours.json) == set(json.loads(recorded["body"])) == fields
@@ -234,11 +239,11 @@ def test_error_replies_have_the_recorded_shape(
     assert (left in ours.headers) is (left in recorded["headers"])
 
 
-def test_an_uploaded_file_has_the_recorded_fields(shared: Path, ask: Ask) -> None:
+def test_an_uploaded_file_has_the_recorded_fields(shared: Path, send: Fixture) -> None:
     recorded = json.loads((shared / "recorded" / "files_create_201.json").read_text())
     request, response = recorded["request"], recorded["response"]
     headers = {"Content-Type": request["headers"]["content-type"]}
-    ours = ask("POST", "/files", request["body"].encode(), headers=headers)
+    ours = send("POST", "/files", request["body"].encode(), headers=headers)
     theirs = json.loads(response["body"])
     assert ours.status == response["status"]
     assert list(ours.json) == list(theirs)

@@ -1,4 +1,4 @@
-"""Faults on demand: exactly what goes wrong, and exactly where."""
+"""Faults that a test asks for: the exact effect of each, at the exact byte."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ import pytest
 
 from replicate_stream.testing import Emulator, Fault, Reply
 
-Ask = Callable[..., Any]
+Fixture = Callable[..., Any]
 
 PATH = "/models/meta/meta-llama-3-70b-instruct/predictions"
 BODY = {"input": {"prompt": "Hi"}}
 STREAM = {"Accept": "text/event-stream"}
-
-
-CREDIT = """{"title":"Insufficient credit","detail":"You have insufficient credit to run this \
-model. Go to https://replicate.com/account/billing#billing to purchase credit. Once you purchase \
-credit, please wait a few minutes before trying again.","status":402}
-"""
+INSUFFICIENT_CREDIT = (
+    '{"title":"Insufficient credit","detail":"You have insufficient credit to run this model. '
+    "Go to https://replicate.com/account/billing#billing to purchase credit. Once you purchase "
+    'credit, please wait a few minutes before trying again.","status":402}\n'
+)
 
 
 def exchange(url: str, request: str, *, body: str = "", timeout: float = 5.0) -> tuple[bytes, str]:
     """Send one request over a raw socket.
 
     Returns:
-        All bytes that came, and how it ended: `closed`, `reset` or `silent`.
+        All received bytes, and the end of the connection: `closed`, `reset` or `silent`.
     """
     parts = urlsplit(url)
     received = b""
-    with socket.create_connection((parts.hostname, parts.port), timeout=timeout) as connection:
+    with socket.create_connection(
+        (parts.hostname or "", parts.port or 0), timeout=timeout
+    ) as connection:
         head = f"{request} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
         token = "Authorization: Bearer r8_FAKE_TOKEN_FOR_TESTS\r\n"
         connection.sendall(f"{head}{token}Content-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -55,81 +56,89 @@ def exchange_create(emulator: Emulator, timeout: float = 5.0) -> tuple[bytes, st
     return exchange(emulator.base_url, request, body=json.dumps(BODY), timeout=timeout)
 
 
-def listen_raw(url: str, timeout: float = 5.0) -> tuple[bytes, str]:
-    """A stream's body, and how it ended."""
+def read_stream(url: str, timeout: float = 5.0) -> tuple[bytes, str]:
+    """Return a stream's body, and the end of its connection as `exchange` does."""
     received, end = exchange(url, f"GET {urlsplit(url).path}", timeout=timeout)
     return received.partition(b"\r\n\r\n")[2], end
 
 
-def ended_stream(ask: Ask, emulator: Emulator) -> tuple[str, bytes]:
-    """The URL and the whole body of a stream whose prediction is over."""
+def run_stream(send: Fixture, emulator: Emulator) -> tuple[str, bytes]:
+    """Run a prediction to its end; return the URL and the whole body of its stream."""
     emulator.behaviour.idle_timeout = 0.02
     emulator.reply = ["a", "é\n"]
-    url = ask("POST", PATH, BODY).json["urls"]["stream"]
+    url = send("POST", PATH, BODY).json["urls"]["stream"]
     emulator.wait_for(lambda e: all(p.is_terminal for p in e.predictions.values()))
-    return url, ask("GET", url, headers=STREAM).body
+    return url, send("GET", url, headers=STREAM).body
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["cleanly", "by a reset"])
-def test_a_stream_is_cut_at_any_byte(reset: bool, ask: Ask, replicate_emulator: Emulator) -> None:
-    url, whole = ended_stream(ask, replicate_emulator)
+def test_a_stream_is_cut_at_any_byte(
+    reset: bool, send: Fixture, replicate_emulator: Emulator
+) -> None:
+    url, whole = run_stream(send, replicate_emulator)
     for at in range(len(whole) + 1):
         replicate_emulator.fault(Fault("stream", cut_after=at, reset=reset))
-        body, end = listen_raw(url)
+        body, end = read_stream(url)
         assert body == whole[:at]
         assert end == ("reset" if reset else "closed")
-    assert listen_raw(url) == (whole, "closed")
+    assert read_stream(url) == (whole, "closed")
 
 
-def test_a_cut_may_lie_in_what_comes_later(ask: Ask, replicate_emulator: Emulator) -> None:
-    _, whole = ended_stream(ask, replicate_emulator)
+def test_a_stream_is_cut_within_later_events(send: Fixture, replicate_emulator: Emulator) -> None:
+    _, whole = run_stream(send, replicate_emulator)
     replicate_emulator.behaviour.token_delay = 0.02
     replicate_emulator.behaviour.idle_timeout = 0.5
     at = len(whole) // 2
     replicate_emulator.fault(Fault("stream", cut_after=at))
-    body, _ = listen_raw(ask("POST", PATH, BODY).json["urls"]["stream"])
+    body, _ = read_stream(send("POST", PATH, BODY).json["urls"]["stream"])
     ids = re.compile(rb"id: \d+:\d+")
     assert len(body) == at
     assert ids.sub(b"", whole).startswith(ids.sub(b"", body[: body.rindex(b"\n")]))
 
 
-def test_a_cut_between_two_events_waits_for_neither(ask: Ask, replicate_emulator: Emulator) -> None:
-    _, whole = ended_stream(ask, replicate_emulator)
+def test_a_cut_between_two_events_does_not_wait_for_the_second(
+    send: Fixture, replicate_emulator: Emulator
+) -> None:
+    _, whole = run_stream(send, replicate_emulator)
     first = whole.index(b"\n\n", whole.index(b"data: a")) + 2
     replicate_emulator.behaviour.idle_timeout = 60.0
-    replicate_emulator.reply = Reply(["a", "never made"], delays=[0.0, 60.0])
+    replicate_emulator.reply = Reply(["a", "never created"], delays=[0.0, 60.0])
     replicate_emulator.fault(Fault("stream", cut_after=first))
-    body, end = listen_raw(ask("POST", PATH, BODY).json["urls"]["stream"])
+    body, end = read_stream(send("POST", PATH, BODY).json["urls"]["stream"])
     assert (body[-9:], end) == (b"data: a\n\n", "closed")
 
 
-def test_a_stream_stalls_with_its_connection_open(ask: Ask, replicate_emulator: Emulator) -> None:
-    url, whole = ended_stream(ask, replicate_emulator)
+def test_a_stream_stalls_with_its_connection_open(
+    send: Fixture, replicate_emulator: Emulator
+) -> None:
+    url, whole = run_stream(send, replicate_emulator)
     replicate_emulator.fault(Fault("stream", stall_after=10))
-    assert listen_raw(url, timeout=0.8) == (whole[:10], "silent")
+    assert read_stream(url, timeout=0.8) == (whole[:10], "silent")
     replicate_emulator.wait_for(lambda e: e.streams_open == 0)
 
 
-def test_a_fault_may_be_repeated_and_ends(ask: Ask, replicate_emulator: Emulator) -> None:
-    url, whole = ended_stream(ask, replicate_emulator)
+def test_a_fault_happens_the_requested_number_of_times(
+    send: Fixture, replicate_emulator: Emulator
+) -> None:
+    url, whole = run_stream(send, replicate_emulator)
     replicate_emulator.fault(Fault("stream", cut_after=7), times=2)
-    assert [len(listen_raw(url)[0]) for _ in range(3)] == [7, 7, len(whole)]
+    assert [len(read_stream(url)[0]) for _ in range(3)] == [7, 7, len(whole)]
 
 
-def test_a_fault_may_last_until_it_is_cleared(ask: Ask, replicate_emulator: Emulator) -> None:
+def test_a_fault_can_last_until_it_is_cleared(send: Fixture, replicate_emulator: Emulator) -> None:
     replicate_emulator.fault(Fault("model", status=503), times=None)
     path = f"/models/{replicate_emulator.model}"
-    assert [ask("GET", path).status for _ in range(4)] == [503] * 4
+    assert [send("GET", path).status for _ in range(4)] == [503] * 4
     replicate_emulator.clear_faults()
-    assert ask("GET", path).status == 200
+    assert send("GET", path).status == 200
 
 
-def test_faults_of_a_kind_come_in_order(ask: Ask, replicate_emulator: Emulator) -> None:
+def test_faults_of_a_kind_happen_in_order(send: Fixture, replicate_emulator: Emulator) -> None:
     for status in (500, 502):
         replicate_emulator.fault(Fault("create", status=status))
     replicate_emulator.fault(Fault("any", status=503))
-    model = ask("GET", f"/models/{replicate_emulator.model}").status
-    created = [ask("POST", PATH, BODY).status for _ in range(3)]
+    model = send("GET", f"/models/{replicate_emulator.model}").status
+    created = [send("POST", PATH, BODY).status for _ in range(3)]
     assert (model, created) == (503, [500, 502, 201])
 
 
@@ -142,12 +151,12 @@ def test_faults_of_a_kind_come_in_order(ask: Ask, replicate_emulator: Emulator) 
         ({"on": "stream", "stall_after": 1, "cut_after": 1}, "exclude each other"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused(arguments: Any, message: str) -> None:
+def test_a_contradictory_fault_is_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Fault(**arguments)
 
 
-def test_a_fault_happens_at_least_once() -> None:
+def test_a_fault_must_happen_at_least_once() -> None:
     with pytest.raises(ValueError, match="times is 0"):
         Emulator().fault(Fault("any"), times=0)
 
@@ -165,7 +174,7 @@ def test_a_fault_happens_at_least_once() -> None:
             Fault("create", status=402),
             402,
             "application/problem+json",
-            CREDIT.encode(),
+            INSUFFICIENT_CREDIT.encode(),
         ),
         (
             Fault("create", status=504),
@@ -192,46 +201,46 @@ def test_a_fault_happens_at_least_once() -> None:
         (Fault("create", status=204, headers={"content-type": "text/x"}), 204, "text/x", b""),
     ],
 )
-def test_any_status_comes_with_any_body(
+def test_any_status_can_have_any_body(
     fault: Fault,
     status: int,
     content_type: str,
     body: bytes | None,
-    ask: Ask,
+    send: Fixture,
     replicate_emulator: Emulator,
 ) -> None:
     replicate_emulator.fault(fault)
-    reply = ask("POST", PATH, BODY)
+    reply = send("POST", PATH, BODY)
     assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (status, content_type)
     assert body is None or reply.body == body
-    assert not replicate_emulator.predictions, "the request did nothing else"
+    assert not replicate_emulator.predictions, "the request had no other effect"
 
 
-def test_headers_and_content_type_change_a_right_reply(
-    ask: Ask, replicate_emulator: Emulator
+def test_headers_and_content_type_edit_the_right_reply(
+    send: Fixture, replicate_emulator: Emulator
 ) -> None:
     headers = {"Retry-After": "3", "SERVER": "other"}
     replicate_emulator.fault(Fault("create", headers=headers, content_type="text/x"))
-    made = ask("POST", PATH, BODY)
-    assert (made.status, made.headers["retry-after"]) == (201, "3")
-    assert (made.headers["content-type"], made.headers["server"]) == ("text/x", "other")
+    created = send("POST", PATH, BODY)
+    assert (created.status, created.headers["retry-after"]) == (201, "3")
+    assert (created.headers["content-type"], created.headers["server"]) == ("text/x", "other")
     replicate_emulator.behaviour.idle_timeout = 0.02
     replicate_emulator.fault(Fault("stream", content_type="application/json"))
-    stream = ask("GET", made.json["urls"]["stream"], headers=STREAM)
+    stream = send("GET", created.json["urls"]["stream"], headers=STREAM)
     assert stream.headers["content-type"] == "application/json"
     assert b"event: done" in stream.body
 
 
-def test_a_delay_comes_after_the_work(ask: Ask, replicate_emulator: Emulator) -> None:
+def test_a_delay_comes_after_the_effect(send: Fixture, replicate_emulator: Emulator) -> None:
     replicate_emulator.fault(Fault("create", delay=0.2))
     started = time.monotonic()
-    assert ask("POST", PATH, BODY).status == 201
+    assert send("POST", PATH, BODY).status == 201
     [prediction] = replicate_emulator.predictions.values()
     assert time.monotonic() - started >= 0.2
     assert prediction.created < time.time_ns() - 0.15e9
 
 
-def test_a_lost_reply_leaves_the_work_done(replicate_emulator: Emulator) -> None:
+def test_a_lost_reply_keeps_the_effect(replicate_emulator: Emulator) -> None:
     replicate_emulator.fault(Fault("create", lose_reply=True))
     replicate_emulator.fault(Fault("create", lose_reply=True, reset=True))
     assert exchange_create(replicate_emulator) == (b"", "closed")
@@ -239,7 +248,7 @@ def test_a_lost_reply_leaves_the_work_done(replicate_emulator: Emulator) -> None
     assert len(replicate_emulator.predictions) == 2
 
 
-def test_a_dropped_request_has_arrived_and_done_nothing(replicate_emulator: Emulator) -> None:
+def test_a_dropped_request_is_recorded_and_has_no_effect(replicate_emulator: Emulator) -> None:
     replicate_emulator.fault(Fault("create", drop=True))
     replicate_emulator.fault(Fault("create", drop=True, reset=True))
     assert exchange_create(replicate_emulator) == (b"", "closed")
@@ -248,24 +257,26 @@ def test_a_dropped_request_has_arrived_and_done_nothing(replicate_emulator: Emul
     assert not replicate_emulator.predictions
 
 
-def test_garbage_comes_in_the_place_of_a_reply(replicate_emulator: Emulator) -> None:
+def test_garbage_replaces_the_reply(replicate_emulator: Emulator) -> None:
     replicate_emulator.fault(Fault("create", garbage=b"\x00\x01 what?"))
     assert exchange_create(replicate_emulator) == (b"\x00\x01 what?", "closed")
     assert not replicate_emulator.predictions
 
 
-def test_a_reply_of_the_api_is_cut_or_stalls_too(replicate_emulator: Emulator) -> None:
+def test_a_reply_of_the_api_can_be_cut_or_stall_too(replicate_emulator: Emulator) -> None:
     replicate_emulator.fault(Fault("create", cut_after=12))
     replicate_emulator.fault(Fault("create", cut_after=12, reset=True))
     replicate_emulator.fault(Fault("create", stall_after=12))
-    ends = [exchange_create(replicate_emulator, timeout=0.8) for _ in range(3)]
-    assert [end for _, end in ends] == ["closed", "reset", "silent"]
-    for received, _ in ends:
+    replies = [exchange_create(replicate_emulator, timeout=0.8) for _ in range(3)]
+    assert [end for _, end in replies] == ["closed", "reset", "silent"]
+    for received, _ in replies:
         assert len(received.partition(b"\r\n\r\n")[2]) == 12
     assert len(replicate_emulator.predictions) == 3
 
 
-def test_a_fault_leaves_other_connections_alone(ask: Ask, replicate_emulator: Emulator) -> None:
+def test_a_fault_does_not_affect_other_connections(
+    send: Fixture, replicate_emulator: Emulator
+) -> None:
     url = urlsplit(replicate_emulator.base_url)
     token = {"Authorization": f"Bearer {replicate_emulator.token}"}
     kept = http.client.HTTPConnection(url.hostname or "", url.port, timeout=5)

@@ -1,4 +1,4 @@
-"""The emulator under as much as the client's own load tests ask of it."""
+"""The emulator under the load of the client's own load tests."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ async def create(session: aiohttp.ClientSession, emulator: Emulator) -> Any:
 async def read_to_done(session: aiohttp.ClientSession, url: str) -> bytes:
     received = b""
     async with session.get(url, headers={"Accept": "text/event-stream"}) as reply:
-        async for portion in reply.content.iter_any():
-            received += portion
+        async for chunk in reply.content.iter_any():
+            received += chunk
             if b"event: done" in received and received.endswith(b"\n\n"):
                 break
     return received
@@ -38,29 +38,29 @@ def open_session(emulator: Emulator) -> aiohttp.ClientSession:
     )
 
 
-async def test_three_hundred_creations_at_once_are_each_answered() -> None:
+async def test_three_hundred_concurrent_creations_are_all_answered() -> None:
     async with Emulator() as emulator, open_session(emulator) as session:
-        made = await asyncio.gather(*(create(session, emulator) for _ in range(300)))
-        assert {record["id"] for record in made} == set(emulator.predictions)
+        records = await asyncio.gather(*(create(session, emulator) for _ in range(300)))
+        assert {record["id"] for record in records} == set(emulator.predictions)
 
 
-async def test_five_hundred_paced_streams_are_whole_and_in_time() -> None:
+async def test_five_hundred_paced_streams_are_complete_and_in_time() -> None:
     async with Emulator(TOKENS, token_delay=0.1) as emulator, open_session(emulator) as session:
 
-        async def one() -> bytes:
+        async def read_one() -> bytes:
             record = await create(session, emulator)
             return await read_to_done(session, record["urls"]["stream"])
 
         started = time.monotonic()
-        bodies = await asyncio.gather(*(one() for _ in range(500)))
-        took = time.monotonic() - started
-        expected = [f"data: {token}".encode() for token in TOKENS]
+        bodies = await asyncio.gather(*(read_one() for _ in range(500)))
+        duration = time.monotonic() - started
+        expected_lines = [f"data: {token}".encode() for token in TOKENS]
         for body in bodies:
             lines = body.splitlines()
             assert [line for line in lines if line.startswith(b"data: ")] == [
-                *expected,
+                *expected_lines,
                 b"data: {}",
             ]
-        # 2 s of pacing; the rest is what this machine needs for it, with a margin for others.
-        assert took < 20
+        # 2 s of pacing, and a wide margin for slow machines.
+        assert duration < 20
         await emulator.wait_for_async(lambda e: e.streams_open == 0)

@@ -1,7 +1,8 @@
-"""Schemas are looked up once a process, and anew when the API says that they are not right."""
+"""A model's schema is fetched once per process, and again after the API refuses an input."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,65 +13,65 @@ from replicate_stream.testing import Emulator, Fault
 MODEL = "some/model"
 
 
-def schema(bound: str) -> dict[str, Any]:
+def build_schema(max_tokens_name: str) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
             "prompt": {"type": "string", "x-order": 0},
-            bound: {"type": "integer", "minimum": 1, "x-order": 1},
+            max_tokens_name: {"type": "integer", "minimum": 1, "x-order": 1},
         },
     }
 
 
-def look_ups(emulator: Emulator) -> int:
+def count_fetches(emulator: Emulator) -> int:
     return len([r for r in emulator.requests if r.path == f"/v1/models/{MODEL}"])
 
 
-def refusal(field: str) -> Fault:
+def refuse(field: str) -> Fault:
     entry = {"type": "number_lte", "field": f"input.{field}", "description": "…"}
     body = {"title": "Input validation failed", "detail": "…", "invalid_fields": [entry]}
     return Fault(on="create", status=422, body=body)
 
 
-async def test_clients_of_one_process_share_what_was_looked_up(
-    make_client: type[Client], replicate_emulator: Emulator
+async def test_clients_of_one_process_share_a_models_schema(
+    make_client: Callable[..., Client], replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.add_model(MODEL, schema("max_tokens"), official=True)
+    replicate_emulator.add_model(MODEL, build_schema("max_tokens"), official=True)
     for _ in range(3):
         await make_client().complete(MODEL, "Hi")
-    assert look_ups(replicate_emulator) == 1
+    assert count_fetches(replicate_emulator) == 1
 
 
-async def test_a_refused_input_is_mapped_anew_onto_the_models_present_schema(
+async def test_a_refused_input_is_mapped_again_onto_the_current_schema(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.add_model(MODEL, schema("max_tokens"), official=True)
+    replicate_emulator.add_model(MODEL, build_schema("max_tokens"), official=True)
     await client.complete(MODEL, "Hi", max_tokens=5)
-    replicate_emulator.add_model(MODEL, schema("max_new_tokens"), official=True)
-    replicate_emulator.fault(refusal("max_tokens"))
+    replicate_emulator.add_model(MODEL, build_schema("max_new_tokens"), official=True)
+    replicate_emulator.fault(refuse("max_tokens"))
     await client.complete(MODEL, "Hi", max_tokens=5)
     assert [dict(p.input) for p in replicate_emulator.predictions.values()] == [
         {"prompt": "Hi", "max_tokens": 5},
         {"prompt": "Hi", "max_new_tokens": 5},
     ]
-    assert look_ups(replicate_emulator) == 2
+    assert count_fetches(replicate_emulator) == 2
 
 
-async def test_a_refusal_that_a_new_look_does_not_mend_is_raised_after_one_request(
+async def test_a_refusal_under_an_unchanged_schema_is_raised_after_one_request(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.add_model(MODEL, schema("max_tokens"), official=True)
-    replicate_emulator.fault(refusal("max_tokens"), times=5)
+    replicate_emulator.add_model(MODEL, build_schema("max_tokens"), official=True)
+    replicate_emulator.fault(refuse("max_tokens"), times=5)
     with pytest.raises(InvalidInputError) as caught:
         await client.complete(MODEL, "Hi", max_tokens=5)
     assert caught.value.fields == ("max_tokens",)
     creates = [r for r in replicate_emulator.requests if r.path.endswith("/predictions")]
     assert len(creates) == 1
-    assert look_ups(replicate_emulator) == 2
+    assert count_fetches(replicate_emulator) == 2
 
 
-async def test_a_prompt_format_can_be_chosen(client: Client, replicate_emulator: Emulator) -> None:
-    replicate_emulator.add_model(MODEL, schema("max_tokens"), official=True)
+async def test_a_prompt_format_can_be_set(client: Client, replicate_emulator: Emulator) -> None:
+    replicate_emulator.add_model(MODEL, build_schema("max_tokens"), official=True)
     prepared = await client.prepare(MODEL, "Hi", prompt_format="chatml")
     assert "<|im_start|>user" in prepared.body["input"]["prompt"]
     plain = await client.prepare(MODEL, "Hi", prompt_format="plain")
