@@ -1,4 +1,4 @@
-"""The command line as a user types it."""
+"""The command line, as a user types it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from replicate_stream._cli import main
+from replicate_stream.adapters import PARAMETERS
 from replicate_stream.testing import Emulator
 
 RunCommand = Callable[..., Result]
@@ -19,7 +20,7 @@ RunCommand = Callable[..., Result]
 
 @pytest.fixture
 def run(replicate_emulator: Emulator) -> RunCommand:
-    """Runs the command against the emulator."""
+    """A function that runs the command against the emulator."""
 
     def run(*arguments: str, **settings: object) -> Result:
         environment = {
@@ -38,7 +39,7 @@ def test_chat_prints_the_answer(run: RunCommand, replicate_emulator: Emulator) -
     assert (result.exit_code, result.stdout) == (0, "Hello, you\n\n")
 
 
-def test_chat_reads_the_standard_input_without_a_prompt(
+def test_chat_without_a_prompt_reads_the_standard_input(
     run: RunCommand, replicate_emulator: Emulator
 ) -> None:
     assert run("chat", input="What is an owl?").exit_code == 0
@@ -55,13 +56,21 @@ def test_chat_without_any_prompt_is_a_usage_error(run: RunCommand) -> None:
 def test_chat_sends_its_options(run: RunCommand, replicate_emulator: Emulator) -> None:
     replicate_emulator.add_model("other/model", official=True)
     options = ["-m", "other/model", "-s", "Be brief.", "--max-tokens", "7", "--temperature", "0.5"]
-    assert run("chat", *options, "Hi").exit_code == 0
+    assert run("chat", *options, "--stop", "END", "--stop", "###", "Hi").exit_code == 0
     (prediction,) = replicate_emulator.predictions.values()
     assert (prediction.input["max_tokens"], prediction.input["temperature"]) == (7, 0.5)
+    assert prediction.input["stop_sequences"] == "END,###"
     assert "Be brief." in str(prediction.input)
 
 
-def test_an_error_is_one_line(run: RunCommand) -> None:
+def test_chat_has_an_option_for_every_parameter_of_a_text_answer() -> None:
+    options = {option.name for option in main.commands["chat"].params}
+    settings = {each.name for each in PARAMETERS if each.is_setting}
+    not_for_text = {"extra_input", "include_usage", "max_repairs"}
+    assert options == settings - not_for_text | {"prompt", "model"}
+
+
+def test_an_error_is_printed_in_one_line(run: RunCommand) -> None:
     result = run("chat", "-m", "no/such-model", "Hi")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: Model not found")
@@ -69,7 +78,9 @@ def test_an_error_is_one_line(run: RunCommand) -> None:
 
 
 @pytest.mark.parametrize("command", [["chat", "Hi"], ["models", "a/b"], ["demo", "--real"]])
-def test_a_missing_token_is_one_line_that_says_where_to_get_one(command: list[str]) -> None:
+def test_the_error_for_a_missing_token_is_one_line_with_the_page_of_tokens(
+    command: list[str],
+) -> None:
     runner = CliRunner(
         env={"REPLICATE_API_TOKEN": None, "REPLICATE_BASE_URL": "http://127.0.0.1:9"}
     )
@@ -79,7 +90,7 @@ def test_a_missing_token_is_one_line_that_says_where_to_get_one(command: list[st
     assert result.stderr.count("\n") == 1
 
 
-def test_models_prints_the_inputs_and_what_the_parameters_map_to(
+def test_models_prints_the_inputs_and_the_input_of_each_parameter(
     run: RunCommand, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model(
@@ -115,7 +126,7 @@ def spawn(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_ctrl_c_cancels_the_prediction_and_says_so(replicate_emulator: Emulator) -> None:
+def test_ctrl_c_cancels_the_prediction_and_prints_that(replicate_emulator: Emulator) -> None:
     replicate_emulator.behaviour.token_delay = 0.01
     replicate_emulator.reply = ["word "] * 10_000
     with spawn(
@@ -134,19 +145,19 @@ def test_ctrl_c_cancels_the_prediction_and_says_so(replicate_emulator: Emulator)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_says_what_to_set_and_ends_when_it_is_told(number: signal.Signals) -> None:
+def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) -> None:
     with spawn("serve") as process:
         assert process.stdout is not None
         lines: list[str] = []
         while not lines or "REPLICATE_API_TOKEN" not in lines[-1]:
             line = process.stdout.readline()
-            assert line, "it ended early"
+            assert line, "serve ended early"
             lines.append(line)
         settings = dict(
             line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line
         )
-        asked = spawn("chat", "What is an owl?", **settings)
-        answer, _ = asked.communicate(timeout=30)
+        chat = spawn("chat", "What is an owl?", **settings)
+        answer, _ = chat.communicate(timeout=30)
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert "a script" in "".join(lines)
@@ -154,7 +165,7 @@ def test_serve_says_what_to_set_and_ends_when_it_is_told(number: signal.Signals)
     assert (process.returncode, errors) == (0, "")
 
 
-def test_serve_on_a_port_that_is_taken_is_one_line(replicate_emulator: Emulator) -> None:
+def test_the_error_for_a_port_in_use_is_one_line(replicate_emulator: Emulator) -> None:
     port = replicate_emulator.base_url.split(":")[2].split("/")[0]
     result = CliRunner().invoke(main, ["serve", "--port", port])
     assert result.exit_code == 1

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from replicate_stream._cli.chat import chat
 from replicate_stream._cli.demo import demo
 from replicate_stream._cli.models import models
 from replicate_stream._cli.serve import serve
+from replicate_stream._errors import ReplicateError
 from replicate_stream._version import __version__
 
+_INTERRUPTED_STATUS = 130  # the exit status of a program that Ctrl-C ended, as shells report it
+_CANCELS_ON_INTERRUPT = ("chat", "demo")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """A group whose commands end with one line on an error, and cleanly on Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was chosen.
+
+        Raises:
+            click.ClickException: An error of this library, in one line.
+        """
+        try:
+            return super().invoke(ctx)
+        except ReplicateError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+        except KeyboardInterrupt:
+            # asyncio.run has left every context by now, so the prediction is canceled.
+            is_canceled = ctx.invoked_subcommand in _CANCELS_ON_INTERRUPT
+            message = "The prediction was canceled." if is_canceled else "Interrupted."
+            click.echo(f"\n{message}", err=True)
+            raise SystemExit(_INTERRUPTED_STATUS) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="replicate-stream")
 def main() -> None:
-    """Replicate's language models, streamed token by token.
+    """Use Replicate's language models, streamed token by token.
 
-    REPLICATE_API_TOKEN is the API token, REPLICATE_BASE_URL the API's address if it is another.
+    REPLICATE_API_TOKEN holds the API token, REPLICATE_BASE_URL the API's address if it is not
+    Replicate's own.
     """
 
 

@@ -2,59 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from typing import Any
 
 import click
 
-from replicate_stream._cli.running import run
 from replicate_stream._provider import Replicate
+from replicate_stream._types.parameters import PARAMETERS, Parameter
 
 
-@click.command()
+def _to_option(parameter: Parameter) -> click.Option:
+    """Convert a parameter of an answer to a command line option."""
+    names = [f"--{parameter.name.replace('_', '-')}"]
+    if parameter.name == "system_prompt":
+        names = ["-s", "--system", parameter.name]
+    is_list = parameter.type not in {int, float, str}
+    return click.Option(
+        names,
+        type=str if is_list else parameter.type,
+        multiple=is_list,
+        help=parameter.description,
+    )
+
+
+# `chat` prints text alone: it has no use for tools, usage and repairs.
+_LEFT_OUT = {"extra_input", "include_usage", "max_repairs"}
+_OPTIONS = [
+    _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _LEFT_OUT
+]
+
+
+@click.command(params=_OPTIONS)
 @click.argument("prompt", required=False)
 @click.option("-m", "--model", default=Replicate.default_model, show_default=True)
-@click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
-@click.option("--max-tokens", type=int, help="The longest answer, in tokens.")
-@click.option("--temperature", type=float, help="Randomness; 0 is the most likely answer.")
-def chat(
-    prompt: str | None,
-    model: str,
-    system: str | None,
-    max_tokens: int | None,
-    temperature: float | None,
-) -> None:
+def chat(prompt: str | None, model: str, **parameters: Any) -> None:
     """Stream the answer to PROMPT, or to the standard input.
 
     Ctrl-C cancels the prediction, so that it costs nothing more.
     """
     text = prompt if prompt is not None else sys.stdin.read()
     if not text.strip():
-        raise click.UsageError("there is no prompt: give one, or write one to the standard input")
-    run(
-        _answer(model, text, system, max_tokens, temperature),
-        when_interrupted="The prediction was canceled.",
-    )
+        raise click.UsageError("there is no prompt: pass one, or write one to the standard input")
+    asyncio.run(_stream_answer(model, text, parameters))
 
 
-async def _answer(
-    model: str,
-    text: str,
-    system: str | None,
-    max_tokens: int | None,
-    temperature: float | None,
-) -> None:
+async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) -> None:
     from replicate_stream import Client, StatusChanged, TextDelta
 
     async with (
         Client() as client,
-        client.stream(
-            model,
-            text,
-            system_prompt=system,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            include_usage=False,
-        ) as events,
+        client.stream(model, prompt, **parameters, include_usage=False) as events,
     ):
         async for event in events:
             if isinstance(event, TextDelta):

@@ -1,7 +1,8 @@
-"""`replicate-stream demo`: a real answer, streamed through the core and both frameworks."""
+"""`replicate-stream demo`: real answers, streamed through the core and both frameworks."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.util
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from replicate_stream._cli.running import run
+from replicate_stream._cli.serve import create_local_emulator
 from replicate_stream._errors import MissingAuthError
 from replicate_stream._settings import TOKEN_VARIABLE
 
@@ -25,50 +26,52 @@ _FACTS = (
 
 
 @click.command()
-@click.option("--real", is_flag=True, help="Use Replicate itself, for money, without asking.")
+@click.option(
+    "--real", is_flag=True, help="Use Replicate itself, which costs money, without a question."
+)
 def demo(real: bool) -> None:
-    """Stream a real answer through the core, LangChain and a LlamaIndex query engine.
+    """Stream answers through the core, LangChain and a LlamaIndex query engine.
 
-    It uses a small model on this machine, or Replicate itself if there is an API token and you
-    say yes.
+    A small model on this machine answers, or Replicate itself if there is an API token and you
+    confirm the question.
     """
     if real and not os.environ.get(TOKEN_VARIABLE):
         raise click.ClickException(str(MissingAuthError()))
-    if real or _may_pay():
+    if real or _confirm_costs():
         click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
-        _show(PAID_MODEL, {})
+        _run_demo(PAID_MODEL, {})
         return
-    with _local() as (model, settings):
-        _show(model, settings)
+    with _start_local_model() as (model, settings):
+        _run_demo(model, settings)
 
 
-def _may_pay() -> bool:
+def _confirm_costs() -> bool:
     if not os.environ.get(TOKEN_VARIABLE):
         return False
     if not sys.stdin.isatty():
         click.echo(
-            f"{TOKEN_VARIABLE} is set, but nobody is here to be asked: Replicate is not used. "
-            "`make demo REAL=1` or `replicate-stream demo --real` uses it."
+            f"{TOKEN_VARIABLE} is set, but there is no terminal for a question: Replicate is not "
+            "used. `make demo REAL=1` or `replicate-stream demo --real` uses it."
         )
         return False
     return click.confirm(f"{TOKEN_VARIABLE} is set. Use Replicate itself, for a little money?")
 
 
 @contextmanager
-def _local() -> Iterator[tuple[str, dict[str, Any]]]:
-    from replicate_stream._cli.local import emulator_with_local_model
+def _start_local_model() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Run a local model; yield its name and the settings of a client for it."""
     from replicate_stream.testing.local_model import DESCRIPTION, MODEL
 
     try:
-        emulator = emulator_with_local_model()
+        emulator = create_local_emulator()
     except ImportError as error:
         raise click.ClickException(str(error)) from error
     with emulator:
-        click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English, and little sense.")
+        click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English with little sense.")
         yield MODEL, {"api_key": emulator.token, "base_url": emulator.base_url}
 
 
-def _show(model: str, settings: dict[str, Any]) -> None:
+def _run_demo(model: str, settings: dict[str, Any]) -> None:
     missing = [
         name for name in ("langchain_core", "llama_index") if importlib.util.find_spec(name) is None
     ]
@@ -76,20 +79,20 @@ def _show(model: str, settings: dict[str, Any]) -> None:
         raise click.ClickException(
             f"the demo needs {' and '.join(missing)}: pip install 'replicate-stream[all]'"
         )
-    run(_stream_all(model, settings), when_interrupted="The prediction was canceled.")
+    asyncio.run(_stream_all(model, settings))
 
 
 async def _stream_all(model: str, settings: dict[str, Any]) -> None:
     click.echo("\n--- the core: Client.stream ---")
-    await _through_the_core(model, settings)
+    await _stream_with_core(model, settings)
     click.echo("\n\n--- LangChain: prompt | ChatReplicate, astream ---")
-    await _through_langchain(model, settings)
+    await _stream_with_langchain(model, settings)
     click.echo("\n\n--- LlamaIndex: a query engine over three sentences, streaming ---")
-    await _through_llama_index(model, settings)
+    await _stream_with_llama_index(model, settings)
     click.echo("\n")
 
 
-async def _through_the_core(model: str, settings: dict[str, Any]) -> None:
+async def _stream_with_core(model: str, settings: dict[str, Any]) -> None:
     from replicate_stream import Client, Finished, TextDelta
 
     question = "Why is the sky blue? Answer in two sentences."
@@ -104,7 +107,7 @@ async def _through_the_core(model: str, settings: dict[str, Any]) -> None:
                 click.echo(f"\n[{event.usage.output_tokens} tokens]", nl=False)
 
 
-async def _through_langchain(model: str, settings: dict[str, Any]) -> None:
+async def _stream_with_langchain(model: str, settings: dict[str, Any]) -> None:
     from langchain_core.prompts import ChatPromptTemplate
 
     from langchain_replicate_stream import ChatReplicate
@@ -117,14 +120,14 @@ async def _through_langchain(model: str, settings: dict[str, Any]) -> None:
         click.echo(chunk.text, nl=False)
 
 
-async def _through_llama_index(model: str, settings: dict[str, Any]) -> None:
+async def _stream_with_llama_index(model: str, settings: dict[str, Any]) -> None:
     from llama_index.core import Document, VectorStoreIndex
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
     from llama_index_replicate_stream import Replicate
 
-    class Words(BaseEmbedding):
-        """An embedding of the words in a text: enough to find the sentence that is meant."""
+    class WordEmbedding(BaseEmbedding):
+        """Counts the words of a text: enough to find one of three sentences."""
 
         def _get_text_embedding(self, text: str) -> list[float]:
             vector = [0.0] * 256
@@ -139,7 +142,7 @@ async def _through_llama_index(model: str, settings: dict[str, Any]) -> None:
             return self._get_text_embedding(query)
 
     index = VectorStoreIndex.from_documents(
-        [Document(text=fact) for fact in _FACTS], embed_model=Words()
+        [Document(text=fact) for fact in _FACTS], embed_model=WordEmbedding()
     )
     llm = Replicate(model=model, max_tokens=60, temperature=0, **settings)
     engine = index.as_query_engine(llm=llm, streaming=True, similarity_top_k=1)

@@ -1,81 +1,78 @@
-"""`replicate-stream models`: what a model takes, and what the parameters become on it."""
+"""`replicate-stream models`: a model's inputs, and the inputs that parameters are sent in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
 
 import click
 
-from replicate_stream._cli.running import run
-from replicate_stream._model.field_names import find_parameter, find_system_prompt
-from replicate_stream._model.input_schema import InputField, InputSchema, parse_input_schema
+from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
+from replicate_stream._model.input_schema import InputField
+from replicate_stream._model.profile import ModelProfile, build_profile
+from replicate_stream._types.parameters import PARAMETERS
 
-_PARAMETERS = (
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "tools",
-    "tool_choice",
-    "response_format",
-)
+_LONGEST_DEFAULT = 60  # characters: some models have a whole template as a default
 
 
 @click.command()
 @click.argument("name")
 def models(name: str) -> None:
-    """Print the inputs of the model NAME and what the parameters map to."""
-    run(_describe(name), when_interrupted="Interrupted.")
+    """Print the inputs of the model NAME, and the inputs that the parameters are sent in."""
+    asyncio.run(_print_model(name))
 
 
-async def _describe(name: str) -> None:
+async def _print_model(name: str) -> None:
     from replicate_stream import Client
 
     async with Client() as client:
         schema = await client.describe(name)
     if schema is None:
-        raise click.ClickException(f"no input schema of {name} is to be had")
-    for line in lines_about(schema):
+        raise click.ClickException(f"{name} publishes no input schema")
+    for line in format_profile(build_profile(schema, name)):
         click.echo(line)
 
 
-def lines_about(schema: Mapping[str, Any]) -> list[str]:
-    """A model's schema in words: its inputs in their own order, then the parameters."""
-    known = parse_input_schema(schema)
-    width = max((len(name) for name in known.names), default=0)
-    inputs = [f"  {each.name:<{width}}  {_in_words(each)}" for each in known.fields.values()]
-    mapped = [f"  {name:<{width}}  {_target(known, name)}" for name in _PARAMETERS]
-    system = find_system_prompt(known)
-    system_line = f"  {'system_prompt':<{width}}  {system.name if system else 'goes into the text'}"
-    return ["Inputs", *inputs, "", "Parameters", system_line, *mapped]
+def format_profile(profile: ModelProfile) -> list[str]:
+    """Format a model's inputs in their own order, then the parameters, one in a line."""
+    fields = profile.schema.fields
+    parameters = {"system_prompt": "goes into the prompt"}
+    if profile.system_prompt is not None:
+        parameters["system_prompt"] = profile.system_prompt.name
+    for parameter in PARAMETERS:
+        if parameter.name in NAMES_BY_PARAMETER:
+            parameters[parameter.name] = _find_input(profile, parameter.name)
+    width = max(map(len, (*fields, *parameters)))
+    return [
+        "Inputs",
+        *(f"  {each.name:<{width}}  {_format_field(each)}" for each in fields.values()),
+        "",
+        "Parameters",
+        *(f"  {name:<{width}}  {target}" for name, target in parameters.items()),
+    ]
 
 
-def _in_words(field: InputField) -> str:
+def _find_input(profile: ModelProfile, parameter: str) -> str:
+    field = profile.parameters.get(parameter)
+    if field is not None:
+        return field.name
+    return "enforced by the client" if parameter == "stop" else "has no input"
+
+
+def _format_field(field: InputField) -> str:
     words = ["file" if field.is_file else field.kind]
     if field.required:
         words.append("required")
     if field.choices:
         words.append("one of " + ", ".join(map(str, field.choices)))
     if field.minimum is not None or field.maximum is not None:
-        words.append(f"{_number(field.minimum)} to {_number(field.maximum)}")
+        words.append(f"{_format_bound(field.minimum)} to {_format_bound(field.maximum)}")
     if field.default not in (None, ""):
         text = repr(field.default)
-        words.append(f"default {text if len(text) <= 60 else text[:60] + '…'}")
-    about = str(field.spec.get("description") or "").strip().split("\n")[0]
-    return ", ".join(words) + (f". {about}" if about else "")
+        is_long = len(text) > _LONGEST_DEFAULT
+        words.append(f"default {text[:_LONGEST_DEFAULT] + '…' if is_long else text}")
+    description = str(field.spec.get("description") or "").strip().split("\n")[0]
+    return ", ".join(words) + (f". {description}" if description else "")
 
 
-def _number(value: float | None) -> str:
-    return "…" if value is None else f"{value:g}"
-
-
-def _target(schema: InputSchema, parameter: str) -> str:
-    field = find_parameter(schema, parameter)
-    if field is not None:
-        return field.name
-    return "enforced by the client" if parameter == "stop" else "has no input"
+def _format_bound(bound: float | None) -> str:
+    return "…" if bound is None else f"{bound:g}"

@@ -1,53 +1,72 @@
-"""`replicate-stream serve`: the emulator in the foreground, for programs to be tried against."""
+"""`replicate-stream serve`: the emulator in the foreground, for programs that are tried out."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
-
-@click.command()
-@click.option("--local-model", is_flag=True, help="Answer with a real small model, not by script.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=0, help="0: one that the system chooses.", show_default=True)
-def serve(local_model: bool, host: str, port: int) -> None:
-    """Run an emulator of Replicate's API on this machine until Ctrl-C."""
-    from replicate_stream._cli.local import emulator_with_local_model
+if TYPE_CHECKING:
     from replicate_stream.testing import Emulator
 
+
+@click.command()
+@click.option("--local-model", is_flag=True, help="Answer with a real small model, not a script.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=0, help="0 lets the system choose one.", show_default=True)
+def serve(local_model: bool, host: str, port: int) -> None:
+    """Run an emulator of Replicate's API on this machine until Ctrl-C."""
+    from replicate_stream.testing import Emulator
+
+    create = create_local_emulator if local_model else Emulator
     try:
-        emulator = (
-            emulator_with_local_model(host=host, port=port, one_port=True)
-            if local_model
-            else Emulator(host=host, port=port, one_port=True)
-        )
+        emulator = create(host=host, port=port, one_port=True)
         emulator.start()
     except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     try:
-        click.echo(_greeting(emulator.base_url, emulator.token, local_model=local_model))
-        _until_told()
+        click.echo(_format_greeting(emulator.base_url, emulator.token, local_model=local_model))
+        _wait_for_signal()
     finally:
         emulator.stop()
 
 
-def _until_told() -> None:
+def create_local_emulator(
+    *, host: str = "127.0.0.1", port: int = 0, one_port: bool = False
+) -> Emulator:
+    """Create an emulator that answers with a local model. It is not started.
+
+    Raises:
+        ImportError: The engine or the weights are missing; the message has the command that
+            installs them.
+    """
+    # Imported here: the packages of the local model are optional.
+    from replicate_stream.testing import Emulator
+    from replicate_stream.testing.local_model import INPUT_SCHEMA, MODEL, LocalModel
+
+    emulator = Emulator(LocalModel(), host=host, port=port, one_port=one_port)
+    emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
+    return emulator
+
+
+def _wait_for_signal() -> None:
     """Wait for Ctrl-C or SIGTERM."""
-    told = threading.Event()
+    is_ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
-    while not told.wait(3600):
+        signal.signal(number, lambda *_: is_ended.set())
+    # On Windows a signal does not interrupt the wait: its handler runs after the timeout.
+    while not is_ended.wait(timeout=1.0):
         pass
 
 
-def _greeting(base_url: str, token: str, *, local_model: bool) -> str:
+def _format_greeting(base_url: str, token: str, *, local_model: bool) -> str:
     from replicate_stream.testing import local_model as local
 
-    who = f"{local.DESCRIPTION}, as {local.MODEL}" if local_model else "a script: no model thinks"
+    backend = f"{local.DESCRIPTION}, as {local.MODEL}" if local_model else "a script, not a model"
     return (
-        f"An emulator of Replicate's API runs here. It is answered by {who}.\n\n"
+        f"An emulator of Replicate's API runs here. Its answers come from {backend}.\n\n"
         f"  export REPLICATE_BASE_URL={base_url}\n"
         f"  export REPLICATE_API_TOKEN={token}\n\n"
         "Ctrl-C ends it."

@@ -57,7 +57,7 @@ def prepare_input(
 
     Args:
         messages: As for `Client.stream`.
-        model: The model's name. It tells the chat format if the schema does not.
+        model: The model's name. The chat format follows from it if the schema shows none.
         schema: The model's input schema: the `Input` object, or a whole `openapi_schema`; None if
             it is not known.
         system_prompt: As for `Client.stream`, like all other parameters of the answer.
@@ -148,11 +148,12 @@ def build_model_input(
     if request.stop:
         put_stop(request.stop, profile, model_input, notes)
     if profile.has_schema:
-        put_extra_input(request.extra_input, profile, model_input, notes)
+        if request.extra_input:
+            put_extra_input(request.extra_input, profile, model_input, notes)
         check_input(profile.schema, model_input)
         _check_required(profile, model_input)
     else:
-        model_input.update(request.extra_input)
+        model_input.update(request.extra_input)  # there is nothing to check it against
     return ModelInput(
         input=model_input,
         notes=notes.sentences,
@@ -174,7 +175,7 @@ def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -
 def _find_answer_limit(profile: ModelProfile, model_input: Mapping[str, Any]) -> int | None:
     """The longest answer in tokens, as sent; None if it is unknown."""
     field = profile.parameters.get("max_tokens")
-    # A limit that counts the prompt as well does not tell when the answer has reached it.
+    # If a limit counts the prompt as well, the answer can end by it at any length.
     if field is None or profile.max_tokens_counts_prompt:
         return None
     sent = model_input.get(field.name)

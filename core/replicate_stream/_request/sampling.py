@@ -21,7 +21,7 @@ def put_sampling(
     model_input: dict[str, Any],
     notes: Notes,
 ) -> None:
-    """Put the numeric parameters into the input, and the switches that give them an effect.
+    """Put the numeric parameters into the input, with the switches that they depend on.
 
     Args:
         sampling: The parameters that are set, by name.

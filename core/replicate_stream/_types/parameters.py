@@ -20,12 +20,12 @@ class Parameter(NamedTuple):
     Attributes:
         name: Its name.
         type: The type of its values: a class or a union, without None.
-        description: Its effect, in one sentence. The first words are enough for a short help.
+        description: Its effect, in one sentence.
         default: The default. None leaves the choice to the model.
-        minimum: The least number; None if there is no bound.
-        maximum: The greatest number; None if there is no bound.
-        is_setting: Whether an adapter's model object has it as a field, which a call can override.
-            Other parameters belong to one call.
+        minimum: The least number; None for no limit.
+        maximum: The greatest number; None for no limit.
+        is_setting: True if the adapters' model objects have it as a field, which a call can
+            override; False if it belongs to one call.
     """
 
     name: str
@@ -86,8 +86,8 @@ PARAMETERS = (
     Parameter(
         "prompt_format",
         str,
-        "The family whose chat format the prompt is written in, or `plain`; chosen by the model "
-        "if None.",
+        "The family whose chat format the prompt is written in, or `plain`; by default the "
+        "model's own.",
     ),
     Parameter(
         "include_usage",
