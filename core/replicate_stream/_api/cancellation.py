@@ -13,9 +13,9 @@ import asyncio
 import logging
 import threading
 
-from replicate_stream._api.http import Http
+from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
 from replicate_stream._api.responses import parse_json_object
-from replicate_stream._api.tasks import GRACE_PERIOD, start_task, wait_shielded
+from replicate_stream._api.sessions import start_task
 from replicate_stream._errors import ReplicateError
 from replicate_stream._types.prediction import Prediction, parse_prediction
 

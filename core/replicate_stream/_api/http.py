@@ -1,6 +1,9 @@
 """HTTP requests: which are repeated, where the token goes, and which errors responses become.
 
 A request that costs money is repeated only if the first one cannot have arrived.
+
+aiohttp is imported within functions, so that importing the core is cheap; `Sessions.get` has loaded
+it in a thread by then.
 """
 
 from __future__ import annotations
@@ -8,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from replicate_stream._api.errors import (
@@ -23,10 +26,10 @@ from replicate_stream._api.errors import (
 )
 from replicate_stream._api.rate_limit import RateLimitQueue
 from replicate_stream._api.responses import Response, to_response_error
-from replicate_stream._api.sessions import Sessions
-from replicate_stream._api.tasks import run_with_orphan_handler
+from replicate_stream._api.sessions import Sessions, start_task
 from replicate_stream._errors import (
     ReplicateConnectionError,
+    ReplicateError,
     ReplicateTimeoutError,
     ResponseError,
 )
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 MAX_RETRY_DELAY = 60.0
 """Longest wait between two attempts, in seconds, whatever the service asks for."""
+GRACE_PERIOD = 5.0
+"""Longest wait for the response to a request whose caller was cancelled, in seconds."""
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _KEEPS_METHOD = {307, 308}
@@ -117,7 +122,7 @@ class Http:
                 sending = self._send(method, path, data, headers, timeout or self.settings.timeout)
                 try:
                     response = await (
-                        run_with_orphan_handler(sending, on_orphan) if on_orphan else sending
+                        _finish_if_cancelled(sending, on_orphan) if on_orphan else sending
                     )
                 except ReplicateConnectionError as error:
                     if retries_left <= 0 or (is_paid and not isinstance(error, NotSentError)):
@@ -256,6 +261,39 @@ class Http:
             cause = None if hasattr(error, "request_info") else error
             raise to_replicate_error(error, request, timeout) from cause
         raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
+
+
+async def wait_shielded(task: asyncio.Task[Any]) -> None:
+    """Wait for a task for at most `GRACE_PERIOD`, even in a scope that is cancelled already."""
+    from anyio import CancelScope  # at first use: importing it costs more than this package
+
+    with CancelScope(shield=True):
+        await asyncio.wait({task}, timeout=GRACE_PERIOD)
+
+
+async def _finish_if_cancelled(
+    sending: Coroutine[Any, Any, Response], on_orphan: Callable[[Response], Awaitable[None]]
+) -> Response:
+    """Send a request. If the caller is cancelled meanwhile, its response still reaches `on_orphan`.
+
+    The prediction may exist by then, and costs money until it is cancelled.
+    """
+    task = asyncio.ensure_future(sending)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await wait_shielded(start_task(_handle_orphan(task, on_orphan)))
+        raise
+
+
+async def _handle_orphan(
+    task: asyncio.Task[Response], on_orphan: Callable[[Response], Awaitable[None]]
+) -> None:
+    try:
+        response = await task
+    except ReplicateError:
+        return  # nothing was created, or it cannot be known what was
+    await on_orphan(response)
 
 
 def _backoff(attempt: int) -> float:

@@ -200,6 +200,7 @@ class PredictionRun:
         read_timeout.last_event_at = self._clock()
         read_timeout.idle_timeout = self._first_check_after
         texts, self._end = delivered.add_events(events)
+        # The stream is ahead of the record, which is not fetched while events come.
         if texts and self.prediction.status == "starting":
             self.prediction = self.prediction.with_status("processing")
         delivered.last_event_id = decoder.last_event_id or delivered.last_event_id
@@ -310,7 +311,10 @@ class PredictionRun:
         timeout = self._http.settings.timeout
         if timeout is not None and self._read_timeout.idle_seconds >= timeout:
             waited_for = "the next token" if self._delivered.length else "the first token"
-            problem = f"sent nothing for {timeout:g} s, waiting for {waited_for}"
+            problem = (
+                f"sent nothing for {timeout:g} s, waiting for {waited_for}; a larger timeout= "
+                "waits longer"
+            )
             raise self._timeout_error(problem, waited_for, timeout)
 
     def _check_deadline(self) -> None:
@@ -322,12 +326,12 @@ class PredictionRun:
     def _timeout_error(
         self, problem: str, waited_for: str, seconds: float
     ) -> ReplicateTimeoutError:
-        prediction_id, status = self.prediction.id, self.prediction.status
+        prediction = self.prediction
         return ReplicateTimeoutError(
-            f"prediction {prediction_id} {problem} (status: {status})",
+            f"prediction {prediction.id} ({prediction.status}) {problem}",
             waited_for=waited_for,
             seconds=seconds,
-            prediction_id=prediction_id,
+            prediction_id=prediction.id,
         )
 
     def _interrupted_error(self, problem: str) -> StreamInterruptedError:

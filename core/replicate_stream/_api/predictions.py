@@ -7,7 +7,6 @@ so that request is sent once.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 from typing import Any
@@ -168,19 +167,9 @@ def raise_for_status(prediction: Prediction) -> None:
 def parse_done_reason(data: str) -> str | None:
     """Parse the data of a `done` event: the reason of an unsuccessful end; None for success.
 
-    Success is `{}`, in some servers no data (docs/replicate-api.md 3.4). An unknown reason is
-    never a success.
+    Success is `{}` or empty data. An unknown reason is never a success (docs/replicate-api.md 3.4).
     """
-    if not data.strip():
-        return None
-    try:
-        body = json.loads(data)
-    except ValueError:
-        return data
-    if isinstance(body, dict):
-        reason = body.get("reason")
-        return None if reason is None else str(reason)
-    return data
+    return _get_field(data, "reason") if data.strip() else None
 
 
 def build_stream_error(
@@ -196,12 +185,18 @@ def build_stream_error(
     """
     if reason == "canceled" or prediction.status in CANCELED:
         return _canceled_error(prediction)
-    detail = error_data
-    with contextlib.suppress(ValueError):
-        body = json.loads(error_data or "")
-        if isinstance(body, dict) and body.get("detail"):
-            detail = str(body["detail"])
+    detail = _get_field(error_data, "detail") or error_data if error_data else None
     return _failed_error(prediction, detail or f"the stream ended with reason {reason!r}")
+
+
+def _get_field(data: str, name: str) -> str | None:
+    """Return a field of a JSON object as text; the data themselves if they are no JSON object."""
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return data
+    value = body.get(name) if isinstance(body, dict) else data
+    return None if value is None else str(value)
 
 
 def _failed_error(prediction: Prediction, fallback: str) -> PredictionFailedError:

@@ -12,14 +12,16 @@ import contextlib
 import importlib
 import sys
 import weakref
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import AsyncGenerator, Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
-from replicate_stream._api.tasks import start_task
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
     import aiohttp
+
+
+T = TypeVar("T")
 
 
 class _OpenSession(NamedTuple):
@@ -63,6 +65,17 @@ class Sessions:
         entry = self._open.pop(asyncio.get_running_loop(), None)
         if entry is not None:
             await entry.closer.aclose()
+
+
+_tasks: set[asyncio.Task[Any]] = set()
+
+
+def start_task(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start a task and keep it until it is done: an event loop refers to its tasks only weakly."""
+    task = asyncio.ensure_future(coroutine)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
 
 
 async def import_in_thread(module: str) -> None:
