@@ -100,27 +100,24 @@ class EventLog:
         return unsubscribe
 
 
+@dataclass(slots=True)
 class Subscription:
-    """A reply that streams the events of a log until it is idle for too long."""
+    """A reply that streams the events of a log until it is idle for too long.
 
-    def __init__(
-        self, log: EventLog, *, after: EventId | None, replay: bool, idle_timeout: float
-    ) -> None:
-        """Prepare to stream.
+    Attributes:
+        log: The events; an empty log for an unknown stream, which is not a 404.
+        after: The last id that the client has received.
+        replay: Send the events from before the subscription too.
+        idle_timeout: Seconds without an event until the server closes.
+    """
 
-        Args:
-            log: The events; an empty log for an unknown stream, which is not a 404.
-            after: The last id that the client has received.
-            replay: Whether to send the events from before the subscription.
-            idle_timeout: Seconds without an event until the server closes.
-        """
-        self._log = log
-        self._after = after
-        self._replay = replay
-        self._idle_timeout = idle_timeout
-        self._last_event = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._unsubscribe: Callable[[], None] | None = None
+    log: EventLog
+    after: EventId | None
+    replay: bool
+    idle_timeout: float
+    _last_event: float = 0.0
+    _timer: asyncio.TimerHandle | None = None
+    _unsubscribe: Callable[[], None] | None = None
 
     def start(self, reply_writer: ReplyWriter) -> None:
         """Write the events so far, and from now on each new one."""
@@ -133,17 +130,17 @@ class Subscription:
 
         def check_idle() -> None:
             # Checked at intervals instead of set again for each event: there may be thousands.
-            seconds_left = self._last_event + self._idle_timeout - loop.time()
+            seconds_left = self._last_event + self.idle_timeout - loop.time()
             if seconds_left > 0:
                 self._timer = loop.call_later(seconds_left, check_idle)
             else:
                 reply_writer.write_body(TIMEOUT)
                 reply_writer.finish()
 
-        events = self._log.render(after=self._after) if self._replay else b""
+        events = self.log.render(after=self.after) if self.replay else b""
         reply_writer.write_body(HI + events)
-        self._unsubscribe = self._log.subscribe(write_frame)
-        self._timer = loop.call_later(self._idle_timeout, check_idle)
+        self._unsubscribe = self.log.subscribe(write_frame)
+        self._timer = loop.call_later(self.idle_timeout, check_idle)
 
     def stop(self) -> None:
         """Unsubscribe and stop the timer."""

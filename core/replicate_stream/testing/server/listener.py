@@ -109,18 +109,7 @@ class Listener:
         kind, respond = self._route(request)
         with self._state.condition.change():
             self._state.requests.append(
-                RecordedRequest(
-                    request.method,
-                    request.path,
-                    request.query,
-                    request.headers,
-                    request.body,
-                    request.json,
-                    time.monotonic(),
-                    number,
-                    self._name,
-                    kind,
-                )
+                RecordedRequest(*request, time.monotonic(), number, self._name, kind)
             )
             fault = self._state.faults.take(kind)
         if fault.drop:
