@@ -83,7 +83,8 @@ class CreateEndpoints:
         return await self._create(request, version, **echo)
 
     async def _create(self, request: Request, version: Version, **echo: str) -> Response:
-        body: Mapping[str, Any] = request.json
+        # Decoded again, because a script may change its input but not the recorded request.
+        body: Mapping[str, Any] = json.loads(request.body)
         if invalid := check_input(body["input"], version.openapi):
             return build_refusal(invalid)
         if body.get("stream") and not version.streams_text:
