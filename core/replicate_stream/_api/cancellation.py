@@ -88,7 +88,7 @@ class Cancellation:
     async def _post(self) -> Prediction | None:
         try:
             posting = self._http.request("POST", self._url, timeout=GRACE_PERIOD)
-            response = await asyncio.wait_for(posting, GRACE_PERIOD)  # with its retries
+            response = await asyncio.wait_for(posting, GRACE_PERIOD)  # bounds its retries too
             return parse_prediction(parse_json_object(response, f"POST {self._url}"))
         except asyncio.TimeoutError:
             problem = f"no response within {GRACE_PERIOD:g} s"

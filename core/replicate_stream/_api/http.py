@@ -115,10 +115,10 @@ class Http:
         is_paid = on_orphan is not None
         retries_left = self.settings.max_retries if retries is None else retries
         attempt = 0
-        async with self._rate_limit.slot(self.settings.timeout) as slot:
+        async with self._rate_limit.create_slot(self.settings.timeout) as slot:
             while True:
                 if is_paid and slot.is_behind_others and not await slot.acquire():
-                    raise self._queue_timeout_error(describe_request(method, path))
+                    raise self._build_queue_timeout_error(describe_request(method, path))
                 sending = self._send(method, path, data, headers, timeout or self.settings.timeout)
                 try:
                     response = await (
@@ -127,7 +127,7 @@ class Http:
                 except ReplicateConnectionError as error:
                     if retries_left <= 0 or (is_paid and not isinstance(error, NotSentError)):
                         raise
-                    retry_at = time.monotonic() + _backoff(attempt)
+                    retry_at = time.monotonic() + _compute_backoff(attempt)
                 else:
                     if response.status < HTTPStatus.BAD_REQUEST:
                         return response
@@ -180,7 +180,7 @@ class Http:
         """Close the running loop's session; a later request opens a new one."""
         await self._sessions.aclose()
 
-    def _queue_timeout_error(self, request: str) -> ReplicateTimeoutError:
+    def _build_queue_timeout_error(self, request: str) -> ReplicateTimeoutError:
         seconds = self.settings.timeout or 0.0
         return ReplicateTimeoutError(
             f"{request} was not sent: others waited for the rate limit for {seconds:g} s; send "
@@ -202,7 +202,7 @@ class Http:
         if not is_turned_away and status != HTTPStatus.TOO_MANY_REQUESTS:
             return None
         if retry_after is None:
-            return _backoff(attempt)
+            return _compute_backoff(attempt)
         timeout = self.settings.timeout
         if timeout is not None and retry_after > timeout:
             return None  # the caller waits no longer than `timeout`; the error has `retry_after`
@@ -296,5 +296,5 @@ async def _handle_orphan(
     await on_orphan(response)
 
 
-def _backoff(attempt: int) -> float:
+def _compute_backoff(attempt: int) -> float:
     return float(min(0.5 * 2**attempt, 8.0)) * random.uniform(0.75, 1.0)

@@ -141,7 +141,7 @@ class PredictionRun:
                 if update:
                     yield update
             self.close()
-            if rest := await self._read_rest():
+            if rest := await self._end_connection():
                 yield rest
             if self.prediction.is_terminal:
                 return
@@ -158,7 +158,7 @@ class PredictionRun:
         """Back off before a reconnect, unless the last connection had events."""
         self._check_timeouts()
         if reconnects > MAX_RECONNECTS:
-            raise self._interrupted_error(
+            raise self._build_interrupted_error(
                 f"the stream broke off {reconnects} times without an event"
             )
         if reconnects > 1 or was_idle:
@@ -192,7 +192,7 @@ class PredictionRun:
                 return None
             events = decoder.feed(chunk)
         except EventTooLargeError as error:
-            raise self._interrupted_error(str(error)) from error
+            raise self._build_interrupted_error(str(error)) from error
         except get_connection_errors():
             return None
         if not events:
@@ -219,12 +219,12 @@ class PredictionRun:
         self._read_timeout.idle_timeout = self._limit(interval + min(interval, MAX_CHECK_INTERVAL))
         return self.prediction if self.prediction.status != status else []
 
-    async def _read_rest(self) -> list[str]:
-        """After a connection: if the prediction has ended, return the text that is missing."""
+    async def _end_connection(self) -> list[str]:
+        """Find out whether the prediction has ended; return the text that is missing then."""
         if self._end is None:
             if not self.prediction.is_terminal:
                 self.prediction = await refetch_prediction(self._http, self._url, self.prediction)
-            return self._get_rest() if self.prediction.is_terminal else []
+            return self._deliver_rest() if self.prediction.is_terminal else []
         self._cancellation.release()
         reason = parse_done_reason(self._end.done_data)
         if reason is not None:
@@ -234,8 +234,8 @@ class PredictionRun:
             # A server that replays nothing leaves a hole, which only the record can show.
             await self._await_terminal_record()
             if not self.prediction.is_terminal:
-                raise self._interrupted_error("no record shows whether the text is complete")
-            return self._get_rest()
+                raise self._build_interrupted_error("no record shows whether the text is complete")
+            return self._deliver_rest()
         if not self.prediction.is_terminal:
             self.prediction = self.prediction.with_status(SUCCEEDED)
         return []
@@ -265,8 +265,8 @@ class PredictionRun:
     async def _await_terminal_record(self) -> None:
         self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
 
-    def _get_rest(self) -> list[str]:
-        """Return the text of a terminal prediction that the stream did not bring.
+    def _deliver_rest(self) -> list[str]:
+        """Note and return the text of a terminal prediction that the stream did not bring.
 
         Raises:
             PredictionFailedError, PredictionCanceledError: The prediction did not succeed.
@@ -276,7 +276,7 @@ class PredictionRun:
         self._raise_for_status()
         rest = self._get_undelivered_text()
         if rest is None:
-            raise self._interrupted_error("the record has no output any more")
+            raise self._build_interrupted_error("the record has no output any more")
         self._delivered.add_text(rest)
         return [rest] if rest else []
 
@@ -290,7 +290,7 @@ class PredictionRun:
             text = text.replace("\r\n", "\n")
         rest = self._delivered.get_remainder(text)
         if rest is None:
-            raise self._interrupted_error(
+            raise self._build_interrupted_error(
                 "the record's output does not begin with the delivered text"
             )
         return rest
@@ -315,15 +315,15 @@ class PredictionRun:
                 f"sent nothing for {timeout:g} s, waiting for {waited_for}; a larger timeout= "
                 "waits longer"
             )
-            raise self._timeout_error(problem, waited_for, timeout)
+            raise self._build_timeout_error(problem, waited_for, timeout)
 
     def _check_deadline(self) -> None:
         deadline = self._http.settings.deadline
         if deadline is not None and self._read_timeout.is_past_deadline:
             problem = f"did not end within its deadline of {deadline:g} s"
-            raise self._timeout_error(problem, "the end of the answer", deadline)
+            raise self._build_timeout_error(problem, "the end of the answer", deadline)
 
-    def _timeout_error(
+    def _build_timeout_error(
         self, problem: str, waited_for: str, seconds: float
     ) -> ReplicateTimeoutError:
         prediction = self.prediction
@@ -334,7 +334,7 @@ class PredictionRun:
             prediction_id=prediction.id,
         )
 
-    def _interrupted_error(self, problem: str) -> StreamInterruptedError:
+    def _build_interrupted_error(self, problem: str) -> StreamInterruptedError:
         return StreamInterruptedError(
             f"prediction {self.prediction.id}: {problem}; {self._delivered.length} characters of "
             "the answer were delivered",

@@ -159,9 +159,9 @@ def _parse_response(response: Response, action: str) -> Prediction:
 def raise_for_status(prediction: Prediction) -> None:
     """Raise the error of a terminal record that did not succeed."""
     if prediction.status in CANCELED:
-        raise _canceled_error(prediction)
+        raise _build_canceled_error(prediction)
     if prediction.status != SUCCEEDED:
-        raise _failed_error(prediction, "no error text")
+        raise _build_failed_error(prediction, "no error text")
 
 
 def parse_done_reason(data: str) -> str | None:
@@ -184,9 +184,9 @@ def build_stream_error(
             (docs/replicate-api.md 3.4).
     """
     if reason == "canceled" or prediction.status in CANCELED:
-        return _canceled_error(prediction)
+        return _build_canceled_error(prediction)
     detail = _get_field(error_data, "detail") or error_data if error_data else None
-    return _failed_error(prediction, detail or f"the stream ended with reason {reason!r}")
+    return _build_failed_error(prediction, detail or f"the stream ended with reason {reason!r}")
 
 
 def _get_field(data: str, name: str) -> str | None:
@@ -199,14 +199,14 @@ def _get_field(data: str, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def _failed_error(prediction: Prediction, fallback: str) -> PredictionFailedError:
+def _build_failed_error(prediction: Prediction, fallback: str) -> PredictionFailedError:
     error = prediction.error or fallback
     return PredictionFailedError(
         f"prediction {prediction.id} failed: {error}", prediction_id=prediction.id, error=error
     )
 
 
-def _canceled_error(prediction: Prediction) -> PredictionCanceledError:
+def _build_canceled_error(prediction: Prediction) -> PredictionCanceledError:
     status = prediction.status if prediction.status in CANCELED else "canceled"
     cause = "its deadline passed before it started" if status == "aborted" else "not by this caller"
     return PredictionCanceledError(

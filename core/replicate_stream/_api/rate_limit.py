@@ -18,8 +18,8 @@ class RateLimitQueue:
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
         self._locks = weakref.WeakKeyDictionary()
 
-    def slot(self, timeout: float | None) -> QueueSlot:
-        """Return the slot of one request, which queues up only when it has to.
+    def create_slot(self, timeout: float | None) -> QueueSlot:
+        """Create the slot of one request, which queues up only when it has to.
 
         Args:
             timeout: Longest wait for its turn, in seconds; None for no limit.

@@ -1,7 +1,7 @@
 """Responses of the API, and the errors for those that are not successful.
 
-Every field of an error body is optional, their order varies, and behind Cloudflare a 5xx can come
-as HTML (docs/replicate-api.md 1.1 to 1.5). So each known place is tried and none is relied on.
+Every field of an error body is optional, and a proxy in front of the API can answer with HTML
+(docs/replicate-api.md 1.1 to 1.5). So each known place is tried and none is relied on.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
-    def header(self, name: str) -> str | None:
+    def get_header(self, name: str) -> str | None:
         """Return the value of a header, or None. Names are not case-sensitive."""
         lower = name.lower()
         return next((v for k, v in self.headers.items() if k.lower() == lower), None)
@@ -57,7 +57,7 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     body = _decode_json(response)
     if isinstance(body, dict):
         return body
-    excerpt = _excerpt(response)
+    excerpt = _get_excerpt(response)
     raise ResponseError(
         f"{action}: the response is not a JSON object: {excerpt}",
         status=response.status,
@@ -105,7 +105,7 @@ def _parse_error_body(response: Response) -> Mapping[str, Any]:
     body = _decode_json(response)
     if isinstance(body, dict):
         return body
-    return {"detail": body if isinstance(body, str) else _excerpt(response)}
+    return {"detail": body if isinstance(body, str) else _get_excerpt(response)}
 
 
 def _decode_json(response: Response) -> Any:
@@ -116,7 +116,7 @@ def _decode_json(response: Response) -> Any:
         return None
 
 
-def _excerpt(response: Response) -> str:
+def _get_excerpt(response: Response) -> str:
     """Return the start of a body as text, of an HTML page without its markup."""
     text = " ".join(_MARKUP.sub(" ", response.body[:8192].decode("utf-8", "replace")).split())
     return text[:_EXCERPT_LENGTH] + ("…" if len(text) > _EXCERPT_LENGTH else "")
@@ -133,7 +133,7 @@ def _parse_invalid_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
                 match = _REFUSED_FIELD.match(str(entry.get("description") or ""))
                 name = match[1] if match else name
             names.append(name)
-    if not names and isinstance(body.get("detail"), list):  # Cog's form (docs/replicate-api.md 8)
+    if not names and isinstance(body.get("detail"), list):  # FastAPI's form, from Cog
         names = [str(e["loc"][-1]) for e in body["detail"] if isinstance(e, dict) and e.get("loc")]
     return tuple(name for name in names if name)
 
@@ -142,7 +142,7 @@ def _parse_retry_after(
     response: Response, body: Mapping[str, Any], detail: str | None
 ) -> float | None:
     """Parse the seconds to wait from header, body or text (docs/replicate-api.md 1.5)."""
-    header = response.header("Retry-After")
+    header = response.get_header("Retry-After")
     for value in (header, body.get("retry_after")):
         if value is not None:
             try:

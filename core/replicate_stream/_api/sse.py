@@ -51,12 +51,12 @@ class Decoder:
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.last_event_id: str | None = None
         self.last_comment: str | None = None
-        self._max = max_event_bytes
+        self._max_event_bytes = max_event_bytes
         self._is_at_start = True  # a BOM may still come
         self._is_after_cr = False  # an LF at the start of the next chunk belongs to that CR
         self._pending: list[bytes] = []  # chunks of a line whose end has not come
         self._size = 0  # bytes of the incomplete event
-        self._event = ""
+        self._event_name = ""
         self._id: str | None = None
         self._data: list[str] = []
         self._is_in_event = False
@@ -93,8 +93,10 @@ class Decoder:
             self._parse(text, events)
             if not self._is_in_event:
                 self._size = len(chunk) - end
-        if self._size > self._max:
-            raise EventTooLargeError(f"an event of the stream is larger than {self._max} bytes")
+        if self._size > self._max_event_bytes:
+            raise EventTooLargeError(
+                f"an event of the stream is larger than {self._max_event_bytes} bytes"
+            )
         self._is_clean = not (self._is_in_event or self._pending or self._is_after_cr)
         return events
 
@@ -146,7 +148,7 @@ class Decoder:
         elif name == "data":
             self._data.append(value)
         elif name == "event":
-            self._event = value
+            self._event_name = value
         elif name == "id" and "\0" not in value:
             self._id = value
 
@@ -155,9 +157,9 @@ class Decoder:
             self.last_event_id = self._id
         # An empty `data:` line is an empty token; a block without one (a comment) is no token.
         if self._data:
-            name, data = self._event or "message", "\n".join(self._data)
+            name, data = self._event_name or "message", "\n".join(self._data)
             events.append((name, self._id, data))
-        self._event, self._id, self._data, self._is_in_event = "", None, [], False
+        self._event_name, self._id, self._data, self._is_in_event = "", None, [], False
 
 
 def _parse_nchan_events(text: str) -> list[Event] | None:
