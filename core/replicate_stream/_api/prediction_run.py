@@ -71,7 +71,7 @@ class PredictionRun:
             is_polled: Whether to read the output from the record instead of the stream, because it
                 is not a concatenation of texts.
         """
-        self.prediction = prediction
+        self.prediction: Prediction = prediction
         self._http = http
         self._url = http.choose_url(prediction.urls.get("get"), f"/predictions/{prediction.id}")
         self._cancellation = Cancellation(http, prediction)

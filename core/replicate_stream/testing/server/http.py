@@ -81,7 +81,7 @@ class ReplyWriter:
                 not end.
         """
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.is_complete = True
+        self.is_complete: bool = True
         self._writer = writer
         self._is_cut = cut_after is not None
         self._bytes_left = stall_after if cut_after is None else cut_after

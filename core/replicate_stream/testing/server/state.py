@@ -85,7 +85,7 @@ class StateCondition:
     """A lock around the state, on which threads and coroutines can wait for a change."""
 
     def __init__(self) -> None:
-        self.lock = threading.Condition()
+        self.lock: threading.Condition = threading.Condition()
         self._wakers: list[Callable[[], None]] = []
 
     @contextmanager
