@@ -1,4 +1,4 @@
-"""The client against the emulator, when all goes well."""
+"""The client against the emulator, without faults."""
 
 from __future__ import annotations
 
@@ -19,74 +19,78 @@ from replicate_stream import (
     TextDelta,
     Usage,
 )
-from replicate_stream.testing import Emulator, Reply
+from replicate_stream.testing import Emulator, Fault, Reply
 
 WORDS = ["Hello", ",", " wor", "ld", "\n\n", "How", " are", " you", "?", " \u2028é日本😀", "\n", ""]
 
 
-async def events_of(client: Client, emulator: Emulator, **request: object) -> list[StreamEvent]:
+async def collect_events(
+    client: Client, emulator: Emulator, **request: object
+) -> list[StreamEvent]:
     async with client.stream(emulator.model, "Hi", **request) as events:  # type: ignore[arg-type]  # any parameter
         return [event async for event in events]
 
 
-def text_of(events: list[StreamEvent]) -> str:
+def join_text(events: list[StreamEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
-async def test_the_text_comes_in_pieces_and_is_exact(
+async def test_the_text_is_streamed_in_pieces_and_exact(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = WORDS
-    events = await events_of(client, replicate_emulator)
+    events = await collect_events(client, replicate_emulator)
     pieces = [event.text for event in events if isinstance(event, TextDelta)]
     assert pieces == [word for word in WORDS if word]
 
 
-async def test_the_last_event_tells_how_it_ended_and_what_it_cost(
+async def test_the_last_event_has_the_finish_reason_and_the_usage(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = Reply(
         tokens=["a", "b"], metrics={"input_token_count": 5, "output_token_count": 2}
     )
-    finished = (await events_of(client, replicate_emulator))[-1]
+    finished = (await collect_events(client, replicate_emulator))[-1]
     assert isinstance(finished, Finished)
     assert (finished.reason, finished.usage) == ("stop", Usage(5, 2))
     assert finished.prediction.status == "succeeded"
     assert finished.prediction.id in replicate_emulator.predictions
 
 
-async def test_an_answer_that_used_up_its_tokens_says_length(
+async def test_the_finish_reason_of_an_answer_that_used_up_its_tokens_is_length(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = Reply(
         tokens=["a", "b"], metrics={"token_input_count": 5, "token_output_count": 2}
     )
-    finished = (await events_of(client, replicate_emulator, max_tokens=2))[-1]
+    finished = (await collect_events(client, replicate_emulator, max_tokens=2))[-1]
     assert isinstance(finished, Finished)
     assert finished.reason == "length"
 
 
-async def test_an_empty_answer_is_an_answer(client: Client, replicate_emulator: Emulator) -> None:
+async def test_an_empty_answer_is_not_an_error(
+    client: Client, replicate_emulator: Emulator
+) -> None:
     replicate_emulator.reply = [""]
     completion = await client.complete(replicate_emulator.model, "Hi")
     assert (completion.text, completion.finish_reason) == ("", "stop")
 
 
-async def test_three_requests_come_before_the_first_token_and_two_once_the_model_is_known(
+async def test_three_requests_precede_the_first_token_and_two_once_the_model_is_known(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    counted = []
+    methods = []
     for _ in range(2):
         before = len(replicate_emulator.requests)
         async with client.stream(replicate_emulator.model, "Hi") as events:
             async for event in events:
                 if isinstance(event, TextDelta):
-                    counted.append([r.method for r in replicate_emulator.requests[before:]])
+                    methods.append([r.method for r in replicate_emulator.requests[before:]])
                     break
-    assert counted == [["GET", "POST", "GET"], ["POST", "GET"]]
+    assert methods == [["GET", "POST", "GET"], ["POST", "GET"]]
 
 
-async def test_the_body_holds_the_input_and_nothing_else(
+async def test_the_body_has_the_input_and_nothing_else(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     await client.complete(replicate_emulator.model, "Hi", max_tokens=7)
@@ -95,17 +99,17 @@ async def test_the_body_holds_the_input_and_nothing_else(
     assert create.json["input"]["prompt"].count("Hi") == 1
 
 
-async def test_usage_is_asked_for_once_after_the_text_and_can_be_spared(
+async def test_usage_takes_one_request_after_the_text_unless_it_is_switched_off(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     completion = await client.complete(replicate_emulator.model, "Hi", include_usage=False)
     assert completion.usage is None
-    asked = [r for r in replicate_emulator.requests if "/predictions/" in r.path]
-    assert [r for r in asked if r.method == "GET"] == []
+    fetched = [r for r in replicate_emulator.requests if "/predictions/" in r.path]
+    assert [r for r in fetched if r.method == "GET"] == []
     assert completion.prediction.status == "succeeded"
 
 
-async def test_a_record_that_lags_is_asked_again(
+async def test_a_record_that_lags_behind_is_fetched_again(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.enqueue(Reply(tokens=["a"], metrics={"input_token_count": 1}))
@@ -115,27 +119,25 @@ async def test_a_record_that_lags_is_asked_again(
     assert completion.usage.input_tokens == 1
 
 
-async def test_a_record_that_never_comes_does_not_fail_the_answer(
+async def test_an_answer_does_not_fail_if_its_record_cannot_be_fetched(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = ["all", " of it"]
-    from replicate_stream.testing import Fault
-
     replicate_emulator.fault(Fault(on="get", status=500, body="<html>no</html>"), times=50)
     completion = await client.complete(replicate_emulator.model, "Hi")
     assert (completion.text, completion.usage) == ("all of it", None)
 
 
-async def test_the_status_is_told_once_for_each_change(
+async def test_each_change_of_the_status_is_one_event(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    events = await events_of(client, replicate_emulator)
+    events = await collect_events(client, replicate_emulator)
     statuses = [event.status for event in events if isinstance(event, StatusChanged)]
     assert statuses == ["starting", "processing"]
     assert isinstance(events[0], StatusChanged)
 
 
-async def test_the_connection_is_let_go_at_once_and_not_when_the_server_closes_it(
+async def test_the_connection_is_closed_at_once_and_not_when_the_server_closes_it(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     async with client.stream(replicate_emulator.model, "Hi") as events:
@@ -145,7 +147,7 @@ async def test_the_connection_is_let_go_at_once_and_not_when_the_server_closes_i
     assert replicate_emulator.cancels == []
 
 
-async def test_the_token_goes_to_the_api_and_never_to_the_stream(
+async def test_the_token_is_sent_to_the_api_and_never_to_the_stream(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     await client.complete(replicate_emulator.model, "Hi")
@@ -158,7 +160,7 @@ async def test_the_token_goes_to_the_api_and_never_to_the_stream(
     assert stream[0].headers["cache-control"] == "no-store"
 
 
-async def test_further_headers_go_to_the_api_and_are_not_changed(
+async def test_further_headers_are_sent_to_the_api_and_not_changed(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
     headers = {"x-team": "blue", "accept": "application/json"}
@@ -169,7 +171,7 @@ async def test_further_headers_go_to_the_api_and_are_not_changed(
     assert headers == {"x-team": "blue", "accept": "application/json"}
 
 
-async def test_connections_to_the_api_are_used_again(
+async def test_connections_to_the_api_are_reused(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     for _ in range(3):
@@ -178,7 +180,7 @@ async def test_connections_to_the_api_are_used_again(
     assert len(used) == 1
 
 
-async def test_a_dry_run_says_what_would_be_sent_and_creates_nothing(
+async def test_a_dry_run_returns_the_request_and_creates_nothing(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     prepared = await client.prepare(replicate_emulator.model, "Hi", max_tokens=9)
@@ -228,8 +230,8 @@ async def test_concurrent_requests_for_one_model_share_its_look_up(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     await asyncio.gather(*[client.complete(replicate_emulator.model, "Hi") for _ in range(20)])
-    asked = [r for r in replicate_emulator.requests if r.path.startswith("/v1/models/")]
-    assert len([r for r in asked if r.method == "GET"]) == 1
+    look_ups = [r for r in replicate_emulator.requests if r.path.startswith("/v1/models/")]
+    assert len([r for r in look_ups if r.method == "GET"]) == 1
     assert len(replicate_emulator.predictions) == 20
 
 
@@ -259,7 +261,7 @@ def test_one_client_works_in_one_loop_after_another_without_a_warning(
     assert "" not in answers
 
 
-def test_a_loop_that_is_closed_without_ceremony_does_not_spoil_the_next(
+def test_a_loop_closed_with_open_connections_does_not_break_the_next(
     replicate_emulator: Emulator,
 ) -> None:
     client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)

@@ -1,4 +1,4 @@
-"""A value of a type that an argument cannot have is one error that names it, and costs nothing."""
+"""An argument of a wrong type is an error that names it, before anything is paid."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "given"), WRONG, ids=lambda value: str(value)[:40])
-async def test_a_wrong_type_is_named_before_anything_is_paid(
-    client: Client, replicate_emulator: Emulator, field: str, given: dict[str, Any]
+@pytest.mark.parametrize(("field", "arguments"), WRONG, ids=lambda value: str(value)[:40])
+async def test_an_argument_of_a_wrong_type_is_named_before_anything_is_paid(
+    client: Client, replicate_emulator: Emulator, field: str, arguments: dict[str, Any]
 ) -> None:
-    request = {"messages": "Hi", **given}
+    request = {"messages": "Hi", **arguments}
     with pytest.raises(InvalidInputError, match=field.replace("[", r"\[").split(".")[0]) as caught:
         await client.complete(replicate_emulator.model, **request)
     assert caught.value.fields
@@ -61,7 +61,7 @@ async def test_a_wrong_type_is_named_before_anything_is_paid(
     assert replicate_emulator.predictions == {}
 
 
-async def test_what_is_no_json_is_an_error_where_no_schema_tells(
+async def test_a_value_that_json_cannot_hold_is_an_error_without_a_schema_too(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     with pytest.raises(InvalidInputError, match="cannot be written as JSON"):

@@ -1,4 +1,4 @@
-"""The kind of a model's output, by its output schema."""
+"""Input and output schemas, parsed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from replicate_stream._model.input_schema import get_output_kind
+from replicate_stream._model.input_schema import get_output_kind, parse_input_schema
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,14 @@ from replicate_stream._model.input_schema import get_output_kind
 )
 def test_the_kind_of_an_output_schema(schema: Any, kind: str | None) -> None:
     assert get_output_kind(schema) == kind
+
+
+def test_inputs_are_ordered_by_x_order() -> None:
+    parsed = parse_input_schema({"properties": {"b": {"x-order": 1}, "a": {"x-order": 0}, "c": {}}})
+    assert parsed.names == ("a", "b", "c")
+
+
+def test_a_schema_that_refers_to_itself_is_parsed() -> None:
+    loop = {"$ref": "#/components/schemas/Loop"}
+    live = {"components": {"schemas": {"Input": {"properties": {"x": loop}}, "Loop": loop}}}
+    assert parse_input_schema(live).names == ("x",)

@@ -1,7 +1,6 @@
-"""Every real model's schema, asked in every way that a chat has: what lands where.
+"""Every kind of request, prepared for the schemas of real models and checked in every point.
 
-The score of this project over the schemas beside it. What a chat cannot fill is named in
-`UNFILLABLE`; everything else has to be right in every point.
+`UNFILLABLE` has the models with a required input that no chat fills.
 """
 
 from __future__ import annotations
@@ -81,8 +80,8 @@ def load(shared: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def ask(model: Mapping[str, Any], request: Mapping[str, Any], media: int = 0) -> PreparedInput:
-    """Prepare a request with the media that the model demands, or with `media` images."""
+def prepare(model: Mapping[str, Any], request: Mapping[str, Any], media: int = 0) -> PreparedInput:
+    """Prepare a request with the media that the model requires, or with `media` images."""
     request = dict(request)
     messages = request.pop("messages")
     listed = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
@@ -112,12 +111,14 @@ def kind_of(name: str) -> str:
     return "video" if "video" in name else "image"
 
 
-def faults(model: Mapping[str, Any], request: dict[str, Any], made: PreparedInput) -> list[str]:
-    """What is not right about a prepared input, in words."""
+def find_mistakes(
+    model: Mapping[str, Any], request: dict[str, Any], prepared: PreparedInput
+) -> list[str]:
+    """Describe what is wrong with a prepared input."""
     found = [
-        *_invalid(model, made),
-        *_lost(request, made),
-        *_misplaced_system(model, request, made),
+        *_find_schema_errors(model, prepared),
+        *_find_lost_texts(request, prepared),
+        *_find_system_mistakes(model, request, prepared),
     ]
     properties = model["input_schema"]["properties"]
     for parameter, pattern in NAMES.items():
@@ -126,78 +127,80 @@ def faults(model: Mapping[str, Any], request: dict[str, Any], made: PreparedInpu
             continue
         own = [name for name in properties if re.fullmatch(pattern, name)]
         if not own:
-            if not any(repr(parameter) in note for note in made.notes):
+            if not any(repr(parameter) in note for note in prepared.notes):
                 found.append(f"{parameter} is not reported")
             continue
-        sent = [name for name in own if name in made.input]
+        sent = [name for name in own if name in prepared.input]
         if len(sent) != 1:
             found.append(f"{parameter} went to {sent} of {own}")
             continue
         spec = properties[sent[0]]
         nearest = min(max(value, spec.get("minimum", value)), spec.get("maximum", value))
-        if made.input[sent[0]] != nearest:
-            found.append(f"{sent[0]} is {made.input[sent[0]]} for {value}")
-        if nearest != value and not any(sent[0] in note for note in made.notes):
+        if prepared.input[sent[0]] != nearest:
+            found.append(f"{sent[0]} is {prepared.input[sent[0]]} for {value}")
+        if nearest != value and not any(sent[0] in note for note in prepared.notes):
             found.append(f"{sent[0]} was moved without a note")
-    return found + _wrong_stops(properties, request, made)
+    return found + _find_stop_mistakes(properties, request, prepared)
 
 
-def _invalid(model: Mapping[str, Any], made: PreparedInput) -> list[str]:
+def _find_schema_errors(model: Mapping[str, Any], prepared: PreparedInput) -> list[str]:
     strict = {**model["input_schema"], "additionalProperties": False}
-    return [error.message for error in Draft202012Validator(strict).iter_errors(made.input)]
+    return [error.message for error in Draft202012Validator(strict).iter_errors(prepared.input)]
 
 
-def _lost(request: Mapping[str, Any], made: PreparedInput) -> list[str]:
+def _find_lost_texts(request: Mapping[str, Any], prepared: PreparedInput) -> list[str]:
     messages = request["messages"]
     texts = [messages] if isinstance(messages, str) else [m["content"] for m in messages]
-    order = sorted(made.input.items(), key=lambda item: not SYSTEM_NAMES.fullmatch(item[0]))
+    order = sorted(prepared.input.items(), key=lambda item: not SYSTEM_NAMES.fullmatch(item[0]))
     order.sort(key=lambda item: item[0] in {"prompt", "message"})
-    said = json.dumps([value for _, value in order], ensure_ascii=False)
+    values = json.dumps([value for _, value in order], ensure_ascii=False)
     at = -1
     lost = []
     for text in texts:
-        found = said.find(text, at + 1)
+        found = values.find(text, at + 1)
         lost += [] if found >= 0 else [f"{text!r} is lost or out of order"]
-        lost += [f"{text!r} is said twice"] if said.count(text) > 1 else []
+        lost += [f"{text!r} is there twice"] if values.count(text) > 1 else []
         at = max(at, found)
     return lost
 
 
-def _misplaced_system(
-    model: Mapping[str, Any], request: Mapping[str, Any], made: PreparedInput
+def _find_system_mistakes(
+    model: Mapping[str, Any], request: Mapping[str, Any], prepared: PreparedInput
 ) -> list[str]:
-    if SYSTEM_TURN not in list(request["messages"]) or "messages" in made.input:
+    if SYSTEM_TURN not in list(request["messages"]) or "messages" in prepared.input:
         return []
     properties = model["input_schema"]["properties"]
     own = next((name for name in properties if SYSTEM_NAMES.fullmatch(name)), None)
-    is_ours = any(made.input.get(name) == "{prompt}" for name in ("prompt_template", "template"))
-    if own is None or is_ours or made.input.get(own) == SYSTEM:
+    is_ours = any(
+        prepared.input.get(name) == "{prompt}" for name in ("prompt_template", "template")
+    )
+    if own is None or is_ours or prepared.input.get(own) == SYSTEM:
         return []
     return [f"the system text is not in {own}"]
 
 
-def _wrong_stops(
-    properties: Mapping[str, Any], request: Mapping[str, Any], made: PreparedInput
+def _find_stop_mistakes(
+    properties: Mapping[str, Any], request: Mapping[str, Any], prepared: PreparedInput
 ) -> list[str]:
     stops = request.get("stop")
     if stops is None:
         return []
-    found = [] if made.stop == tuple(stops) else ["the client does not enforce every stop"]
+    found = [] if prepared.stop == tuple(stops) else ["the client does not enforce every stop"]
     own = next((name for name in ("stop_sequences", "stop") if name in properties), None)
     if own is None:
         return found
     is_list = "comma" in properties[own].get("description", "").lower()
     expected = ",".join(s for s in stops if "," not in s) if is_list else stops[0]
-    return found if made.input.get(own) == expected else [*found, f"{own} is not encoded"]
+    return found if prepared.input.get(own) == expected else [*found, f"{own} is not encoded"]
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_every_model_gets_every_request_entirely_right(name: str, shared: Path) -> None:
+def test_every_model_gets_every_request_without_a_mistake(name: str, shared: Path) -> None:
     wrong = {}
     for model in load(shared):
         if model["model"] in UNFILLABLE:
             continue
-        found = faults(model, REQUESTS[name], ask(model, REQUESTS[name]))
+        found = find_mistakes(model, REQUESTS[name], prepare(model, REQUESTS[name]))
         print(f"{name:<22} {model['model']:<56} {'; '.join(found) or 'right'}")  # pytest -rP
         if found:
             wrong[model["model"]] = found
@@ -205,16 +208,16 @@ def test_every_model_gets_every_request_entirely_right(name: str, shared: Path) 
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_the_live_form_of_a_schema_gives_the_same_input(name: str, shared: Path) -> None:
+def test_the_openapi_form_of_a_schema_leads_to_the_same_input(name: str, shared: Path) -> None:
     for model in load(shared):
         if model["model"] not in UNFILLABLE:
-            live = {**model, "input_schema": as_live(model)}
+            live = {**model, "input_schema": to_openapi(model)}
             live["input_schema"]["required"] = model["input_schema"].get("required")
-            assert ask(live, REQUESTS[name]) == ask(model, REQUESTS[name]), model["model"]
+            assert prepare(live, REQUESTS[name]) == prepare(model, REQUESTS[name]), model["model"]
 
 
-def as_live(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema as the API gives it: a document whose enums are siblings of the input."""
+def to_openapi(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a schema to the API's form: a document whose enums are siblings of the input."""
     schema = model["input_schema"]
     siblings = {n: s for n, s in schema["properties"].items() if "enum" in s}
     properties = dict(schema["properties"])
@@ -226,27 +229,27 @@ def as_live(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"components": {"schemas": {"Input": {**schema, "properties": ordered}, **siblings}}}
 
 
-def test_what_a_chat_cannot_fill_is_named_before_anything_is_paid(shared: Path) -> None:
+def test_a_required_input_that_no_chat_fills_is_named(shared: Path) -> None:
     for model in load(shared):
         field = UNFILLABLE.get(model["model"])
         if field is not None:
             with pytest.raises(InvalidInputError) as caught:
-                ask(model, REQUESTS["one user turn"])
+                prepare(model, REQUESTS["one user turn"])
             assert caught.value.fields[0] == field, model["model"]
 
 
-def test_what_cannot_be_filled_can_be_given(shared: Path) -> None:
+def test_extra_input_fills_what_no_chat_fills(shared: Path) -> None:
     for model in load(shared):
         field = UNFILLABLE.get(model["model"])
         if field is None or field == "messages":
             continue
-        made = ask(model, {"messages": USER, "extra_input": {field: "given"}})
-        assert made.input[field] == "given"
-        assert not _invalid(model, made)
+        prepared = prepare(model, {"messages": USER, "extra_input": {field: "extra"}})
+        assert prepared.input[field] == "extra"
+        assert not _find_schema_errors(model, prepared)
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_images_go_where_the_model_takes_them_or_are_refused(count: int, shared: Path) -> None:
+def test_images_go_into_the_models_inputs_or_are_refused(count: int, shared: Path) -> None:
     for model in load(shared):
         if model["model"] in UNFILLABLE or any(
             kind_of(n) == "video" for n in required_media(model)
@@ -263,16 +266,16 @@ def test_images_go_where_the_model_takes_them_or_are_refused(count: int, shared:
         )
         if count == 2 and own and not many:
             with pytest.raises(InvalidInputError, match="2 image parts; the model takes 1"):
-                ask(model, REQUESTS["one user turn"], media=2)
+                prepare(model, REQUESTS["one user turn"], media=2)
             continue
-        made = ask(model, REQUESTS["one user turn"], media=count)
-        sent = json.dumps(made.input)
-        assert not _invalid(model, made), model["model"]
+        prepared = prepare(model, REQUESTS["one user turn"], media=count)
+        sent = json.dumps(prepared.input)
+        assert not _find_schema_errors(model, prepared), model["model"]
         if own:
             assert all(f"https://example.com/{at}" in sent for at in range(count)), model["model"]
         else:
             assert "https://example.com/" not in sent
-            assert any("image parts" in note for note in made.notes), model["model"]
+            assert any("image parts" in note for note in prepared.notes), model["model"]
 
 
 def test_a_template_is_applied_exactly_once(shared: Path) -> None:
@@ -288,8 +291,12 @@ def test_a_template_is_applied_exactly_once(shared: Path) -> None:
         applies_own = "messages" in properties or any(map(SYSTEM_NAMES.fullmatch, properties))
         applies_own |= bool(marks.search(pattern))
         for request in REQUESTS.values():
-            made = ask(model, request).input
-            text = str(made.get("prompt") or made.get("message") or "")
-            is_ours = "{prompt}" in (made.get("prompt_template"), made.get("template"), pattern)
+            prepared = prepare(model, request).input
+            text = str(prepared.get("prompt") or prepared.get("message") or "")
+            is_ours = "{prompt}" in (
+                prepared.get("prompt_template"),
+                prepared.get("template"),
+                pattern,
+            )
             if applies_own and not is_ours:
                 assert not marks.search(text), model["model"]
