@@ -139,8 +139,13 @@ _SEPARATORS = re.compile(r"[_\-\s]+")
 
 def find(schema: InputSchema, names: Iterable[str]) -> InputField | None:
     """Find the first of several names that the model has, a deprecated one last."""
-    present = [schema.fields[name] for name in names if name in schema.fields]
-    return next((each for each in present if not is_deprecated(each)), next(iter(present), None))
+    deprecated = None
+    for name in names:
+        field = schema.fields.get(name)
+        if field is not None and not is_deprecated(field):
+            return field
+        deprecated = deprecated or field
+    return deprecated
 
 
 def is_deprecated(field: InputField) -> bool:

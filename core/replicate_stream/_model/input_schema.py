@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from replicate_stream._types.prepared import OutputKind
@@ -71,7 +72,7 @@ class InputField:
         return self.kind == "string" and not self.is_file and not self.choices
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which leave no room for a cached property
 class InputSchema:
     """All inputs of a model, in the declared order (`x-order`).
 
@@ -83,14 +84,14 @@ class InputSchema:
     fields: Mapping[str, InputField]
     output: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the inputs in the declared order."""
         return tuple(self.fields)
 
 
 def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
-    """Parse a model's input schema. Parts that are no JSON Schema are skipped, never an error.
+    """Parse a model's input schema. Anything but JSON Schema in it is skipped.
 
     Args:
         schema: The `Input` schema (`{"type": "object", "properties": …}`), or a whole

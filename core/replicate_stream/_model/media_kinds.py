@@ -25,11 +25,6 @@ _WORDS = re.compile(
 _ABOUT_TWO_KINDS = re.compile(r"\b(image|video|audio)(?: file)?s? or (image|video|audio)\b")
 
 
-def takes_media(field: InputField) -> bool:
-    """Return True if an input takes an image, audio, video or another file."""
-    return bool(get_media_kinds(field))
-
-
 def get_media_kinds(field: InputField) -> set[MediaKind]:
     """Return the kinds of media that an input takes; empty for an input of another kind."""
     if field.kind not in {"string", "array", "any"} or field.choices:
@@ -42,6 +37,6 @@ def get_media_kinds(field: InputField) -> set[MediaKind]:
         return set()
     for pair in _ABOUT_TWO_KINDS.findall(field.description):
         kinds.update(pair)
-    if not kinds:  # a file whose name does not tell its kind
+    if not kinds:  # a file whose name leaves its kind open
         kinds = {kind for kind, names in _NAMES if names.search(field.description)} or {"file"}
     return kinds

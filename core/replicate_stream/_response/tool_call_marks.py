@@ -156,7 +156,7 @@ def _parse_opening(mark: str, text: str, at: int) -> OpeningMatch:
 
 def _parse_calls(mark: CallMark, text: str, at: int) -> OpeningMatch:
     """Match an object or a list of calls. Behind a mark, anything else is text about the mark."""
-    start = _skip_fence(text, at)
+    start = _skip_fence(text, at) if mark.has_fence else skip_blanks(text, at)
     if start is None or start == len(text):
         return "partial"
     if text[start] not in "{[":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
@@ -62,6 +62,8 @@ class FamilyTables:
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.families = tuple(families)
+        # A name is looked up for every schema, and searching takes a pattern for each template.
+        self.find_by_model = lru_cache(maxsize=512)(self._find_by_model)
 
     @cached_property
     def templates(self) -> tuple[ChatTemplate, ...]:
@@ -78,7 +80,7 @@ class FamilyTables:
         """Find the chat template whose marks a template, an example or a description shows."""
         return next((t for t in self.templates if t.hint and re.search(t.hint, text)), None)
 
-    def find_by_model(self, model: str) -> ChatTemplate | None:
+    def _find_by_model(self, model: str) -> ChatTemplate | None:
         """Find the chat template that a model was trained on, by the model's name."""
         name = model.lower()
         return next((t for t in self.templates if t.names and re.search(t.names, name)), None)
@@ -148,5 +150,6 @@ def _join(*patterns: str | None) -> str:
     return "|".join(pattern for pattern in patterns if pattern)
 
 
+# Imported by name, so that a family has to be entered in one place only.
 FAMILIES: tuple[Family, ...] = tuple(import_module(f"{__name__}.{name}").FAMILY for name in _FILES)
 TABLES = FamilyTables(FAMILIES)

@@ -16,6 +16,7 @@ _ALPACA = ChatTemplate(
     user=("### Instruction:\n", "\n\n"),
     assistant=("### Response:\n", "\n\n"),
     generation_prompt="### Response:\n",
+    # `Input` too: it opens a section in the data that the models were trained on.
     control_marks=r"###\s*(?:Instruction|Input|Response):|</?s>",
     hint=r"### Instruction:[\s\S]*### Response:",
     names=r"alpaca|wizardcoder|nous-hermes-(?:llama|13b)|openinstruct|metamath|magicoder|claude2",

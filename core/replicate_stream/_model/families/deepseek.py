@@ -32,6 +32,7 @@ _CALL = _mark("tool call begin"), _mark("tool call end")
 _OUTPUTS = _mark("tool outputs begin"), _mark("tool outputs end")
 _OUTPUT = _mark("tool output begin"), _mark("tool output end")
 _SEPARATOR = _mark("tool sep")
+# Any mark, known or not: they are single tokens, which no text of a user has to contain.
 _ANY_MARK = r"<\uff5c[^\uff5c<>]*\uff5c>"
 
 
@@ -54,6 +55,7 @@ class DeepSeekToolFormat(ToolFormat):
     )
     frame_marks = _CALLS
     result_marks = (_OUTPUTS[0],)
+    separator = ""
     has_control_tokens = True
     is_continued = True
 
@@ -81,10 +83,8 @@ class DeepSeekToolFormat(ToolFormat):
         )
         return f"{_CALLS[0]}{chained}{_CALLS[1]}"
 
-    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
-        return Turn("assistant", text + self.render_calls(calls), is_rendered=True)
-
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        # All results share one frame, behind which the model goes on at once.
         listed = "".join(f"{_OUTPUT[0]}{result.text}{_OUTPUT[1]}" for result in results)
         return [Turn("none", f"{_OUTPUTS[0]}{listed}{_OUTPUTS[1]}", is_rendered=True)]
 
@@ -134,6 +134,7 @@ FAMILY = Family(
         ContextWindow(r"deepseek-(?:llm|math|67b)", 4_096),
     ),
     thinking_names=r"deepseek-r1",
+    # The published V3 and R1 are tuned, except for those named `base`.
     chat_names=r"deepseek-(?:v3|r1)(?!.*base)",
     thinking_tags=(("<think>", "</think>"),),
 )

@@ -45,6 +45,7 @@ _FALCON3 = ChatTemplate(
     names=r"falcon-?3",
 )
 FAMILY = Family(
+    # The pattern of the first models matches the names of all.
     templates=(_FALCON_180B, _FALCON3, _FALCON),
     windows=(ContextWindow(r"falcon-?3", 32_768), ContextWindow(r"falcon", 2_048)),
 )

@@ -36,6 +36,7 @@ class GraniteToolFormat(ToolFormat):
 
     control_marks = r"<\|tool_call\|>"
     call_marks = (PIPE_CALL,)
+    separator = ""
     has_control_tokens = True
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
@@ -54,9 +55,6 @@ class GraniteToolFormat(ToolFormat):
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
         listed = ", ".join(dump_call(each, self.neutralize) for each in calls)
         return f"{PIPE_CALL.opening}[{listed}]"
-
-    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
-        return Turn("assistant", text + self.render_calls(calls), is_rendered=True)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         return [Turn("tool", each.text, is_rendered=True) for each in results]
@@ -88,6 +86,7 @@ _CODE = ChatTemplate(
     names=r"granite-\d+b-code",
 )
 FAMILY = Family(
+    # `granite-34b-code` would match the pattern of Granite 3 too.
     templates=(_CODE, _GRANITE),
     windows=(
         ContextWindow(r"granite-?3\.0", 4_096),

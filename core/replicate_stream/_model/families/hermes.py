@@ -21,6 +21,7 @@ CHATML = ChatTemplate(
     tool=_turn("tool"),
     generation_prompt=_turn("assistant")[0],
     control_marks=r"<\|(?:im_start|im_end|endoftext)\|>",
+    # Some schemas only mention the format's name, in a description.
     hint=r"<\|im_start\|>|(?i:\bchat-?ml\b)",
     names=r"dolphin|hermes|openorca|orca-2|chatml|aquila",
 )

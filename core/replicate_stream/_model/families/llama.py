@@ -45,7 +45,7 @@ class LlamaToolFormat(ToolFormat):
             header_start=r"[^>]*",
             has_fence=False,
         ),
-        CallMark("<|python_tag|>"),
+        CallMark("<|python_tag|>", has_fence=False),
     )
     call_separators = (";",)
     has_bare_calls = True
@@ -83,7 +83,7 @@ _LLAMA2 = ChatTemplate(
     name="llama2",
     user=("<s>[INST] ", " [/INST]"),
     assistant=(" ", " </s>"),
-    generation_prompt="",
+    generation_prompt="",  # the end of the user's turn is enough
     system_in_user=("<<SYS>>\n", "\n<</SYS>>\n\n"),
     is_trimmed=True,
     control_marks=r"\[/?INST\]|<</?SYS>>|</?s>",
@@ -102,6 +102,7 @@ _LLAMA3 = ChatTemplate(
     is_system_trimmed=True,
     control_marks=r"<\|[a-z][a-z0-9_]*\|>",
     hint=r"<\|start_header_id\|>",
+    # Not Llama 3.1 and later, nor a size: `llama-33b` is a Llama 1.
     names=r"llama-?3(?![.\d])",
 )
 _LLAMA31 = replace(
@@ -109,7 +110,7 @@ _LLAMA31 = replace(
     name="llama3.1",
     tool_format=LlamaToolFormat,
     system=(_turn3("system")[0] + _DATES, _turn3("system")[1]),
-    default_system="",
+    default_system="",  # the dates are written even without a system text
     hint=r"Cutting Knowledge Date",
     names=r"llama-?3[._][123]",
 )

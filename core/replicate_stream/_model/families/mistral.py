@@ -53,7 +53,7 @@ class MistralToolFormat(ToolFormat):
     has_control_tokens = True
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
-        return ""
+        return ""  # they stand outside of the system text, see `insert_tools`
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
         # The vendor's template puts them before the last turn of the user.
@@ -101,8 +101,9 @@ _V1 = ChatTemplate(
     assistant=(" ", "</s>"),
     generation_prompt="",
     control_marks=r"\[/?[A-Z][A-Z_]+\]|</?s>",
+    # The versions differ by the spaces in a template, and by nothing else.
     hint=r"\[INST\] ?\{prompt\} \[/INST\]",
-    names=r"mi[sx]tral",
+    names=r"mi[sx]tral",  # the rest: the first models, and fine-tunes of them
 )
 _V3 = replace(
     _V1,

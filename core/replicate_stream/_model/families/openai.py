@@ -15,6 +15,7 @@ FAMILY = Family(
         ContextWindow(r"gpt-4o|chatgpt-4o", 128_000, 16_384),
         ContextWindow(r"gpt-oss", 131_072),
         ContextWindow(r"\bo1-mini\b", 128_000, 65_536),
+        # Whole words only: a name such as `turbo3` contains `o3` too.
         ContextWindow(r"\bo[134](?:-mini|-pro)?\b", 200_000, 100_000),
     ),
     vision_names=r"gpt-4o|gpt-4\.1|gpt-5|\bo[134]\b",

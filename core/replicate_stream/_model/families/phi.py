@@ -50,7 +50,7 @@ _PHI4_MINI = replace(
     user=("<|user|>", "<|end|>"),
     assistant=("<|assistant|>", "<|end|>"),
     generation_prompt="<|assistant|>",
-    hint=r"<\|end\|>(?!\n)",
+    hint=r"<\|end\|>(?!\n)",  # Phi 3 has a newline there
     names=r"phi-?4-(?:mini|multimodal)",
 )
 _PHI4 = ChatTemplate(
@@ -64,6 +64,7 @@ _PHI4 = ChatTemplate(
     names=r"phi-?4",
 )
 FAMILY = Family(
+    # `phi-4-mini` matches the pattern of Phi 4 too.
     templates=(_PHI4_MINI, _PHI4, _PHI3),
     windows=(
         ContextWindow(r"phi-?4-mini", 131_072),

@@ -37,6 +37,7 @@ FAMILY = Family(
         ContextWindow(r"qwen-?(?:3|2\.5|2|1\.5)", 32_768),
     ),
     thinking_names=r"qwq",
+    # From version 3 on only the untuned models have a suffix, `base`.
     chat_names=r"qwen-?3(?!.*base)|qwq",
     thinking_tags=(("<think>", "</think>"),),
 )

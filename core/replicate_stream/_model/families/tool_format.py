@@ -73,7 +73,8 @@ class ToolFormat:
         call_marks: The marks that open a call in an answer; empty if calls are bare JSON.
         frame_marks: The marks around all calls of an answer. They are skipped.
         result_marks: The marks that open a result: a model that writes one invents it.
-        call_separators: The text that may stand between two calls without marks.
+        separator: The text between the text of an answer and its calls.
+        call_separators: The texts that may stand between two calls without marks.
         has_bare_calls: True if a call is JSON without marks around it.
         has_control_tokens: True if the marks are control tokens between the turns. Such a format
             can only be used in a prompt that is rendered in the family's own chat template.
@@ -85,6 +86,7 @@ class ToolFormat:
     call_marks: ClassVar[tuple[CallMark, ...]] = ()
     frame_marks: ClassVar[tuple[str, ...]] = ()
     result_marks: ClassVar[tuple[str, ...]] = ()
+    separator: ClassVar[str] = "\n"
     call_separators: ClassVar[tuple[str, ...]] = ()
     has_bare_calls: ClassVar[bool] = False
     has_control_tokens: ClassVar[bool] = False
@@ -114,7 +116,7 @@ class ToolFormat:
     def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
         """An answer of the model with its calls, as a turn."""
         parts = [part for part in (text, self.render_calls(calls)) if part]
-        return Turn("assistant", "\n".join(parts), is_rendered=True)
+        return Turn("assistant", self.separator.join(parts), is_rendered=True)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         """The results of successive calls, as turns."""
@@ -132,6 +134,7 @@ class HermesToolFormat(ToolFormat):
     """
 
     control_marks = r"</?tool_(?:call|response)>|</?tools>"
+    # Annotated, because a subclass may add marks to a tuple of this length.
     call_marks: ClassVar[tuple[CallMark, ...]] = (CallMark("<tool_call>", ("</tool_call>",)),)
     result_marks = ("<tool_response>",)
 
@@ -189,7 +192,8 @@ def dump_arguments(call: ToolCall, neutralize: Neutralize) -> str:
     """The arguments of a call as JSON, or else as the model wrote them."""
     arguments: Any = call.arguments
     if isinstance(arguments, str):
-        # OpenAI writes them as a JSON text. One that is malformed stays what the model wrote.
+        # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees what it
+        # wrote next to the tool's error message.
         with suppress(ValueError):
             arguments = json.loads(arguments)
     return neutralize(arguments if isinstance(arguments, str) else dump_json(arguments))

@@ -17,6 +17,7 @@ _VICUNA = ChatTemplate(
     user=("USER: ", " "),
     assistant=("ASSISTANT: ", "</s>"),
     generation_prompt="ASSISTANT:",
+    # Everywhere, not only at the start of a line: turns are joined with a space.
     control_marks=r"(?:USER|ASSISTANT):|</?s>",
     hint=r"USER: ?[\s\S]*ASSISTANT:",
     names=r"vicuna|wizardlm|airoboros|capybara|goliath",
@@ -24,6 +25,6 @@ _VICUNA = ChatTemplate(
 FAMILY = Family(
     templates=(_VICUNA,),
     windows=(ContextWindow(r"vicuna.*v1\.5", 4_096), ContextWindow(r"vicuna", 2_048)),
-    vision_names=r"llava",
+    vision_names=r"llava",  # a Vicuna with an image encoder
     chat_names=r"vicuna|airoboros|capybara|wizard",
 )

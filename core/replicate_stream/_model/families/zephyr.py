@@ -21,6 +21,7 @@ _ZEPHYR = ChatTemplate(
     assistant=_turn("assistant"),
     generation_prompt="<|assistant|>\n",
     control_marks=r"<\|(?:system|user|assistant)\|>|</?s>",
+    # With the end mark: Falcon 3 and ChatGLM open turns in the same way.
     hint=r"<\|user\|>\n\{prompt\}</s>",
     names=r"zephyr|tinyllama.*chat",
 )
