@@ -1,0 +1,77 @@
+"""Delivered text drops what a new connection repeats, by the ids of the events or else by text."""
+
+from __future__ import annotations
+
+import pytest
+
+from replicate_stream._api.resume import DeliveredText
+from replicate_stream._api.sse import Event
+
+
+def make_events(*texts: str, first_id: int | None = None) -> list[Event]:
+    """Output events, with ids that count from `first_id`, or without ids."""
+    return [
+        ("output", None if first_id is None else f"1:{first_id + i}", text)
+        for i, text in enumerate(texts)
+    ]
+
+
+def deliver(delivered: DeliveredText, events: list[Event]) -> str:
+    texts, end = delivered.add_events(events)
+    assert end is None
+    return "".join(texts)
+
+
+def test_events_with_known_ids_are_dropped_after_a_reconnect() -> None:
+    delivered = DeliveredText()
+    delivered.start_connection()
+    assert deliver(delivered, make_events("a", "b", "b", first_id=0)) == "abb"
+    delivered.last_event_id = "1:2"
+    delivered.start_connection()
+    assert deliver(delivered, make_events("b", "c", first_id=2)) == "c"
+    assert (delivered.length, delivered.event_count, delivered.connection_count) == (4, 4, 2)
+
+
+@pytest.mark.parametrize(
+    "replay", [["abc", "d"], ["a", "b", "c", "d"], ["abcd"], ["ab", "cd"]], ids=str
+)
+def test_text_without_ids_is_dropped_if_it_repeats_the_delivered_text(replay: list[str]) -> None:
+    delivered = DeliveredText()
+    delivered.start_connection()
+    assert deliver(delivered, make_events("ab", "c")) == "abc"
+    delivered.start_connection()
+    texts = [deliver(delivered, [event]) for event in make_events(*replay)]
+    assert "".join(texts) == "d"
+
+
+def test_text_without_ids_is_new_if_it_does_not_repeat_the_delivered_text() -> None:
+    delivered = DeliveredText()
+    delivered.start_connection()
+    assert deliver(delivered, make_events("ab")) == "ab"
+    delivered.start_connection()
+    assert deliver(delivered, make_events("xy")) == "xy"
+    assert delivered.get_remainder("ab and xy") is None
+    assert delivered.get_remainder("abxy!") == "!"
+
+
+def test_other_events_are_no_text() -> None:
+    delivered = DeliveredText()
+    assert delivered.add_events([("logs", "1:0", "a line"), ("output", "1:1", "a")]) == (
+        ["a"],
+        None,
+    )
+
+
+def test_events_after_the_end_are_ignored() -> None:
+    texts, end = DeliveredText().add_events(
+        [("output", "1:0", "a"), ("done", "1:1", "{}"), ("output", "1:2", "b")]
+    )
+    assert texts == ["a"]
+    assert end is not None
+    assert (end.done_data, end.error_data) == ("{}", None)
+
+
+def test_an_error_event_ends_the_stream_as_its_done_event_would() -> None:
+    _, end = DeliveredText().add_events([("error", "1:0", '{"detail": "boom"}')])
+    assert end is not None
+    assert (end.done_data, end.error_data) == ('{"reason": "error"}', '{"detail": "boom"}')
