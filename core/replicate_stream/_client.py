@@ -51,9 +51,9 @@ class Client:
         deadline: The longest time for the whole answer, in seconds. Replicate enforces it too
             (`Cancel-After`), even if this process dies.
         headers: Further headers of requests to the API; other hosts do not get them.
-        max_retries: How often a failed request is repeated. The creation of a prediction is
-            repeated only if the first attempt cannot have arrived, because it costs money.
-        requires_auth: Whether a missing token raises `MissingAuthError`.
+        max_retries: Retries of a failed request. The creation of a prediction costs money: it is
+            retried only if the first attempt cannot have arrived.
+        requires_auth: If true, a missing token raises `MissingAuthError`.
         on_unsupported: The policy for a parameter that the model has no input for: `raise`
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
 
@@ -106,6 +106,7 @@ class Client:
         return self.__copy__()  # settings never change, and connections cannot be copied
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # Pickles are stored and sent to other machines, so they hold no token.
         return _restore, (self._settings.without_secrets(), self._on_unsupported)
 
     def __repr__(self) -> str:
@@ -186,9 +187,9 @@ class Client:
                 schema; they win over the other parameters.
             prompt_format: The family whose chat format the prompt is written in (`llama3`,
                 `chatml`, …), or `plain` for the texts as they are; chosen by the model if None.
-            include_usage: Whether to request the token counts when the answer has ended.
-            max_repairs: How often an answer without the required call or JSON is requested again,
-                and paid again: in `stream` only while nothing of it has been emitted.
+            include_usage: Request the token counts when the answer has ended.
+            max_repairs: Retries of an answer without the required call or JSON, each of which is
+                paid: in `stream` only while nothing of the answer has been emitted.
 
         Returns:
             An async context manager that returns the stream of events.
@@ -378,6 +379,7 @@ class Client:
     async def _open_stream(self, request: Request, *, is_buffered: bool = False) -> EventStream:
         from replicate_stream._event_stream import EventStream
 
+        # Each repair extends the first request, so that failed repairs do not pile up in it.
         async def request_again(more: Sequence[Message]) -> tuple[PredictionRun, ModelInput]:
             return await self._start(replace(request, messages=[*request.messages, *more]))
 
@@ -395,7 +397,7 @@ class Client:
                 raise
             self._models.forget(model)
             model, rebuilt = await self._build_model_input(request)
-            if rebuilt.input == model_input.input:
+            if rebuilt.input == model_input.input:  # it would be refused again
                 raise
             return await self._create_prediction(model, rebuilt), rebuilt
 
@@ -404,7 +406,7 @@ class Client:
 
         model = await self._models.look_up(request.model)
         model_input = build_model_input(request, self._get_profile(model), self._on_unsupported)
-        for note in model_input.notes:
+        for note in model_input.notes:  # they hold no text of the prompt
             _log.debug("%s: %s", request.model, note)
         return model, model_input
 
@@ -413,6 +415,7 @@ class Client:
         from replicate_stream._model.profile import build_profile
 
         schema, profile = self._profiles.get(model.ref, (None, None))
+        # Another schema object means that the model was looked up again since.
         if profile is None or schema is not model.schema:
             profile = build_profile(model.schema, str(model.ref))
             self._profiles[model.ref] = model.schema, profile
@@ -437,6 +440,7 @@ class Client:
             prediction,
             partial(extract_text, kind=kind, has_tools=has_tools),
             deadline_at,
+            # A stream would run alternatives into one another, and cut objects into pieces.
             is_polled=kind in {"alternatives", "object"},
         )
 

@@ -31,6 +31,7 @@ def export(
         value = getattr(import_module(f"{package}.{modules[name]}"), name)
         if isinstance(value, type):
             value.__module__ = package
+        # Python calls `__getattr__` for missing names only: this was the last call for this one.
         setattr(import_module(package), name, value)
         return value
 

@@ -1,4 +1,4 @@
-"""The command line `replicate-stream`. A command imports what it needs when it runs."""
+"""The command line `replicate-stream`: its group, and how errors and Ctrl-C end a command."""
 
 from __future__ import annotations
 

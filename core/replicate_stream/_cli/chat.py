@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from replicate_stream._provider import Replicate
+from replicate_stream import Client, Replicate, StatusChanged, TextDelta
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 
 
@@ -48,8 +48,6 @@ def chat(prompt: str | None, model: str, **parameters: Any) -> None:
 
 
 async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) -> None:
-    from replicate_stream import Client, StatusChanged, TextDelta
-
     async with (
         Client() as client,
         client.stream(model, prompt, **parameters, include_usage=False) as events,
@@ -57,6 +55,7 @@ async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) ->
         async for event in events:
             if isinstance(event, TextDelta):
                 click.echo(event.text, nl=False)
+            # For a person who waits while a model boots; logs have no use for it.
             elif isinstance(event, StatusChanged) and sys.stderr.isatty():
                 click.echo(f"[{event.status}]", err=True)
     click.echo()

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from replicate_stream import Client, Finished, TextDelta
 from replicate_stream._cli.serve import create_local_emulator
 from replicate_stream._errors import MissingAuthError
 from replicate_stream._settings import TOKEN_VARIABLE
@@ -93,8 +94,6 @@ async def _stream_all(model: str, settings: dict[str, Any]) -> None:
 
 
 async def _stream_with_core(model: str, settings: dict[str, Any]) -> None:
-    from replicate_stream import Client, Finished, TextDelta
-
     question = "Why is the sky blue? Answer in two sentences."
     async with (
         Client(**settings) as client,
@@ -108,6 +107,7 @@ async def _stream_with_core(model: str, settings: dict[str, Any]) -> None:
 
 
 async def _stream_with_langchain(model: str, settings: dict[str, Any]) -> None:
+    # The frameworks are optional, and slow to import.
     from langchain_core.prompts import ChatPromptTemplate
 
     from langchain_replicate_stream import ChatReplicate
@@ -121,6 +121,7 @@ async def _stream_with_langchain(model: str, settings: dict[str, Any]) -> None:
 
 
 async def _stream_with_llama_index(model: str, settings: dict[str, Any]) -> None:
+    # As above.
     from llama_index.core import Document, VectorStoreIndex
     from llama_index.core.base.embeddings.base import BaseEmbedding
 

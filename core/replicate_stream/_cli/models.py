@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from replicate_stream import Client
 from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._model.profile import ModelProfile, build_profile
@@ -22,8 +23,6 @@ def models(name: str) -> None:
 
 
 async def _print_model(name: str) -> None:
-    from replicate_stream import Client
-
     async with Client() as client:
         schema = await client.describe(name)
     if schema is None:

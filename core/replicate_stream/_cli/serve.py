@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.option("--port", default=0, help="0 lets the system choose one.", show_default=True)
 def serve(local_model: bool, host: str, port: int) -> None:
     """Run an emulator of Replicate's API on this machine until Ctrl-C."""
+    # Imported here: no other command needs the emulator.
     from replicate_stream.testing import Emulator
 
     create = create_local_emulator if local_model else Emulator

@@ -126,6 +126,7 @@ def build_model_input(
     model_input: dict[str, Any] = {}
     messages = parse_messages(request.messages)
     uploads: list[Upload] = []
+    # Media come before the prompt, which may have to name the inputs that hold them.
     if media := [each for message in messages for each in message.media]:
         uploads = put_media(media, profile, model_input, notes)
         messages = tag_media(messages, profile, model_input)
@@ -147,6 +148,7 @@ def build_model_input(
     put_sampling(request.sampling, profile, model_input, notes)
     if request.stop:
         put_stop(request.stop, profile, model_input, notes)
+    # `extra_input` comes last: it wins over every other parameter.
     if profile.has_schema:
         if request.extra_input:
             put_extra_input(request.extra_input, profile, model_input, notes)
@@ -160,6 +162,7 @@ def build_model_input(
         stop=request.stop,
         max_tokens=_find_answer_limit(profile, model_input),
         output_kind=profile.output_kind,
+        # A file that `extra_input` replaced need not be read or uploaded.
         uploads=[each for each in uploads if each.input_name not in request.extra_input],
         expected_answer=ExpectedAnswer(
             request.tools, prompt.is_bare, prompt.prefix, request.response_format
@@ -175,7 +178,7 @@ def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -
 def _find_answer_limit(profile: ModelProfile, model_input: Mapping[str, Any]) -> int | None:
     """The longest answer in tokens, as sent; None if it is unknown."""
     field = profile.parameters.get("max_tokens")
-    # If a limit counts the prompt as well, the answer can end by it at any length.
+    # A limit that counts the prompt as well can end the answer at any length.
     if field is None or profile.max_tokens_counts_prompt:
         return None
     sent = model_input.get(field.name)

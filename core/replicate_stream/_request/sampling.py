@@ -69,7 +69,7 @@ def _fit(parameter: str, value: float, field: InputField, notes: Notes) -> float
 
 
 def _changes_meaning(parameter: str, value: float, allowed: float) -> bool:
-    """Whether the nearest allowed value is not an approximation."""
+    """True if the nearest allowed value is not an approximation."""
     # top_k 0 or -1 turns the limit off, while 1 is the strictest one.
     if parameter == "top_k":
         return value <= 0

@@ -92,13 +92,13 @@ PARAMETERS = (
     Parameter(
         "include_usage",
         bool,
-        "Whether to request the token counts when the answer has ended.",
+        "Request the token counts when the answer has ended.",
         default=True,
     ),
     Parameter(
         "max_repairs",
         int,
-        "How often an answer without the required call or JSON is requested again, and paid again.",
+        "Retries of an answer without the required call or JSON, each of which is paid.",
         default=1,
         minimum=0,
     ),

@@ -21,7 +21,7 @@ class ExpectedAnswer:
 
     Attributes:
         tools: The tools that the model was offered; None for none.
-        is_bare: Whether the model writes tool calls as JSON without marks.
+        is_bare: True if the model writes tool calls as JSON without marks.
         prefix: The start of the answer, if the prompt ends with it.
         response_format: The format that the answer must have; None for text.
     """
@@ -33,7 +33,7 @@ class ExpectedAnswer:
 
     @property
     def is_checked(self) -> bool:
-        """Whether an answer can be rejected."""
+        """True if an answer can be rejected."""
         return self.response_format is not None or (self.tools is not None and self.tools.is_forced)
 
 

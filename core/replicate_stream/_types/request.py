@@ -34,7 +34,7 @@ class Request:
         response_format: The format of the answer; None for text.
         extra_input: Further inputs of the model under its own names.
         prompt_format: The name of a chat format, or `plain`; None: chosen by the model.
-        include_usage: Whether to request the token counts when the answer has ended.
+        include_usage: Request the token counts when the answer has ended.
         max_repairs: The largest number of repeated requests for an answer that is rejected.
     """
 
@@ -121,6 +121,7 @@ def _parse_tools(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> Tool
     if tools is None and tool_choice is None and parallel_tool_calls is None:
         return None
     parsed = parse_tool_choice(tools, tool_choice, parallel_tool_calls)
+    # A model that must not call a tool is not shown any.
     return parsed if parsed.is_offered else None
 
 
@@ -130,7 +131,7 @@ def _check_number(parameter: Parameter, value: Any) -> None:
     name, minimum, maximum = parameter.name, parameter.minimum, parameter.maximum
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise invalid_value(name, value, "a number")
-    # 5.0 is accepted: configuration files and JSON know one type of number.
+    # 5.0 is accepted for 5: JSON and many configuration files know one type of number.
     if parameter.type is int and value != int(value):
         raise invalid_value(name, value, "a whole number")
     if minimum is not None and value < minimum:
@@ -142,6 +143,7 @@ def _check_number(parameter: Parameter, value: Any) -> None:
 def _parse_stop(stop: Any) -> tuple[str, ...]:
     if not isinstance(stop, Sequence):
         raise wrong_type("stop", stop, "a string or a list of strings")
+    # A string is a sequence too, of its characters.
     sequences = (stop,) if isinstance(stop, str) else tuple(stop)
     if not all(isinstance(each, str) and each for each in sequences):
         raise InvalidInputError("stop must be strings that are not empty", fields=("stop",))

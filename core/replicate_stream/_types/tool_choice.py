@@ -33,7 +33,7 @@ class ToolChoice:
         openai_tools: The tools in OpenAI's format, with the further keys that came with them.
         choice: `auto`, `none`, `required`, or `named`.
         name: The tool that the model must call; None unless the choice is `named`.
-        is_single: Whether the answer may hold one call at most.
+        is_single: True if the answer may hold one call at most.
     """
 
     tools: tuple[ToolSpec, ...]
@@ -44,12 +44,12 @@ class ToolChoice:
 
     @property
     def is_forced(self) -> bool:
-        """Whether the model must call a tool."""
+        """True if the model must call a tool."""
         return self.choice in {"required", "named"}
 
     @property
     def is_offered(self) -> bool:
-        """Whether the model may call a tool."""
+        """True if the model may call a tool."""
         return bool(self.tools) and self.choice != "none"
 
     @property
@@ -97,6 +97,7 @@ def parse_tool_choice(tools: Any, tool_choice: Any, parallel_tool_calls: Any) ->
         raise wrong_type("parallel_tool_calls", parallel_tool_calls, "a boolean or None")
     parsed = [_parse_tool(tool, f"tools[{i}]") for i, tool in enumerate(listed)]
     names = [tool.name for tool, _ in parsed]
+    # A call names its tool and nothing else, so a name must be unique.
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
         raise InvalidInputError(
