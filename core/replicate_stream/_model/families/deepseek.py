@@ -8,6 +8,7 @@ config.json. The bars are U+FF5C, the low line in `begin▁of▁sentence` is U+2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import (
@@ -18,7 +19,9 @@ from replicate_stream._model.families.tool_format import (
     dump_json,
 )
 from replicate_stream._model.families.turn import LINE_START, Turn
-from replicate_stream._types.messages import ToolCall, ToolSpec
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolCall, ToolSpec
 
 
 def _mark(words: str) -> str:

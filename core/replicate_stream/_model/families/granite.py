@@ -9,6 +9,7 @@ conversation without one; it is left out, because it changes from day to day.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import (
@@ -21,7 +22,9 @@ from replicate_stream._model.families.tool_format import (
     to_openai,
 )
 from replicate_stream._model.families.turn import LINE_START, Marks, Turn
-from replicate_stream._types.messages import ToolCall, ToolSpec
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolCall, ToolSpec
 
 
 def _turn(role: str) -> Marks:

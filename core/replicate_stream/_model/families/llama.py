@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import (
@@ -24,7 +25,9 @@ from replicate_stream._model.families.tool_format import (
     to_openai,
 )
 from replicate_stream._model.families.turn import Marks, Turn
-from replicate_stream._types.messages import ToolCall, ToolSpec
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolCall, ToolSpec
 
 
 class LlamaToolFormat(ToolFormat):

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import (
@@ -26,7 +27,9 @@ from replicate_stream._model.families.tool_format import (
     to_openai,
 )
 from replicate_stream._model.families.turn import Turn
-from replicate_stream._types.messages import ToolCall, ToolSpec
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolCall, ToolSpec
 
 _CALLS = "[TOOL_CALLS]"
 

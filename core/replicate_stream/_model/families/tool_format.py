@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model.families.turn import Marks, Turn, neutralize
-from replicate_stream._types.messages import ToolCall, ToolSpec
-from replicate_stream._types.tool_choice import as_function
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolCall, ToolSpec
 
 Neutralize: TypeAlias = Callable[[str], str]
 """Breaks the marks of turns that a text holds."""
@@ -172,6 +173,10 @@ class HermesToolFormat(ToolFormat):
 
 def to_openai(tool: ToolSpec) -> dict[str, Any]:
     """A tool as OpenAI writes it, which most templates do too."""
+    # Imported late, like the types above: the adapters load the families when a model object is
+    # constructed, which should not wait for modules that only a request needs.
+    from replicate_stream._types.tool_choice import as_function
+
     return {"type": "function", "function": as_function(tool)}
 
 
