@@ -105,7 +105,7 @@ class PredictionRun:
         Raises:
             PredictionFailedError, PredictionCanceledError: The record contradicts its stream.
         """
-        await self._await_terminal_record()
+        self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
         if self.prediction.is_terminal:
             self._raise_for_status()
         else:
@@ -158,9 +158,8 @@ class PredictionRun:
         """Back off before a reconnect, unless the last connection had events."""
         self._check_timeouts()
         if reconnects > MAX_RECONNECTS:
-            raise self._build_interrupted_error(
-                f"the stream broke off {reconnects} times without an event"
-            )
+            problem = f"the stream broke off {reconnects} times without an event"
+            raise self._build_interrupted_error(problem)
         if reconnects > 1 or was_idle:
             await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
 
@@ -228,11 +227,11 @@ class PredictionRun:
         self._cancellation.release()
         reason = parse_done_reason(self._end.done_data)
         if reason is not None:
-            await self._await_terminal_record()
+            self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
             raise build_stream_error(self.prediction, reason, self._end.error_data)
         if self._delivered.connection_count > 1:
             # A server that replays nothing leaves a hole, which only the record can show.
-            await self._await_terminal_record()
+            self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
             if not self.prediction.is_terminal:
                 raise self._build_interrupted_error("no record shows whether the text is complete")
             return self._deliver_rest()
@@ -262,9 +261,6 @@ class PredictionRun:
             interval = min(interval * 1.5, MAX_POLL_INTERVAL)
             self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
 
-    async def _await_terminal_record(self) -> None:
-        self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
-
     def _deliver_rest(self) -> list[str]:
         """Note and return the text of a terminal prediction that the stream did not bring.
 
@@ -290,9 +286,7 @@ class PredictionRun:
             text = text.replace("\r\n", "\n")
         rest = self._delivered.get_remainder(text)
         if rest is None:
-            raise self._build_interrupted_error(
-                "the record's output does not begin with the delivered text"
-            )
+            raise self._build_interrupted_error("its output does not begin with the delivered text")
         return rest
 
     def _limit(self, seconds: float) -> float:
