@@ -76,8 +76,8 @@ async def test_a_creation_is_not_repeated_if_it_may_have_arrived(
 async def test_a_creation_without_a_response_times_out_and_is_not_repeated(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
+    await look_up_model(make_client(), replicate_emulator)  # without the short time-out
     client = make_client(timeout=0.3)
-    await look_up_model(client, replicate_emulator)
     replicate_emulator.fault(Fault(on="create", delay=20))
     with pytest.raises(ReplicateTimeoutError) as caught:
         await client.complete(replicate_emulator.model, "Hi")
@@ -123,8 +123,8 @@ async def test_max_retries_limits_the_repetitions(
 async def test_a_retry_after_above_the_time_out_is_raised_and_not_waited_for(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
+    await look_up_model(make_client(), replicate_emulator)  # without the short time-out
     client = make_client(timeout=5)
-    await look_up_model(client, replicate_emulator)
     detail = "Request was throttled. Your rate limit resets in ~30s."
     replicate_emulator.fault(Fault(on="create", status=429, body={"detail": detail}))
     with pytest.raises(RateLimitError) as caught:
@@ -269,8 +269,8 @@ async def test_rate_limited_requests_are_repeated_one_at_a_time(
 async def test_a_request_that_waits_too_long_in_the_rate_limit_queue_times_out(
     make_client: MakeClient, replicate_emulator: Emulator
 ) -> None:
+    await look_up_model(make_client(), replicate_emulator)  # without the short time-out
     client = make_client(timeout=0.5, max_retries=9)
-    await look_up_model(client, replicate_emulator)
     refused = {"detail": "…", "retry_after": 0.4}
     replicate_emulator.fault(Fault(on="create", status=429, body=refused), times=None)
     first = asyncio.create_task(client.complete(replicate_emulator.model, "Hi"))
