@@ -118,5 +118,5 @@ def _derive_from_schema(named: ModelCapabilities, profile: ModelProfile) -> Mode
 
 
 def _to_tokens(value: Any) -> int | None:
-    """A positive integer out of a schema, which may hold anything."""
+    """Return a positive integer; None for any other value, for a schema may hold anything."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -97,9 +97,9 @@ def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
         schema: The `Input` schema (`{"type": "object", "properties": …}`), or a whole
             `openapi_schema` with `components.schemas.Input`.
     """
-    siblings = _mapping(_mapping(schema.get("components")).get("schemas"))
-    declared = _mapping(siblings.get("Input", schema))
-    properties = _mapping(declared.get("properties"))
+    siblings = _as_mapping(_as_mapping(schema.get("components")).get("schemas"))
+    declared = _as_mapping(siblings.get("Input", schema))
+    properties = _as_mapping(declared.get("properties"))
     listed = declared.get("required")
     required = listed if isinstance(listed, list) else []
     fields = [
@@ -114,7 +114,7 @@ def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
 
 
 def get_output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:
-    """The kind of output that a model's `Output` schema announces; None if it announces none.
+    """Return the kind of output that an `Output` schema announces; None if it announces none.
 
     `pieces` are to be joined (`x-cog-array-display: concatenate`), `alternatives` are separate
     answers (docs/replicate-api.md 5.2).
@@ -133,7 +133,8 @@ def get_output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:
     return "object" if declared == "object" else None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    # A schema comes from the model's author, who may have written anything.
     return value if isinstance(value, Mapping) else {}
 
 
@@ -175,20 +176,22 @@ def _parse_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
     choices = spec.get("enum")
     return InputField(
         name=name,
-        kind=_kind(spec),
-        items=_kind(items or {}),
+        kind=_get_kind(spec),
+        items=_get_kind(items or {}),
         is_file="uri" in (spec.get("format"), (items or {}).get("format")),
         default=spec.get("default"),
         description=" ".join(str(spec.get("description") or "").lower().split()),
-        minimum=_bound(spec.get("minimum"), spec.get("exclusiveMinimum"), _kind(spec), 1),
-        maximum=_bound(spec.get("maximum"), spec.get("exclusiveMaximum"), _kind(spec), -1),
+        minimum=_parse_bound(spec.get("minimum"), spec.get("exclusiveMinimum"), _get_kind(spec), 1),
+        maximum=_parse_bound(
+            spec.get("maximum"), spec.get("exclusiveMaximum"), _get_kind(spec), -1
+        ),
         choices=tuple(choices) if isinstance(choices, list) else (),
         required=required,
         spec=spec,
     )
 
 
-def _kind(spec: Mapping[str, Any]) -> str:
+def _get_kind(spec: Mapping[str, Any]) -> str:
     declared = spec.get("type")
     if isinstance(declared, list):
         declared = next((each for each in declared if each != "null"), None)
@@ -200,15 +203,14 @@ def _kind(spec: Mapping[str, Any]) -> str:
     return "any"
 
 
-def _bound(inclusive: Any, exclusive: Any, kind: str, inward: int) -> float | None:
-    """The last accepted value; next to an exclusive bound, the next integer or 0.01 further in."""
-    found = [b for b in (inclusive,) if _is_number(b)]
+def _parse_bound(inclusive: Any, exclusive: Any, kind: str, inward: int) -> float | None:
+    """Return the last accepted value: next to an exclusive bound the next integer, or 0.01 on."""
+    bounds: list[float] = [inclusive] if _is_number(inclusive) else []
     if _is_number(exclusive):
-        found.append(exclusive + inward * (1 if kind == "integer" else 0.01))
-    if not found:
+        bounds.append(exclusive + inward * (1 if kind == "integer" else 0.01))
+    if not bounds:
         return None
-    bound: float = max(found) if inward > 0 else min(found)
-    return bound
+    return max(bounds) if inward > 0 else min(bounds)
 
 
 def _is_number(value: Any) -> bool:

@@ -58,7 +58,7 @@ class DeepSeekToolFormat(ToolFormat):
     )
     frame_marks = _CALLS
     result_marks = (_OUTPUTS[0],)
-    separator = ""
+    before_calls = ""
     has_control_tokens = True
     is_continued = True
 

@@ -61,7 +61,7 @@ class ChatTemplate:
         is_system_rendered: bool = False,
         has_generation_prompt: bool = True,
     ) -> str:
-        """Write a conversation as one prompt.
+        """Render a conversation as one prompt.
 
         Args:
             system: The system text, empty for none. Like the turns' texts it is neutralized here,
@@ -88,11 +88,11 @@ class ChatTemplate:
         return neutralize(self.control_marks, text)
 
     def render_text(self, text: str) -> str:
-        """A turn's text as the vendor's template writes it, with its marks broken."""
+        """Render a turn's text as the vendor's template does, with its marks broken."""
         return self.neutralize(text.strip() if self.is_trimmed else text)
 
     def render_system(self, text: str) -> str:
-        """The system text as the vendor's template writes it, with its marks broken."""
+        """Render the system text as the vendor's template does, with its marks broken."""
         return self.neutralize(text.strip() if self.is_system_trimmed else text)
 
     def _render_turn(self, turn: Turn) -> str:

@@ -39,7 +39,7 @@ class GraniteToolFormat(ToolFormat):
 
     control_marks = r"<\|tool_call\|>"
     call_marks = (PIPE_CALL,)
-    separator = ""
+    before_calls = ""
     has_control_tokens = True
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:

@@ -91,7 +91,7 @@ def _dump_result(result: ToolResult) -> str:
 
 
 def _to_short_id(call_id: str) -> str:
-    """An id of nine letters or digits: the vendor's template refuses any other."""
+    """Return an id of nine letters or digits: the vendor's template refuses any other."""
     if re.fullmatch(r"[a-zA-Z0-9]{9}", call_id):
         return call_id
     return hashlib.sha256(call_id.encode()).hexdigest()[:9]

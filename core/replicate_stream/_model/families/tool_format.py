@@ -74,7 +74,7 @@ class ToolFormat:
         call_marks: The marks that open a call in an answer; empty if calls are bare JSON.
         frame_marks: The marks around all calls of an answer. They are skipped.
         result_marks: The marks that open a result: a model that writes one invents it.
-        separator: The text between the text of an answer and its calls.
+        before_calls: The characters between the text of an answer and its calls.
         call_separators: The texts that may stand between two calls without marks.
         has_bare_calls: True if a call is JSON without marks around it.
         has_control_tokens: True if the marks are control tokens between the turns. Such a format
@@ -87,7 +87,7 @@ class ToolFormat:
     call_marks: ClassVar[tuple[CallMark, ...]] = ()
     frame_marks: ClassVar[tuple[str, ...]] = ()
     result_marks: ClassVar[tuple[str, ...]] = ()
-    separator: ClassVar[str] = "\n"
+    before_calls: ClassVar[str] = "\n"
     call_separators: ClassVar[tuple[str, ...]] = ()
     has_bare_calls: ClassVar[bool] = False
     has_control_tokens: ClassVar[bool] = False
@@ -103,28 +103,28 @@ class ToolFormat:
         return neutralize(self.control_marks, self._neutralize(text))
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
-        """The part of the system text that offers the tools; empty if they stand elsewhere."""
+        """Render the offer of the tools in the system text; empty if they stand elsewhere."""
         raise NotImplementedError
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
-        """The conversation with the tools in it, where they have a turn of their own."""
+        """Insert the tools into the conversation, if they have a turn of their own."""
         return turns
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        """The calls as the model writes them."""
+        """Render calls as the model writes them."""
         raise NotImplementedError
 
     def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
-        """An answer of the model with its calls, as a turn."""
+        """Render an answer of the model with its calls as a turn."""
         parts = [part for part in (text, self.render_calls(calls)) if part]
-        return Turn("assistant", self.separator.join(parts), is_rendered=True)
+        return Turn("assistant", self.before_calls.join(parts), is_rendered=True)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        """The results of successive calls, as turns."""
+        """Render the results of successive calls as turns."""
         raise NotImplementedError
 
     def prefill(self, name: str | None) -> str:
-        """The beginning of a call of one tool, or of any: the prompt ends with it to force one."""
+        """Render the beginning of a call of one tool, or of any, with which a prompt forces it."""
         raise NotImplementedError
 
 
@@ -162,7 +162,7 @@ class HermesToolFormat(ToolFormat):
         return [Turn("tool", "\n".join(written), is_rendered=True)]
 
     def render_result(self, result: ToolResult) -> str:
-        """One result, with the tool's name where that is known."""
+        """Render one result, with the tool's name if it is known."""
         if result.name is None:
             return result.text
         return dump_json({"name": result.name, "content": result.text})
@@ -172,7 +172,7 @@ class HermesToolFormat(ToolFormat):
 
 
 def to_openai(tool: ToolSpec) -> dict[str, Any]:
-    """A tool as OpenAI writes it, which most templates do too."""
+    """Convert a tool to OpenAI's format, which most templates contain too."""
     # Imported late, like the types above: the adapters load the families when a model object is
     # constructed, which should not wait for modules that only a request needs.
     from replicate_stream._types.tool_choice import as_function
@@ -181,20 +181,20 @@ def to_openai(tool: ToolSpec) -> dict[str, Any]:
 
 
 def prefill_call(name: str | None, key: str = "arguments") -> str:
-    """The beginning of a call's JSON, up to the name of any tool or the arguments of one."""
+    """Render the beginning of a call's JSON, up to the name, or up to the arguments of one tool."""
     return '{"name":' if name is None else f'{{"name": {dump_json(name)}, "{key}":'
 
 
 def dump_call(
     call: ToolCall, neutralize: Neutralize, key: str = "arguments", **further: str
 ) -> str:
-    """A call as JSON, with further members behind its arguments."""
+    """Render a call as JSON, with further members behind its arguments."""
     end = "".join(f", {dump_json(k)}: {dump_json(v)}" for k, v in further.items())
     return f'{{"name": {dump_json(call.name)}, "{key}": {dump_arguments(call, neutralize)}{end}}}'
 
 
 def dump_arguments(call: ToolCall, neutralize: Neutralize) -> str:
-    """The arguments of a call as JSON, or else as the model wrote them."""
+    """Render the arguments of a call as JSON, or as the model wrote them if they are malformed."""
     arguments: Any = call.arguments
     if isinstance(arguments, str):
         # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees what it
@@ -205,7 +205,7 @@ def dump_arguments(call: ToolCall, neutralize: Neutralize) -> str:
 
 
 def dump_json(value: Any, indent: int | None = None) -> str:
-    """JSON that is readable in any script, as prompts hold it.
+    """Serialize a value as JSON with readable Unicode, which is how prompts contain it.
 
     Raises:
         InvalidInputError: A tool or a call holds a value that JSON cannot express.
