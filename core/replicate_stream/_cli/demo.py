@@ -36,6 +36,7 @@ def demo(real: bool) -> None:
     A small model on this machine answers, or Replicate itself if there is an API token and you
     confirm the question.
     """
+    # Checked first: without it the error would come after the greeting.
     if real and not os.environ.get(TOKEN_VARIABLE):
         raise click.ClickException(str(MissingAuthError()))
     if real or _confirm_costs():

@@ -38,6 +38,7 @@ def format_profile(profile: ModelProfile) -> list[str]:
     if profile.system_prompt is not None:
         parameters["system_prompt"] = profile.system_prompt.name
     for parameter in PARAMETERS:
+        # The other parameters, such as `max_repairs`, are the client's own.
         if parameter.name in NAMES_BY_PARAMETER:
             parameters[parameter.name] = _find_input(profile, parameter.name)
     width = max(map(len, (*fields, *parameters)))

@@ -59,6 +59,7 @@ PARAMETERS = (
     Parameter("seed", int, "Makes answers repeatable on models that support it."),
     Parameter("presence_penalty", float, "Penalty for tokens that have occurred."),
     Parameter("frequency_penalty", float, "Penalty for tokens, by how often they have occurred."),
+    # Tools and formats belong to one call: `bind_tools` and similar methods set them per call.
     Parameter("tools", list[Any], "Tools that the model may call.", is_setting=False),
     Parameter(
         "tool_choice",

@@ -51,6 +51,7 @@ class ModelInput:
         expected_answer: Tools and format of the answer.
     """
 
+    # A dict although the class is frozen: uploads replace the placeholders in it.
     input: dict[str, Any] = field(repr=False)
     notes: list[str]
     stop: tuple[str, ...]

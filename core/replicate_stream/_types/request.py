@@ -106,7 +106,7 @@ def build_request(
         frequency_penalty=frequency_penalty,
         stop=() if stop is None else _parse_stop(stop),
         tools=_parse_tools(tools, tool_choice, parallel_tool_calls),
-        response_format=parse_response_format(response_format),
+        response_format=None if response_format is None else parse_response_format(response_format),
         extra_input=_parse_extra_input(extra_input or {}),
         prompt_format=prompt_format,
         include_usage=include_usage,

@@ -52,6 +52,7 @@ class ResponseFormat:
             return "its JSON is malformed, or breaks off"
         if self.schema is None:
             return None
+        # Imported here for the same reason as in `_check_schema`.
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
 

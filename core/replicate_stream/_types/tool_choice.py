@@ -154,7 +154,7 @@ def _parse_choice(tool_choice: Any, names: Sequence[str]) -> tuple[Choice, str |
     if value not in names:
         options = ", ".join(("auto", "none", "required", *names))
         raise _invalid_choice(tool_choice, f"must be one of {options}")
-    return "named", value
+    return "named", str(value)
 
 
 def _unwrap_choice(tool_choice: Any) -> Any:
