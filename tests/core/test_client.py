@@ -6,7 +6,10 @@ import asyncio
 import copy
 import gc
 import pickle
+import sys
 import warnings
+from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -308,3 +311,35 @@ async def test_the_parameters_reach_the_model_under_its_own_names(
     await client.complete("some/model", "Hi", max_tokens=5, temperature=0.5)
     (prediction,) = replicate_emulator.predictions.values()
     assert prediction.input == {"prompt": "Hi", "max_new_tokens": 5, "temperature": 0.5}
+
+
+async def test_a_models_profile_is_derived_once_for_a_schema(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    await client.complete(replicate_emulator.model, "Hi")
+    model = await client._models.look_up(replicate_emulator.model)
+    profile = client._get_profile(model)
+    assert client._get_profile(model) is profile
+    client._models.forget(model)
+    looked_up_again = await client._models.look_up(replicate_emulator.model)
+    assert client._get_profile(looked_up_again) is not profile
+
+
+async def test_a_plain_question_runs_no_code_of_tools_and_formats(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    await client.complete(replicate_emulator.model, "Hi")
+    entered: set[str] = set()
+
+    def record(frame: FrameType, event: str, arg: object) -> None:
+        if event == "call":
+            entered.add(Path(frame.f_code.co_filename).stem)
+
+    sys.setprofile(record)
+    try:
+        await client.complete(replicate_emulator.model, "Hi")
+    finally:
+        sys.setprofile(None)
+    assert "prepare" in entered
+    of_tools = ("tool_", "json_", "response_format", "check", "call_")
+    assert [name for name in entered if name.startswith(of_tools)] == []
