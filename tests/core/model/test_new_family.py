@@ -16,13 +16,8 @@ from replicate_stream import Client, ToolCall, ToolSpec, prepare_input
 from replicate_stream._model import families
 from replicate_stream._model.families import FAMILIES, FamilyTables
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import (
-    CallMark,
-    ToolFormat,
-    ToolResult,
-    dump_arguments,
-)
-from replicate_stream._model.families.turn import Marks, Turn
+from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult
+from replicate_stream._model.families.turn import Turn, mark_roles
 from replicate_stream.testing import Emulator
 
 
@@ -36,8 +31,7 @@ class NovaToolFormat(ToolFormat):
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
         return "".join(
-            f"<nova:call>{call.name}: {dump_arguments(call, self.neutralize)}</nova:call>"
-            for call in calls
+            f"<nova:call>{call.name}: {self.dump_arguments(call)}</nova:call>" for call in calls
         )
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
@@ -48,10 +42,7 @@ class NovaToolFormat(ToolFormat):
         return "<nova:call>" if name is None else f"<nova:call>{name}:"
 
 
-def _turn(role: str) -> Marks:
-    return f"({role}) ", " (end)\n"
-
-
+_turn = mark_roles("({}) ", " (end)\n")
 NOVA = Family(
     templates=(
         ChatTemplate(

@@ -4,8 +4,6 @@ Source: the prompt of tatsu-lab/stanford_alpaca (README.md, "Data Release"), for
 without an input; later turns repeat its labels, as FastChat's `alpaca` conversation does.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, Family
 
 _ALPACA = ChatTemplate(

@@ -3,8 +3,6 @@
 Source: the table of models at https://docs.anthropic.com/en/docs/about-claude/models/overview.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ContextWindow, Family
 
 FAMILY = Family(

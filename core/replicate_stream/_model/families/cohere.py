@@ -5,15 +5,10 @@ Source: `chat_template` of CohereForAI/c4ai-command-r-plus, tokenizer_config.jso
 CohereLabs/command-a-reasoning-08-2025.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import Marks
+from replicate_stream._model.families.turn import mark_roles
 
-
-def _turn(role: str) -> Marks:
-    return f"<|START_OF_TURN_TOKEN|><|{role}_TOKEN|>", "<|END_OF_TURN_TOKEN|>"
-
+_turn = mark_roles("<|START_OF_TURN_TOKEN|><|{}_TOKEN|>", "<|END_OF_TURN_TOKEN|>")
 
 _COMMAND_R = ChatTemplate(
     name="command-r",

@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import (
-    CallMark,
-    ToolFormat,
-    ToolResult,
-    dump_arguments,
-    dump_json,
-)
+from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
 from replicate_stream._model.families.turn import LINE_START, Turn
 
 if TYPE_CHECKING:
@@ -65,7 +59,7 @@ class DeepSeekToolFormat(ToolFormat):
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
         listed = "".join(
             f"\n### {tool.name}\nDescription: {self.neutralize(tool.description)}\n\n"
-            f"Parameters: {self.neutralize(dump_json(dict(tool.parameters)))}\n"
+            f"Parameters: {self.neutralize(to_json(dict(tool.parameters)))}\n"
             for tool in tools
         )
         shape = f"{_CALL[0]}tool_call_name{_SEPARATOR}tool_call_arguments{_CALL[1]}"
@@ -81,7 +75,7 @@ class DeepSeekToolFormat(ToolFormat):
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
         chained = "".join(
-            f"{_CALL[0]}{each.name}{_SEPARATOR}{dump_arguments(each, self.neutralize)}{_CALL[1]}"
+            f"{_CALL[0]}{each.name}{_SEPARATOR}{self.dump_arguments(each)}{_CALL[1]}"
             for each in calls
         )
         return f"{_CALLS[0]}{chained}{_CALLS[1]}"

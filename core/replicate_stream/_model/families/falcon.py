@@ -5,8 +5,6 @@ tokenizer_config.json; the model card of tiiuae/falcon-180B-chat; `max_position_
 config.json.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.turn import LINE_START
 

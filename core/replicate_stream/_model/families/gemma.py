@@ -5,8 +5,6 @@ Source: `chat_template` of google/gemma-7b-it and google/gemma-3-12b-it, tokeniz
 puts the text before the first user turn, as here.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 
 _GEMMA = ChatTemplate(

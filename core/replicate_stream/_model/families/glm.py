@@ -4,8 +4,6 @@ Source: `chat_template` of THUDM/chatglm3-6b, tokenizer_config.json, and PROMPT.
 THUDM/ChatGLM3 for the newline after each role; `max_position_embeddings` of zai-org/GLM-4.5.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 
 _CHATGLM3 = ChatTemplate(

@@ -4,8 +4,6 @@ Source: the table of models at https://ai.google.dev/gemini-api/docs/models; the
 google/flan-t5-xl.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ContextWindow, Family
 
 FAMILY = Family(

@@ -12,23 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import (
-    PIPE_CALL,
-    ToolFormat,
-    ToolResult,
-    dump_call,
-    dump_json,
-    prefill_call,
-    to_openai,
-)
-from replicate_stream._model.families.turn import LINE_START, Marks, Turn
+from replicate_stream._model.families.tool_format import PIPE_CALL, ToolFormat, ToolResult
+from replicate_stream._model.families.turn import LINE_START, Turn, mark_roles
 
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall, ToolSpec
 
-
-def _turn(role: str) -> Marks:
-    return f"<|start_of_role|>{role}<|end_of_role|>", "<|end_of_text|>\n"
+_turn = mark_roles("<|start_of_role|>{}<|end_of_role|>", "<|end_of_text|>\n")
 
 
 class GraniteToolFormat(ToolFormat):
@@ -52,18 +42,18 @@ class GraniteToolFormat(ToolFormat):
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
         before, after = _turn("available_tools")
-        listed = self.neutralize(dump_json([to_openai(tool) for tool in tools], 4))
-        return [Turn("none", f"{before}{listed}{after}", is_rendered=True), *turns]
+        text = before + self.dump_tools(tools, indent=4) + after
+        return [Turn("none", text, is_rendered=True), *turns]
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        listed = ", ".join(dump_call(each, self.neutralize) for each in calls)
+        listed = ", ".join(self.dump_call(each) for each in calls)
         return f"{PIPE_CALL.opening}[{listed}]"
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         return [Turn("tool", each.text, is_rendered=True) for each in results]
 
     def prefill(self, name: str | None) -> str:
-        return f"{PIPE_CALL.opening}[{prefill_call(name)}"
+        return f"{PIPE_CALL.opening}[{self.prefill_call(name)}"
 
 
 _GRANITE = ChatTemplate(

@@ -3,15 +3,10 @@
 Source: `chat_template` of teknium/OpenHermes-2.5-Mistral-7B, tokenizer_config.json.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, Family
-from replicate_stream._model.families.turn import Marks
+from replicate_stream._model.families.turn import mark_roles
 
-
-def _turn(role: str) -> Marks:
-    return f"<|im_start|>{role}\n", "<|im_end|>\n"
-
+_turn = mark_roles("<|im_start|>{}\n", "<|im_end|>\n")
 
 CHATML = ChatTemplate(
     name="chatml",

@@ -4,8 +4,6 @@ Sources: `chat_template` of internlm/internlm2-chat-7b, tokenizer_config.json, a
 `max_position_embeddings` in config.json.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from replicate_stream._model.families.family import ContextWindow, Family

@@ -15,16 +15,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import (
-    CallMark,
-    ToolFormat,
-    ToolResult,
-    dump_call,
-    dump_json,
-    prefill_call,
-    to_openai,
-)
-from replicate_stream._model.families.turn import Marks, Turn
+from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
+from replicate_stream._model.families.turn import Turn, mark_roles
 
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall, ToolSpec
@@ -55,7 +47,7 @@ class LlamaToolFormat(ToolFormat):
     is_before_system = True
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
-        listed = "\n\n".join(self.neutralize(dump_json(to_openai(tool), 4)) for tool in tools)
+        listed = "\n\n".join(self.dump_tool(tool, indent=4) for tool in tools)
         return (
             "You have access to the following functions. To call a function, please respond with "
             'JSON for a function call. Respond in the format {"name": function name, '
@@ -64,22 +56,17 @@ class LlamaToolFormat(ToolFormat):
         )
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        return "\n".join(dump_call(each, self.neutralize, "parameters") for each in calls)
+        return "\n".join(self.dump_call(each, "parameters") for each in calls)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        return [Turn("tool", dump_json(each.text), is_rendered=True) for each in results]
+        return [Turn("tool", to_json(each.text), is_rendered=True) for each in results]
 
     def prefill(self, name: str | None) -> str:
-        return prefill_call(name, "parameters")
+        return self.prefill_call(name, "parameters")
 
 
-def _turn3(role: str) -> Marks:
-    return f"<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>"
-
-
-def _turn4(role: str) -> Marks:
-    return f"<|header_start|>{role}<|header_end|>\n\n", "<|eot|>"
-
+_turn3 = mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>")
+_turn4 = mark_roles("<|header_start|>{}<|header_end|>\n\n", "<|eot|>")
 
 _DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
 _LLAMA2 = ChatTemplate(

@@ -17,15 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import (
-    CallMark,
-    ToolFormat,
-    ToolResult,
-    dump_call,
-    dump_json,
-    prefill_call,
-    to_openai,
-)
+from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
 from replicate_stream._model.families.turn import Turn
 
 if TYPE_CHECKING:
@@ -60,15 +52,12 @@ class MistralToolFormat(ToolFormat):
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
         # The vendor's template puts them before the last turn of the user.
-        listed = self.neutralize(dump_json([to_openai(tool) for tool in tools]))
-        text = f"[AVAILABLE_TOOLS] {listed}[/AVAILABLE_TOOLS]"
+        text = f"[AVAILABLE_TOOLS] {self.dump_tools(tools)}[/AVAILABLE_TOOLS]"
         last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=0)
         return [*turns[:last], Turn("none", text, is_rendered=True), *turns[last:]]
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        listed = ", ".join(
-            dump_call(each, self.neutralize, id=_to_short_id(each.id)) for each in calls
-        )
+        listed = ", ".join(self.dump_call(each, id=_to_short_id(each.id)) for each in calls)
         return f"{_CALLS} [{listed}]"
 
     def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
@@ -83,11 +72,11 @@ class MistralToolFormat(ToolFormat):
         ]
 
     def prefill(self, name: str | None) -> str:
-        return f"{_CALLS} [{prefill_call(name)}"
+        return f"{_CALLS} [{self.prefill_call(name)}"
 
 
 def _dump_result(result: ToolResult) -> str:
-    return dump_json({"content": result.text, "call_id": _to_short_id(result.call_id or "")})
+    return to_json({"content": result.text, "call_id": _to_short_id(result.call_id or "")})
 
 
 def _to_short_id(call_id: str) -> str:

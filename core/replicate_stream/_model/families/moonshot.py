@@ -4,8 +4,6 @@ Source: `max_position_embeddings` of moonshotai/Kimi-K2-Instruct and moonshotai/
 config.json. The tags around the reasoning are those of moonshotai/Kimi-VL-A3B-Thinking.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ContextWindow, Family
 
 FAMILY = Family(

@@ -3,8 +3,6 @@
 Source: the table of models at https://platform.openai.com/docs/models.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ContextWindow, Family
 
 FAMILY = Family(

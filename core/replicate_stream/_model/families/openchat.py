@@ -4,15 +4,10 @@ Source: `chat_template` of openchat/openchat-3.5-0106, tokenizer_config.json, an
 `max_position_embeddings` in config.json.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import Marks
+from replicate_stream._model.families.turn import mark_roles
 
-
-def _turn(role: str) -> Marks:
-    return f"GPT4 Correct {role}: ", "<|end_of_turn|>"
-
+_turn = mark_roles("GPT4 Correct {}: ", "<|end_of_turn|>")
 
 _OPENCHAT = ChatTemplate(
     name="openchat",

@@ -5,8 +5,6 @@ EleutherAI/gpt-j-6b, OpenAssistant/oasst-sft-4-pythia-12b-epoch-3.5 and
 Snowflake/snowflake-arctic-instruct, config.json.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ContextWindow, Family
 
 FAMILY = Family(

@@ -5,13 +5,11 @@ microsoft/phi-4 and microsoft/Phi-4-mini-instruct, tokenizer_config.json, and
 `max_position_embeddings` in config.json.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import PIPE_CALL, HermesToolFormat
-from replicate_stream._model.families.turn import Marks
+from replicate_stream._model.families.turn import mark_roles
 
 
 class PhiToolFormat(HermesToolFormat):
@@ -23,13 +21,8 @@ class PhiToolFormat(HermesToolFormat):
     call_marks = (*HermesToolFormat.call_marks, PIPE_CALL)
 
 
-def _turn(role: str) -> Marks:
-    return f"<|{role}|>\n", "<|end|>\n"
-
-
-def _turn4(role: str) -> Marks:
-    return f"<|im_start|>{role}<|im_sep|>", "<|im_end|>"
-
+_turn = mark_roles("<|{}|>\n", "<|end|>\n")
+_turn4 = mark_roles("<|im_start|>{}<|im_sep|>", "<|im_end|>")
 
 _PHI3 = ChatTemplate(
     name="phi3",

@@ -3,8 +3,6 @@
 Source: the model card of Phind/Phind-CodeLlama-34B-v2.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, Family
 
 _PHIND = ChatTemplate(

@@ -5,8 +5,6 @@ Sources: `chat_template` of Qwen/Qwen2.5-7B-Instruct and Qwen/Qwen3-8B, tokenize
 a conversation without one; it asks for nothing that the models do not do anyway, and is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

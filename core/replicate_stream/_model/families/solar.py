@@ -4,8 +4,6 @@ Source: `chat_template` of upstage/SOLAR-10.7B-Instruct-v1.0, tokenizer_config.j
 `max_position_embeddings` in config.json.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 
 _SOLAR = ChatTemplate(

@@ -127,6 +127,35 @@ class ToolFormat:
         """Render the beginning of a call of one tool, or of any, with which a prompt forces it."""
         raise NotImplementedError
 
+    # For subclasses: the parts of most formats.
+
+    def dump_tool(self, tool: ToolSpec, indent: int | None = None) -> str:
+        """Render a tool as JSON in OpenAI's format, which most templates contain."""
+        return self.neutralize(to_json(_to_openai(tool), indent))
+
+    def dump_tools(self, tools: Sequence[ToolSpec], indent: int | None = None) -> str:
+        """Render tools as one JSON list in OpenAI's format."""
+        return self.neutralize(to_json([_to_openai(tool) for tool in tools], indent))
+
+    def dump_call(self, call: ToolCall, key: str = "arguments", **further: str) -> str:
+        """Render a call as JSON, with further members behind its arguments."""
+        end = "".join(f", {to_json(k)}: {to_json(v)}" for k, v in further.items())
+        return f'{{"name": {to_json(call.name)}, "{key}": {self.dump_arguments(call)}{end}}}'
+
+    def dump_arguments(self, call: ToolCall) -> str:
+        """Render the arguments of a call as JSON, or as the model wrote them if malformed."""
+        arguments: Any = call.arguments
+        if isinstance(arguments, str):
+            # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees
+            # what it wrote next to the tool's error message.
+            with suppress(ValueError):
+                arguments = json.loads(arguments)
+        return self.neutralize(arguments if isinstance(arguments, str) else to_json(arguments))
+
+    def prefill_call(self, name: str | None, key: str = "arguments") -> str:
+        """Render the beginning of a call's JSON: up to the name, or to one tool's arguments."""
+        return '{"name":' if name is None else f'{{"name": {to_json(name)}, "{key}":'
+
 
 class HermesToolFormat(ToolFormat):
     """JSON between `<tool_call>` tags.
@@ -140,7 +169,7 @@ class HermesToolFormat(ToolFormat):
     result_marks = ("<tool_response>",)
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
-        listed = "\n".join(self.neutralize(dump_json(to_openai(tool))) for tool in tools)
+        listed = "\n".join(map(self.dump_tool, tools))
         return (
             "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
             "You are provided with function signatures within <tools></tools> XML tags:\n"
@@ -151,9 +180,7 @@ class HermesToolFormat(ToolFormat):
         )
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        return "\n".join(
-            f"<tool_call>\n{dump_call(call, self.neutralize)}\n</tool_call>" for call in calls
-        )
+        return "\n".join(f"<tool_call>\n{self.dump_call(call)}\n</tool_call>" for call in calls)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         written = (
@@ -165,46 +192,13 @@ class HermesToolFormat(ToolFormat):
         """Render one result, with the tool's name if it is known."""
         if result.name is None:
             return result.text
-        return dump_json({"name": result.name, "content": result.text})
+        return to_json({"name": result.name, "content": result.text})
 
     def prefill(self, name: str | None) -> str:
-        return f"<tool_call>\n{prefill_call(name)}" if name is not None else "<tool_call>\n"
+        return f"<tool_call>\n{self.prefill_call(name)}" if name is not None else "<tool_call>\n"
 
 
-def to_openai(tool: ToolSpec) -> dict[str, Any]:
-    """Convert a tool to OpenAI's format, which most templates contain too."""
-    # Imported late, like the types above: the adapters load the families when a model object is
-    # constructed, which should not wait for modules that only a request needs.
-    from replicate_stream._types.tool_choice import as_function
-
-    return {"type": "function", "function": as_function(tool)}
-
-
-def prefill_call(name: str | None, key: str = "arguments") -> str:
-    """Render the beginning of a call's JSON, up to the name, or up to the arguments of one tool."""
-    return '{"name":' if name is None else f'{{"name": {dump_json(name)}, "{key}":'
-
-
-def dump_call(
-    call: ToolCall, neutralize: Neutralize, key: str = "arguments", **further: str
-) -> str:
-    """Render a call as JSON, with further members behind its arguments."""
-    end = "".join(f", {dump_json(k)}: {dump_json(v)}" for k, v in further.items())
-    return f'{{"name": {dump_json(call.name)}, "{key}": {dump_arguments(call, neutralize)}{end}}}'
-
-
-def dump_arguments(call: ToolCall, neutralize: Neutralize) -> str:
-    """Render the arguments of a call as JSON, or as the model wrote them if they are malformed."""
-    arguments: Any = call.arguments
-    if isinstance(arguments, str):
-        # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees what it
-        # wrote next to the tool's error message.
-        with suppress(ValueError):
-            arguments = json.loads(arguments)
-    return neutralize(arguments if isinstance(arguments, str) else dump_json(arguments))
-
-
-def dump_json(value: Any, indent: int | None = None) -> str:
+def to_json(value: Any, indent: int | None = None) -> str:
     """Serialize a value as JSON with readable Unicode, which is how prompts contain it.
 
     Raises:
@@ -216,3 +210,11 @@ def dump_json(value: Any, indent: int | None = None) -> str:
         raise InvalidInputError(
             f"tools, or a call of one, cannot be written as JSON: {error}", fields=("tools",)
         ) from error
+
+
+def _to_openai(tool: ToolSpec) -> dict[str, Any]:
+    # Imported late, like the types above: the adapters load the families when a model object is
+    # constructed, which should not wait for modules that only a request needs.
+    from replicate_stream._types.tool_choice import as_function
+
+    return {"type": "function", "function": as_function(tool)}

@@ -3,8 +3,6 @@
 Roles are labels at the beginning of a line, as in a printed interview.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, Family
 from replicate_stream._model.families.turn import LINE_START
 

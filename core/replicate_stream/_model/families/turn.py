@@ -7,6 +7,7 @@ therefore neutralized before it is put between marks.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -31,6 +32,11 @@ class Turn:
     role: Role
     text: str
     is_rendered: bool = False
+
+
+def mark_roles(before: str, after: str) -> Callable[[str], Marks]:
+    """Return a function from a role's name to its marks; `{}` in `before` stands for the name."""
+    return lambda role: (before.format(role), after)
 
 
 def neutralize(pattern: str, text: str) -> str:

@@ -5,8 +5,6 @@ have no template of their own. Without a system text its usual preamble is used.
 `max_position_embeddings` of lmsys/vicuna-13b-v1.5 and v1.1.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 
 _VICUNA = ChatTemplate(

@@ -4,8 +4,6 @@ Sources: `chat_template` of 01-ai/Yi-34B-Chat, tokenizer_config.json, and
 `max_position_embeddings` in config.json.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from replicate_stream._model.families.family import ContextWindow, Family

@@ -4,15 +4,10 @@ Source: `chat_template` of HuggingFaceH4/zephyr-7b-beta, tokenizer_config.json, 
 `max_position_embeddings` of TinyLlama/TinyLlama-1.1B-Chat-v1.0.
 """
 
-from __future__ import annotations
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import Marks
+from replicate_stream._model.families.turn import mark_roles
 
-
-def _turn(role: str) -> Marks:
-    return f"<|{role}|>\n", "</s>\n"
-
+_turn = mark_roles("<|{}|>\n", "</s>\n")
 
 _ZEPHYR = ChatTemplate(
     name="zephyr",
