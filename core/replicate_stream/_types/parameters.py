@@ -37,72 +37,32 @@ class Parameter(NamedTuple):
     is_setting: bool = True
 
 
+_Object = dict[str, Any]
+_TOOL_CHOICE = "`auto`, `none`, `required`, or the name of the tool that must be called."
+_RESPONSE_FORMAT = "The format of the answer: any JSON object, or JSON that fits a schema."
+_EXTRA_INPUT = "Further inputs of the model under its own names; they win over other parameters."
+_PROMPT_FORMAT = "The family whose chat format is used, or `plain`; by default the model's own."
+_MAX_REPAIRS = "Retries of an answer without the required call or JSON, each of which is paid."
+
 PARAMETERS = (
     Parameter("system_prompt", str, "A system text, before those among the messages."),
     Parameter("max_tokens", int, "The longest answer, in tokens.", minimum=1),
     Parameter("temperature", float, "Randomness; 0 picks the most likely tokens.", minimum=0),
-    Parameter(
-        "top_p",
-        float,
-        "Sample from the most likely tokens of this total probability.",
-        minimum=0,
-        maximum=1,
-    ),
-    Parameter(
-        "top_k", int, "Sample from this many of the most likely tokens; 0 or -1: all.", minimum=-1
-    ),
-    Parameter(
-        "stop",
-        str | list[str],
-        "Texts that end the answer and are not part of it; enforced on every model.",
-    ),
+    Parameter("top_p", float, "Sample from this share of probability.", minimum=0, maximum=1),
+    Parameter("top_k", int, "Sample from this many tokens; 0 or -1: from all.", minimum=-1),
+    Parameter("stop", str | list[str], "Texts that end the answer and are not part of it."),
     Parameter("seed", int, "Makes answers repeatable on models that support it."),
     Parameter("presence_penalty", float, "Penalty for tokens that have occurred."),
     Parameter("frequency_penalty", float, "Penalty for tokens, by how often they have occurred."),
     # Tools and formats belong to one call: `bind_tools` and similar methods set them per call.
     Parameter("tools", list[Any], "Tools that the model may call.", is_setting=False),
-    Parameter(
-        "tool_choice",
-        str | bool | dict[str, Any],
-        "`auto`, `none`, `required`, or the name of the tool that must be called.",
-        is_setting=False,
-    ),
-    Parameter(
-        "parallel_tool_calls",
-        bool,
-        "False allows at most one tool call in an answer.",
-        is_setting=False,
-    ),
-    Parameter(
-        "response_format",
-        dict[str, Any],
-        "The format of the answer: any JSON object, or JSON that fits a schema.",
-        is_setting=False,
-    ),
-    Parameter(
-        "extra_input",
-        dict[str, Any],
-        "Further inputs of the model under its own names; they win over the other parameters.",
-    ),
-    Parameter(
-        "prompt_format",
-        str,
-        "The family whose chat format the prompt is written in, or `plain`; by default the "
-        "model's own.",
-    ),
-    Parameter(
-        "include_usage",
-        bool,
-        "Request the token counts when the answer has ended.",
-        default=True,
-    ),
-    Parameter(
-        "max_repairs",
-        int,
-        "Retries of an answer without the required call or JSON, each of which is paid.",
-        default=1,
-        minimum=0,
-    ),
+    Parameter("tool_choice", str | bool | _Object, _TOOL_CHOICE, is_setting=False),
+    Parameter("parallel_tool_calls", bool, "False: one tool call at most.", is_setting=False),
+    Parameter("response_format", _Object, _RESPONSE_FORMAT, is_setting=False),
+    Parameter("extra_input", _Object, _EXTRA_INPUT),
+    Parameter("prompt_format", str, _PROMPT_FORMAT),
+    Parameter("include_usage", bool, "Request the token counts after the answer.", default=True),
+    Parameter("max_repairs", int, _MAX_REPAIRS, default=1, minimum=0),
 )
 """In the order of `Client.stream`."""
 
