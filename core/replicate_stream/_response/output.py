@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replicate_stream._errors import ResponseError
+from replicate_stream._model.families.tool_format import HermesToolFormat
 from replicate_stream._types.prepared import OutputKind
 
 # An answer may begin with a URL, so only a text that is a URL of the service's files and nothing
@@ -75,8 +76,9 @@ def _find_calling_message(output: Mapping[str, Any]) -> Mapping[str, Any] | None
 
 def _render_calls(message: Mapping[str, Any]) -> str:
     content = message.get("content")
+    (mark,) = HermesToolFormat.call_marks  # any format would do, for the reader knows them all
     calls = [
-        f"<tool_call>\n{json.dumps(call, ensure_ascii=False)}\n</tool_call>"
+        f"{mark.opening}\n{json.dumps(call, ensure_ascii=False)}\n{mark.closings[0]}"
         for call in message["tool_calls"]
     ]
     return "\n".join([content, *calls] if isinstance(content, str) and content else calls)

@@ -6,14 +6,17 @@ file names them.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replicate_stream._model.families import TABLES
+from replicate_stream._model import families
+from replicate_stream._model.families import FAMILIES, TABLES
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.transcript import TRANSCRIPT
 from replicate_stream._model.families.turn import Role, Turn
@@ -210,3 +213,32 @@ def test_a_template_is_found_by_its_marks(name: str) -> None:
                   "mistral-v7-tekken": "mistral-v3-tekken"}  # fmt: skip
     assert found is not None
     assert found.name == same_marks.get(name, name)
+
+
+# --- one file a family ---------------------------------------------------------------------------
+
+FOLDER = Path(families.__file__).parent
+COMMON = {"__init__", "family", "tool_format", "turn"}
+# Names that cannot stand in a text for another reason, as `openai` can.
+TELLING = "alpaca|deepseek|gemma|granite|hermes|internlm|llama|mistral|phind|qwen|smollm|vicuna"
+
+
+def test_every_file_of_a_family_is_registered() -> None:
+    assert len(FAMILIES) == len({path.stem for path in FOLDER.glob("*.py")} - COMMON)
+
+
+@pytest.mark.parametrize("room", ["_request", "_response", "_api", "_types", "_model"])
+def test_no_other_module_contains_the_name_of_a_family(room: str) -> None:
+    for path in (FOLDER.parents[1] / room).glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docstrings = {
+            id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+        }  # also of attributes
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+        ]
+        assert not [text for text in texts if re.search(TELLING, text, re.IGNORECASE)], path
