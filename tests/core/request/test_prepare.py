@@ -93,6 +93,11 @@ def test_several_system_texts_are_joined_in_order(prepare: Prepare) -> None:
     assert prepared.input == {"prompt": "hi", "system_prompt": "one\n\ntwo\n\nthree"}
 
 
+def test_the_index_of_an_invalid_message_does_not_count_the_system_prompt(prepare: Prepare) -> None:
+    with pytest.raises(InvalidInputError, match=r"messages\[0\]\.content is of type int"):
+        prepare([{"role": "user", "content": 5}], system_prompt="Be brief.")
+
+
 def test_a_missing_required_input_is_named() -> None:
     schema = {"properties": {"prompt": TEXT, "table": TEXT}, "required": ["prompt", "table"]}
     with pytest.raises(InvalidInputError, match=r"needs table.*extra_input") as caught:
