@@ -60,8 +60,9 @@ class _Marks:
         self.calls = tuple(tables.call_marks)
         self.starts = (*self.calls, *tables.frame_marks)
         self.ends = (*tables.result_marks, *tables.closing_marks)
-        self.all = (*self.starts, *self.ends, FENCE)
-        self.longest = max(map(len, self.all))
+        # The longest first, because a mark may begin with another one.
+        self.all = sorted({*self.starts, *self.ends, FENCE}, key=lambda mark: (-len(mark), mark))
+        self.longest = len(self.all[0])
         first = re.escape("".join(sorted({mark[0] for mark in self.all})))
         self.first = re.compile(f"[{first}]")
         self.first_or_json = re.compile(f"[{first}{{]")
@@ -105,7 +106,7 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
         start: The length of the text that was searched before.
 
     Returns:
-        The position before the mark; -1 if there is none.
+        The position before the mark; -1 without a mark.
     """
     known = _get_marks(families.TABLES)
     start = max(0, start - known.longest)
@@ -147,6 +148,7 @@ def _parse_opening(mark: str, text: str, at: int) -> OpeningMatch:
         return Opening(at)
     if mark in tables.result_marks:
         return Opening(at, is_result=True)
+    # A mark may have several headers, of which at most one matches.
     for call_mark in tables.call_marks.get(mark, ()):
         opening = (_parse_calls if call_mark.header is None else _parse_header)(call_mark, text, at)
         if opening is not None:
@@ -206,7 +208,7 @@ def _parse_fence(text: str, at: int) -> OpeningMatch:
     if text[start] in "{[":
         return Opening(start, "bare", closing=(FENCE,))
     if text.startswith(FENCE[0], start):
-        return None
+        return None  # a fence in a fence is somebody's text about fences
     inner = find_opening(text, start, is_final=False)
     if not isinstance(inner, Opening):
         return inner
