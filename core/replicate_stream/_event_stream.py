@@ -49,8 +49,8 @@ class EventStream:
             model_input: The input that it was created with.
             request: The request that the input was built from.
             request_again: Creates the next prediction for a repair.
-            is_buffered: Whether a checked answer is emitted only at its end, so that it can always
-                be repaired.
+            is_buffered: True to emit a checked answer only at its end, so that it can always be
+                repaired.
         """
         self._run = run
         self._model_input = model_input
@@ -81,6 +81,7 @@ class EventStream:
         """Cancel the prediction from code that cannot await."""
         self._run.abandon()
 
+    # One generator and not several nested ones: each would cost a resumption for each event.
     async def _generate(self) -> AsyncGenerator[StreamEvent, None]:
         usage: Usage | None = None
         repairs = self._request.max_repairs
@@ -117,7 +118,8 @@ class EventStream:
     def _create_check(self) -> AnswerCheck | None:
         if not self._model_input.expected_answer.is_checked:
             return None
-        # Imported here: a request without tools and response format never loads it.
+        # Imported here, because most answers are not checked: only those with a required tool call
+        # or a response format.
         from replicate_stream._response.check import AnswerCheck
 
         return AnswerCheck(self._model_input.expected_answer, is_buffered=self._is_buffered)

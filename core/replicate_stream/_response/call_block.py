@@ -173,7 +173,7 @@ class CallBlockReader:
         return "" if is_partial and self._is_final else text
 
     def _reject(self, text: str) -> str:
-        """Emit the bracket of JSON that is no call; return what follows it, to be read anew."""
+        """Emit the bracket of JSON that does not call a tool; return what follows it, as text."""
         end = self._mark_size + 1
         self._events.append(TextDelta(self._raw[:end]))
         self.is_done = True

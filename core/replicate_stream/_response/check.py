@@ -96,7 +96,7 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
         calls: The tool calls of the answer.
 
     Returns:
-        The difference in words, without any text of the answer; None if there is no difference.
+        The difference in words, without any text of the answer; None for an answer as expected.
     """
     tools, response_format = expected.tools, expected.response_format
     is_forced = tools is not None and tools.is_forced

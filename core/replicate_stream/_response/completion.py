@@ -25,7 +25,7 @@ def derive_finish_reason(
 
     Args:
         usage: The token counts of the prediction; None if unknown.
-        max_tokens: The limit that was sent; None if there was no limit.
+        max_tokens: The limit that was sent; None for no limit.
         is_stopped: True if the client ended the answer, at a stop sequence for example.
         has_calls: True if the answer calls a tool.
     """

@@ -160,7 +160,7 @@ def _get_arguments(call: Mapping[str, Any]) -> Any:
 
 
 def _dump_arguments(value: Any) -> str:
-    """Return the JSON text of an object of arguments; other values stay, and are no valid call."""
+    """Return the JSON text of arguments. It is an object only if the value is one."""
     if value is None or value == "":
         return NO_ARGUMENTS
     if isinstance(value, str):

@@ -106,7 +106,7 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
         start: The length of the text that was searched before.
 
     Returns:
-        The position before the mark; -1 without a mark.
+        The position before the mark; -1 if the text has no such mark.
     """
     known = _get_marks(families.TABLES)
     start = max(0, start - known.longest)

@@ -1,4 +1,4 @@
-"""Tools and response formats through the client: events, repairs, and what they cost."""
+"""The events and repairs of answers with tools and response formats, through the client."""
 
 from __future__ import annotations
 
