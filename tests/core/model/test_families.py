@@ -220,7 +220,7 @@ def test_a_template_is_found_by_its_marks(name: str) -> None:
 FOLDER = Path(families.__file__).parent
 COMMON = {"__init__", "family", "tool_format", "turn"}
 # Names that cannot stand in a text for another reason, as `openai` can.
-TELLING = "alpaca|deepseek|gemma|granite|hermes|internlm|llama|mistral|phind|qwen|smollm|vicuna"
+TELLING = "alpaca|deepseek|gemma|granite|internlm|llama|mistral|phind|qwen|smollm|vicuna"
 
 
 def test_every_file_of_a_family_is_registered() -> None:

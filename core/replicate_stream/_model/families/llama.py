@@ -1,11 +1,11 @@
-"""Meta's Llama: 2 chat and Code Llama instruct (7B to 34B), 3, 3.1 to 3.3, and 4.
+"""Meta's Llama: 2 chat and Code Llama instruct (7B to 34B), 3, 3.1 to 3.3, 4; Phind's Code Llama.
 
 Sources: `chat_template` of meta-llama/Llama-2-7b-chat-hf, meta-llama/Meta-Llama-3-8B-Instruct,
 meta-llama/Llama-3.1-8B-Instruct and meta-llama/Llama-4-Scout-17B-16E-Instruct,
-tokenizer_config.json, and `max_position_embeddings` in config.json. In Llama 2 every exchange
-begins with `<s>` again, and the system text is part of the first user turn. The system turn of 3.1
-always begins with two dates; the second is the template's own default, because a prompt that
-changes from day to day could not be repeated.
+tokenizer_config.json, `max_position_embeddings` in config.json, and the model card of
+Phind/Phind-CodeLlama-34B-v2. In Llama 2 every exchange begins with `<s>` again, and the system text
+is part of the first user turn. The system turn of 3.1 always begins with two dates; the second is
+the template's own default, because a prompt that changes from day to day could not be repeated.
 """
 
 from __future__ import annotations
@@ -118,8 +118,18 @@ _LLAMA4 = ChatTemplate(
     hint=r"<\|header_start\|>",
     names=r"llama-?4",
 )
+_PHIND = ChatTemplate(
+    name="phind",
+    system=("### System Prompt\n", "\n\n"),
+    user=("### User Message\n", "\n\n"),
+    assistant=("### Assistant\n", "\n\n"),
+    generation_prompt="### Assistant\n",
+    control_marks=r"###\s*(?:System Prompt|User Message|Assistant)",
+    hint=r"### User Message\n",
+    names=r"phind",
+)
 FAMILY = Family(
-    templates=(_LLAMA4, _LLAMA31, _LLAMA3, _LLAMA2),
+    templates=(_PHIND, _LLAMA4, _LLAMA31, _LLAMA3, _LLAMA2),
     windows=(
         ContextWindow(r"code-?llama", 16_384),
         ContextWindow(r"llama-?3[._-][123]\b", 131_072),
@@ -128,7 +138,7 @@ FAMILY = Family(
         ContextWindow(r"llama-?7b", 2_048),
     ),
     vision_names=r"llama-4",
-    chat_names=r"tulu|guanaco",
+    chat_names=r"tulu|guanaco|phind",
     # Reflection, a tuning of Llama 3.1, writes both (mattshumer/Reflection-Llama-3.1-70B).
     thinking_tags=(("<thinking>", "</thinking>"), ("<reflection>", "</reflection>")),
 )

@@ -8,8 +8,8 @@ a conversation without one; it asks for nothing that the models do not do anyway
 from collections.abc import Sequence
 from dataclasses import replace
 
+from replicate_stream._model.families.chatml import CHATML
 from replicate_stream._model.families.family import ContextWindow, Family
-from replicate_stream._model.families.hermes import CHATML
 from replicate_stream._model.families.tool_format import HermesToolFormat, ToolResult
 from replicate_stream._model.families.turn import Turn
 
