@@ -54,6 +54,8 @@ class ToolCallReader:
         self._new_id = new_id
         self._is_bare = is_bare
         self._is_single = is_single
+        self._first_at_edge = get_first_characters(has_json=True)
+        self._first_in_text = get_first_characters(has_json=is_bare)
         self._call_count = 0
         self._pending = ""
         self._block: CallBlockReader | None = None
@@ -83,7 +85,7 @@ class ToolCallReader:
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
         text = self._pending
-        pattern = get_first_characters(has_json=self._is_bare or self._is_at_edge)
+        pattern = self._first_at_edge if self._is_at_edge else self._first_in_text
         for match in pattern.finditer(text):
             at = match.start()
             opening = find_opening(text, at, is_final=is_final)
