@@ -18,7 +18,7 @@ class JsonAnswerReader:
     Words in brackets are not JSON: a candidate counts only once its first value has begun.
 
     Args:
-        beginnings: The characters that the JSON may begin with: `{`, `[` or both.
+        first_characters: The characters that the JSON may begin with, one of `{`, `[`, `{[`.
 
     Attributes:
         is_stopped: True once words follow the JSON, so that the rest of the answer is not needed.
@@ -26,9 +26,9 @@ class JsonAnswerReader:
 
     __slots__ = ("_end", "_is_found", "_pattern", "_pending", "_scanner", "_words", "is_stopped")
 
-    def __init__(self, beginnings: str) -> None:
+    def __init__(self, first_characters: str) -> None:
         self.is_stopped = False
-        self._pattern = re.compile(f"[{re.escape(beginnings)}]")
+        self._pattern = re.compile(f"[{re.escape(first_characters)}]")
         self._words: list[str] = []  # all text before the JSON
         self._pending = ""  # the text from the candidate's beginning on
         self._scanner: JsonScanner | None = None  # of the candidate

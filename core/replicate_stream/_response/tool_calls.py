@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from replicate_stream._model import families
-from replicate_stream._response.call_block import CallBlockReader
 from replicate_stream._response.tool_call import CallBody
+from replicate_stream._response.tool_call_block import CallBlockReader
 from replicate_stream._response.tool_call_marks import (
     FENCE,
     Opening,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from replicate_stream._response.json_answer import JsonAnswerReader
 
 
-def extract(pieces: Iterable[str], beginnings: str = "{") -> str:
-    reader = JsonAnswerReader(beginnings)
+def extract(pieces: Iterable[str], first_characters: str = "{") -> str:
+    reader = JsonAnswerReader(first_characters)
     return "".join(reader.feed(piece) for piece in pieces) + reader.flush()
 
 
@@ -37,9 +37,9 @@ def test_json_is_extracted_from_the_words_around_it(answer: str, json_text: str)
 @given(
     st.text("{}[]\"':, \nab1", max_size=25), st.integers(1, 5), st.sampled_from(["{", "[", "{["])
 )
-def test_every_chunking_has_the_same_result(text: str, size: int, beginnings: str) -> None:
+def test_every_chunking_has_the_same_result(text: str, size: int, first_characters: str) -> None:
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    assert extract(pieces, beginnings) == extract([text], beginnings)
+    assert extract(pieces, first_characters) == extract([text], first_characters)
 
 
 def test_json_is_emitted_while_it_streams() -> None:

@@ -157,8 +157,8 @@ from replicate_stream._types.prepared import ExpectedAnswer
 
 parser = AnswerParser(["stop"], ExpectedAnswer(), str)
 assert [*parser.feed(["<think>a</think>", "<tool_call>{}"]), *parser.flush()]
-rooms = ("tool_", "call_", "json_", "check")
+modules = ("tool_", "json_", "check")
 loaded = [name for name in sys.modules if name.startswith("replicate_stream._response.")]
-sys.exit(any(name.rpartition(".")[2].startswith(rooms) for name in loaded))
+sys.exit(any(name.rpartition(".")[2].startswith(modules) for name in loaded))
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
