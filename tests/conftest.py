@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import importlib.util
 import json
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
 
-from replicate_stream.testing import Emulator, ToolUser
+from replicate_stream.testing import Emulator, Reply, ToolUser
+
+
+def load_helper(name: str) -> ModuleType:
+    """Import a helper module beside this file; the tests' folders are no packages."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their own module up there
+    spec.loader.exec_module(module)
+    return module
+
 
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
+    from tests import model_faults, prompt_reader
+else:
+    model_faults = load_helper("model_faults")
+    prompt_reader = load_helper("prompt_reader")
+
+Model: TypeAlias = Callable[[Mapping[str, Any]], Reply]
+MakeModel: TypeAlias = Callable[..., Model]
 
 TEXT = {"type": "string"}
 MARKED = {"prompt": TEXT, "system_prompt": TEXT}
@@ -26,53 +49,81 @@ MARKED = {"prompt": TEXT, "system_prompt": TEXT}
 BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
 RAW = {"prompt": TEXT, "max_tokens": BOUND}
 NATIVE = "acme/caller"
-FAMILIES: dict[str, Mapping[str, Any]] = {
-    "some/model": MARKED,
-    "qwen/qwen2.5-72b-instruct": RAW,
-    "meta/meta-llama-3.1-70b-instruct": RAW,
-    "mistralai/mistral-7b-instruct-v0.3": RAW,
-    "ibm-granite/granite-3.3-8b-instruct": RAW,
-    "deepseek-ai/deepseek-v3": RAW,
-    NATIVE: ToolUser.native_input["properties"],
+# Models with their inputs and the format in which the client is to offer them tools.
+FAMILIES: dict[str, tuple[Mapping[str, Any], str]] = {
+    "some/model": (MARKED, "hermes"),
+    "qwen/qwen2.5-72b-instruct": (RAW, "hermes"),
+    "meta/meta-llama-3.1-70b-instruct": (RAW, "llama"),
+    "mistralai/mistral-7b-instruct-v0.3": (RAW, "mistral"),
+    "ibm-granite/granite-3.3-8b-instruct": (RAW, "granite"),
+    "deepseek-ai/deepseek-v3": (RAW, "deepseek"),
+    NATIVE: (ToolUser.native_input["properties"], "native"),
 }
-FAULTS = {
-    "none": ToolUser(),
-    "talks first": ToolUser(prose_before=True),
-    "fences": ToolUser(fenced=True),
-    "refuses first": ToolUser(refuses_first=True),
-    "thinks": ToolUser(thinks=True),
-    "invents results": ToolUser(hallucinates_result=True),
-    "writes Python": ToolUser(python_literals=True),
+FAULTS: dict[str, MakeModel] = {
+    "none": ToolUser,
+    **{
+        fault.__name__: model_faults.make_faulty(fault, prompt_reader.read_input)
+        for fault in (
+            model_faults.write_prose_first,
+            model_faults.think_first,
+            model_faults.put_in_fences,
+            model_faults.refuse_first,
+            model_faults.invent_results,
+            model_faults.write_python,
+        )
+    },
 }
+
+
+@pytest.fixture(scope="session")
+def read_input() -> Callable[[Mapping[str, Any]], prompt_reader.Prompt]:
+    """Independent reader of a model's input, which shares no code with the client."""
+    return prompt_reader.read_input
 
 
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
-    """A model's name: one of each format in which tools are told and called."""
+    """Name of a model: one for each format of tool calling."""
     return str(request.param)
 
 
 @pytest.fixture(params=FAULTS.values(), ids=list(FAULTS))
-def tool_user(request: pytest.FixtureRequest) -> ToolUser:
-    """A scripted model that calls tools, with each of the faults that models have."""
-    model: ToolUser = request.param
-    return model
+def make_tool_user(request: pytest.FixtureRequest) -> MakeModel:
+    """Constructor like `ToolUser`, with each of the faults that models have."""
+    make: MakeModel = request.param
+    return make
 
 
 @pytest.fixture
-def host(replicate_emulator: Emulator) -> Callable[[str, ToolUser], None]:
-    """Has the emulator run a scripted model under the name of one of the families."""
+def host(replicate_emulator: Emulator) -> Iterator[Callable[[str, Model], None]]:
+    """Run a scripted model in the emulator as a model of one of the families.
 
-    def host(family: str, model: ToolUser) -> None:
-        replicate_emulator.reply = model
+    In the end no input may have held a mark where none belongs, or tools in another format.
+    """
+    stray_marks: list[str] = []
+    formats: list[tuple[str, str]] = []
+
+    def host(family: str, model: Model) -> None:
+        schema, tool_format = FAMILIES[family]
+
+        def reply(values: Mapping[str, Any]) -> Reply:
+            prompt = prompt_reader.read_input(values)
+            stray_marks.extend(filter(None, [prompt.stray_mark]))
+            formats.append((prompt.format or tool_format, tool_format))
+            return model(values)
+
+        replicate_emulator.reply = reply
         replicate_emulator.add_model(
             family,
-            {"type": "object", "properties": FAMILIES[family]},
+            {"type": "object", "properties": schema},
             output_schema=ToolUser.native_output if family == NATIVE else None,
             official=True,
         )
 
-    return host
+    yield host
+    assert stray_marks == []
+    assert [found for found, expected in formats if found != expected] == []
+    assert formats
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,17 @@ PRINTED = {
     "ToolSpec": "add {'a': 2, 'b': 3}",
 }
 ANSWER = "Because of the air"
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("weather", {"city": "Paris"}),
+    ("add", {"a": 2, "b": 3}),
+]
 
 
-def answer(given: dict[str, Any]) -> Any:
-    """What a model that uses tools answers, where it was told any; else the answer."""
-    return ToolUser()(given) if '"properties"' in str(given) else ANSWER
+def answer(values: dict[str, Any]) -> Any:
+    """Call the tool of the program, or make JSON from its schema; else give the answer."""
+    text = str(values)
+    calls = [call for call in CALLS if call[0] in text]
+    return ToolUser(calls=calls or None)(values) if '"properties"' in text else ANSWER
 
 
 def test_every_block_of_code_is_run_here() -> None:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from langchain_replicate_stream import ChatReplicate
-from replicate_stream.testing import Emulator, ToolUser
+from replicate_stream.testing import Reply, ToolUser
 
 MakeLLM = Callable[..., ChatReplicate]
+Model = Callable[[Mapping[str, Any]], Reply]
+MakeModel = Callable[..., Model]
+
+PARIS = ("weather", {"city": "Paris"})
+TOKYO = ("weather", {"city": "Tokyo"})
 
 
 class Report(BaseModel):
     """A report of the weather."""
 
-    city: str
+    # A scripted model takes the example.
+    city: str = Field(examples=["Paris"])
     summary: str
 
 
@@ -29,28 +35,29 @@ def weather(city: str) -> str:
 
 
 @pytest.fixture
-def family_of(host: Callable[[str, ToolUser], None], make_llm: MakeLLM) -> MakeLLM:
-    """Makes a model of a family, which behaves as it is told."""
+def make_hosted(host: Callable[[str, Model], None], make_llm: MakeLLM) -> MakeLLM:
+    """Makes a chat model of a family that a scripted model answers for."""
 
-    def family_of(family: str, model: ToolUser) -> ChatReplicate:
+    def make_hosted(family: str, model: Model) -> ChatReplicate:
         host(family, model)
         return make_llm(model=family)
 
-    return family_of
+    return make_hosted
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 async def test_two_calls_at_once_become_one_answer(
-    family_of: MakeLLM, family: str, tool_user: ToolUser, streaming: bool
+    make_hosted: MakeLLM, family: str, make_tool_user: MakeModel, streaming: bool
 ) -> None:
-    agent: Any = create_agent(family_of(family, tool_user), [weather])
-    asked: Any = {"messages": "What is the weather in Paris and in Tokyo?"}
+    llm = make_hosted(family, make_tool_user(calls=[PARIS, TOKYO]))
+    agent: Any = create_agent(llm, [weather])
+    inputs: Any = {"messages": "What is the weather in Paris and in Tokyo?"}
     if streaming:
         modes = ["messages", "values"]  # the first makes the framework stream the model
-        told = [each async for each in agent.astream(asked, stream_mode=modes)]
-        messages = told[-1][1]["messages"]
+        updates = [each async for each in agent.astream(inputs, stream_mode=modes)]
+        messages = updates[-1][1]["messages"]
     else:
-        messages = (await agent.ainvoke(asked))["messages"]
+        messages = (await agent.ainvoke(inputs))["messages"]
     assert [message.type for message in messages] == ["human", "ai", "tool", "tool", "ai"]
     cities = [call["args"]["city"] for call in messages[1].tool_calls]
     assert cities == ["Paris", "Tokyo"]
@@ -59,24 +66,23 @@ async def test_two_calls_at_once_become_one_answer(
 
 @pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
 async def test_an_answer_is_an_object_by_either_strategy(
-    family_of: MakeLLM, family: str, tool_user: ToolUser, strategy: Any
+    make_hosted: MakeLLM, family: str, make_tool_user: MakeModel, strategy: Any
 ) -> None:
-    llm = family_of(family, tool_user)
+    llm = make_hosted(family, make_tool_user(calls=[PARIS]))
     agent: Any = create_agent(llm, [weather], response_format=strategy(Report))
     state = await agent.ainvoke({"messages": "Report the weather in Paris."})
     assert isinstance(state["structured_response"], Report)
     assert state["structured_response"].city == "Paris"
 
 
-async def test_what_is_cut_off_is_never_called(
-    family_of: MakeLLM, replicate_emulator: Emulator, family: str
-) -> None:
-    llm: Any = family_of(family, ToolUser(truncated=True)).bind_tools([weather])
-    asked = "What is the weather in Paris and in Tokyo?"
+async def test_a_call_that_breaks_off_is_never_made(make_hosted: MakeLLM, family: str) -> None:
+    model = ToolUser(calls=[PARIS, TOKYO], truncated=True)
+    llm: Any = make_hosted(family, model).bind_tools([weather])
+    question = "What is the weather in Paris and in Tokyo?"
     total: Any = None
-    async for chunk in llm.astream(asked):
+    async for chunk in llm.astream(question):
         total = chunk if total is None else total + chunk
-    for message in (await llm.ainvoke(asked), total):
+    for message in (await llm.ainvoke(question), total):
         assert [call["args"] for call in message.tool_calls] == [{"city": "Paris"}]
-        # A Llama's second call breaks off in its name: that is text, and not lost.
+        # A Llama's second call breaks off in its name: it stays text, and is not lost.
         assert message.invalid_tool_calls or "weather" in message.text

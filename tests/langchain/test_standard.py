@@ -1,4 +1,4 @@
-"""LangChain's own conformance suites, whole, against models of several families."""
+"""LangChain's own conformance suites, whole, against scripted models of several families."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from syrupy.assertion import SnapshotAssertion
 
 from langchain_replicate_stream import ChatReplicate
-from replicate_stream.testing import Emulator, ToolUser
+from replicate_stream.testing import Emulator, Reply, ToolUser
 
 OTHER_MODEL = "other/model"
 Schema: TypeAlias = Mapping[str, Any]
@@ -33,6 +33,39 @@ RAW: Schema = {"prompt": TEXT, "max_tokens": BOUND, **MEDIA}
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 FILES = {"png": PNG, "pdf": b"%PDF-1.4\n%%EOF", "wav": b"RIFF\x24\0\0\0WAVEfmt " + bytes(28)}
+
+# The suite's questions that need certain calls or a certain answer.
+QUESTIONS: Mapping[str, ToolUser] = {
+    "What is the value of magic_function(3)? Use the tool.": ToolUser(
+        calls=[("magic_function", {"input": 3})]
+    ),
+    "What is the value of magic_function_no_args()? Use the tool.": ToolUser(
+        calls=[("magic_function_no_args", {})]
+    ),
+    "Using the tool, generate a Pirate greeting.": ToolUser(
+        calls=[("greeting_generator", {"answer_style": "Pirate"})]
+    ),
+    "What is 3 + 4": ToolUser(calls=[("my_adder_tool", {"a": 3, "b": 4})]),
+    "What is the weather in San Francisco, CA?": ToolUser(
+        calls=[("get_weather", {"location": "San Francisco, CA"})]
+    ),
+    "Create a customer named '你好啊集团'": ToolUser(
+        calls=[("unicode_customer", {"customer_name": "你好啊集团", "description": "Technology"})]
+    ),
+    "Create a customer named 'こんにちは株式会社'": ToolUser(
+        calls=[("unicode_customer", {"customer_name": "こんにちは株式会社", "description": ""})]
+    ),
+    "Return the result as a JSON with 'setup' and 'punchline' keys.": ToolUser(
+        answer='{"setup": "Why do cats purr?", "punchline": "They run on batteries."}'
+    ),
+}
+
+
+def answer_suite(values: Mapping[str, Any]) -> Reply:
+    """Answer by the table; anything else with a call of each tool, JSON by its schema, or words."""
+    text = f"{values.get('prompt')}{values.get('messages')}"
+    asked = [question for question in QUESTIONS if question in text]
+    return QUESTIONS.get(asked[0] if asked else "", ToolUser())(values)
 
 
 def download(url: str, **_: Any) -> httpx.Response:
@@ -71,7 +104,7 @@ class Suite(ChatModelIntegrationTests):
 
     @pytest.fixture(autouse=True)
     def _emulator(self, replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        replicate_emulator.reply = ToolUser()
+        replicate_emulator.reply = answer_suite
         for name in (self.name, OTHER_MODEL):
             inputs = {**self.schema, "temperature": {"type": "number"}}
             replicate_emulator.add_model(

@@ -1,43 +1,49 @@
 """Agents and objects by models of every family, with the faults that models have.
 
-The model reads the tools out of the prompt in the format that was sent, and answers in that format.
+The scripted model reads the tools in the format of the prompt, and calls them in that format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ToolCallResult
 from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from llama_index_replicate_stream import Replicate
-from replicate_stream.testing import ToolUser
+from replicate_stream.testing import Reply, ToolUser
 
 # The framework's agents look at every attribute of themselves, deprecated ones of pydantic's too.
 pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 
-Make = Callable[..., Replicate]
+MakeLLM = Callable[..., Replicate]
+Model = Callable[[Mapping[str, Any]], Reply]
+MakeModel = Callable[..., Model]
+
+PARIS = ("weather", {"city": "Paris"})
+TOKYO = ("weather", {"city": "Tokyo"})
 
 
 class Report(BaseModel):
     """A report of the weather."""
 
-    city: str
+    # A scripted model takes the example.
+    city: str = Field(examples=["Paris"])
     summary: str
 
 
 class Place(BaseModel):
-    """Where it is."""
+    """A place."""
 
     city: str
 
 
 class Forecast(BaseModel):
-    """What `forecast` takes."""
+    """Arguments of `forecast`."""
 
     place: Place
     days: int = 1
@@ -54,20 +60,19 @@ def weather(city: str) -> str:
 
 
 @pytest.fixture
-def family_of(host: Callable[[str, ToolUser], None], make_llm: Any) -> Make:
-    """Makes a model of a family, which behaves as it is told."""
+def make_hosted(host: Callable[[str, Model], None], make_llm: MakeLLM) -> MakeLLM:
+    """Makes an LLM of a family that a scripted model answers for."""
 
-    def family_of(family: str, model: ToolUser) -> Replicate:
+    def make_hosted(family: str, model: Model) -> Replicate:
         host(family, model)
-        llm: Replicate = make_llm(model=family)
-        return llm
+        return make_llm(model=family)
 
-    return family_of
+    return make_hosted
 
 
-async def run(agent: Any, said: str) -> tuple[str, list[tuple[str, str]]]:
-    """What an agent answers, and what its tools gave."""
-    handler = agent.run(said)
+async def run(agent: Any, question: str) -> tuple[str, list[tuple[str, str]]]:
+    """Runs an agent; returns its answer, and the names and results of the tools it called."""
+    handler = agent.run(question)
     found = [
         (event.tool_name, event.tool_output.content)
         async for event in handler.stream_events()
@@ -78,9 +83,10 @@ async def run(agent: Any, said: str) -> tuple[str, list[tuple[str, str]]]:
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 async def test_two_calls_at_once_become_one_answer(
-    family_of: Make, family: str, tool_user: ToolUser, streaming: bool
+    make_hosted: MakeLLM, family: str, make_tool_user: MakeModel, streaming: bool
 ) -> None:
-    agent = FunctionAgent(tools=[weather], llm=family_of(family, tool_user), streaming=streaming)
+    llm = make_hosted(family, make_tool_user(calls=[PARIS, TOKYO]))
+    agent = FunctionAgent(tools=[weather], llm=llm, streaming=streaming)
     answer, found = await run(agent, "What is the weather in Paris and in Tokyo?")
     assert sorted(found) == [
         ("weather", "It is sunny in Paris."),
@@ -92,9 +98,10 @@ async def test_two_calls_at_once_become_one_answer(
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 async def test_an_object_is_made_by_a_call_that_is_required(
-    family_of: Make, family: str, tool_user: ToolUser, streaming: bool
+    make_hosted: MakeLLM, family: str, make_tool_user: MakeModel, streaming: bool
 ) -> None:
-    llm, prompt = family_of(family, tool_user), PromptTemplate("Report the weather in {city}.")
+    llm = make_hosted(family, make_tool_user())
+    prompt = PromptTemplate("Report the weather in {city}.")
     if streaming:
         stream = await llm.astream_structured_predict(Report, prompt, city="Paris")
         seen = [each async for each in stream]
@@ -106,24 +113,28 @@ async def test_an_object_is_made_by_a_call_that_is_required(
     assert report.city == "Paris"
 
 
-async def test_an_answer_that_breaks_off_runs_no_tool(family_of: Make, family: str) -> None:
-    agent = FunctionAgent(tools=[weather], llm=family_of(family, ToolUser(truncated=True)))
+async def test_an_answer_that_breaks_off_runs_no_tool(make_hosted: MakeLLM, family: str) -> None:
+    agent = FunctionAgent(
+        tools=[weather], llm=make_hosted(family, ToolUser(calls=[PARIS], truncated=True))
+    )
     _, found = await run(agent, "What is the weather in Paris?")
     assert found == []
 
 
-async def test_one_agent_hands_over_to_another(family_of: Make, family: str) -> None:
-    llm = family_of(family, ToolUser())
+async def test_one_agent_hands_over_to_another(make_hosted: MakeLLM, family: str) -> None:
+    handoff = ("handoff", {"to_agent": "expert", "reason": "It knows weather."})
+    llm = make_hosted(family, ToolUser(calls=[handoff]))
     clerk = FunctionAgent(name="clerk", description="Talks.", tools=[], llm=llm)
     expert = FunctionAgent(name="expert", description="Knows weather.", tools=[weather], llm=llm)
     workflow = AgentWorkflow(agents=[clerk, expert], root_agent="clerk")
-    answer, found = await run(workflow, "Please handoff to agent expert: the weather in Paris.")
+    answer, found = await run(workflow, "What is the weather in Paris?")
     assert found[0][0] == "handoff"
     assert answer
 
 
-async def test_a_tool_with_a_nested_argument_is_called(family_of: Make) -> None:
+async def test_a_tool_with_a_nested_argument_is_called(make_hosted: MakeLLM) -> None:
     tool = FunctionTool.from_defaults(forecast, fn_schema=Forecast)
-    agent = FunctionAgent(tools=[tool], llm=family_of("some/model", ToolUser()))
+    model = ToolUser(calls=[("forecast", {"place": {"city": "Oslo"}})])
+    agent = FunctionAgent(tools=[tool], llm=make_hosted("some/model", model))
     _, found = await run(agent, "What is the forecast in Oslo?")
     assert found == [("forecast", "rain in Oslo")]

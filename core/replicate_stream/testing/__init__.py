@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 from replicate_stream import _lazy
 
 if TYPE_CHECKING:
-    from replicate_stream.testing._tool_user import ToolUser
     from replicate_stream.testing.emulator import Emulator
     from replicate_stream.testing.server.events import Event
     from replicate_stream.testing.server.faults import Fault
     from replicate_stream.testing.server.prediction import EmulatedPrediction
     from replicate_stream.testing.server.replies import Reply
     from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest
+    from replicate_stream.testing.tool_model import ToolUser
 else:
     __getattr__, __dir__ = _lazy.export(
         __name__,
         {
-            "_tool_user": ["ToolUser"],
             "emulator": ["Emulator"],
             "server.events": ["Event"],
             "server.faults": ["Fault"],
             "server.prediction": ["EmulatedPrediction"],
             "server.replies": ["Reply"],
             "server.state": ["Behaviour", "RateLimit", "RecordedRequest"],
+            "tool_model": ["ToolUser"],
         },
     )
 

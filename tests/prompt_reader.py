@@ -1,0 +1,393 @@
+"""Independent reader of a model's input: turns, offered tools, calls and results.
+
+It is written from the vendors' chat templates and shares no code with the client, so that tests
+notice a mark that the client leaves out, misspells or puts in a wrong place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SPEAKERS = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "instruction"), "user"),
+    **dict.fromkeys(("assistant", "model", "response"), "assistant"),
+    **dict.fromkeys(("tool", "ipython", "tool_response"), "tool"),
+    "available_tools": "offer",
+}
+# Chat formats whose turns have a heading: its pattern, with the speaker in a group, and the end.
+HEADED = tuple(
+    (re.compile(heading), re.compile(end))
+    for heading, end in (
+        (r"<\|im_start\|>(\w+)(?:\n|<\|im_sep\|>)", r"<\|im_end\|>\n?"),
+        (r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n", r"<\|eo[tm]_id\|>"),
+        (r"<\|header_start\|>(\w+)<\|header_end\|>\n\n", r"<\|eo[tm]\|>"),
+        (r"<\|start_of_role\|>(\w+)<\|end_of_role\|>", r"<\|end_of_text\|>\n?"),
+        (r"<start_of_turn>(\w+)\n", r"<end_of_turn>\n?"),
+        (r"GPT4 Correct (\w+):[ ]?", r"<\|end_of_turn\|>"),
+        (r"<\|(system|user|assistant|tool)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
+    )
+)
+# Chat formats in which a mark says whose text follows; None for text that belongs to nobody.
+MISTRAL = re.compile(
+    r"(\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS)\]|</?s>|<<SYS>>|<</SYS>>)"
+)
+MISTRAL_SPEAKERS = {
+    "[INST]": "user",
+    "[/INST]": "assistant",
+    "[SYSTEM_PROMPT]": "system",
+    "<<SYS>>": "system",
+    "<</SYS>>": "user",
+    "[AVAILABLE_TOOLS]": "offer",
+    "[TOOL_RESULTS]": "tool",
+    "[/TOOL_RESULTS]": "assistant",
+}
+
+
+def deepseek_mark(words: str) -> str:
+    """One of DeepSeek's marks, whose bars are U+FF5C and whose spaces are U+2581."""
+    return f"<\uff5c{words.replace(' ', chr(0x2581))}\uff5c>"
+
+
+CALLS = deepseek_mark("tool calls begin"), deepseek_mark("tool calls end")
+CALL = deepseek_mark("tool call begin"), deepseek_mark("tool call end")
+OUTPUT = deepseek_mark("tool output begin"), deepseek_mark("tool output end")
+SEPARATOR = deepseek_mark("tool sep")
+DEEPSEEK_SPEAKERS = {
+    deepseek_mark("begin of sentence"): "system",
+    deepseek_mark("User"): "user",
+    deepseek_mark("Assistant"): "assistant",
+    deepseek_mark("tool outputs begin"): "tool",
+    deepseek_mark("tool outputs end"): "assistant",
+}
+DEEPSEEK = re.compile(f"({'|'.join([*DEEPSEEK_SPEAKERS, deepseek_mark('end of sentence')])})")
+LABEL = re.compile(
+    r"(?:^|(?<=\n))(?:###[ ]*)?(System|User|Human|Assistant|Tool|Instruction|Response)[ ]?:[ \n]?"
+    r"|(?:^|(?<=[ \n>]))(USER|ASSISTANT):[ ]?",
+)
+START = re.compile(r"^(?:<s>|<bos>|<\|begin_of_text\|>)+")
+# A mark that no text of a turn can hold: where one does, the marks around it are wrong.
+STRAY = re.compile(r"<\|[A-Za-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|\[/?[A-Z_]{4,}\]|<</?SYS>>|</?s>")
+WRITTEN_CALL = re.compile(
+    r"<tool_call>(?P<hermes>.*?)</tool_call>"
+    r"|<\|tool_call\|>(?P<granite>\s*\[.*)"
+    r"|\[TOOL_CALLS\](?P<mistral>.*)"
+    rf"|{CALL[0]}(?P<deepseek>.*?){CALL[1]}|{CALLS[0]}|{CALLS[1]}",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """An offered tool."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: its text beside calls and results, the calls, and the results with names."""
+
+    speaker: str
+    text: str = ""
+    calls: Sequence[tuple[str, Any]] = ()
+    results: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Prompt:
+    """What a model reads in its input.
+
+    Attributes:
+        turns: The conversation, without the words about tools.
+        tools: The offered tools.
+        format: The format of the offer: `hermes`, `llama`, `mistral`, `granite`, `deepseek` or
+            `native`; None without an offer.
+        prefix: The beginning of the answer, which the prompt ends with.
+        stray_mark: A mark of a chat format in a place where none belongs.
+    """
+
+    turns: list[Turn] = field(default_factory=list)
+    tools: list[Tool] = field(default_factory=list)
+    format: str | None = None
+    prefix: str = ""
+    stray_mark: str | None = None
+
+
+def read_input(values: Mapping[str, Any]) -> Prompt:
+    """Read a prediction's input."""
+    prompt = Prompt()
+    if values.get("tools"):
+        prompt.format = "native"
+        prompt.tools = [_to_tool(value) for value in values["tools"]]
+    if values.get("system_prompt"):
+        _add_turn(prompt, "system", values["system_prompt"])
+    if values.get("messages"):
+        for message in values["messages"]:
+            _add_message(prompt, message)
+    else:
+        turns, prompt.prefix = _split_prompt(values["prompt"])
+        for speaker, text in turns:
+            _add_turn(prompt, speaker, text)
+    return prompt
+
+
+# Turns
+
+
+def _split_prompt(prompt: str) -> tuple[list[tuple[str, str]], str]:
+    """The turns of a prompt as speaker and text, and the beginning of the answer."""
+    for heading, end in HEADED:
+        if heading.search(prompt):
+            return _split_headed(prompt, heading, end)
+    if "[INST]" in prompt:
+        return _split_marked(MISTRAL.split(prompt), MISTRAL_SPEAKERS)
+    if deepseek_mark("User") in prompt:
+        return _split_marked(DEEPSEEK.split(prompt), DEEPSEEK_SPEAKERS)
+    return _split_transcript(prompt) or ([("user", prompt)], "")
+
+
+def _split_headed(
+    prompt: str, heading: re.Pattern[str], end: re.Pattern[str]
+) -> tuple[list[tuple[str, str]], str]:
+    found = list(heading.finditer(prompt))
+    turns = []
+    head = START.sub("", prompt[: found[0].start()]).strip()
+    if head:
+        turns.append(("system", head))
+    starts = [mark.start() for mark in found[1:]]
+    for mark, stop in zip(found, [*starts, len(prompt)], strict=True):
+        text = prompt[mark.end() : stop]
+        closing = end.search(text)
+        speaker = SPEAKERS.get(mark[1].lower())
+        if speaker is None:  # a heading of nobody is a stray mark in somebody's text
+            speaker, text, closing = "user", mark[0] + text, None
+        if stop == len(prompt) and closing is None and speaker == "assistant":
+            return turns, text
+        turns.append((speaker, text[: closing.start()] if closing else text))
+        if closing and text[closing.end() :].strip():  # between two turns nothing belongs
+            turns.append(("user", text[closing.end() :]))
+    return turns, ""
+
+
+def _split_marked(
+    pieces: Sequence[str], speakers: Mapping[str, str]
+) -> tuple[list[tuple[str, str]], str]:
+    """Split by marks that say whose text follows, given as every other piece."""
+    turns: list[tuple[str, str]] = []
+    if pieces[0].strip():
+        turns.append(("system", pieces[0].strip()))
+    for mark, text in zip(pieces[1::2], pieces[2::2], strict=True):
+        speaker = speakers.get(mark)
+        if text.strip() and speaker is not None:
+            turns.append((speaker, text.strip()))
+        elif text.strip():  # text after a mark that ends a turn
+            turns.append(("user", mark + text))
+    is_begun = speakers.get(pieces[-2]) == "assistant" and bool(pieces[-1].strip())
+    return (turns[:-1], pieces[-1]) if is_begun else (turns, "")
+
+
+def _split_transcript(prompt: str) -> tuple[list[tuple[str, str]], str] | None:
+    """The turns of a transcript; None unless it ends where the assistant is to answer."""
+    found = list(LABEL.finditer(prompt))
+    speakers = [SPEAKERS[(mark[1] or mark[2]).lower()] for mark in found]
+    if not found or speakers[-1] != "assistant" or "user" not in speakers:
+        return None
+    turns = []
+    head = START.sub("", prompt[: found[0].start()]).strip()
+    if head:
+        turns.append(("system", head))
+    for at, (mark, speaker) in enumerate(zip(found[:-1], speakers, strict=False)):
+        text = prompt[mark.end() : found[at + 1].start()]
+        turns.append((speaker, text.removesuffix("\n\n").removesuffix("</s>").strip()))
+    return turns, prompt[found[-1].end() :]
+
+
+def _add_message(prompt: Prompt, message: Mapping[str, Any]) -> None:
+    """Add a message as OpenAI's API has it."""
+    content = message.get("content") or ""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content)
+    speaker = SPEAKERS[message["role"]]
+    if prompt.format != "native":
+        _add_turn(prompt, speaker, content)
+    elif speaker == "tool":
+        prompt.turns.append(Turn("tool", results=[content]))
+    else:
+        functions = [call["function"] for call in message.get("tool_calls") or ()]
+        calls = [(each["name"], _decode(each["arguments"])) for each in functions]
+        prompt.turns.append(Turn(speaker, content, calls))
+
+
+def _add_turn(prompt: Prompt, speaker: str, text: str) -> None:
+    """Add a turn, with the tools, calls and results in it taken out of its text."""
+    results: list[str] = []
+    calls: list[tuple[str, Any]] = []
+    if speaker == "offer":
+        prompt.format = "granite" if text.startswith("[\n") else "mistral"
+        values, end = _json_at(text, 0) or ([], 0)
+        prompt.tools += [_to_tool(value) for value in values]
+        if text[end:].strip():
+            _add_turn(prompt, "user", text[end:])
+        return
+    if speaker == "tool" or text.startswith("<tool_response>"):
+        speaker, results, text = "tool", list(_read_results(text)), ""
+    elif speaker == "assistant":
+        text, calls = _read_calls(text, prompt.format)
+    else:
+        text = _take_offer(prompt, text)
+    for each in (text, *results):
+        stray = STRAY.search(each)
+        prompt.stray_mark = prompt.stray_mark or (stray[0] if stray else None)
+    prompt.turns.append(Turn(speaker, text, calls, results))
+
+
+# Offers
+
+
+def _take_offer(prompt: Prompt, text: str) -> str:
+    """Read the tools that a text offers; returns the text without the words about them."""
+    for name, find in OFFERS.items():
+        found = find(text)
+        if found is not None:
+            tools, start, end = found
+            prompt.format, prompt.tools = name, prompt.tools + tools
+            text = f"{text[:start].rstrip()}\n\n{text[end:].lstrip()}".strip()
+    return text
+
+
+Offer = tuple[list[Tool], int, int]
+
+
+def _find_hermes(text: str) -> Offer | None:
+    """Hermes and Qwen: one JSON a line between marks, then how to call."""
+    listed = re.search(r"<tools>\n(.*?)\n</tools>", text, re.DOTALL)
+    if listed is None:
+        return None
+    usage = re.compile(r".*?</tools>.*?<tool_call>\n.*?\n</tool_call>", re.DOTALL)
+    end = usage.match(text, listed.start())
+    if end is None:
+        return None
+    start = text.rfind("# Tools\n", 0, listed.start())
+    tools = [_to_tool(json.loads(line)) for line in listed[1].splitlines()]
+    return tools, start if start >= 0 else listed.start(), end.end()
+
+
+def _find_llama(text: str) -> Offer | None:
+    """Llama 3.1 and later: indented JSON after the words."""
+    words = re.compile(
+        r"You have access to the following functions\..*?Respond in the format \{[^{}]*\}\."
+        r"(?: Do not use variables\.)?",
+        re.DOTALL,
+    ).search(text)
+    if words is None:
+        return None
+    tools, end = [], words.end()
+    while (found := _json_at(text, end)) and "function" in found[0]:
+        tools.append(_to_tool(found[0]))
+        end = found[1]
+    return tools, words.start(), end
+
+
+def _find_granite(text: str) -> Offer | None:
+    """Granite: words alone; the tools stand in a turn of their own."""
+    words = re.search(
+        r"You are a helpful AI assistant with access to the following tools\. When a tool is "
+        r"required to answer the user's query, respond with <\|tool_call\|>[^\n]*",
+        text,
+    )
+    return ([], *words.span()) if words else None
+
+
+def _find_deepseek(text: str) -> Offer | None:
+    """DeepSeek: a heading for each tool, and its parameters as JSON."""
+    start = text.find("## Tools\nYou have access to the following tools:")
+    if start < 0:
+        return None
+    tools, end = [], start
+    heading = re.compile(r"### (\S+)\nDescription: (.*?)\n\nParameters: ", re.DOTALL)
+    while words := heading.search(text, end):
+        found = _json_at(text, words.end())
+        if found is None:
+            break
+        tools.append(Tool(words[1], words[2], found[0]))
+        end = found[1]
+    last_words = "without separators or spaces"
+    foot = text.find(last_words, end)
+    return tools, start, end if foot < 0 else foot + len(last_words)
+
+
+OFFERS = {
+    "hermes": _find_hermes,
+    "llama": _find_llama,
+    "granite": _find_granite,
+    "deepseek": _find_deepseek,
+}
+
+
+def _to_tool(value: Mapping[str, Any]) -> Tool:
+    function = value["function"]
+    return Tool(function["name"], function.get("description", ""), function["parameters"])
+
+
+# Calls and results
+
+
+def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str, Any]]]:
+    """A model's text without its calls, and the calls."""
+    calls: list[tuple[str, Any]] = []
+
+    def take(match: re.Match[str]) -> str:
+        if match["deepseek"] is not None:
+            name, _, arguments = match["deepseek"].partition(SEPARATOR)
+            calls.append((name, _decode(arguments)))
+        elif body := match["hermes"] or match["granite"] or match["mistral"]:
+            found = _json_at(body, 0)
+            values = [body] if found is None else found[0]
+            for value in values if isinstance(values, list) else [values]:
+                is_call = isinstance(value, dict)
+                calls.append((value["name"], value["arguments"]) if is_call else ("", value))
+        return ""
+
+    rest = WRITTEN_CALL.sub(take, text)
+    if offered_in == "llama":
+        lines = [(line, _decode(line)) for line in rest.splitlines()]
+        is_call = [isinstance(value, dict) and "parameters" in value for _, value in lines]
+        bare = [value for (_, value), is_one in zip(lines, is_call, strict=True) if is_one]
+        calls += [(value["name"], value["parameters"]) for value in bare]
+        rest = "\n".join(
+            line for (line, _), is_one in zip(lines, is_call, strict=True) if not is_one
+        )
+    return rest.strip(), calls
+
+
+def _read_results(text: str) -> Iterator[str]:
+    """The results of tools in a turn."""
+    framed = re.findall(r"<tool_response>\n(.*?)\n</tool_response>", text, re.DOTALL)
+    framed += re.findall(rf"{OUTPUT[0]}(.*?){OUTPUT[1]}", text, re.DOTALL)
+    for each in framed or [text]:
+        value = _decode(each)
+        if isinstance(value, dict) and "content" in value:
+            value = value["content"]
+        yield value if isinstance(value, str) else each
+
+
+def _json_at(text: str, start: int) -> tuple[Any, int] | None:
+    """The JSON value at a place, after white space, and its end."""
+    start += len(text[start:]) - len(text[start:].lstrip())
+    try:
+        return json.JSONDecoder().raw_decode(text, start)
+    except ValueError:
+        return None
+
+
+def _decode(text: str) -> Any:
+    """The value of a JSON text; a text that is not JSON stays."""
+    found = _json_at(text, 0)
+    return found[0] if found and not text[found[1] :].strip() else text
