@@ -1,4 +1,4 @@
-"""What tests of several folders need: HTTP by hand, and the material beside the project."""
+"""Fixtures of several folders: models of every family, HTTP by hand, and shared material."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from replicate_stream.testing import Emulator, Reply, ToolUser
 
 
 def load_helper(name: str) -> ModuleType:
-    """Import a helper module beside this file; the tests' folders are no packages."""
+    """Import a helper module beside this file, because the tests' folders are not packages."""
     path = Path(__file__).with_name(f"{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

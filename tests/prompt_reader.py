@@ -32,7 +32,7 @@ HEADED = tuple(
         (r"<\|(system|user|assistant|tool)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
     )
 )
-# Chat formats in which a mark says whose text follows; None for text that belongs to nobody.
+# Chat formats in which the mark before a text names its speaker.
 MISTRAL = re.compile(
     r"(\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS)\]|</?s>|<<SYS>>|<</SYS>>)"
 )
@@ -45,6 +45,7 @@ MISTRAL_SPEAKERS = {
     "[AVAILABLE_TOOLS]": "offer",
     "[TOOL_RESULTS]": "tool",
     "[/TOOL_RESULTS]": "assistant",
+    "</s>": "assistant",  # a second message of the assistant has no mark before it
 }
 
 
@@ -102,7 +103,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Prompt:
-    """What a model reads in its input.
+    """The content of a model's input.
 
     Attributes:
         turns: The conversation, without the words about tools.
@@ -179,7 +180,7 @@ def _split_headed(
 def _split_marked(
     pieces: Sequence[str], speakers: Mapping[str, str]
 ) -> tuple[list[tuple[str, str]], str]:
-    """Split by marks that say whose text follows, given as every other piece."""
+    """Split by marks that name the speaker of the text after them, every other piece."""
     turns: list[tuple[str, str]] = []
     if pieces[0].strip():
         turns.append(("system", pieces[0].strip()))

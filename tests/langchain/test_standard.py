@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import httpx
 import pytest
@@ -15,6 +15,9 @@ from syrupy.assertion import SnapshotAssertion
 
 from langchain_replicate_stream import ChatReplicate
 from replicate_stream.testing import Emulator, Reply, ToolUser
+
+if TYPE_CHECKING:
+    from tests.prompt_reader import Prompt
 
 OTHER_MODEL = "other/model"
 Schema: TypeAlias = Mapping[str, Any]
@@ -96,15 +99,26 @@ class TestUnit(ChatModelUnitTests):
 
 
 class Suite(ChatModelIntegrationTests):
-    """What all families have in common: everything that a text model can have, and media too."""
+    """The suite with every flag set that a text model can have, and media too."""
 
     name: ClassVar[str] = "some/model"
     schema: ClassVar[Schema] = MARKED
     output: ClassVar[Schema | None] = None
 
     @pytest.fixture(autouse=True)
-    def _emulator(self, replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        replicate_emulator.reply = answer_suite
+    def _emulator(
+        self,
+        replicate_emulator: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        read_input: Callable[[Mapping[str, Any]], Prompt],
+    ) -> Iterator[None]:
+        stray_marks: list[str | None] = []
+
+        def reply(values: Mapping[str, Any]) -> Reply:
+            stray_marks.append(read_input(values).stray_mark)
+            return answer_suite(values)
+
+        replicate_emulator.reply = reply
         for name in (self.name, OTHER_MODEL):
             inputs = {**self.schema, "temperature": {"type": "number"}}
             replicate_emulator.add_model(
@@ -116,10 +130,12 @@ class Suite(ChatModelIntegrationTests):
         # The suite's files come from this machine; its own requests are those of the model alone.
         monkeypatch.setattr(httpx, "get", download)
         monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "nobody is asked")
+        yield
+        assert set(stray_marks) <= {None}
 
     @pytest.fixture
     def vcr(self) -> SimpleNamespace:
-        """What has been recorded, so that the network costs no time; here the emulator answers."""
+        """A cassette that counts as recorded; the emulator answers instead."""
         return SimpleNamespace(responses=["the emulator's"])
 
     @property
@@ -180,7 +196,7 @@ class TestHermes(Suite):
 
 
 class TestByFunction(Suite):
-    """The same, with objects by way of calls."""
+    """The same, with structured output by function calling."""
 
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:

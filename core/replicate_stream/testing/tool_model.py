@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 from replicate_stream.testing.server.replies import Reply, split
 
 Call: TypeAlias = "tuple[str, Mapping[str, Any] | str]"
-Schema: TypeAlias = Mapping[str, Any]
+Object: TypeAlias = Mapping[str, Any]  # of JSON, such as a schema or an input
 
 _TEXT_INPUTS = ("system_prompt", "system_instruction", "system", "prompt", "message", "text")
 # The mark before a message of the user, unless it is a result or the client asks once more.
@@ -101,7 +101,7 @@ class ToolUser:
         truncated: Break off in the middle of the last call, or of JSON.
     """
 
-    native_input: ClassVar[Schema] = {
+    native_input: ClassVar[Object] = {
         "type": "object",
         "properties": {
             "prompt": {"type": "string", "default": "", "x-order": 0},
@@ -115,7 +115,7 @@ class ToolUser:
             "temperature": {"type": "number", "default": 1, "minimum": 0, "maximum": 2},
         },
     }
-    native_output: ClassVar[Schema] = {"type": "object", "title": "Output"}
+    native_output: ClassVar[Object] = {"type": "object", "title": "Output"}
     calls: Sequence[Call] | None = None
     answer: str | None = None
     truncated: bool = False
@@ -151,11 +151,11 @@ class ToolUser:
 
 
 class _Request:
-    """What a prediction's input asks for."""
+    """A prediction's input, as far as it matters to this model."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Object) -> None:
         self._text = text = _read_text(values)
-        # Another id in each round, because agents tell calls apart by it; of Mistral's length.
+        # A new id in each round, because agents match results to calls by it; of Mistral's length.
         self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
         self.format, self.tools = _read_offer(values, text)
         start = max((mark.end() for mark in _QUESTION.finditer(text)), default=0)
@@ -190,7 +190,7 @@ class _Request:
         ]
 
 
-def _read_text(values: Mapping[str, Any]) -> str:
+def _read_text(values: Object) -> str:
     """Read all text of an input, messages in the format of ChatML."""
     texts = [str(values[name]) for name in _TEXT_INPUTS if values.get(name)]
     for message in map(_decode, _decode(values.get("messages")) or ()):
@@ -198,12 +198,12 @@ def _read_text(values: Mapping[str, Any]) -> str:
         if isinstance(text, list):
             text = "".join(part.get("text", "") for part in text)
         if message["role"] == "tool":
-            text = f"<tool_response>\n{text}\n</tool_response>"
+            text = f"<tool_response>\n{text}\n</tool_response>"  # one way to find all results
         texts.append(f"<|im_start|>{message['role']}\n{text}<|im_end|>")
     return "\n\n".join(texts)
 
 
-def _read_offer(values: Mapping[str, Any], text: str) -> tuple[_Format | None, dict[str, Schema]]:
+def _read_offer(values: Object, text: str) -> tuple[_Format | None, Mapping[str, Object]]:
     """Read the offered tools: their format, and the schemas of their arguments by name."""
     offers = ((form, re.search(form.offer, text, re.DOTALL)) for form in _FORMATS)
     form, found = next((offer for offer in offers if offer[1]), (None, None))
@@ -223,7 +223,7 @@ def _read_result(text: str) -> str:
     return value if isinstance(value, str) else text
 
 
-def _read_schema(values: Mapping[str, Any], text: str) -> Schema | None:
+def _read_schema(values: Object, text: str) -> Object | None:
     """Read the schema of the JSON that is asked for; None where none is."""
     form = _decode(values.get("response_format"))
     if isinstance(form, dict) and form.get("type") != "text":
@@ -259,7 +259,7 @@ def _cut(text: str) -> str:
     return text[: max(1, len(text) * 2 // 3)]
 
 
-def make_value(schema: Schema, root: Schema | None = None, name: str = "", depth: int = 0) -> Any:
+def make_value(schema: Object, root: Object | None = None, name: str = "", depth: int = 0) -> Any:
     """Make a small value that fits a JSON Schema, except for its `pattern`s."""
     root = schema if root is None else root
     schema = _resolve(schema, root, depth)
@@ -286,7 +286,7 @@ def make_value(schema: Schema, root: Schema | None = None, name: str = "", depth
     return True if kind == "boolean" else None
 
 
-def _resolve(schema: Schema, root: Schema, depth: int) -> Schema:
+def _resolve(schema: Object, root: Object, depth: int) -> Object:
     """Resolve references and alternatives."""
     while key := next((k for k in ("$ref", "allOf", "anyOf", "oneOf") if schema.get(k)), None):
         target: Any = root
