@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from replicate_stream import ParameterWarning
 from replicate_stream.testing import Emulator, Reply, ToolUser
 
 
@@ -137,6 +139,16 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+@pytest.fixture
+def warned_places() -> Iterator[Callable[[], list[tuple[str, int]]]]:
+    """Records the `ParameterWarning`s of a test; call it for the file and line of each."""
+    with warnings.catch_warnings(record=True) as recorded:
+        warnings.simplefilter("always")
+        yield lambda: [
+            (each.filename, each.lineno) for each in recorded if each.category is ParameterWarning
+        ]
 
 
 @pytest.fixture(scope="session")

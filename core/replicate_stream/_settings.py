@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
+from replicate_stream._warnings import warn_caller
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
 BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
@@ -188,10 +188,9 @@ def normalize_base_url(url: str) -> str:
             "base_url holds a user name or password; give them in headers=", fields=("base_url",)
         )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        warnings.warn(
+        warn_caller(
             f"base_url is plain http on {parts.hostname}: the API token travels unencrypted",
             UserWarning,
-            stacklevel=4,
         )
     path = parts.path.rstrip("/")
     keyless = urlsplit(KEYLESS_BASE_URL)

@@ -17,6 +17,8 @@ from contextlib import AbstractAsyncContextManager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
+from replicate_stream._warnings import calling_thread
+
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
@@ -85,8 +87,10 @@ def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
     Args:
         make: Called on the bridge's loop; gives the coroutine.
     """
+    caller = threading.get_ident()
 
     async def run() -> T:
+        calling_thread.set(caller)
         return await make()
 
     future = _portal().start_task_soon(run)
@@ -108,8 +112,10 @@ def iterate_blocking(
         open_stream: Called on the bridge's loop; gives the context manager of the stream.
     """
     items: SimpleQueue[T | _End] = SimpleQueue()
+    caller = threading.get_ident()
 
     async def pump() -> None:
+        calling_thread.set(caller)
         async with open_stream() as stream:
             async for item in stream:
                 items.put(item)

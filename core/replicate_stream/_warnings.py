@@ -1,10 +1,151 @@
-"""Warnings that point at the user's code, past this library and the frameworks around it."""
+"""Warnings that point at the user's code instead of at this library or a framework.
+
+`stacklevel` cannot do that: between a user's line and a warning lie any number of frames of
+LangChain or LlamaIndex, and often a task or a thread that they started. So the search goes from
+frame to frame, and from a task or thread on to the one that waits for it.
+
+If no user code waits for the answer (a background task of an agent's workflow), the warning points
+at the code that runs the event loop, and without any user code at all at this library.
+"""
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+calling_thread: ContextVar[int | None] = ContextVar("calling_thread", default=None)
+"""The thread that waits for this task, if it was started by the blocking bridge of `_sync`."""
+
+_OWN = {"replicate_stream", "langchain_replicate_stream", "llama_index_replicate_stream"}
+_FRAMEWORKS = {"langchain", "langchain_classic", "langchain_core", "langgraph", "langsmith"}
+_FRAMEWORKS |= {"llama_index", "llama_index_instrumentation", "workflows"}
+_LIBRARIES = {"anyio", "click", "nest_asyncio", "pydantic", "tenacity", "uvloop", "wrapt"}
+_NOT_USER_CODE = sys.stdlib_module_names | _OWN | _FRAMEWORKS | _LIBRARIES
+_EVENT_LOOPS = {"asyncio.events", "asyncio.runners", "uvloop"}
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn with the file and line of the user's code that called the library."""
-    warnings.warn(message, category, stacklevel=3)
+    """Warn once for each line of user code, as `warnings.warn` does, and point at that line."""
+    here = sys._getframe(1)  # noqa: SLF001 - `warnings` itself finds its caller by it
+    frame = _find_user_frame(here) or here
+    warnings.warn_explicit(
+        message,
+        category,
+        filename=frame.f_code.co_filename,
+        lineno=frame.f_lineno,
+        module=frame.f_globals.get("__name__"),
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+def _find_user_frame(innermost: FrameType) -> FrameType | None:
+    is_in_task = False
+    for frame in _walk_out(innermost):
+        if _is_user_code(frame):
+            return frame
+        if not is_in_task and _module(frame) in _EVENT_LOOPS:
+            # The frames further out run the loop. Whoever called this task is waiting elsewhere.
+            is_in_task = True
+            caller = _search_waiting_tasks() or _search_thread(calling_thread.get())
+            if caller is not None:
+                return caller
+    return None if is_in_task else _search_thread(threading.get_ident())
+
+
+def _walk_out(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))
+
+
+def _is_user_code(frame: FrameType) -> bool:
+    return _module(frame).partition(".")[0] not in _NOT_USER_CODE
+
+
+def _search_thread(
+    ident: int | None, searched: frozenset[int | None] = frozenset()
+) -> FrameType | None:
+    """Search the stack of a thread; if it belongs to an executor, that of the thread that waits.
+
+    A framework's `batch` keeps the executor in a local variable until all calls are done, and code
+    that waits for a single future has that in one.
+    """
+    stacks = sys._current_frames()  # noqa: SLF001 - documented, in spite of its name
+    if ident not in stacks:
+        return None
+    shared: set[int] = set()  # ids of the future that the thread works on, and of its executor
+    for frame in _walk_out(stacks[ident]):
+        if _is_user_code(frame):
+            return frame
+        if _module(frame) == "concurrent.futures.thread":
+            executor = frame.f_locals.get("executor_reference", lambda: None)()
+            future = getattr(frame.f_locals.get("self"), "future", None)
+            shared |= {id(each) for each in (executor, future) if each is not None}
+    searched |= {ident}
+    for other in stacks.keys() - searched if shared else ():
+        frames = _walk_out(stacks[other])
+        if any(id(value) in shared for each in frames for value in each.f_locals.values()):
+            found = _search_thread(other, searched)
+            if found is not None:
+                return found
+    return None
+
+
+def _search_waiting_tasks() -> FrameType | None:
+    """Search the tasks that the current one wakes when it is done, then those that they wake.
+
+    Found by the callbacks, through `await`, `gather`, `wait` and `wait_for`; a search through all
+    tasks would take longer with each further task.
+    """
+    import asyncio  # loaded by now; `import replicate_stream` must not load it
+
+    reached: list[Any] = [asyncio.current_task()]
+    for future in reached:
+        if future is not reached[0] and isinstance(future, asyncio.Task):
+            for frame in reversed(_suspended_frames(future)):
+                if _is_user_code(frame):
+                    return frame
+        for callback, _ in getattr(future, "_callbacks", None) or ():
+            # `await` registers a method of the task, the helpers a closure or a partial function.
+            woken = gc.get_referents(callback, *(getattr(callback, "__closure__", None) or ()))
+            for each in (*woken, *getattr(callback, "args", ())):
+                if isinstance(each, asyncio.Future) and each not in reached:
+                    reached.append(each)
+    return None
+
+
+def _suspended_frames(task: asyncio.Task[Any]) -> list[FrameType]:
+    """The frames of a task that waits, the outermost first: `Task.get_stack` has only that one."""
+    awaited: Any = task.get_coro()
+    frames = []
+    while awaited is not None:
+        if isinstance(awaited, CoroutineType):
+            frame, awaited = awaited.cr_frame, awaited.cr_await
+        elif isinstance(awaited, AsyncGeneratorType):
+            frame, awaited = awaited.ag_frame, awaited.ag_await
+        elif isinstance(awaited, GeneratorType):
+            frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
+        else:
+            # What `async for` awaits hides the generator that it drives.
+            frame, awaited = None, next(filter(_is_awaitable, gc.get_referents(awaited)), None)
+        if frame is not None:
+            frames.append(frame)
+    return frames
+
+
+def _is_awaitable(value: object) -> bool:
+    is_known = isinstance(value, CoroutineType | AsyncGeneratorType | GeneratorType)
+    return is_known or type(value).__name__ in {"async_generator_asend", "anext_awaitable"}
