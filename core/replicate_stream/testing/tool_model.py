@@ -20,12 +20,13 @@ Object: TypeAlias = Mapping[str, Any]  # of JSON, such as a schema or an input
 
 _TEXT_INPUTS = ("system_prompt", "system_instruction", "system", "prompt", "message", "text")
 # The mark before a message of the user, unless it is a result or the client asks once more.
+_NO_QUESTION = r"(?!\s*(?:<tool_response>|That answer will not do))"
 _QUESTION = re.compile(
     r"(?:<\|im_start\|>user|user<\|(?:end_header_id|header_end|end_of_role)\|>|\[INST\]"
-    r"|<start_of_turn>user|<\|user\|>|<\uff5cUser\uff5c>"
-    r"|^(?:### )?(?:User|Human|Question|Instruction):|GPT4 Correct User:|\bUSER:)"
-    r"(?!\s*(?:<tool_response>|That answer will not do))",
-    re.MULTILINE,
+    rf"|<start_of_turn>user|<\|user\|>|<\uff5cUser\uff5c>){_NO_QUESTION}"
+)
+_LABEL = re.compile(  # the same where there are no marks, because any text may hold a label
+    rf"(?m:^(?:### )?(?:User|Human|Instruction):|GPT4 Correct User:|\bUSER:){_NO_QUESTION}"
 )
 _RESULT = re.compile(
     r"<tool_response>\n?(.*?)\n?</tool_response>|\[TOOL_RESULTS\](.*?)\[/TOOL_RESULTS\]"
@@ -34,13 +35,14 @@ _RESULT = re.compile(
     r"|<\uff5ctool\u2581output\u2581begin\uff5c>(.*?)<\uff5ctool\u2581output\u2581end\uff5c>",
     re.DOTALL | re.MULTILINE,
 )
-_DEMAND = re.compile(r"\bmust (?:call|use) (?:a|one of the|the) (?:function|tool)s?(?: ([\w-]+))?")
+_DEMAND = re.compile(r"\bmust call (?:one of the functions|the function ([\w-]+)) now\b")
 _BEGUN = re.compile(r'"name": "([^"]+)", "\w+": ?\Z|begin\uff5c>([^<]+)<[^>]+sep\uff5c>\Z')
 _JSON = re.compile(r"\b(?i:answer|reply|respond|return)\b[^.\n]{0,60}\bJSON (?:object|schema)\b")
 _ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 _STRINGS = {
     "date": "2024-01-31",
     "date-time": "2024-01-31T12:00:00Z",
+    "email": "user@example.org",
     "uri": "https://example.org",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
@@ -144,10 +146,8 @@ class ToolUser:
         return others[:1] if request.must_call else []
 
     def _write_answer(self, request: _Request) -> str:
-        if self.answer is not None:
-            return self.answer
         made = _dump(make_value(request.schema)) if request.schema else " ".join(request.results)
-        return made or "This is a scripted answer."
+        return self.answer if self.answer is not None else made or "This is a scripted answer."
 
 
 class _Request:
@@ -158,14 +158,14 @@ class _Request:
         # A new id in each round, because agents match results to calls by it; of Mistral's length.
         self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
         self.format, self.tools = _read_offer(values, text)
-        start = max((mark.end() for mark in _QUESTION.finditer(text)), default=0)
+        questions = list(_QUESTION.finditer(text)) or list(_LABEL.finditer(text))
+        start = questions[-1].end() if questions else 0
         self.results = [_read_result("".join(found)) for found in _RESULT.findall(text[start:])]
         choice = _decode(values.get("tool_choice"))
         demand = _BEGUN.search(text) or _DEMAND.search(text)
         self.must_call = demand is not None or choice in ("required", "any")
-        self.named = next(filter(None, demand.groups()), None) if demand else None
-        if isinstance(choice, dict):
-            self.named = choice["function"]["name"]
+        named = next(filter(None, demand.groups()), None) if demand else None
+        self.named = choice["function"]["name"] if isinstance(choice, dict) else named
         self.schema = _read_schema(values, text)
         self.tools = {} if choice == "none" else self.tools
 

@@ -218,6 +218,13 @@ def test_a_later_question_is_answered_with_calls_again() -> None:
     assert answer(chatml(*turns, "assistant: It rains.", "user: And now?"), calls=[OSLO]) == HERMES
 
 
+def test_neither_a_result_nor_a_system_text_makes_it_call_forever() -> None:
+    system = hermes(WEATHER, demand="\n\nYou must use the tools to answer.")
+    result = "user: <tool_response>\nUser: Ann\nQuestion: Why?\n</tool_response>"
+    turns = [f"system: {system}", f"user: {QUESTION}", f"assistant: {HERMES}", result]
+    assert answer(chatml(*turns)) == "User: Ann\nQuestion: Why?"
+
+
 def test_results_are_repeated_in_their_order() -> None:
     prompt = (
         f"User: {QUESTION}\n\nAssistant: {HERMES}\n\nTool: <tool_response>\n"
