@@ -25,7 +25,8 @@ class Secret(Protocol):
     """A value that shows itself only when asked, such as pydantic's `SecretStr`."""
 
     def get_secret_value(self) -> str:
-        """The value."""
+        """Return the value."""
+        raise NotImplementedError
 
 
 KeySource: TypeAlias = "Callable[[], str | Secret] | Callable[[], Awaitable[str]]"
