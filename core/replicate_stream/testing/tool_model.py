@@ -25,7 +25,7 @@ _QUESTION = re.compile(
     r"(?:<\|im_start\|>user|user<\|(?:end_header_id|header_end|end_of_role)\|>|\[INST\]"
     rf"|<start_of_turn>user|<\|user\|>|<\uff5cUser\uff5c>){_NO_QUESTION}"
 )
-_LABEL = re.compile(  # the same where there are no marks, because any text may hold a label
+_LABEL = re.compile(  # the same in a prompt without marks; any text may hold a label
     rf"(?m:^(?:### )?(?:User|Human|Instruction):|GPT4 Correct User:|\bUSER:){_NO_QUESTION}"
 )
 _RESULT = re.compile(
