@@ -427,9 +427,9 @@ class Client:
         from replicate_stream._response.output import extract_text
 
         if model_input.uploads:
-            from replicate_stream._uploads import attach
+            from replicate_stream._uploads import upload_files
 
-            await attach(model_input, self._files)
+            await upload_files(model_input, self._files)
         kind = model_input.output_kind
         has_tools = model_input.expected_answer.tools is not None
         prediction, deadline_at = await create_prediction(
@@ -488,4 +488,4 @@ def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:
 
 
 def _restore(settings: Settings, on_unsupported: OnUnsupported) -> Client:
-    return _rebuild(settings.with_environments_token(), on_unsupported)
+    return _rebuild(settings.with_environment_token(), on_unsupported)

@@ -1,20 +1,20 @@
-"""Everything that can go wrong, as one tree.
+"""The exceptions of the library.
 
     ReplicateError
-      + MissingAuthError             no API token where one is needed
-      + ResponseError                the API refused, or answered with something unusable
-        - ModelNotFoundError         404: no such model, version or deployment
+      + MissingAuthError             an API token is required and missing
+      + ResponseError                the API rejected a request, or its response is invalid
+        - ModelNotFoundError         404: unknown model, version or deployment
         - RateLimitError             429: too many requests
-        - InvalidInputError          422, or refused here before anything was paid
+        - InvalidInputError          422, or rejected by the client before anything was paid
       + UnsupportedParameterError    the model has no input for a parameter
-      + ReplicateConnectionError     no connection, or it broke before there was a reply
-      + ReplicateTimeoutError        a silence longer than `timeout`, or the `deadline`
-      + PredictionFailedError        the model, or Replicate, gave up on the prediction
-      + PredictionCanceledError      somebody else ended the prediction
-      + StreamInterruptedError       the stream broke, and the rest could not be had
-      + AnswerFormatError            no tool call, or no fitting JSON, where that was asked for
+      + ReplicateConnectionError     the connection failed before a response arrived
+      + ReplicateTimeoutError        nothing came for `timeout` seconds, or the `deadline` passed
+      + PredictionFailedError        the prediction ended as `failed`
+      + PredictionCanceledError      the prediction was canceled by someone else
+      + StreamInterruptedError       the stream broke and the rest could not be fetched
+      + AnswerFormatError            the answer lacks the required tool call or valid JSON
 
-Messages carry neither the API token, nor the stream's URL, nor the text of a prompt.
+Messages never hold the API token, the stream's URL, or the text of a prompt.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ TOKENS_PAGE = "https://replicate.com/account/api-tokens"
 
 @public
 class ReplicateError(Exception):
-    """The root of everything that this library raises on purpose.
+    """The base class of all exceptions of this library.
 
     Attributes that a subclass sets in its constructor survive pickling and copying.
     """
 
     def __reduce__(self) -> tuple[Callable[..., ReplicateError], tuple[Any, ...]]:
-        """Rebuild from the attributes: keyword-only constructors defeat the default."""
+        """Rebuild from the attributes: the default cannot call keyword-only constructors."""
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
@@ -50,12 +50,12 @@ def _rebuild(
 
 @public
 class ParameterWarning(UserWarning):
-    """A parameter was changed to what the model allows, or left out."""
+    """Warns of a parameter that was left out or changed to a value that the model accepts."""
 
 
 @public
 class MissingAuthError(ReplicateError):
-    """An API token is needed and none was given, neither as an argument nor in the environment."""
+    """An API token is required, and neither an argument nor the environment has one."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(
@@ -67,14 +67,14 @@ class MissingAuthError(ReplicateError):
 
 @public
 class ResponseError(ReplicateError):
-    """The API refused a request, or its answer cannot be used.
+    """The API rejected a request, or its response is invalid.
 
     Attributes:
-        status: The HTTP status, None where there was no HTTP reply.
-        title: The reply's `title`, e.g. `Unauthenticated`; None where it had none.
-        detail: The reply's `detail`, or the start of a reply that is not JSON.
-        prediction_id: The prediction it was about, if there was one.
-        retry_after: Seconds that the service asks to wait, if it does.
+        status: The HTTP status; None if the error was found before a request was sent.
+        title: The `title` of the response, e.g. `Unauthenticated`; None if it has no title.
+        detail: The `detail` of the response, or the start of a response that is not JSON.
+        prediction_id: The id of the prediction, if it exists already.
+        retry_after: The wait that the service asks for, in seconds; None if it does not.
     """
 
     def __init__(
@@ -97,22 +97,22 @@ class ResponseError(ReplicateError):
 
 @public
 class ModelNotFoundError(ResponseError):
-    """There is no such model, version or deployment, or the token may not see it."""
+    """The model, version or deployment does not exist, or the token has no access to it."""
 
 
 @public
 class RateLimitError(ResponseError):
-    """Too many requests; `retry_after` says for how many seconds, where the service says it."""
+    """Too many requests. `retry_after` is the wait in seconds, if the service sent one."""
 
 
 @public
 class InvalidInputError(ResponseError):
-    """An input that the model does not take.
+    """An argument or an input of the model is invalid.
 
-    Raised here before anything is paid (`status` is None then), or by the API (422).
+    Raised by the client before anything is paid (`status` is None), or for the API's status 422.
 
     Attributes:
-        fields: The names of the inputs that are at fault, as far as they are known.
+        fields: The names of the invalid arguments or inputs, if they are known.
     """
 
     def __init__(self, message: str, *, fields: tuple[str, ...] = (), **reply: Any) -> None:
@@ -138,7 +138,7 @@ class UnsupportedParameterError(ReplicateError):
 
     Attributes:
         parameter: The parameter, e.g. `top_k`, or the unknown name given in `extra_input`.
-        available: The inputs that the model does have, in the model's own order.
+        available: The names of the model's inputs, in the order of its schema.
     """
 
     def __init__(self, message: str, *, parameter: str, available: tuple[str, ...] = ()) -> None:
@@ -149,17 +149,17 @@ class UnsupportedParameterError(ReplicateError):
 
 @public
 class ReplicateConnectionError(ReplicateError):
-    """No connection could be made, or it broke before the reply was there."""
+    """The connection could not be made, or it broke before the response arrived."""
 
 
 @public
 class ReplicateTimeoutError(ReplicateError):
-    """Nothing came for longer than `timeout`, or the `deadline` passed.
+    """Nothing came for `timeout` seconds, or the `deadline` passed.
 
     Attributes:
-        waited_for: What was waited for, e.g. `the first token`.
-        seconds: For how long, in seconds.
-        prediction_id: The prediction, where it was known.
+        waited_for: The event that did not come, e.g. `the first token`.
+        seconds: The length of the wait, in seconds.
+        prediction_id: The id of the prediction, if it exists already.
     """
 
     def __init__(
@@ -176,8 +176,8 @@ class PredictionFailedError(ReplicateError):
     """The prediction ended as `failed`.
 
     Attributes:
-        prediction_id: The prediction.
-        error: The prediction's own `error` text.
+        prediction_id: The id of the prediction.
+        error: The `error` text of the prediction.
     """
 
     def __init__(self, message: str, *, prediction_id: str, error: str | None = None) -> None:
@@ -188,11 +188,11 @@ class PredictionFailedError(ReplicateError):
 
 @public
 class PredictionCanceledError(ReplicateError):
-    """The prediction was canceled, or aborted by its deadline, and not by this caller.
+    """The prediction was canceled by someone else, or aborted by its deadline.
 
     Attributes:
-        prediction_id: The prediction.
-        status: `canceled`, or `aborted` if it had not started yet.
+        prediction_id: The id of the prediction.
+        status: `canceled`, or `aborted` for a prediction that had not started.
     """
 
     def __init__(self, message: str, *, prediction_id: str, status: str = "canceled") -> None:
@@ -203,11 +203,11 @@ class PredictionCanceledError(ReplicateError):
 
 @public
 class StreamInterruptedError(ReplicateError):
-    """The event stream broke off and what is missing could not be fetched.
+    """The event stream broke, and the rest of the answer could not be fetched.
 
     Attributes:
-        prediction_id: The prediction.
-        delivered: How many characters of the answer were delivered before.
+        prediction_id: The id of the prediction.
+        delivered: The number of characters of the answer that were delivered before.
     """
 
     def __init__(self, message: str, *, prediction_id: str, delivered: int) -> None:
@@ -218,11 +218,11 @@ class StreamInterruptedError(ReplicateError):
 
 @public
 class AnswerFormatError(ReplicateError):
-    """The answer is not what was asked for: no tool call, or no JSON of that form.
+    """The answer lacks the required tool call, or is not JSON of the required format.
 
     Attributes:
-        problem: What is wrong with it, without its text.
-        completion: The whole answer, a `Completion`.
+        problem: A description of the fault, without the text of the answer.
+        completion: The complete answer, a `Completion`.
     """
 
     def __init__(self, problem: str, *, completion: Any) -> None:

@@ -1,4 +1,4 @@
-"""The provider convention: a class with one streaming class method. A thin face of the client."""
+"""A provider class, as applications that choose between many services expect it, over `Client`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from replicate_stream._lazy import public
 from replicate_stream._settings import ApiKey
 from replicate_stream._types.messages import Messages, TextDelta
 
+# Read-only, because a default is shared by all calls.
 _ACCEPT_JSON: Mapping[str, str] = MappingProxyType({"accept": "application/json"})
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @public
 class Replicate:
-    """Replicate for code that calls providers by this convention."""
+    """Replicate as a provider class with one streaming class method."""
 
     url: ClassVar[str] = "https://replicate.com"
     login_url: ClassVar[str] = TOKENS_PAGE
@@ -31,7 +32,7 @@ class Replicate:
 
     @classmethod
     def get_model(cls, model: str | None = None) -> str:
-        """The model to use for a name; the default for none."""
+        """Return the model's name, or the default for an empty one."""
         return model or cls.default_model
 
     @classmethod
@@ -48,18 +49,18 @@ class Replicate:
         top_p: float | None = None,
         top_k: int | None = None,
         stop: str | Sequence[str] | None = None,
-        extra_data: Mapping[str, Any] = _NOTHING,
+        extra_data: Mapping[str, Any] = _EMPTY,
         headers: Mapping[str, str] = _ACCEPT_JSON,
         **kwargs: Any,
     ) -> TextStream:
-        """Stream the pieces of an answer's text.
+        """Stream the text of an answer, piece by piece.
 
         Args:
-            model: A model of Replicate, as for `Client.stream`; empty: the default model.
-            messages: A text, or a list of messages `{"role", "content"}`.
+            model: A model of Replicate, as for `Client.stream`; the default model if empty.
+            messages: A string, or a list of messages `{"role", "content"}`.
             api_key: The API token; `REPLICATE_API_TOKEN` by default.
-            proxy: An HTTP proxy.
-            timeout: The longest silence, in seconds.
+            proxy: The URL of an HTTP proxy.
+            timeout: The longest wait for the next data, in seconds.
             system_prompt: As for `Client.stream`, like the parameters up to `stop`.
             max_tokens: See above.
             temperature: See above.
@@ -68,19 +69,19 @@ class Replicate:
             stop: See above.
             extra_data: Further inputs of the model under its own names.
             headers: Headers of the requests to the API. Not changed.
-            **kwargs: What else `Client` (e.g. `base_url`) or `Client.stream` (e.g. `seed`)
-                takes.
+            **kwargs: Further arguments of `Client` (e.g. `base_url`) or of `Client.stream` (e.g.
+                `seed`).
 
         Returns:
-            An async iterator of texts, which can also be awaited first: both calling conventions
-            are in use. Nothing is sent before the first text is asked for.
+            An async iterator of strings, which can also be awaited first, because both calling
+            conventions are in use. The request is sent for the first item.
 
         Raises:
-            MissingAuthError: A key is needed and there is none.
-            ResponseError: An invalid reply: a bad status, or no `id`.
-            TypeError: An argument that neither `Client` nor `Client.stream` knows.
+            MissingAuthError: A token is required and missing.
+            ResponseError: The response has an error status or no `id`.
+            TypeError: Neither `Client` nor `Client.stream` has an argument of that name.
         """
-        settings = {name: kwargs.pop(name) for name in _SETTINGS & kwargs.keys()}
+        settings = {name: kwargs.pop(name) for name in _CLIENT_ARGUMENTS & kwargs.keys()}
         client = Client(
             api_key,
             proxy=proxy,
@@ -101,14 +102,16 @@ class Replicate:
             **kwargs,
         }
         opening = client.stream(cls.get_model(model), messages, **request)
-        return TextStream(_texts(client, opening))
+        return TextStream(_iterate_texts(client, opening))
 
 
-_SETTINGS = frozenset({"base_url", "deadline", "max_retries", "on_unsupported", "requires_auth"})
+_CLIENT_ARGUMENTS = frozenset(
+    {"base_url", "deadline", "max_retries", "on_unsupported", "requires_auth"}
+)
 
 
 class TextStream:
-    """Texts to be iterated, with or without being awaited before."""
+    """An async iterator of strings that may be awaited first, which returns the iterator."""
 
     def __init__(self, texts: AsyncGenerator[str, None]) -> None:
         self._texts = texts
@@ -120,18 +123,18 @@ class TextStream:
         return await self._texts.__anext__()
 
     def __await__(self) -> Generator[Any, None, TextStream]:
-        return _itself(self).__await__()
+        return _return(self).__await__()
 
     async def aclose(self) -> None:
-        """Stop reading: the prediction is cancelled."""
+        """Stop the stream, which cancels the prediction."""
         await self._texts.aclose()
 
 
-async def _itself(stream: TextStream) -> TextStream:
+async def _return(stream: TextStream) -> TextStream:
     return stream
 
 
-async def _texts(
+async def _iterate_texts(
     client: Client, opening: AbstractAsyncContextManager[EventStream]
 ) -> AsyncGenerator[str, None]:
     async with client, opening as events:

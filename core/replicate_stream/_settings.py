@@ -1,4 +1,4 @@
-"""Where the service is, who asks, and how long to wait. The environment is read once, here."""
+"""Connection settings: address, token, proxies, time limits. Only here the environment is read."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not 
 BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
 DEFAULT_BASE_URL = "https://api.replicate.com/v1"
 KEYLESS_BASE_URL = "https://replicate.com/api"
-"""The base for requests without a token, where none is required (product.md section 2)."""
+"""The base URL without a token, if none is required: the API behind the website's playground."""
 _SECRET_HEADERS = {"authorization", "proxy-authorization"}
 
 
 @runtime_checkable
 class Secret(Protocol):
-    """A value that shows itself only when asked, such as pydantic's `SecretStr`."""
+    """A value that hides itself in its `repr`, such as pydantic's `SecretStr`."""
 
     def get_secret_value(self) -> str:
         """Return the value."""
@@ -35,20 +35,21 @@ ApiKey: TypeAlias = "str | Secret | KeySource | None"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything about the way to the service. Made by `read_settings`.
+    """The settings of a client's connections, as `read_settings` returns them.
 
     Attributes:
-        base_url: The API's address, without a slash at its end.
-        api_key: The token, or a function that gives it for each request; None if there is none.
-        proxies: Proxy addresses by scheme, `no` for hosts that need none; may hold passwords.
-        timeout: The longest silence, in seconds; None for no bound.
-        deadline: The longest that a prediction may take in all, in seconds.
+        base_url: The API's base URL, without a slash at its end.
+        api_key: The token, or a function that returns it for each request; None for no token.
+        proxies: Proxy URLs by scheme, and under `no` the hosts without proxy; may hold passwords.
+        timeout: The longest wait for the next data, in seconds; None for no limit.
+        deadline: The longest duration of a prediction, in seconds; None for no limit.
         headers: Further headers of requests to the API.
-        max_retries: How often a request that may be repeated is repeated.
-        requires_auth: Whether a missing token is an error.
+        max_retries: The number of times that a failed request is repeated, if that is safe.
+        requires_auth: True if a missing token is an error.
     """
 
     base_url: str
+    # Out of the `repr`: these hold secrets.
     api_key: ApiKey = field(default=None, repr=False)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float | None = 180.0
@@ -58,32 +59,34 @@ class Settings:
     requires_auth: bool = True
 
     async def authorization(self) -> str | None:
-        """The `Authorization` header's value, None if no token is given and none is required.
+        """Return the value of the `Authorization` header; None without a token.
 
         Raises:
-            MissingAuthError: A token is required and there is none.
+            MissingAuthError: A token is required and missing.
+            InvalidInputError: The token has characters that a header cannot hold.
         """
         key = self.api_key
         if callable(key):
-            given = key()
-            key = await given if inspect.isawaitable(given) else given
+            returned = key()
+            key = await returned if inspect.isawaitable(returned) else returned
         if isinstance(key, Secret):
             key = key.get_secret_value()
         key = (key or "").strip()
         if key:
+            # A line break in a header would let a token add headers of its own.
             if not key.isascii() or not key.isprintable() or " " in key:
                 raise InvalidInputError(
                     "api_key has characters that no token has (spaces, line breaks or non-ASCII)",
                     fields=("api_key",),
                 )
             return f"Bearer {key}"
-        given_by_header = any(name.lower() == "authorization" for name in self.headers)
-        if self.requires_auth and not given_by_header:
+        has_header = any(name.lower() == "authorization" for name in self.headers)
+        if self.requires_auth and not has_header:
             raise MissingAuthError
         return None
 
     def without_secrets(self) -> Settings:
-        """The same for a pickle: without a token, unless a function gives it, and passwords."""
+        """Copy the settings for a pickle: without passwords and without a literal token."""
         proxies = {
             scheme: without_secrets(proxy)[0] or "" for scheme, proxy in self.proxies.items()
         }
@@ -94,14 +97,14 @@ class Settings:
             proxies=proxies,
         )
 
-    def with_environments_token(self) -> Settings:
-        """The same with the environment's token where there is none."""
+    def with_environment_token(self) -> Settings:
+        """Copy the settings with the environment's token, unless they have a token."""
         if self.api_key is not None:
             return self
         return replace(self, api_key=os.environ.get(TOKEN_VARIABLE) or None)
 
     def proxy_for(self, url: str) -> str | None:
-        """The proxy to reach a URL through, None for a direct connection."""
+        """Return the URL of the proxy for a request; None for a direct connection."""
         if not self.proxies:
             return None
         parts = urlsplit(url)
@@ -122,10 +125,10 @@ def read_settings(
     max_retries: int = 2,
     requires_auth: bool = True,
 ) -> Settings:
-    """Fill in what was not given from the environment, and check everything.
+    """Validate the settings, and take the missing ones from the environment.
 
     Raises:
-        InvalidInputError: A value is out of its range; it names the argument.
+        InvalidInputError: Names an argument of a wrong type or out of its range.
     """
     if api_key is None:
         api_key = os.environ.get(TOKEN_VARIABLE) or None
@@ -146,7 +149,7 @@ def read_settings(
     return Settings(
         base_url=normalize_base_url(base_url),
         api_key=api_key,
-        proxies={"all": _checked_proxy(proxy)} if proxy else _environment_proxies(),
+        proxies={"all": _check_proxy(proxy)} if proxy else _read_environment_proxies(),
         timeout=timeout,
         deadline=deadline,
         headers=dict(headers or {}),
@@ -158,9 +161,9 @@ def read_settings(
 def without_secrets(
     proxy: str | None = None, headers: Mapping[str, str] | None = None
 ) -> tuple[str | None, dict[str, str] | None]:
-    """A proxy's address without its password, and headers without those that authorize.
+    """Remove the password from a proxy's URL, and the credentials from headers.
 
-    For what is written down, such as a pickle.
+    For everything that is stored, such as a pickle.
     """
     if proxy is not None and "@" in proxy:
         parts = urlsplit(proxy)
@@ -171,22 +174,22 @@ def without_secrets(
 
 
 def normalize_base_url(url: str) -> str:
-    """A base URL as the library uses it: with `/v1`, without a slash at its end.
+    """Convert a base URL to the form with `/v1` and without a slash at its end.
 
-    Both spellings are in use: the Python client 1.x wants it without `/v1`, 2.0 with it
-    (replicate-api.md 1.1). `https://replicate.com/api`, with or without `/models`, stays as it is.
+    Both spellings are in use: Replicate's Python client 1.x wants it without `/v1`, 2.0 with it
+    (docs/replicate-api.md 1.1). `https://replicate.com/api` stays, and so loses its `/models`.
 
     Raises:
-        InvalidInputError: Not an http or https URL.
+        InvalidInputError: It is not an http or https URL, or it holds credentials.
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidInputError(
-            "base_url needs the form https://host or https://host/v1", fields=("base_url",)
+            "base_url must be of the form https://host or https://host/v1", fields=("base_url",)
         )
     if parts.username or parts.password:
         raise InvalidInputError(
-            "base_url holds a user name or password; give them in headers=", fields=("base_url",)
+            "base_url holds a user name or password; pass them in headers=", fields=("base_url",)
         )
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         warn_caller(
@@ -203,22 +206,22 @@ def normalize_base_url(url: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: what may see a token, and what may not."""
+    """Scheme, host and port of a URL. The token is only sent to the origin of the API."""
     parts = urlsplit(url)
     default_port = 443 if parts.scheme == "https" else 80
     return parts.scheme, parts.hostname or "", parts.port or default_port
 
 
-def _checked_proxy(proxy: str) -> str:
+def _check_proxy(proxy: str) -> str:
     if urlsplit(proxy).scheme not in {"http", "https"} or not urlsplit(proxy).hostname:
-        raise InvalidInputError("proxy needs the form http://host:port", fields=("proxy",))
+        raise InvalidInputError("proxy must be of the form http://host:port", fields=("proxy",))
     return proxy
 
 
-def _environment_proxies() -> dict[str, str]:
+def _read_environment_proxies() -> dict[str, str]:
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return {}
-    import urllib.request  # costs as much as the rest of the core, and few need it
+    import urllib.request  # as slow as importing the rest of the core, and rarely needed
 
     found = urllib.request.getproxies_environment()
     return {k: v for k, v in found.items() if k in {"http", "https", "all", "no"} and v}
@@ -236,7 +239,7 @@ def _is_bypassed(host: str, port: int | None, no_proxy: str) -> bool:
 def _is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    import ipaddress  # costs more than this module, and few addresses get here
+    import ipaddress  # slower to import than this module, and rarely needed
 
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,8 +1,8 @@
-"""Async streams for sync code: one background thread with one event loop for the process.
+"""Blocking access to async code: one background thread with one event loop for the process.
 
-A stream is pumped by a single task that drives the whole `async for`: stepping it with a call for
-each item would run every step in another task, which cancel scopes and time-outs around a stream do
-not survive. It works inside a running loop too, where `asyncio.run` cannot.
+One task drives the whole `async for` of a stream. A call into the loop for each item would run
+every step in a task of its own, and cancel scopes and timeouts around the stream would break. All
+this works inside a running event loop too, where `asyncio.run` fails.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
 T = TypeVar("T")
-_STOP_WITHIN = 10.0  # seconds for the streams that are open at exit to cancel their predictions
+_STOP_TIMEOUT = 10.0  # seconds at exit for open streams to cancel their predictions
 
 
 class _Bridge:
-    """The thread and its loop. A daemon, because a joined thread would hang the exit."""
+    """The background thread with its event loop."""
 
     def __init__(self) -> None:
         self._ready: Future[BlockingPortal] = Future()
-        self._over: asyncio.Event
+        # A daemon: Python joins other threads before it calls `atexit`, which stops this one.
         self._thread = threading.Thread(
             target=asyncio.run, args=(self._serve(),), name="replicate-stream-sync", daemon=True
         )
@@ -46,54 +46,54 @@ class _Bridge:
             await portal.sleep_until_stopped()
 
     def stop(self) -> None:
-        """Cancel what is running, and wait for its cleanup: open predictions are cancelled."""
+        """Cancel all tasks and wait for their cleanup, which cancels open predictions."""
         self.portal.start_task_soon(self.portal.stop, True)
-        self._thread.join(_STOP_WITHIN)
+        self._thread.join(_STOP_TIMEOUT)
 
 
 _lock = threading.Lock()
 _bridge: _Bridge | None = None
 
 
-def _portal() -> BlockingPortal:
+def _get_portal() -> BlockingPortal:
     global _bridge
     with _lock:
         if _bridge is None:
             _bridge = _Bridge()
-            atexit.register(_stop)
+            atexit.register(_stop_bridge)
         return _bridge.portal
 
 
-def _stop() -> None:
+def _stop_bridge() -> None:
     if _bridge is not None:
         _bridge.stop()
 
 
-def _forget() -> None:
-    """In a forked child the thread does not exist."""
+def _reset_after_fork() -> None:
+    # A forked child has a copy of these variables, but not the thread.
     global _bridge, _lock
     _bridge, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
-    """Run one coroutine on the bridge and wait for its result.
+def run_blocking(call: Callable[[], Awaitable[T]]) -> T:
+    """Run an async call in the background loop and return its result.
 
-    Interrupting the wait (Ctrl-C) cancels the coroutine.
+    Interrupting the wait (Ctrl-C) cancels the call.
 
     Args:
-        make: Called on the bridge's loop; gives the coroutine.
+        call: Called in the background loop; returns an awaitable, e.g. a coroutine.
     """
     caller = threading.get_ident()
 
     async def run() -> T:
         calling_thread.set(caller)
-        return await make()
+        return await call()
 
-    future = _portal().start_task_soon(run)
+    future = _get_portal().start_task_soon(run)
     try:
         return future.result()
     finally:
@@ -103,24 +103,24 @@ def run_blocking(make: Callable[[], Awaitable[T]]) -> T:
 def iterate_blocking(
     open_stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
 ) -> Generator[T, None, None]:
-    """Iterate a stream of the bridge's loop, in any thread.
+    """Iterate over an async stream in the background loop.
 
-    Closing the generator cancels the task that reads the stream, and so closes the stream by the
-    way that its own context manager provides. It is opened when the first item is asked for.
+    The first `next` opens the stream. Closing the generator cancels the task that reads the stream,
+    which leaves the stream's context manager as any cancelled task does.
 
     Args:
-        open_stream: Called on the bridge's loop; gives the context manager of the stream.
+        open_stream: Called in the background loop; returns the stream's context manager.
     """
     items: SimpleQueue[T | _End] = SimpleQueue()
     caller = threading.get_ident()
 
-    async def pump() -> None:
+    async def read_stream() -> None:
         calling_thread.set(caller)
         async with open_stream() as stream:
             async for item in stream:
                 items.put(item)
 
-    future = _portal().start_task_soon(pump)
+    future = _get_portal().start_task_soon(read_stream)
     future.add_done_callback(lambda _: items.put(_END))
     try:
         while not isinstance(item := items.get(), _End):
@@ -131,7 +131,7 @@ def iterate_blocking(
 
 
 class _End:
-    """Marks the end of a stream in its queue."""
+    """Marks the end of a stream in the queue."""
 
 
 _END = _End()

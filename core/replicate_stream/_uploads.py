@@ -1,4 +1,4 @@
-"""The files that a model input still lacks: small ones go inside, large ones are uploaded."""
+"""Read and upload the files of a model's input: small ones become data URIs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from replicate_stream._types.media import DATA_URI_LIMIT, Upload, place_upload, 
 from replicate_stream._types.prepared import ModelInput
 
 
-async def attach(model_input: ModelInput, files: Files) -> None:
-    """Complete an input in place.
+async def upload_files(model_input: ModelInput, files: Files) -> None:
+    """Replace the placeholders of files in the input by data URIs and URLs of uploads.
 
     Raises:
         InvalidInputError: A local file cannot be read.
-        ResponseError: The API refused an upload.
+        ResponseError: The API rejected an upload.
     """
     for upload in model_input.uploads:
         data = upload.data

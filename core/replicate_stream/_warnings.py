@@ -114,7 +114,8 @@ def _search_waiting_tasks() -> FrameType | None:
 
     reached: list[Any] = [asyncio.current_task()]
     for future in reached:
-        if future is not reached[0] and isinstance(future, asyncio.Task):
+        # Not by class: tasks written in Python share no class with those of C.
+        if future is not reached[0] and hasattr(future, "get_coro"):
             for frame in reversed(_suspended_frames(future)):
                 if _is_user_code(frame):
                     return frame
@@ -122,7 +123,7 @@ def _search_waiting_tasks() -> FrameType | None:
             # `await` registers a method of the task, the helpers a closure or a partial function.
             woken = gc.get_referents(callback, *(getattr(callback, "__closure__", None) or ()))
             for each in (*woken, *getattr(callback, "args", ())):
-                if isinstance(each, asyncio.Future) and each not in reached:
+                if asyncio.isfuture(each) and each not in reached:
                     reached.append(each)
     return None
 

@@ -91,13 +91,13 @@ def _parse_message(message: Message, path: str) -> ParsedMessage:
 
 @dataclass(frozen=True, slots=True)
 class PromptInstructions:
-    """What the prompt has to explain because the model has no input for it.
+    """Instructions that the prompt has to carry because the model has no input for them.
 
     Attributes:
         tools: The offered tools; None for none.
         response_format: The format of the answer, if the prompt has to ask for it.
         tool_choice: The sentence about the tool choice; empty for a free choice.
-        has_tools_input: Whether the model has an input for tools. Such a model also takes tool
+        has_tools_input: True if the model has an input for tools. Such a model also takes tool
             calls and results as messages.
     """
 
@@ -120,8 +120,8 @@ class Conversation:
         model: The model's name.
         system: All system texts, joined in order; empty for none.
         messages: All other messages.
-        profile: How the model takes a conversation.
-        instructions: What the prompt has to explain.
+        profile: The model's profile.
+        instructions: Instructions that the prompt has to carry.
         model_input: The `input` object being built.
         notes: Collects the notes of the request.
     """
@@ -155,7 +155,7 @@ class Conversation:
     def tool_format(
         self, neutralize: Neutralize, template: ChatTemplate | None = None
     ) -> ToolFormat | None:
-        """The format in which tools are written into the prompt; None if there are none.
+        """The format in which tools are written into the prompt; None without tools.
 
         Args:
             neutralize: Breaks the marks of turns in a text.
@@ -181,7 +181,7 @@ class Conversation:
         return _render_turns_with_tools(self.messages, tool_format)
 
     def render_system(self, system: str, tool_format: ToolFormat | None) -> str:
-        """Join the system text and everything that the prompt has to explain."""
+        """Join the system text and the instructions."""
         instructions = self.instructions
         parts = [system, instructions.tool_choice]
         if tool_format is not None and instructions.tools_in_prompt is not None:

@@ -32,7 +32,7 @@ def put_tools_and_format(
     """Put tools and the response format into the model's own inputs if it has them.
 
     Returns:
-        What the prompt has to explain instead.
+        The instructions that the prompt has to carry instead.
     """
     tools_field = profile.parameters.get("tools")
     has_tools_input = tools_field is not None

@@ -47,8 +47,8 @@ def put_history(conversation: Conversation, field: InputField) -> str | None:
     """Put all messages but the last into the model's input for earlier messages.
 
     Returns:
-        The last message, for the prompt. None, with nothing put anywhere, if there is no earlier
-        message, or if the first or the last one is not the user's.
+        The last message, for the prompt. None, and nothing is put anywhere, for a single message
+        or if the first or the last one is not the user's.
     """
     texts = _alternate_texts(conversation, field)
     if texts is None or len(texts) < 2:

@@ -22,7 +22,7 @@ class RenderedPrompt:
     Attributes:
         prompt: The prompt; empty if the conversation went into an input for messages.
         prefix: The beginning of the answer, which the prompt ends with.
-        is_bare: Whether the model writes tool calls as JSON without marks.
+        is_bare: True if the model writes tool calls as JSON without marks.
     """
 
     prompt: str = field(default="", repr=False)

@@ -35,7 +35,7 @@ def _select_encodable(sequences: tuple[str, ...], field: InputField) -> tuple[st
     if field.kind == "array":
         limit = field.spec.get("maxItems")
         return sequences[:limit] if isinstance(limit, int) else sequences
-    # Without a description the plural alone tells of a list: `stop_sequences`, `stop_words`.
+    # Without a description, a plural such as `stop_sequences` is taken for a list.
     if "comma" in field.description or (not field.description and field.name.endswith("s")):
         return tuple(each for each in sequences if "," not in each)
     return sequences[:1]
