@@ -1,13 +1,166 @@
-"""Building blocks for those who write an adapter for a framework.
+"""Building blocks for adapters to a framework.
 
-Public, but outside of the package's `__all__`: users of an adapter need none of it. The adapters
-of this distribution use these names and the package's public ones, and nothing else of the core.
+Public, but not in the package's `__all__`: users of an adapter need none of them. The adapters of
+this distribution use these names and the package's public ones, and nothing else of the core.
 """
 
 from __future__ import annotations
 
-from replicate_stream._settings import without_secrets
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from replicate_stream._client import Client
+from replicate_stream._settings import ApiKey, without_secrets
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 
-__all__ = ["PARAMETERS", "Parameter", "iterate_blocking", "run_blocking", "without_secrets"]
+__all__ = [
+    "PARAMETERS",
+    "ClientCache",
+    "Connection",
+    "Parameter",
+    "check_argument_names",
+    "iterate_blocking",
+    "merge_arguments",
+    "parse_json_object",
+    "run_blocking",
+    "without_secrets",
+]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The settings of an adapter's object that its client is made with.
+
+    The attributes are the arguments of `Client` of the same names.
+    """
+
+    api_key: ApiKey = field(default=None, repr=False)
+    base_url: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    timeout: float | None = 180.0
+    deadline: float | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    max_retries: int = 2
+    on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
+
+    def make_client(self) -> Client:
+        """Make a client."""
+        return Client(**vars(self))
+
+    def without_secrets(self) -> Connection:
+        """Copy the settings for a pickle: no token, unless a function returns it, no passwords."""
+        proxy, headers = without_secrets(self.proxy, self.headers)
+        return Connection(
+            api_key=self.api_key if callable(self.api_key) else None,
+            base_url=without_secrets(self.base_url)[0],
+            proxy=proxy,
+            timeout=self.timeout,
+            deadline=self.deadline,
+            headers=headers,
+            max_retries=self.max_retries,
+            on_unsupported=self.on_unsupported,
+        )
+
+
+class ClientCache:
+    """An adapter object's client, with the settings that it was made with. Immutable.
+
+    Shallow copies of an object share its cache until their settings differ: so a changed setting
+    makes another cache. All caches are equal, because objects compare by their settings, and deep
+    copies and pickles of one are empty.
+
+    Args:
+        connection: The settings; None for an empty cache.
+
+    Attributes:
+        client: The client. An empty cache has no such attribute.
+    """
+
+    client: Client
+
+    def __init__(self, connection: Connection | None = None) -> None:
+        self._connection = connection
+        if connection is not None:
+            self.client = connection.make_client()
+
+    def update(self, connection: Connection) -> ClientCache:
+        """Return this cache if its client has these settings, else one with a new client."""
+        return self if self._connection == connection else ClientCache(connection)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClientCache)
+
+    __hash__ = None  # type: ignore[assignment]  # what all compare equal to is no key
+
+    def __reduce__(self) -> tuple[type[ClientCache], tuple[()]]:
+        return ClientCache, ()
+
+
+def check_argument_names(
+    owner: str,
+    names: Iterable[str],
+    known: Collection[str],
+    replaced: Mapping[str, str],
+) -> None:
+    """Reject arguments with unknown names.
+
+    Frameworks pass over a misspelt name, and the model would be run, and paid, without it.
+
+    Args:
+        owner: The class that takes the arguments.
+        names: The names of the arguments.
+        known: The names that the class takes.
+        replaced: Names that another class for the same framework takes, with the remedy.
+
+    Raises:
+        TypeError: A name is unknown. The message has the remedy, or the closest known name.
+    """
+    for name in names:
+        if name in known:
+            continue
+        if name in replaced:
+            raise TypeError(f"{owner} has no argument {name!r}: {replaced[name]}")
+        import difflib  # as large as this package, and only a mistake needs it
+
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+        raise TypeError(f"{owner} has no argument {name!r}; {hint}")
+
+
+def merge_arguments(
+    settings: Mapping[str, Any], kwargs: Mapping[str, Any], aliases: Mapping[str, str]
+) -> dict[str, Any]:
+    """Merge a call's arguments over an object's settings, as arguments of `Client.stream`.
+
+    Args:
+        settings: The object's settings by the names of `Client.stream`; `extra_input` among them.
+        kwargs: The call's arguments. A value of None overrides too, and leaves the choice to the
+            model; only `model` falls back to the object's. Extra inputs are added to the object's.
+        aliases: The framework's names of arguments, with those of `Client.stream`.
+
+    Raises:
+        TypeError: Extra inputs are not a mapping.
+    """
+    merged, extra_input = dict(settings), dict(settings["extra_input"] or {})
+    for name, value in kwargs.items():
+        target = aliases.get(name, name)
+        if target != "extra_input":
+            merged[target] = value
+        elif isinstance(inputs := value or {}, Mapping):
+            extra_input.update(inputs)
+        else:
+            raise TypeError(f"{name} is of type {type(inputs).__name__}; a dict is needed")
+    model = settings["model"] if merged["model"] is None else merged["model"]
+    return {**merged, "model": model, "extra_input": extra_input or None}
+
+
+def parse_json_object(text: str) -> dict[str, Any] | None:
+    """Parse a tool call's arguments; None for text that is not a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
