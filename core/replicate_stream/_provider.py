@@ -98,7 +98,7 @@ class Replicate:
             "top_k": top_k,
             "stop": stop,
             "extra_input": dict(extra_data) or None,
-            "include_usage": False,
+            "include_usage": False,  # saves a request; the caller gets text only
             **kwargs,
         }
         opening = client.stream(cls.get_model(model), messages, **request)

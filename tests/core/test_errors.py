@@ -1,4 +1,4 @@
-"""Errors keep their fields through pickling and copying, and are one tree."""
+"""Errors form one tree and keep their attributes when pickled and copied."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def test_every_public_error_is_in_the_list_above_and_in_the_tree() -> None:
     assert all(issubclass(error, ReplicateError) for error in public)
 
 
-def test_a_missing_token_says_where_to_get_one() -> None:
+def test_the_error_for_a_missing_token_links_to_the_tokens_page() -> None:
     assert "REPLICATE_API_TOKEN" in str(MissingAuthError())
     assert "https://replicate.com/account/api-tokens" in str(MissingAuthError())

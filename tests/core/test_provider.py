@@ -1,4 +1,4 @@
-"""The provider convention, item by item."""
+"""The provider class: its attributes, its arguments, and both ways of calling it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from replicate_stream.testing import Emulator, Fault
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
-async def test_its_result_can_be_iterated_at_once(replicate_emulator: Emulator) -> None:
+async def test_the_result_can_be_iterated_directly(replicate_emulator: Emulator) -> None:
     replicate_emulator.reply = ["Hello", "", " you\n"]
     texts = [
         text
@@ -26,7 +26,7 @@ async def test_its_result_can_be_iterated_at_once(replicate_emulator: Emulator) 
     assert texts == ["Hello", " you\n"]
 
 
-async def test_its_result_can_be_awaited_first(replicate_emulator: Emulator) -> None:
+async def test_the_result_can_be_awaited_first(replicate_emulator: Emulator) -> None:
     replicate_emulator.reply = ["Hello", " you"]
     generator = await Replicate.create_async_generator(
         replicate_emulator.model,
@@ -37,7 +37,7 @@ async def test_its_result_can_be_awaited_first(replicate_emulator: Emulator) -> 
     assert [text async for text in generator] == ["Hello", " you"]
 
 
-async def test_a_single_text_can_be_asked_for(replicate_emulator: Emulator) -> None:
+async def test_anext_returns_a_single_piece_of_text(replicate_emulator: Emulator) -> None:
     replicate_emulator.reply = ["Hello", " you"]
     generator = Replicate.create_async_generator(
         "", "Hi", api_key=replicate_emulator.token, base_url=replicate_emulator.base_url
@@ -47,7 +47,7 @@ async def test_a_single_text_can_be_asked_for(replicate_emulator: Emulator) -> N
     await replicate_emulator.wait_for_async(lambda e: len(e.cancels) == 1)
 
 
-def test_its_class_attributes_say_what_it_is() -> None:
+def test_the_class_attributes() -> None:
     assert Replicate.url == "https://replicate.com"
     assert Replicate.login_url == "https://replicate.com/account/api-tokens"
     assert Replicate.working is True
@@ -56,7 +56,7 @@ def test_its_class_attributes_say_what_it_is() -> None:
     assert Replicate.default_model in Replicate.models
 
 
-def test_the_default_model_is_used_for_no_name() -> None:
+def test_the_default_model_replaces_an_empty_name() -> None:
     assert Replicate.get_model("") == Replicate.default_model
     assert Replicate.get_model(None) == Replicate.default_model
     assert Replicate.get_model("a/b") == "a/b"
@@ -148,7 +148,7 @@ async def test_without_a_key_where_none_is_needed_none_is_sent() -> None:
         assert all("authorization" not in r.headers for r in emulator.requests)
 
 
-def test_its_defaults_are_not_shared_things_that_could_be_changed() -> None:
+def test_the_default_arguments_are_read_only() -> None:
     parameters = inspect.signature(Replicate.create_async_generator).parameters
     for name in ("extra_data", "headers"):
         with pytest.raises(TypeError):

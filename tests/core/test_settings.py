@@ -1,4 +1,4 @@
-"""The way to the service: addresses, tokens, proxies, and what is refused."""
+"""Connection settings: base URLs, tokens, proxies, and invalid values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Hidden:
         return TOKEN
 
 
-async def give_token() -> str:
+async def return_token() -> str:
     return TOKEN
 
 
@@ -35,34 +35,34 @@ async def give_token() -> str:
         (" https://replicate.com/api ", "https://replicate.com/api"),
     ],
 )
-def test_a_base_url_is_understood_with_and_without_v1(given: str, used: str) -> None:
+def test_a_base_url_is_accepted_with_and_without_v1(given: str, used: str) -> None:
     assert normalize_base_url(given) == used
 
 
 @pytest.mark.parametrize(
     "url", ["api.replicate.com", "ftp://x.example", "https://", "", "https://u:p@host.example"]
 )
-def test_a_base_url_that_is_none_is_refused_without_being_repeated(url: str) -> None:
+def test_the_error_for_an_invalid_base_url_hides_it(url: str) -> None:
     with pytest.raises(InvalidInputError, match="base_url") as caught:
         read_settings(base_url=url or "nonsense")
     assert "u:p" not in str(caught.value)
 
 
-def test_plain_http_to_another_host_gives_one_warning() -> None:
+def test_plain_http_to_another_host_warns_once() -> None:
     with pytest.warns(UserWarning, match="unencrypted") as seen:
         Client(TOKEN, base_url="http://replicate.internal.example/v1")
     assert len(seen) == 1
     assert seen[0].filename == __file__
 
 
-def test_plain_http_on_this_machine_gives_none() -> None:
+def test_plain_http_on_this_machine_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for host in ("localhost:1", "127.0.0.1:1", "[::1]:1"):
             Client(TOKEN, base_url=f"http://{host}")
 
 
-def test_the_address_and_the_token_come_from_the_environment(
+def test_the_base_url_and_the_token_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
@@ -72,7 +72,7 @@ def test_the_address_and_the_token_come_from_the_environment(
     assert settings.api_key == TOKEN
 
 
-def test_without_a_key_where_none_is_needed_the_website_is_asked(
+def test_without_a_token_the_base_url_is_the_websites(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
@@ -83,13 +83,13 @@ def test_without_a_key_where_none_is_needed_the_website_is_asked(
 
 
 @pytest.mark.parametrize(
-    "key", [TOKEN, f"  {TOKEN}\n", Hidden(), lambda: TOKEN, give_token, Hidden]
+    "key", [TOKEN, f"  {TOKEN}\n", Hidden(), lambda: TOKEN, return_token, Hidden]
 )
-async def test_a_token_may_be_text_a_secret_or_a_function(key: Any) -> None:
+async def test_a_token_may_be_a_string_a_secret_or_a_function(key: Any) -> None:
     assert await read_settings(key).authorization() == f"Bearer {TOKEN}"
 
 
-async def test_a_missing_token_is_an_error_where_one_is_needed(
+async def test_a_missing_token_is_an_error_if_one_is_required(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
@@ -103,7 +103,7 @@ async def test_a_missing_token_is_an_error_where_one_is_needed(
 
 
 @pytest.mark.parametrize("key", ["r8_\nX-Evil: 1", "r8_é", "r8_ two"])
-async def test_a_token_that_cannot_be_one_is_refused_without_being_shown(key: str) -> None:
+async def test_the_error_for_an_invalid_token_hides_it(key: str) -> None:
     with pytest.raises(InvalidInputError, match="api_key") as caught:
         await read_settings(key).authorization()
     assert "r8_" not in str(caught.value)
@@ -122,13 +122,13 @@ async def test_a_token_that_cannot_be_one_is_refused_without_being_shown(key: st
         ("on_unsupported", "shout"),
     ],
 )
-def test_an_argument_out_of_range_is_named(argument: str, value: Any) -> None:
+def test_the_error_for_an_argument_out_of_range_names_it(argument: str, value: Any) -> None:
     with pytest.raises(InvalidInputError, match=argument) as caught:
         Client(**{"api_key": TOKEN, argument: value})
     assert caught.value.fields == (argument,)
 
 
-def test_nothing_shows_the_token_or_a_proxys_password() -> None:
+def test_reprs_hide_the_token_and_the_proxys_password() -> None:
     settings = read_settings(
         TOKEN, proxy="http://user:hunter2@proxy.example:8080", headers={"X-Key": "hunter3"}
     )
@@ -150,7 +150,7 @@ def test_the_environments_proxies_are_used_and_no_proxy_is_respected(
     assert settings.proxy_for("http://plain.example/") is None
 
 
-def test_a_given_proxy_is_used_for_everything() -> None:
+def test_an_explicit_proxy_is_used_for_all_requests() -> None:
     settings = read_settings(TOKEN, proxy="http://proxy.example:3128")
     for url in ("https://api.replicate.com/v1", "http://127.0.0.1:1/", "https://x.replicate.net/"):
         assert settings.proxy_for(url) == "http://proxy.example:3128"

@@ -1,4 +1,4 @@
-"""Files in messages: small ones go inside the request, large ones are uploaded once."""
+"""Files in messages: small ones are sent in the request, large ones are uploaded once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def vision(replicate_emulator: Emulator) -> Emulator:
     return replicate_emulator
 
 
-def said(path: Path) -> list[dict[str, object]]:
+def message_with(path: Path) -> list[dict[str, object]]:
     parts = [
         {"type": "text", "text": "What is this?"},
         {"type": "image", "path": str(path), "mime_type": "image/png"},
@@ -37,26 +37,26 @@ def said(path: Path) -> list[dict[str, object]]:
     return [{"role": "user", "content": parts}]
 
 
-async def test_a_small_file_goes_inside_the_request(
+async def test_a_small_file_is_sent_in_the_request(
     client: Client, vision: Emulator, tmp_path: Path
 ) -> None:
     picture = tmp_path / "small.png"
     picture.write_bytes(b"\x89PNG small")
-    await client.complete(MODEL, said(picture))
+    await client.complete(MODEL, message_with(picture))
     (prediction,) = vision.predictions.values()
     encoded = base64.b64encode(b"\x89PNG small").decode()
     assert prediction.input["image"] == f"data:image/png;base64,{encoded}"
     assert "What is this?" in prediction.input["prompt"]
 
 
-async def test_a_large_file_is_uploaded_once_and_named_by_its_address(
+async def test_a_large_file_is_uploaded_once_and_sent_as_url(
     client: Client, vision: Emulator, tmp_path: Path
 ) -> None:
     picture = tmp_path / "large.png"
     content = b"\x89PNG" + bytes(300 * 1024)
     picture.write_bytes(content)
     for _ in range(2):
-        await client.complete(MODEL, said(picture))
+        await client.complete(MODEL, message_with(picture))
     uploads = [r for r in vision.requests if r.path == "/v1/files"]
     assert len(uploads) == 1
     assert content in uploads[0].body
@@ -65,17 +65,17 @@ async def test_a_large_file_is_uploaded_once_and_named_by_its_address(
     assert sent.pop().startswith(f"{vision.base_url}/files/")
 
 
-async def test_a_file_that_cannot_be_read_is_an_error_before_anything_is_created(
+async def test_an_unreadable_file_is_an_error_before_anything_is_created(
     client: Client, vision: Emulator, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInputError, match="missing") as caught:
-        await client.complete(MODEL, said(tmp_path / "missing.png"))
+        await client.complete(MODEL, message_with(tmp_path / "missing.png"))
     assert caught.value.fields == ("image",)
     assert not vision.predictions
 
 
-async def test_a_dry_run_uploads_nothing(client: Client, vision: Emulator, tmp_path: Path) -> None:
+async def test_prepare_uploads_nothing(client: Client, vision: Emulator, tmp_path: Path) -> None:
     picture = tmp_path / "large.png"
     picture.write_bytes(bytes(300 * 1024))
-    await client.prepare(MODEL, said(picture))
+    await client.prepare(MODEL, message_with(picture))
     assert not [r for r in vision.requests if r.path == "/v1/files"]

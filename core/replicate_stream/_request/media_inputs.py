@@ -104,6 +104,7 @@ def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload
     elif media.data is not None and len(media.data) <= DATA_URI_LIMIT:
         value = to_data_uri(media.data, media_type(media))
     elif value is None:
+        # Valid as a string, so that the input passes the check before anything is uploaded.
         upload = Upload(field.name, index, media_type(media), media.data, media.path)
         value = f"(a file to be uploaded, {upload.mime_type})"
     if index is None:

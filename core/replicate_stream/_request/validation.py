@@ -24,6 +24,7 @@ _SUPPORTED = frozenset(
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda v: isinstance(v, str),
     "boolean": lambda v: isinstance(v, bool),
+    # JSON Schema counts 2.0 among the integers.
     "integer": lambda v: _is_number(v) and (isinstance(v, int) or v.is_integer()),
     "number": lambda v: _is_number(v),
     "array": lambda v: isinstance(v, list),

@@ -142,6 +142,7 @@ def _guess_type(media: Media) -> str | None:
     if media.path is not None:
         return _TYPES_BY_SUFFIX.get(media.path.rpartition(".")[2].lower())
     data = media.data or b""
+    # RIFF is a container; the format of its content follows the length.
     if data[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(data[8:12])
     return next((mime for start, mime in _MAGIC_NUMBERS if data.startswith(start)), None)

@@ -159,6 +159,7 @@ class Completion:
     prediction: Prediction
 
 
+# `developer` is OpenAI's newer name of `system`; `human` and `ai` are LangChain's.
 _ROLES: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -203,6 +204,7 @@ def _to_message(item: MessageLike, path: str) -> Message:
     unknown = sorted(set(item) - {"role", "content", "name", "tool_calls", "tool_call_id"})
     if unknown:
         raise InvalidInputError(f"{path} has unknown keys: {', '.join(unknown)}", fields=(path,))
+    # OpenAI's API returns a content of None beside tool calls.
     content, calls = item.get("content"), item.get("tool_calls") or ()
     if not isinstance(calls, Sequence) or isinstance(calls, str):
         raise wrong_type(f"{path}.tool_calls", calls, "a list of tool calls")

@@ -1,4 +1,4 @@
-"""Images, audio, video and files onto the fields that a model has for them."""
+"""Images, audio, video and files go into the inputs that a model has for them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def image(url: str = URL) -> dict[str, Any]:
         ({"type": "image", "data": BYTES}, URI),
     ],
 )
-def test_every_form_of_a_part_is_read(part: dict[str, Any], sent: str) -> None:
+def test_every_format_of_an_image_part_is_parsed(part: dict[str, Any], sent: str) -> None:
     assert prepare(part, fields={"image": FILE}).input == {"prompt": "look", "image": sent}
 
 
@@ -77,7 +77,7 @@ def test_every_form_of_a_part_is_read(part: dict[str, Any], sent: str) -> None:
         ("video", {"image": {**FILE, "description": "Input image or video"}}, {"image": URL}),
     ],
 )
-def test_a_part_goes_into_the_field_of_its_kind(
+def test_media_go_into_the_input_of_their_kind(
     kind: str, fields: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     part = {"type": kind, "url": URL}
@@ -88,12 +88,12 @@ def test_a_part_goes_into_the_field_of_its_kind(
     ("kind", "name"),
     [("image", "image_prompt"), ("image", "image_style"), ("audio", "voice_style")],
 )
-def test_a_setting_about_media_is_no_place_for_them(kind: str, name: str) -> None:
+def test_an_input_for_a_setting_gets_no_media(kind: str, name: str) -> None:
     with pytest.raises(UnsupportedParameterError, match=f"{kind} parts"):
         prepare({"type": kind, "url": URL}, fields={name: TEXT})
 
 
-def test_several_single_fields_are_filled_one_after_the_other() -> None:
+def test_numbered_inputs_are_filled_in_order() -> None:
     fields = {"image1": FILE, "image2": FILE}
     made = prepare(image("https://a/1"), image("https://a/2"), fields=fields)
     assert made.input == {"prompt": "look", "image1": "https://a/1", "image2": "https://a/2"}
@@ -120,25 +120,25 @@ def test_images_of_all_messages_are_sent_in_order() -> None:
         ({"images": {**FILES, "maxItems": 1}}, 2, 1),
     ],
 )
-def test_more_than_the_field_takes_is_an_error_that_says_so(
+def test_too_many_media_raise_an_error_with_the_limit(
     fields: dict[str, Any], count: int, most: int
 ) -> None:
     with pytest.raises(InvalidInputError, match=f"{count} image parts.*the model takes {most}"):
         prepare(*[image()] * count, fields=fields)
 
 
-def test_a_deprecated_field_is_taken_only_for_want_of_another() -> None:
+def test_a_deprecated_input_is_the_last_choice() -> None:
     fields = {"image": {**FILE, "description": "Deprecated. Use images instead."}, "images": FILES}
     assert prepare(image(), fields=fields).input == {"prompt": "look", "images": [URL]}
 
 
-def test_an_array_of_objects_has_a_form_that_nobody_knows() -> None:
+def test_a_list_of_objects_is_unsupported() -> None:
     objects = {"type": "array", "items": {"type": "object"}}
     with pytest.raises(UnsupportedParameterError, match="audio is not known; use extra_input"):
         prepare({"type": "audio", "url": URL}, fields={"audio": objects})
 
 
-def test_addresses_and_bytes_go_where_each_is_taken() -> None:
+def test_urls_and_bytes_go_into_separate_inputs() -> None:
     fields = {
         "image_url": {"type": "array", "items": TEXT, "description": "public image url."},
         "image_base64": {"type": "array", "items": TEXT},
@@ -147,7 +147,7 @@ def test_addresses_and_bytes_go_where_each_is_taken() -> None:
     assert made.input == {"prompt": "look", "image_url": [URL], "image_base64": [BASE64]}
 
 
-def test_a_model_without_the_field_is_reported_by_policy() -> None:
+def test_on_unsupported_decides_about_media_without_an_input() -> None:
     with pytest.raises(UnsupportedParameterError, match="no input for image parts") as caught:
         prepare(image(), fields={})
     assert caught.value.parameter == "image"
@@ -156,7 +156,7 @@ def test_a_model_without_the_field_is_reported_by_policy() -> None:
     assert any("image parts" in note for note in made.notes)
 
 
-def test_what_is_large_or_in_a_file_is_left_to_be_uploaded() -> None:
+def test_large_bytes_and_local_files_are_left_for_the_upload() -> None:
     large = {"type": "image", "data": b"x" * (DATA_URI_LIMIT + 1), "mime_type": "image/jpeg"}
     made = prepare(image(), large, {"type": "image", "path": "cat.png"}, fields={"images": FILES})
     first, second = made.uploads
@@ -168,7 +168,7 @@ def test_what_is_large_or_in_a_file_is_left_to_be_uploaded() -> None:
     assert made.input["images"] == [URL, "https://a/large", "https://a/cat"]
 
 
-def test_one_question_with_an_image_goes_the_way_that_takes_both() -> None:
+def test_one_question_with_an_image_is_sent_as_prompt_and_not_as_messages() -> None:
     says = "A JSON string of messages. If provided, prompt and system_prompt are ignored."
     fields = {
         "system_prompt": TEXT,
@@ -193,13 +193,13 @@ def test_one_question_with_an_image_goes_the_way_that_takes_both() -> None:
         ),
     ],
 )
-def test_the_media_type_is_told_by_bytes_or_name(part: dict[str, Any], mime: str) -> None:
+def test_the_media_type_is_guessed_by_content_or_file_name(part: dict[str, Any], mime: str) -> None:
     made = prepare(part, fields={"image": FILE, "audio": FILE, "document": FILE})
     (sent,) = {mime for mime in made.input.values() if mime != "look"}
     assert (made.uploads[0].mime_type if made.uploads else sent[5 : sent.index(";")]) == mime
 
 
-def test_media_are_named_in_the_prompt_where_the_models_example_does_so() -> None:
+def test_media_are_named_in_the_prompt_if_the_models_example_names_them() -> None:
     example = {**TEXT, "default": "Given this image: <img>image1</img>, where is the dog?"}
     properties = {"prompt": example, "image1": FILE, "image2": FILE}
     message = {"role": "user", "content": ["look", image("https://a/1"), image("https://a/2")]}
@@ -211,13 +211,13 @@ def test_media_are_named_in_the_prompt_where_the_models_example_does_so() -> Non
     }
 
 
-def test_a_single_upload_takes_its_fields_place() -> None:
+def test_an_upload_replaces_its_placeholder() -> None:
     made = prepare({"type": "image", "path": "cat.png"}, fields={"image": FILE})
     place_upload(made.input, made.uploads[0], "https://a/cat")
     assert made.input == {"prompt": "look", "image": "https://a/cat"}
 
 
-def test_what_extra_input_replaces_need_not_be_uploaded() -> None:
+def test_media_replaced_by_extra_input_are_not_uploaded() -> None:
     part = {"type": "image", "path": "cat.png"}
     made = prepare(part, fields={"image": FILE}, extra_input={"image": URL})
     assert made.input["image"] == URL
@@ -238,13 +238,13 @@ def test_what_extra_input_replaces_need_not_be_uploaded() -> None:
         (7, "of type 'int'"),
     ],
 )
-def test_a_part_that_cannot_be_meant_is_refused(part: Any, match: str) -> None:
+def test_an_invalid_part_is_rejected(part: Any, match: str) -> None:
     with pytest.raises(InvalidInputError, match=match) as caught:
         prepare(part, fields={"image": FILE})
     assert caught.value.fields == ("messages[0]",)
 
 
-def test_a_required_image_is_asked_for() -> None:
+def test_a_missing_required_image_raises_an_error() -> None:
     needs = {"properties": {"prompt": TEXT, "image": FILE}, "required": ["image"]}
     with pytest.raises(InvalidInputError, match=r"needs image.*attach it to a message"):
         prepare_input("hi", model="a/b", schema=needs)

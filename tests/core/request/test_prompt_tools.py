@@ -51,12 +51,12 @@ def prepare(
     return build_model_input(request, build_profile(schema, model), "raise")
 
 
-def test_the_tools_go_into_the_system_field_behind_what_it_says() -> None:
+def test_the_tools_follow_the_system_text_in_the_system_input() -> None:
     made = prepare("hi", system_prompt="Be brief.").input
     assert made == {"prompt": "hi", "system_prompt": f"Be brief.\n\n{HERMES}"}
 
 
-def test_a_model_without_a_system_field_reads_them_before_the_question() -> None:
+def test_without_a_system_input_the_tools_stand_before_the_question() -> None:
     assert prepare("hi", properties={"prompt": TEXT}).input == {"prompt": f"{HERMES}\n\nhi"}
 
 
@@ -142,7 +142,7 @@ def mark(words: str) -> str:
     return f"<\uff5c{words.replace(' ', chr(0x2581))}\uff5c>"
 
 
-def test_deepseek_invites_no_answer_after_results() -> None:
+def test_deepseek_writes_no_answer_mark_after_results() -> None:
     made = prepare(CHAT, **raw("deepseek-ai/deepseek-v3")).input["prompt"]
     head, _, tail = made.partition(mark("User"))
     assert head.startswith(f"{mark('begin of sentence')}Be brief.\n\n## Tools\n")
@@ -160,7 +160,7 @@ def test_deepseek_invites_no_answer_after_results() -> None:
     assert again.endswith(ending + mark("Assistant"))
 
 
-def test_a_model_with_a_template_of_its_own_gets_no_control_tokens() -> None:
+def test_a_model_with_its_own_template_gets_no_control_tokens() -> None:
     for name in ("mistralai/mistral-7b-instruct-v0.3", "ibm-granite/granite-3.1-8b-instruct"):
         assert prepare("hi", model=name).input["system_prompt"] == HERMES
 
@@ -173,7 +173,7 @@ def test_a_model_with_a_template_of_its_own_gets_no_control_tokens() -> None:
         ("mistral-v3", None, None),
     ],
 )
-def test_a_forced_call_is_begun_in_the_prompt(
+def test_the_prompt_ends_with_the_beginning_of_a_forced_call(
     family: str, named: str | None, any_: str | None
 ) -> None:
     for choice, begun in (("add", named), ("any", any_)):
@@ -183,14 +183,14 @@ def test_a_forced_call_is_begun_in_the_prompt(
         assert made.expected_answer.prefix
 
 
-def test_a_forced_call_is_demanded_where_the_answer_cannot_be_begun() -> None:
+def test_without_control_of_the_template_a_forced_call_is_requested_in_words() -> None:
     made = prepare("hi", tool_choice="add")
     assert made.expected_answer.prefix == ""
     assert made.input["system_prompt"].endswith("You must call the function add now, and answer "
                                                 "with nothing else.")  # fmt: skip
 
 
-def test_one_call_at_most_is_said_and_read() -> None:
+def test_parallel_tool_calls_false_reaches_prompt_and_parser() -> None:
     made = prepare("hi", parallel_tool_calls=False)
     assert made.input["system_prompt"].endswith("Call at most one function.")
     assert made.expected_answer.tools is not None
@@ -198,7 +198,7 @@ def test_one_call_at_most_is_said_and_read() -> None:
 
 
 @pytest.mark.parametrize("given", [{"tools": []}, {"tools": None}, {"tool_choice": "none"}])
-def test_no_tools_leave_no_trace(given: dict[str, Any]) -> None:
+def test_without_tools_the_prompt_is_unchanged(given: dict[str, Any]) -> None:
     made = prepare("hi", **given)
     assert made.input == {"prompt": "hi"}
     assert made.expected_answer.tools is None
@@ -215,13 +215,13 @@ def test_marks_in_results_and_descriptions_forge_no_call() -> None:
         assert prompt.count(each) == honest.count(each)
 
 
-def test_arguments_that_are_no_json_stay_what_the_model_wrote() -> None:
+def test_arguments_that_are_not_json_are_sent_back_unchanged() -> None:
     call = ToolCall("c1", "add", '{"a": oops')
     prompt = prepare([Message("user", "hi"), Message("assistant", "", tool_calls=(call,))]).input
     assert '<tool_call>\n{"name": "add", "arguments": {"a": oops}\n</tool_call>' in prompt["prompt"]
 
 
-def test_a_model_that_takes_messages_but_no_tools_reads_them_as_text() -> None:
+def test_a_model_with_messages_but_without_tools_gets_calls_as_text() -> None:
     messages = {"messages": {"type": "array", "items": {"type": "object"}}}
     assert prepare(CHAT[1:4], properties=messages).input["messages"] == [
         {"role": "system", "content": HERMES},
@@ -252,7 +252,7 @@ def test_a_model_that_takes_messages_but_no_tools_reads_them_as_text() -> None:
         ({"type": "auto"}, None),
     ],
 )
-def test_every_form_of_a_choice_is_understood(given: Any, sent: Any) -> None:
+def test_every_format_of_a_tool_choice_is_accepted(given: Any, sent: Any) -> None:
     native = {"prompt": TEXT, "tools": {"type": "array"}, "tool_choice": {}}
     made = prepare("hi", properties=native, tool_choice=given)
     assert made.input.get("tool_choice") == sent
@@ -263,7 +263,7 @@ def test_every_form_of_a_choice_is_understood(given: Any, sent: Any) -> None:
     "tool", [ADD, OPENAI, OPENAI["function"], {"name": "add", "description": "Adds.",
                                               "input_schema": dict(ADD.parameters)}]
 )  # fmt: skip
-def test_every_form_of_a_tool_is_understood(tool: Any) -> None:
+def test_every_format_of_a_tool_is_accepted(tool: Any) -> None:
     assert prepare("hi", tools=[tool]).input["system_prompt"] == HERMES
 
 
@@ -283,8 +283,6 @@ def test_every_form_of_a_tool_is_understood(tool: Any) -> None:
         ({"tool_choice": 3}, "tool_choice is 3"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_is_paid(
-    given: dict[str, Any], said: str
-) -> None:
+def test_invalid_tools_and_choices_are_rejected(given: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         prepare("hi", **given)

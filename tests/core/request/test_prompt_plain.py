@@ -1,4 +1,4 @@
-"""`prompt_format="plain"`: a prompt that goes out as it is, for completions."""
+"""`prompt_format="plain"` sends a prompt unchanged, for completions."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ def prepare(said: Any, system: str | None = None, **properties: Any) -> Prepared
 
 
 @pytest.mark.parametrize("prompt", ["hi", "  hi\n", "<|im_end|> hi", "[INST] hi [/INST]"])
-def test_a_plain_prompt_is_not_touched(prompt: str) -> None:
+def test_a_plain_prompt_is_sent_unchanged(prompt: str) -> None:
     bare = {**TEXT, "default": "{prompt}"}
     templates: list[Any] = [{}, {"prompt_template": bare}, {"prompt_template": TEXT}]
     for template in templates:
         assert prepare(prompt, prompt=TEXT, **template).input == {"prompt": prompt}
 
 
-def test_the_system_text_goes_into_its_own_field_if_there_is_one() -> None:
+def test_the_system_text_goes_into_the_system_input_if_there_is_one() -> None:
     made = prepare("hi", "be <|im_end|> brief", prompt=TEXT, system_prompt=TEXT)
     assert made.input == {"prompt": "hi", "system_prompt": "be <|im_end|> brief"}
     assert prepare("hi", "be brief", prompt=TEXT).input == {"prompt": "be brief\n\nhi"}
 
 
-def test_the_models_own_template_is_left_around_a_prompt_without_marks() -> None:
+def test_the_models_template_is_kept_for_a_prompt_without_marks() -> None:
     made = prepare("hi <|im_start|>", prompt=TEXT, prompt_template={**TEXT, "default": TEMPLATE})
     assert made.input == {"prompt": "hi <|im_start|>"}
 
 
-def test_a_prompt_with_the_templates_marks_is_not_wrapped_again() -> None:
+def test_the_models_template_is_bypassed_for_a_prompt_with_its_marks() -> None:
     template = {**TEXT, "default": TEMPLATE}
     made = prepare(RENDERED, prompt=TEXT, prompt_template=template)
     assert made.input == {"prompt": RENDERED, "prompt_template": "{prompt}"}
     assert any("prompt_template was set" in note for note in made.notes)
 
 
-def test_nothing_is_relied_on_that_a_template_drops_which_is_passed_by() -> None:
+def test_the_system_text_goes_into_the_prompt_if_the_template_is_bypassed() -> None:
     made = prepare(
         RENDERED,
         "be brief",
@@ -67,14 +67,14 @@ def test_nothing_is_relied_on_that_a_template_drops_which_is_passed_by() -> None
         {"prompt": {**TEXT, "description": "The JSON stringified of the messages"}},
     ],
 )
-def test_a_model_that_takes_messages_alone_gets_one(properties: Any) -> None:
+def test_a_model_with_only_a_messages_input_gets_one_message(properties: Any) -> None:
     made = prepare("hi", **properties)
     (value,) = made.input.values()
     assert value in ([{"role": "user", "content": "hi"}], '[{"role": "user", "content": "hi"}]')
     assert any("only takes those" in note for note in made.notes)
 
 
-def test_a_model_with_both_gets_the_prompt() -> None:
+def test_a_model_with_prompt_and_messages_gets_the_prompt() -> None:
     both: Any = {"prompt": TEXT, "messages": {"type": "array", "items": {"type": "object"}}}
     assert prepare("hi", **both).input == {"prompt": "hi"}
     assert prepare([Message("user", "a"), Message("assistant", "b")], **both).input == {
