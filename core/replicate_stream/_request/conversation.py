@@ -46,6 +46,7 @@ class ParsedMessage:
             return Turn("tool", self.text)
         name = self.message.name
         role: Role = "assistant" if self.message.role == "assistant" else "user"
+        # A prompt has no other place for the name of one of several users.
         return Turn(role, f"{name}: {self.text}" if name and role == "user" else self.text)
 
     def to_openai(self, text: str) -> dict[str, Any]:
@@ -198,15 +199,13 @@ class Conversation:
         Returns:
             The system text if the model has no such input, else an empty string.
         """
-        system = self.render_system(
-            self.break_marks(self.system), self.tool_format(self.break_marks)
-        )
+        system = self.render_system(self.neutralize(self.system), self.tool_format(self.neutralize))
         if system and self.profile.system_prompt is not None:
             self.model_input[self.profile.system_prompt.name] = system
             return ""
         return system
 
-    def break_marks(self, text: str) -> str:
+    def neutralize(self, text: str) -> str:
         """Break the marks in a text that the model's own template would read as a turn."""
         safe = self.profile.neutralize(text)
         if safe != text:

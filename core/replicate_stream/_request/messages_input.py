@@ -13,14 +13,14 @@ _IMAGE_MARK = "<image>"
 
 def put_messages(conversation: Conversation, field: InputField) -> None:
     """Put all messages into the model's input for messages, in OpenAI's format."""
-    clean = conversation.break_marks
+    neutralize = conversation.neutralize
     if conversation.has_tools and not conversation.instructions.has_tools_input:
         messages = _write_tools_as_text(conversation)
     else:
-        messages = [each.to_openai(clean(each.text)) for each in conversation.messages]
+        messages = [each.to_openai(neutralize(each.text)) for each in conversation.messages]
     if conversation.profile.messages_hold_system:
-        tool_format = conversation.tool_format(clean)
-        system = conversation.render_system(clean(conversation.system), tool_format)
+        tool_format = conversation.tool_format(neutralize)
+        system = conversation.render_system(neutralize(conversation.system), tool_format)
     else:
         system = conversation.put_system()
     if system:
@@ -36,7 +36,7 @@ def put_messages(conversation: Conversation, field: InputField) -> None:
 
 def _write_tools_as_text(conversation: Conversation) -> list[dict[str, Any]]:
     """Messages for a model without an input for tools, which may reject the role `tool`."""
-    turns = conversation.render_turns(conversation.tool_format(conversation.break_marks))
+    turns = conversation.render_turns(conversation.tool_format(conversation.neutralize))
     return [
         {"role": "assistant" if turn.role == "assistant" else "user", "content": turn.text}
         for turn in turns
@@ -73,7 +73,7 @@ def _alternate_texts(conversation: Conversation, field: InputField) -> list[str]
         speaker = "assistant" if message.message.role == "assistant" else "user"
         if not texts and speaker == "assistant":
             return None
-        text = conversation.break_marks(message.to_turn().text)
+        text = conversation.neutralize(message.to_turn().text)
         if has_image_marks and message is not conversation.messages[-1]:
             text = _image_marks(message) + text
         if speaker == previous:

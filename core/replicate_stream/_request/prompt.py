@@ -123,18 +123,18 @@ def _render_plain(conversation: Conversation) -> str:
 
 def _render_unmarked(conversation: Conversation) -> str:
     """Render a prompt without a chat's marks, for a model that adds them, or for a base model."""
-    notes, clean = conversation.notes, conversation.break_marks
+    notes, neutralize = conversation.notes, conversation.neutralize
     if not conversation.messages:
         notes.add("The system text was sent as the prompt: there is no other message.")
         return conversation.render_system(
-            clean(conversation.system), conversation.tool_format(clean)
+            neutralize(conversation.system), conversation.tool_format(neutralize)
         )
     system = conversation.put_system()
     if not conversation.is_single_question:
         notes.add("The conversation was written into the prompt as a transcript.")
         return _render_transcript(conversation, system)
-    turn = conversation.render_turns(conversation.tool_format(clean))[0]
-    question = turn.text if turn.is_rendered else clean(turn.text)
+    turn = conversation.render_turns(conversation.tool_format(neutralize))[0]
+    question = turn.text if turn.is_rendered else neutralize(turn.text)
     if not system:
         return question
     notes.add("The system text was put before the prompt: the model has no input for it.")
@@ -142,14 +142,14 @@ def _render_unmarked(conversation: Conversation) -> str:
 
 
 def _render_transcript(conversation: Conversation, system: str) -> str:
-    clean = conversation.break_marks
+    neutralize = conversation.neutralize
     turns = conversation.render_turns(
-        conversation.tool_format(lambda text: TRANSCRIPT.render_text(clean(text)))
+        conversation.tool_format(lambda text: TRANSCRIPT.render_text(neutralize(text)))
     )
     conversation.note_broken_marks(TRANSCRIPT)
     return TRANSCRIPT.render(
         system,
-        [turn if turn.is_rendered else Turn(turn.role, clean(turn.text)) for turn in turns],
+        [turn if turn.is_rendered else Turn(turn.role, neutralize(turn.text)) for turn in turns],
     )
 
 
