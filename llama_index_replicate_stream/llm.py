@@ -27,16 +27,15 @@ from llama_index.core.bridge.pydantic import SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 import replicate_stream as core
-from llama_index_replicate_stream._arguments import refuse_unknown
-from llama_index_replicate_stream._fields import Configured
+from llama_index_replicate_stream._fields import Configured, refuse_unknown
 from llama_index_replicate_stream._from_core import (
     ChatReader,
     CompletionReader,
     to_chat_response,
     to_completion_response,
 )
-from llama_index_replicate_stream._requests import chat_request, completion_request
 from llama_index_replicate_stream._stream_callbacks import astreams, streams
+from llama_index_replicate_stream._to_core import chat_request, completion_request
 from replicate_stream import Client
 from replicate_stream.adapters import iterate_blocking, run_blocking
 
