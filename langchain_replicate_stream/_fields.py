@@ -1,42 +1,51 @@
-"""What a `ChatReplicate` is made of: its settings, and what of them is written down.
+"""The fields of `ChatReplicate`: their checks, their serialization, and a call's arguments.
 
-The traps are secrets, which go into no trace, cache or pickle, and misspelt names, which would have
-the model run, and paid, without them.
+The traps: secrets, which must not get into a trace, a cache or a pickle, and misspelt names, with
+which the framework would run the model, for pay, without the argument.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from langchain_replicate_stream._arguments import PARAMETERS, unknown
+from langchain_replicate_stream._tools import convert_response_format, convert_tools
 from replicate_stream import Client, __version__
-from replicate_stream.adapters import without_secrets
+from replicate_stream.adapters import (
+    PARAMETERS,
+    ClientCache,
+    Connection,
+    check_argument_names,
+    merge_arguments,
+    without_secrets,
+)
 
-KeyFunction = Callable[[], Any]
+SETTINGS = ("model", *(parameter.name for parameter in PARAMETERS if parameter.is_setting))
+"""Arguments of `Client.stream` that are fields, and that a call can override."""
+_FIELD_NAMES = {"extra_input": "model_kwargs", "include_usage": "stream_usage"}
+_ALIASES = {field: name for name, field in _FIELD_NAMES.items()}
+_SWITCH = "stream"  # LangChain's own argument of `invoke`, which reaches us too
+_CALL_NAMES = frozenset(
+    {"model", "stop_sequences", _SWITCH, *_ALIASES, *(each.name for each in PARAMETERS)}
+)
+_REPLACED: Mapping[str, str] = {
+    "prompt_key": "the model's schema determines the input of the prompt",
+    "version_obj": "a model's schema is looked up once for all objects",
+    "input": "give inputs under the model's own names in model_kwargs",
+    "api_base": "use base_url",
+    "request_timeout": "use timeout",
+    "replicate_api_key": "use api_key",
+    "extra_headers": "use default_headers",
+}
+"""Arguments of other classes for Replicate, and their replacements."""
 
 
-@dataclass(frozen=True, eq=False)
-class Own:
-    """A model's own client and the settings that it was made of.
-
-    Equal to any other one: two models are equal by what they were told.
-    """
-
-    settings: Mapping[str, Any] | None = None
-    client: Client | None = None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Own)
-
-
-class Settings(BaseChatModel):
-    """The settings of a chat model on Replicate."""
+class ChatReplicateFields(BaseChatModel):
+    """The fields of a chat model on Replicate."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -48,98 +57,156 @@ class Settings(BaseChatModel):
 
     model: str = Field(validation_alias="model_name")
     """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
-    api_key: SecretStr | str | KeyFunction | None = Field(
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
         default_factory=secret_from_env("REPLICATE_API_TOKEN", default=None),
         validation_alias="replicate_api_token",
         repr=False,
     )
-    """The API token, or a function (async or not) that gives it for each request."""
+    """The API token, or a function (async or not) that returns it for each request."""
     base_url: str | None = None
     """The API's address; `REPLICATE_BASE_URL` by default."""
     proxy: str | None = Field(default=None, exclude=True, repr=False)
-    """An HTTP proxy for everything."""
+    """An HTTP proxy for all requests."""
     timeout: float | None = 180.0
     """The longest silence in seconds: for a reply, the first token, and between tokens."""
     deadline: float | None = None
     """The longest that an answer may take in all, in seconds."""
     max_retries: int = 2
-    """How often a request is repeated that was not served."""
+    """How often a request that was not served is repeated."""
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
-    """What to do about a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
+    """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
     client: Client | None = Field(default=None, exclude=True, repr=False)
     """A client to share with other models; it replaces the settings above."""
 
     temperature: float | None = None
-    """Randomness; 0 is the most likely answer. None: the model's own default, as below."""
+    """Randomness; 0 picks the most likely tokens. None: the model's own default, as below."""
     max_tokens: int | None = None
     """The longest answer, in tokens."""
     top_p: float | None = None
     """Sample from the most likely tokens of this total probability."""
     top_k: int | None = None
-    """Sample from this many of the most likely tokens."""
+    """Sample from this many of the most likely tokens; 0 or -1: all."""
     stop: list[str] | str | None = Field(default=None, validation_alias="stop_sequences")
     """Texts that end the answer and are not part of it; enforced on every model."""
     seed: int | None = None
-    """For repeatable answers, where the model has it."""
+    """Makes answers repeatable on models that support it."""
     presence_penalty: float | None = None
-    """Against tokens that have come before."""
+    """Penalty for tokens that have occurred."""
     frequency_penalty: float | None = None
-    """Against tokens, the more often they have come."""
+    """Penalty for tokens, by how often they have occurred."""
     system_prompt: str | None = Field(default=None, repr=False)
-    """A system text before those among the messages."""
+    """A system text, before those among the messages."""
     prompt_format: str | None = None
     """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Further inputs of the model under its own names; they win."""
+    """Further inputs of the model under its own names; they win over the other parameters."""
     streaming: bool = False
-    """Whether `invoke` streams inside, too."""
+    """Whether `invoke` streams internally."""
     max_repairs: int = 1
-    """How often an answer is asked for once more, and paid, that is not what was asked for: no call
-    where one was required, or JSON that is missing, malformed or does not fit. 0: never."""
+    """How often an answer without the required call or JSON is requested again, and paid again."""
     stream_usage: bool = True
-    """Whether to ask for the token counts when an answer has ended."""
+    """Whether to request the token counts when an answer has ended."""
 
-    _own: Own = PrivateAttr(default_factory=Own)
+    _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
 
     @model_validator(mode="before")
     @classmethod
-    def _name_unknown_arguments(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            aliases = {field.validation_alias for field in cls.model_fields.values()}
-            known = {*cls.model_fields, *(name for name in aliases if isinstance(name, str))}
-            for name in given:
-                if name not in known:
-                    raise ValueError(unknown(str(name), known))
-        return given
+    def _check_names(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            known = set(cls.model_fields)
+            for each in cls.model_fields.values():
+                if isinstance(each.validation_alias, str):
+                    known.add(each.validation_alias)
+            try:
+                check_argument_names("ChatReplicate", values, known, _REPLACED)
+            except TypeError as error:
+                raise ValueError(str(error)) from None  # Pydantic reports only these
+        return values
 
     @field_validator("api_key", mode="before")
     @classmethod
-    def _hide(cls, key: Any) -> Any:
+    def _wrap_secret(cls, key: Any) -> Any:
         return SecretStr(key) if isinstance(key, str) else key
 
     @model_validator(mode="after")
-    def _record_version(self) -> Settings:
+    def _record_version(self) -> ChatReplicateFields:
         add_version = getattr(self, "_add_version", None)  # langchain-core has it from 1.5 on
         if add_version is not None:
             add_version("replicate-stream", __version__)
         return self
 
+    # The client, and the arguments of its methods
+
+    def _connection(self) -> Connection:
+        headers = self.default_headers
+        return Connection(
+            api_key=self.api_key,
+            base_url=self.base_url,
+            proxy=self.proxy,
+            timeout=self.timeout,
+            deadline=self.deadline,
+            headers=None if headers is None else dict(headers),  # to notice changes in place
+            max_retries=self.max_retries,
+            on_unsupported=self.on_unsupported,
+        )
+
+    def _get_client(self) -> Client:
+        """Return the shared client, or one for the settings as they are now."""
+        if self.client is not None:
+            return self.client
+        self._client_cache = self._client_cache.update(self._connection())
+        return self._client_cache.client
+
+    def _get_settings(self) -> dict[str, Any]:
+        return {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
+
+    def _get_stop(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
+        """Return the stop sequences of a call under either name, or the object's."""
+        if stop is not None:
+            return stop
+        stop_sequences = kwargs.get("stop_sequences")
+        return self.stop if stop_sequences is None else stop_sequences
+
+    def _build_request(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Build the arguments of `Client.stream`, all but the messages.
+
+        Raises:
+            TypeError: An argument of the call is unknown.
+            ValueError: A tool or the format is of an unknown type.
+        """
+        check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, _REPLACED)
+        own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
+        request = merge_arguments(self._get_settings(), own, _ALIASES)
+        request["stop"] = self._get_stop(stop, kwargs)
+        request["tools"] = convert_tools(request.get("tools"))
+        request["response_format"] = convert_response_format(request.get("response_format"))
+        return request
+
+    # Traces, caches and serialization
+
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        """Every setting that changes the answer, and no secret: this goes to caches and traces."""
-        given = {name: getattr(self, name) for name in PARAMETERS}
-        # The framework writes the call's own `stop` over that name, be there one or not.
-        given["stop_sequences"] = given.pop("stop")
+        """Every setting that changes the answer, and no secret, for caches and traces."""
+        names = (_FIELD_NAMES.get(name, name) for name in SETTINGS if name != "include_usage")
+        params = {name: getattr(self, name) for name in names}
+        # The framework overwrites `stop` with the call's own, be it None.
+        params["stop_sequences"] = params.pop("stop")
         # Caches keep messages in the version they were made in.
-        given["output_version"] = self.output_version
+        params["output_version"] = self.output_version
         # Another server may run another model under the same name; the demo's does.
-        return {**given, "base_url": without_secrets(self.base_url)[0]}
+        return {**params, "base_url": without_secrets(self.base_url)[0]}
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # The key of caches. The framework's own is made of the object's first serialization: after
+        # a setting was changed it would return the old setting's answers.
+        params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
+        return str(sorted(params.items()))
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Yes: `dumps` writes it without secrets.
+        """Return True: `dumps` writes the model without secrets.
 
         `loads` reads it where `allowed_objects` has this class and `valid_namespaces` this package.
         The token is taken from its `secrets_map`, or the environment.
@@ -148,42 +215,39 @@ class Settings(BaseChatModel):
 
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
-        """Where `loads` finds the class: in the package, whichever file it lives in."""
+        """Return the package, where `loads` finds the class."""
         return ["langchain_replicate_stream"]
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Attributes that are serialized in another form: the address, without a password."""
+        return {} if self.base_url is None else {"base_url": without_secrets(self.base_url)[0]}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Arguments that are secrets, with their environment variables."""
+        return {"api_key": "REPLICATE_API_TOKEN", "replicate_api_token": "REPLICATE_API_TOKEN"}
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, self.lc_attributes.get(name or "", value)
 
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """What is written otherwise than it is: the address, without a password in it."""
-        return {} if self.base_url is None else {"base_url": without_secrets(self.base_url)[0]}
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """The constructor's secrets, and the variables that hold them."""
-        return {"api_key": "REPLICATE_API_TOKEN", "replicate_api_token": "REPLICATE_API_TOKEN"}
-
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # The key of caches. The framework's own is what was serialized once for each object, so a
-        # setting that was changed since would be answered with what was said before.
-        params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
-        return str(sorted(params.items()))
-
     def __getstate__(self) -> dict[Any, Any]:
-        """The state for a pickle: without secrets. The token is read again where it is loaded."""
+        """Return the state for a pickle, without secrets; the token is read again on loading."""
         state = super().__getstate__()
-        proxy, headers = without_secrets(self.proxy, self.default_headers)
-        shown = {"proxy": proxy, "default_headers": headers, **self.lc_attributes}
-        kept = {**state["__dict__"], **shown}
-        kept.pop("_serialized", None)  # made when it is needed
-        state["__dict__"] = kept if callable(self.api_key) else {**kept, "api_key": None}
-        state["__pydantic_private__"] = {"_own": Own()}
+        connection = self._connection().without_secrets()
+        state["__dict__"] = {
+            **state["__dict__"],
+            "api_key": connection.api_key,
+            "base_url": connection.base_url,
+            "proxy": connection.proxy,
+            "default_headers": connection.headers,
+        }
+        state["__dict__"].pop("_serialized", None)  # a cache of `dumps`
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Restore from a pickle, with the token of this process's environment."""
+        """Restore a pickle, with the token of this process's environment."""
         super().__setstate__(state)
         if self.api_key is None:
             self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()

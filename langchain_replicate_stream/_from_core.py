@@ -1,7 +1,7 @@
-"""The core's events to LangChain's chunks. Pure.
+"""The core's events to LangChain's chunks, and a `Completion` to a message. Pure.
 
-The trap: the framework reads the sum of a call's pieces with a parser that completes what was cut
-off, so `{"city": "Par` would become a valid call of Paris. See `_ending`.
+The trap: the framework parses the sum of a call's pieces with a parser that completes truncated
+JSON, so `{"city": "Par` would become a valid call with the city "Par". See `_find_invalid_suffix`.
 """
 
 from __future__ import annotations
@@ -9,30 +9,39 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.utils.json import parse_partial_json
 
 import replicate_stream as core
-from langchain_replicate_stream._from_core_message import PROVIDER, REASONING, metadata_of, usage_of
-from langchain_replicate_stream._to_core import MALFORMED
+from langchain_replicate_stream._to_core import MALFORMED_MARK
+from replicate_stream.adapters import parse_json_object
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks
+    from langchain_core.messages.ai import UsageMetadata
 
-# Every token is a copy of these: the constructors validate what is right anyway, and cost twice as
+PROVIDER = "replicate"
+_REASONING_KEY = "reasoning_content"  # where the framework looks for reasoning blocks
+
+# Every token is a copy of these: the constructors validate what is valid anyway, and cost twice as
 # much. `model_copy` is slower too, and would mark fields as set that were not.
 _MESSAGE = AIMessageChunk(content="")
 _CHUNK = ChatGenerationChunk(message=_MESSAGE)
 
 
-def text_chunk(event: core.TextDelta) -> ChatGenerationChunk:
-    """A piece of text as a chunk. It has no id: the framework gives all of a run's one."""
+def make_text_chunk(event: core.TextDelta) -> ChatGenerationChunk:
+    """Make the chunk of a piece of text. It has no id: the framework gives a run's chunks one."""
     message = _MESSAGE.__copy__()
-    fields = message.__dict__
+    fields = vars(message)
     fields["content"] = event.text
     fields["additional_kwargs"] = {}  # a copy shares these, and the framework writes into them
     fields["response_metadata"] = {}
@@ -40,12 +49,12 @@ def text_chunk(event: core.TextDelta) -> ChatGenerationChunk:
     fields["invalid_tool_calls"] = []
     fields["tool_call_chunks"] = []
     chunk = _CHUNK.__copy__()
-    chunk.__dict__.update(message=message, text=event.text)
+    vars(chunk).update(message=message, text=event.text)
     return chunk
 
 
-class Chunks:
-    """Makes the chunks of one stream.
+class ChunkConverter:
+    """Converts the events of one stream to chunks.
 
     Args:
         model: The model's name, for the metadata.
@@ -55,111 +64,173 @@ class Chunks:
         self._model = model
         self._calls: dict[int, list[core.ToolCallDelta]] = {}
 
-    def of(self, event: core.StreamEvent) -> Sequence[ChatGenerationChunk]:
-        """The chunks of an event; none for one that is no part of the answer."""
+    def convert(self, event: core.StreamEvent) -> Sequence[ChatGenerationChunk]:
+        """Convert an event to its chunks; a change of the status has none."""
         if isinstance(event, core.TextDelta):
-            return (text_chunk(event),)
+            return (make_text_chunk(event),)
         if isinstance(event, core.ToolCallDelta):
             self._calls.setdefault(event.index, []).append(event)
             piece = tool_call_chunk(
                 name=event.name, args=event.arguments, id=event.id, index=event.index
             )
-            return (_calling([piece]),)
+            return (_make_call_chunk([piece]),)
         if isinstance(event, core.ReasoningDelta):
-            return (_chunk(AIMessageChunk(content="", additional_kwargs={REASONING: event.text})),)
+            reasoning = {_REASONING_KEY: event.text}
+            return (_wrap(AIMessageChunk(content="", additional_kwargs=reasoning)),)
         if isinstance(event, core.Finished):
-            return (*self._endings(), _last(event, self._model))
+            return (*self._invalidate_malformed_calls(), self._make_last_chunk(event))
         return ()
 
-    def _endings(self) -> list[ChatGenerationChunk]:
-        """The chunk that keeps malformed calls from being taken for valid ones, if there are any.
+    def _invalidate_malformed_calls(self) -> list[ChatGenerationChunk]:
+        """Make the chunk that keeps malformed calls from being parsed as valid ones, if any.
 
-        It is one of its own, because the last one's pieces are not looked at everywhere.
+        It is separate from the last chunk, because not every consumer reads the calls of that one.
         """
         pieces = [
-            tool_call_chunk(name=None, args=_ending(written), id=None, index=index)
+            tool_call_chunk(name=None, args=_find_invalid_suffix(text), id=None, index=index)
             for index, deltas in self._calls.items()
-            if not _is_call(deltas[0].name, written := "".join(d.arguments for d in deltas))
+            if not _is_valid_call(deltas[0].name, text := "".join(d.arguments for d in deltas))
         ]
-        return [_calling(pieces)] if pieces else []
+        return [_make_call_chunk(pieces)] if pieces else []
+
+    def _make_last_chunk(self, event: core.Finished) -> ChatGenerationChunk:
+        # The only chunk with metadata: the framework concatenates the texts of several.
+        return _wrap(
+            AIMessageChunk(
+                content="",
+                usage_metadata=_convert_usage(event.usage),
+                response_metadata=_make_metadata(event.prediction, event.reason, self._model),
+                chunk_position="last",
+            )
+        )
 
 
-def _chunk(message: AIMessageChunk) -> ChatGenerationChunk:
+def _wrap(message: AIMessageChunk) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=message)
 
 
-def _calling(pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
-    _register()
-    # Only of this key are equal values not joined to one another.
-    whose = {"model_provider": PROVIDER}
-    return _chunk(AIMessageChunk(content="", tool_call_chunks=pieces, response_metadata=whose))
+def _make_call_chunk(pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
+    _register_translator()
+    # When chunks are added, this is the only key whose equal values are not concatenated.
+    metadata = {"model_provider": PROVIDER}
+    return _wrap(AIMessageChunk(content="", tool_call_chunks=pieces, response_metadata=metadata))
 
 
-def _last(event: core.Finished, model: str) -> ChatGenerationChunk:
-    """The closing chunk, the only one with metadata: those of several would be concatenated."""
-    return _chunk(
-        AIMessageChunk(
-            content="",
-            usage_metadata=usage_of(event.usage),
-            response_metadata=metadata_of(event.prediction, event.reason, model),
-            chunk_position="last",
-        )
-    )
+def _is_valid_call(name: str | None, arguments: str) -> bool:
+    return bool(name) and parse_json_object(arguments) is not None
 
 
-def _is_call(name: str | None, written: str) -> bool:
-    """Whether what came can be called: it has a name, and its arguments are a JSON object."""
-    try:
-        return bool(name) and isinstance(json.loads(written), dict)
-    except ValueError:
-        return False
+def _find_invalid_suffix(arguments: str) -> str:
+    """Find the text to append to malformed arguments so that the framework rejects them.
 
-
-def _ending(written: str) -> str:
-    """What to add to malformed arguments so that nobody reads them as a call.
-
-    The framework's parser closes what is open, and gives up only at a bracket that closes nothing.
-    Outside of a string one of the two brackets is such; a string is ended first, after a space, so
-    that no backslash takes the quote. What stands behind it is not looked at: it tells a reader
-    what this is, and `_convert` takes all of it off again.
+    Its parser closes whatever is open, and gives up only at a bracket that closes nothing. Outside
+    of a string one of the two brackets does that; inside, the string is closed first, after a space
+    so that a trailing backslash does not escape the quote. The parser ignores what follows: the
+    mark names the reason to a reader, and `_to_core` strips bracket and mark.
     """
     for closing in (" ]", " }", ' "]', ' "}'):
         try:
-            read = parse_partial_json(written + closing)
+            parsed = parse_partial_json(arguments + closing)
         except ValueError:
-            read = None
-        if read is None:
-            return closing + MALFORMED
-    raise AssertionError("one bracket of the two closes nothing")
+            parsed = None
+        if parsed is None:
+            return closing + MALFORMED_MARK
+    raise AssertionError("one of the two brackets closes nothing")
+
+
+# Content blocks
 
 
 @lru_cache(maxsize=1)
-def _register() -> None:
-    """Tell the framework how to read our chunks; at the first call, for that import's sake."""
+def _register_translator() -> None:
+    """Register how our chunks become content blocks."""
+    # Imported by the first call: it loads the translators of every provider.
     from langchain_core.messages.block_translators import register_translator
 
-    register_translator(PROVIDER, _as_the_framework_does, _chunk_blocks)
+    register_translator(PROVIDER, _use_default, _translate_call_chunk)
 
 
-def _as_the_framework_does(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Nothing: the framework takes this error for "read it as you would without us"."""
+def _use_default(message: AIMessage) -> list[blocks.ContentBlock]:
+    """Defer to the framework: on this error it translates as it does without a translator."""
     raise NotImplementedError
 
 
-def _chunk_blocks(message: AIMessageChunk) -> list[blocks.ContentBlock]:
-    """A call's pieces as blocks whose index no block of text has.
+def _translate_call_chunk(message: AIMessageChunk) -> list[blocks.ContentBlock]:
+    """Translate a call's pieces to blocks whose index differs from that of every text block.
 
-    Both are counted from 0 otherwise, and the sum would join a call to the text before it.
+    Both are counted from 0 otherwise, and adding chunks would merge a call into the text before it.
     """
     if not message.tool_call_chunks or message.content or message.chunk_position == "last":
-        return _as_the_framework_does(message)
-    return [
-        {
-            "type": "tool_call_chunk",
-            "id": piece["id"],
-            "name": piece["name"],
-            "args": piece["args"],
-            "index": f"lc_tc_{piece['index']}",
-        }
-        for piece in message.tool_call_chunks
-    ]
+        return _use_default(message)
+    return [_make_call_block(piece) for piece in message.tool_call_chunks]
+
+
+def _make_call_block(piece: ToolCallChunk) -> blocks.ToolCallChunk:
+    block = {**piece, "type": "tool_call_chunk", "index": f"lc_tc_{piece['index']}"}
+    return cast("blocks.ToolCallChunk", block)
+
+
+# Whole answers
+
+
+def to_result(completion: core.Completion, model: str) -> ChatResult:
+    """Convert a whole answer to a result."""
+    return ChatResult(generations=[ChatGeneration(message=to_message(completion, model))])
+
+
+def to_message(completion: core.Completion, model: str) -> AIMessage:
+    """Convert a whole answer to a message."""
+    reasoning, calls = completion.reasoning, completion.tool_calls
+    return AIMessage(
+        content=completion.text,
+        additional_kwargs={_REASONING_KEY: reasoning} if reasoning else {},
+        tool_calls=[
+            tool_call(name=call.name, args=dict(call.arguments), id=call.id)
+            for call in calls
+            if call.name and not isinstance(call.arguments, str)
+        ],
+        invalid_tool_calls=[
+            _convert_malformed_call(call)
+            for call in calls
+            if not call.name or isinstance(call.arguments, str)
+        ],
+        usage_metadata=_convert_usage(completion.usage),
+        response_metadata=_make_metadata(completion.prediction, completion.finish_reason, model),
+    )
+
+
+def _convert_malformed_call(call: core.ToolCall) -> InvalidToolCall:
+    arguments, error = call.arguments, "The arguments are not a JSON object."
+    if not isinstance(arguments, str):
+        arguments, error = json.dumps(arguments, ensure_ascii=False), "The call has no name."
+    return invalid_tool_call(name=call.name or None, args=arguments, id=call.id, error=error)
+
+
+def _convert_usage(usage: core.Usage | None) -> UsageMetadata | None:
+    if usage is None:
+        return None
+    counts = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    # The framework's optional keys are unknown to type checkers that check for Python 3.10.
+    return cast("UsageMetadata", counts)
+
+
+def _make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict[str, Any]:
+    """Make a message's `response_metadata`."""
+    times = {
+        name: value
+        for name in ("created_at", "started_at", "completed_at")
+        if (value := getattr(prediction, name)) is not None
+    }
+    return {
+        "model_name": model,
+        "model_provider": PROVIDER,
+        "prediction_id": prediction.id,
+        "finish_reason": reason,
+        "status": prediction.status,
+        "metrics": dict(prediction.metrics),
+        **times,
+    }

@@ -1,8 +1,8 @@
-"""LangChain's parsers, made to stop reading when nobody reads what they make.
+"""LangChain's output parsers, changed to stop reading when their own stream is closed.
 
-The trap: a parser's stream that is left early reads its input to the end nevertheless, for the
-trace (`Runnable._transform_stream_with_config`). Behind a model that is a whole answer, paid and
-waited for. Only streams of blocking code do so; asynchronous ones are left at once.
+The trap: a parser whose blocking stream is left early reads its input to the end nevertheless, for
+the trace (`Runnable._transform_stream_with_config`). Behind a model that means waiting, and paying,
+for the whole answer. Asynchronous streams do not have this problem.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from langchain_core.output_parsers import (
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import ChatGeneration, Generation
 
-from langchain_replicate_stream._to_core import MALFORMED
+from langchain_replicate_stream._to_core import MALFORMED_MARK
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
 
-class Leavable(BaseTransformOutputParser[Any]):
-    """A parser that ends its input when its own stream is closed."""
+class ClosableParser(BaseTransformOutputParser[Any]):
+    """A parser that stops reading its input when its own stream is closed."""
 
     def transform(
         self,
@@ -35,62 +35,64 @@ class Leavable(BaseTransformOutputParser[Any]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> Iterator[Any]:
-        """What the parser makes of its input, as it comes."""
-        is_left = False
+        """Parse a stream."""
+        is_closed = False
 
-        def until_left() -> Iterator[Any]:
-            for piece in input:
-                yield piece
-                if is_left:
+        def read_until_closed() -> Iterator[Any]:
+            for chunk in input:
+                yield chunk
+                if is_closed:
                     return
 
-        # Kept in a variable: whatever a loop alone refers to is closed before its errors are seen.
-        made = super().transform(until_left(), config, **kwargs)
+        # A variable keeps it: a generator that only the loop refers to is closed before the
+        # `except` below runs.
+        results = super().transform(read_until_closed(), config, **kwargs)
         try:
-            for each in made:  # noqa: UP028 - `yield from` would close it before us
-                yield each
+            for result in results:  # noqa: UP028 - `yield from` would close it before us
+                yield result
         except GeneratorExit:
-            is_left = True
+            is_closed = True
             raise
 
 
-class JsonOf(Leavable, JsonOutputParser):
-    """Reads JSON into what it holds."""
+class ClosableJsonParser(ClosableParser, JsonOutputParser):
+    """Parses JSON text into a value."""
 
 
-class ObjectOf(Leavable, PydanticOutputParser[Any]):
-    """Reads JSON into an instance of a Pydantic class."""
+class ClosablePydanticParser(ClosableParser, PydanticOutputParser[Any]):
+    """Parses JSON text into an instance of a Pydantic class."""
 
 
-class CallOf(Leavable, JsonOutputKeyToolsParser):
-    """Reads a call into its arguments."""
+class ToolArgumentsParser(ClosableParser, JsonOutputKeyToolsParser):
+    """Parses a tool call into its arguments."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """The arguments; the framework's own gives None for a malformed call."""
-        _check(result, partial=partial)
+        """Parse an answer; the framework's own parser returns None for a malformed call."""
+        _require_call(result, partial=partial)
         return super().parse_result(result, partial=partial)
 
 
-class ObjectOfCall(Leavable, PydanticToolsParser):
-    """Reads a call into an instance of a Pydantic class."""
+class PydanticToolParser(ClosableParser, PydanticToolsParser):
+    """Parses a tool call into an instance of a Pydantic class."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """The instance; the framework's own gives None for a malformed call."""
-        _check(result, partial=partial)
+        """Parse an answer; the framework's own parser returns None for a malformed call."""
+        _require_call(result, partial=partial)
         return super().parse_result(result, partial=partial)
 
 
-def _check(result: list[Generation], *, partial: bool) -> None:
-    """Raise if there is no well-formed call, and will be none.
+def _require_call(result: list[Generation], *, partial: bool) -> None:
+    """Raise if an answer has no well-formed call and cannot get one.
 
     Raises:
-        OutputParserException: So that a malformed call is neither None nor, in a stream, what was
-            read of it before it broke off.
+        OutputParserException: In place of None, or, in a stream, of the part of a call that was
+            parsed before it turned out to be malformed.
     """
     message = result[0].message if isinstance(result[0], ChatGeneration) else None
     if not isinstance(message, AIMessage) or message.tool_calls:
         return
     bad = message.invalid_tool_calls
-    if not partial or any((call["args"] or "").endswith(MALFORMED) for call in bad):
-        wrong = "its call is malformed, or breaks off" if bad else "it calls no tool"
-        raise OutputParserException(f"The model's answer is not what was asked for: {wrong}")
+    # In a stream an incomplete call looks like a malformed one, until it is marked.
+    if not partial or any((call["args"] or "").endswith(MALFORMED_MARK) for call in bad):
+        problem = "its call is malformed, or breaks off" if bad else "it calls no tool"
+        raise OutputParserException(f"The model's answer is not what was asked for: {problem}")

@@ -1,8 +1,8 @@
-"""`with_structured_output`: a model that answers with objects.
+"""`with_structured_output`: a model, bound to a schema, and the parser of its answers.
 
-The default is `json_schema`. The core tells every model the schema, by the model's own field or in
-the prompt, checks the answer against it, and asks once more if it does not fit; and bare JSON is
-what most models write best. Calls of a tool need a dialect that many were never taught.
+The default method is `json_schema`. The core sends the schema in the model's own input or in the
+prompt, validates the answer and repeats a request whose answer does not fit; and bare JSON is what
+most models write best. Tool calls need a format that many were never trained on.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnablePassthrough
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_replicate_stream._from_core_message import to_message
-from langchain_replicate_stream._output_parsers import CallOf, JsonOf, ObjectOf, ObjectOfCall
-from langchain_replicate_stream._tools import to_tools
+from langchain_replicate_stream._from_core import to_message
+from langchain_replicate_stream._output_parsers import (
+    ClosableJsonParser,
+    ClosablePydanticParser,
+    PydanticToolParser,
+    ToolArgumentsParser,
+)
+from langchain_replicate_stream._tools import to_openai_tools
 from replicate_stream import AnswerFormatError
 
 if TYPE_CHECKING:
@@ -28,99 +33,99 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 
 
-def structured(
+def build_runnable(
     llm: ChatReplicate,
     schema: Schema | None,
     method: Method,
     *,
     include_raw: bool,
     strict: bool | None,
-    given: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """See `ChatReplicate.with_structured_output`."""
+    """Build the runnable that `ChatReplicate.with_structured_output` returns."""
     if method not in {"json_schema", "function_calling", "json_mode"}:
         raise ValueError(
-            f"method is {method!r}; json_schema, function_calling or json_mode is needed"
+            f"method is {method!r}; it must be json_schema, function_calling or json_mode"
         )
     if schema is None and method != "json_mode":
         raise ValueError(f"method {method!r} needs a schema")
     if strict is not None and method == "json_mode":
-        raise ValueError("method 'json_mode' knows no schema that it could be strict about")
-    bound = _bound(llm, schema, method, strict, given)
-    parser = _parser(schema, method)
-    return _with_raw(llm, bound, parser) if include_raw else bound | parser
+        raise ValueError("method 'json_mode' has no schema to be strict about")
+    model = _bind_model(llm, schema, method, strict, kwargs)
+    parser = _make_parser(schema, method)
+    return _include_raw(llm, model, parser) if include_raw else model | parser
 
 
-def _bound(
+def _bind_model(
     llm: ChatReplicate,
     schema: Schema | None,
     method: Method,
     strict: bool | None,
-    given: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    told = dict(given)
-    if schema is not None:  # what traces hear of it
-        about = {"method": method, **({} if strict is None else {"strict": strict})}
-        told["ls_structured_output_format"] = {"kwargs": about, "schema": schema}
+    bound = dict(kwargs)
+    if schema is not None:  # for traces
+        details = {"method": method, **({} if strict is None else {"strict": strict})}
+        bound["ls_structured_output_format"] = {"kwargs": details, "schema": schema}
     if method == "function_calling" and schema is not None:
-        name = _name(schema)
-        only: dict[str, Any] = {"tool_choice": name, "parallel_tool_calls": False}
-        return llm.bind_tools([schema], strict=strict, **{**only, **told})
-    tools = told.pop("tools", ())
-    wanted = schema if schema is not None and method == "json_schema" else {"type": "json_object"}
-    return llm.bind_tools(tools, strict=strict, response_format=wanted, **told)
+        choice = {"tool_choice": _get_tool_name(schema), "parallel_tool_calls": False}
+        return llm.bind_tools([schema], strict=strict, **{**choice, **bound})
+    tools = bound.pop("tools", ())
+    has_schema = schema is not None and method == "json_schema"
+    response_format = schema if has_schema else {"type": "json_object"}
+    return llm.bind_tools(tools, strict=strict, response_format=response_format, **bound)
 
 
-def _name(schema: Schema) -> str:
-    """What the tool is called that takes an answer of this schema."""
-    name: str = to_tools([schema], strict=None)[0]["function"]["name"]
+def _get_tool_name(schema: Schema) -> str:
+    """Return the name of the tool generated for a schema."""
+    name: str = to_openai_tools([schema], strict=None)[0]["function"]["name"]
     return name
 
 
-def _parser(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
-    objects: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+def _make_parser(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
+    cls: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
     if method == "function_calling" and schema is not None:
-        if objects is not None:
-            return ObjectOfCall(tools=[objects], first_tool_only=True)
-        return CallOf(key_name=_name(schema), first_tool_only=True)
-    return JsonOf() if objects is None else ObjectOf(pydantic_object=objects)
+        if cls is not None:
+            return PydanticToolParser(tools=[cls], first_tool_only=True)
+        return ToolArgumentsParser(key_name=_get_tool_name(schema), first_tool_only=True)
+    return ClosableJsonParser() if cls is None else ClosablePydanticParser(pydantic_object=cls)
 
 
-def _with_raw(
-    llm: ChatReplicate, bound: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]
+def _include_raw(
+    llm: ChatReplicate, model: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]
 ) -> Runnable[LanguageModelInput, Any]:
-    """The message beside what was read of it; the error in its place, if it is not as asked.
+    """Return message, parsed value and error beside each other.
 
-    All in one step: fallbacks do not catch what is raised in a stream that has begun.
+    In one step, because fallbacks do not catch errors that a stream raises after its start.
     """
-    read = RunnableLambda(_no_error) | itemgetter("raw") | parser
-    nothing = RunnablePassthrough.assign(parsed=lambda _: None)
-    both = RunnablePassthrough.assign(parsed=read).with_fallbacks(
-        [nothing], exception_key="parsing_error"
+    parse = RunnableLambda(_raise_error) | itemgetter("raw") | parser
+    fallback = RunnablePassthrough.assign(parsed=lambda _: None)
+    parse_or_fall_back = RunnablePassthrough.assign(parsed=parse).with_fallbacks(
+        [fallback], exception_key="parsing_error"
     )
 
-    def unfit(error: AnswerFormatError, options: Mapping[str, Any]) -> dict[str, Any]:
-        model = str(options.get("model") or llm.model)
-        return {"raw": to_message(error.completion, model), "parsing_error": error}
+    def keep_error(error: AnswerFormatError, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        name = str(kwargs.get("model") or llm.model)
+        return {"raw": to_message(error.completion, name), "parsing_error": error}
 
-    def ask(said: LanguageModelInput, config: RunnableConfig, **options: Any) -> Any:
+    def invoke(messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
         try:
-            answer = {"raw": bound.invoke(said, config, **options), "parsing_error": None}
+            answer = {"raw": model.invoke(messages, config, **kwargs), "parsing_error": None}
         except AnswerFormatError as error:
-            answer = unfit(error, options)
-        return both.invoke(answer, config)
+            answer = keep_error(error, kwargs)
+        return parse_or_fall_back.invoke(answer, config)
 
-    async def aask(said: LanguageModelInput, config: RunnableConfig, **options: Any) -> Any:
+    async def ainvoke(messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
         try:
-            answer = {"raw": await bound.ainvoke(said, config, **options), "parsing_error": None}
+            answer = {"raw": await model.ainvoke(messages, config, **kwargs), "parsing_error": None}
         except AnswerFormatError as error:
-            answer = unfit(error, options)
-        return await both.ainvoke(answer, config)
+            answer = keep_error(error, kwargs)
+        return await parse_or_fall_back.ainvoke(answer, config)
 
-    return RunnableLambda(ask, aask)
+    return RunnableLambda(invoke, ainvoke)
 
 
-def _no_error(answer: dict[str, Any]) -> dict[str, Any]:
+def _raise_error(answer: dict[str, Any]) -> dict[str, Any]:
     if answer["parsing_error"] is not None:
         raise answer["parsing_error"]
     return answer

@@ -1,10 +1,17 @@
-"""LangChain's messages to the core's. Pure."""
+"""LangChain's messages to the core's. Pure.
+
+A conversation may have been started with another provider, whose content blocks are still in it.
+What the system, the user or a tool contributed is kept, or is an error; an assistant's reasoning is
+left out, and its calls are read from wherever that provider puts them.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 from langchain_core.messages import (
     AIMessage,
@@ -17,11 +24,12 @@ from langchain_core.messages import (
 )
 
 import replicate_stream as core
-from langchain_replicate_stream._content import answered, calls_in, located, results, returned, told
 
-MALFORMED = " /* malformed */"
-"""Ends the arguments of a malformed call in the sum of a stream; see `_chunks`."""
-_ENDING = re.compile(r' "?[\]}]' + re.escape(MALFORMED) + r"\Z")
+Content: TypeAlias = "str | Sequence[Any]"
+
+MALFORMED_MARK = " /* malformed */"
+"""Ends the arguments of a malformed call in the sum of a stream's chunks; see `_from_core`."""
+_MALFORMED_SUFFIX = re.compile(r' "?[\]}]' + re.escape(MALFORMED_MARK) + r"\Z")
 _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
     "developer": "system",
@@ -30,97 +38,247 @@ _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "assistant": "assistant",
     "ai": "assistant",
 }
+_TEXT = frozenset({"text", "input_text", "extract_text"})
+_MEDIA = frozenset(
+    {"image", "image_url", "input_image", "audio", "input_audio", "audio_url", "video"}
+    | {"video_url", "input_video", "file", "input_file", "document"}
+)
+_ASSISTANT_BLOCKS = _TEXT | _MEDIA | {"text-plain", "refusal"}
+_TOOL_BLOCKS = _TEXT | _MEDIA | {"text-plain"}
+_CALL_ARGUMENTS: Mapping[str, str] = {
+    "tool_use": "input",
+    "tool_call": "args",
+    "function_call": "arguments",
+}
+"""The key of the arguments in each type of block that is a call."""
 
 
-def to_core(messages: Sequence[BaseMessage], *, files: str = "") -> list[core.Message]:
-    """LangChain's messages as the core's.
+def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[core.Message]:
+    """Convert LangChain's messages to the core's.
 
-    Only what was said is told: never `additional_kwargs`, which hold notes of the framework too.
+    Content, names and calls are converted; of `additional_kwargs`, where the framework keeps notes
+    too, only calls in OpenAI's format.
 
     Args:
-        messages: The messages.
-        files: The address of the API's files, for blocks that have a file's id.
+        messages: The conversation.
+        files_url: Base address of the API's files, for blocks that refer to a file by its id.
 
     Raises:
-        InvalidInputError: A message of a kind that no model can be told.
+        InvalidInputError: A message is of a type that has no role for a model.
     """
-    said: list[core.Message] = []
-    tools: dict[str, str] = {}
+    converted: list[core.Message] = []
+    tool_names: dict[str, str] = {}
     for index, message in enumerate(messages):
-        for each in _to_messages(index, message, tools):
-            said.append(located(each, files))
-            tools.update((call.id, call.name) for call in each.tool_calls)
-    return said
+        for each in _convert_message(index, message, tool_names):
+            converted.append(_resolve_file_ids(each, files_url))
+            tool_names.update((call.id, call.name) for call in each.tool_calls)
+    return converted
 
 
-def _to_messages(index: int, message: BaseMessage, tools: Mapping[str, str]) -> list[core.Message]:
-    """One message as the core's; `tools` has the names of those that were called, by call."""
+def _convert_message(
+    index: int, message: BaseMessage, tool_names: Mapping[str, str]
+) -> list[core.Message]:
+    """Convert one message; `tool_names` are those of the tools called before, by call id."""
     content, name = message.content, message.name
     if isinstance(message, SystemMessage):
-        return [core.Message("system", told(content), name=name)]
+        return [core.Message("system", _convert_content(content), name=name)]
     if isinstance(message, HumanMessage):
-        return _of_user(content, name, tools)
+        return _convert_human(content, name, tool_names)
     if isinstance(message, AIMessage):
-        calls = tuple(_calls(message))
-        return [core.Message("assistant", answered(content), name=name, tool_calls=calls)]
+        calls = tuple(_collect_calls(message))
+        parts = _convert_assistant_content(content)
+        return [core.Message("assistant", parts, name=name, tool_calls=calls)]
     if isinstance(message, ToolMessage):
-        failed = message.status == "error"
-        return [_result(message.tool_call_id, name, returned(content, is_error=failed), tools)]
+        parts = _convert_tool_content(content, is_error=message.status == "error")
+        return [_make_tool_message(message.tool_call_id, name, parts, tool_names)]
     if isinstance(message, FunctionMessage):
-        return [core.Message("tool", returned(content, is_error=False), name=name)]
+        return [core.Message("tool", _convert_tool_content(content, is_error=False), name=name)]
     if isinstance(message, ChatMessage) and (role := _ROLES.get(message.role)):
-        text = answered(content) if role == "assistant" else told(content)
-        return [core.Message(role, text, name=name)]
-    kind = f"{type(message).__name__} of type {message.type!r}"
+        convert = _convert_assistant_content if role == "assistant" else _convert_content
+        return [core.Message(role, convert(content), name=name)]
     raise core.InvalidInputError(
-        f"messages[{index}] is a {kind}, which no model can be told",
+        f"messages[{index}] is a {type(message).__name__} of type {message.type!r}, "
+        "which cannot be sent to a model",
         fields=(f"messages[{index}]",),
     )
 
 
-def _of_user(
-    content: str | list[Any], name: str | None, tools: Mapping[str, str]
+def _convert_human(
+    content: Content, name: str | None, tool_names: Mapping[str, str]
 ) -> list[core.Message]:
-    given = [
-        _result(
+    # Anthropic puts the results of tools into the user's next message.
+    blocks = [] if isinstance(content, str) else [b for b in content if _is_tool_result(b)]
+    results = [
+        _make_tool_message(
             str(block.get("tool_use_id") or ""),
             None,
-            returned(block.get("content") or "", is_error=bool(block.get("is_error"))),
-            tools,
+            _convert_tool_content(block.get("content") or "", is_error=bool(block.get("is_error"))),
+            tool_names,
         )
-        for block in results(content)
+        for block in blocks
     ]
-    own = told(content)
-    return given if given and not own else [*given, core.Message("user", own, name=name)]
+    rest = _convert_content(content)
+    return results if results and not rest else [*results, core.Message("user", rest, name=name)]
 
 
-def _result(
-    call: str, name: str | None, content: str | list[Any], tools: Mapping[str, str]
+def _make_tool_message(
+    call_id: str, name: str | None, content: str | list[Any], tool_names: Mapping[str, str]
 ) -> core.Message:
-    return core.Message("tool", content, name=name or tools.get(call), tool_call_id=call)
+    name = name or tool_names.get(call_id)
+    return core.Message("tool", content, name=name, tool_call_id=call_id)
 
 
-def _calls(message: AIMessage) -> list[core.ToolCall]:
-    """The calls of a message, the malformed ones as the model wrote them."""
+def _convert_content(content: Content) -> str | list[Any]:
+    """Convert the content of a system's or user's message, except for results of tools."""
+    if isinstance(content, str):
+        return content
+    return [
+        _convert_block(block)
+        for block in content
+        if not (_is_tool_result(block) or _is_cache_point(block))
+    ]
+
+
+def _convert_assistant_content(content: Content) -> str | list[Any]:
+    """Convert an assistant's text and media; reasoning, calls and unknown blocks are left out."""
+    if isinstance(content, str):
+        return content
+    return [
+        _convert_block(block)
+        for block in content
+        if isinstance(block, str) or _get_type(block) in _ASSISTANT_BLOCKS
+    ]
+
+
+def _convert_tool_content(content: Any, *, is_error: bool) -> str | list[Any]:
+    """Convert a tool's result; a block that is neither text nor a file becomes JSON text."""
+    parts: str | list[Any]
+    if isinstance(content, str):
+        parts = content
+    elif isinstance(content, Sequence):
+        parts = [
+            _convert_block(block)
+            if isinstance(block, str) or _get_type(block) in _TOOL_BLOCKS
+            else _make_json_part(block)
+            for block in content
+        ]
+    else:
+        parts = [_make_json_part(content)]
+    return _prefix_error(parts) if is_error else parts
+
+
+def _convert_block(block: Any) -> Any:
+    if not isinstance(block, Mapping):
+        return block
+    kind, source = block.get("type"), block.get("source")
+    if kind == "refusal":
+        return {"type": "text", "text": block.get("refusal") or ""}
+    if kind == "document" and isinstance(source, Mapping) and source.get("type") == "text":
+        return {"type": "text", "text": source.get("data") or ""}
+    if kind == "text-plain":
+        text = block.get("text")
+        return {**block, "type": "file"} if text is None else {"type": "text", "text": text}
+    return block
+
+
+def _make_json_part(value: Any) -> dict[str, str]:
+    return {"type": "text", "text": json.dumps(value, ensure_ascii=False, default=str)}
+
+
+def _prefix_error(content: str | list[Any]) -> str | list[Any]:
+    """Prefix `Error: ` where it is missing: a prompt has no other place for a tool's status."""
+    texts = [content] if isinstance(content, str) else [_get_text(part) for part in content]
+    if "".join(texts).lstrip().lower().startswith("error"):
+        return content
+    if isinstance(content, str):
+        return f"Error: {content}"
+    return [{"type": "text", "text": "Error: "}, *content]
+
+
+def _get_text(part: Any) -> str:
+    return part if isinstance(part, str) else str(part.get("text") or "")
+
+
+def _get_type(block: Any) -> str:
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _is_tool_result(block: Any) -> TypeGuard[Mapping[str, Any]]:
+    return _get_type(block) == "tool_result"
+
+
+def _is_cache_point(block: Any) -> bool:
+    """Whether a block only marks a place for Amazon's prompt cache: `{"cachePoint": {…}}`."""
+    return isinstance(block, Mapping) and "type" not in block and "cachePoint" in block
+
+
+# Calls
+
+
+def _collect_calls(message: AIMessage) -> list[core.ToolCall]:
+    """Collect a message's calls; the malformed ones with the text that the model wrote."""
     calls = [core.ToolCall(c["id"] or "", c["name"], c["args"]) for c in message.tool_calls]
     for bad in message.invalid_tool_calls:
-        written = _ENDING.sub("", bad["args"] or "")
-        calls.append(core.ToolCall(bad["id"] or "", bad["name"] or "", written))
-    return calls or calls_in(message.content) or _openais(message.additional_kwargs)
+        arguments = _MALFORMED_SUFFIX.sub("", bad["args"] or "")
+        calls.append(core.ToolCall(bad["id"] or "", bad["name"] or "", arguments))
+    if calls:
+        return calls
+    blocks = () if isinstance(message.content, str) else message.content
+    calls = [_parse_call_block(b) for b in blocks if _get_type(b) in _CALL_ARGUMENTS]
+    return calls or _parse_openai_calls(message.additional_kwargs)
 
 
-def _openais(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
-    """The calls as OpenAI's messages have them, their arguments as JSON texts."""
-    old = kwargs.get("function_call")
-    listed = kwargs.get("tool_calls") or ([{"function": old}] if old else [])
+def _parse_call_block(block: Any) -> core.ToolCall:
+    arguments = block.get(_CALL_ARGUMENTS[block["type"]])
+    if arguments is None or arguments == "":
+        arguments = block.get("partial_json") or {}
+    call_id = str(block.get("call_id") or block.get("id") or "")
+    return core.ToolCall(call_id, str(block.get("name") or ""), arguments)
+
+
+def _parse_openai_calls(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
+    """Parse calls in OpenAI's format, whose arguments are JSON texts."""
+    function = kwargs.get("function_call")
+    entries = kwargs.get("tool_calls") or ([{"function": function}] if function else [])
     try:
-        return [_openai(each["function"], str(each.get("id") or "")) for each in listed]
+        return [
+            core.ToolCall(
+                str(entry.get("id") or ""),
+                entry["function"]["name"],
+                entry["function"]["arguments"],
+            )
+            for entry in entries
+        ]
     except (AttributeError, KeyError, TypeError) as error:
         raise core.InvalidInputError(
-            "a message's additional_kwargs hold calls in a form that OpenAI does not have",
+            "a message's additional_kwargs hold tool calls that are not in OpenAI's format",
             fields=("additional_kwargs",),
         ) from error
 
 
-def _openai(called: Mapping[str, Any], call: str) -> core.ToolCall:
-    return core.ToolCall(call, called["name"], called["arguments"])
+# Files
+
+
+def _resolve_file_ids(message: core.Message, files_url: str) -> core.Message:
+    """Replace the ids of uploaded files by their addresses."""
+    content = message.content
+    if isinstance(content, str) or not any(_find_file_id(part) for part in content):
+        return message
+    parts = [
+        {"type": part.get("type"), "url": f"{files_url}/{file_id}"}
+        if isinstance(part, Mapping) and (file_id := _find_file_id(part))
+        else part
+        for part in content
+    ]
+    return replace(message, content=parts)
+
+
+def _find_file_id(part: Any) -> str | None:
+    if not isinstance(part, Mapping):
+        return None
+    for holder in (part, part.get("file"), part.get("source")):
+        file_id = holder.get("file_id") if isinstance(holder, Mapping) else None
+        if isinstance(file_id, str):
+            return file_id
+    return part.get("id") if part.get("source_type") == "id" else None

@@ -1,9 +1,9 @@
-"""How many tokens a text has, roughly, without any model's vocabulary. Pure.
+"""Approximate token counts without a model's vocabulary. Pure.
 
-Every model on Replicate has a vocabulary of its own, and none can be had without a download. This
-cuts texts where most vocabularies do: common words whole, long ones in parts, digits by threes,
-every CJK character by itself. English text and code come out within a tenth of the tokens of a
-real vocabulary (JSON a sixth too low), other languages up to half too low.
+Every model on Replicate has its own vocabulary, which would have to be downloaded. This splits text
+where most vocabularies do: common words whole, long ones in parts, digits by threes, every CJK
+character by itself. For English text and code the count is within a tenth of a real vocabulary's
+(for JSON a sixth too low), for other languages up to half too low.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _PIECE = (  # compiled at first use, because that takes milliseconds
     r"| ?[A-Za-z]{1,8}(?![A-Za-z])| ?[A-Za-z]{1,5}| ?[^\W\d_]{1,3}|\d{1,3}"
     r"| ?[!-/:-@\[-`{-~]{1,2}|\s+|."
 )
-MARKS = 5
-"""What a chat's format puts around a message, e.g. `<|im_start|>`, a role and two newlines."""
+TOKENS_PER_MESSAGE = 5
+"""Tokens that a chat format puts around a message, e.g. `<|im_start|>`, a role, two newlines."""
 
 
-def token_ids(text: str) -> list[int]:
-    """A number for each piece that is about a token; equal pieces have equal ones."""
+def split_into_ids(text: str) -> list[int]:
+    """Split a text into pieces of about a token; each is a number, the same for equal pieces."""
     return [crc32(piece.encode(errors="replace")) for piece in re.findall(_PIECE, text, re.DOTALL)]
 
 
-def text_of(message: Message) -> str:
-    """All that a message says, calls included; media say nothing."""
+def extract_text(message: Message) -> str:
+    """Extract a message's text, calls included; media have none."""
     content = message.content
     parts = [content] if isinstance(content, str) else content
     texts = [message.name] if message.name else []
     texts += [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
     texts += [
-        dumped({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls
+        to_json({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls
     ]
     return "\n".join(text for text in texts if text)
 
 
-def dumped(value: Mapping[str, Any]) -> str:
-    """A tool or a call as it is told to a model."""
+def to_json(value: Mapping[str, Any]) -> str:
+    """Render a tool or a call as a prompt has it."""
     return json.dumps(value, ensure_ascii=False, default=str)

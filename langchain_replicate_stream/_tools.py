@@ -1,4 +1,4 @@
-"""What `bind_tools` binds: tools and the answer's format as the core takes them. Pure."""
+"""Tools and formats of every type that LangChain knows, as OpenAI's dicts. Pure."""
 
 from __future__ import annotations
 
@@ -17,71 +17,72 @@ ToolLike: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any] | BaseTool"
 Schema: TypeAlias = "Mapping[str, Any] | type"
 
 _REF = re.compile(r'"#/\$defs/([^"]+)"')
-_FORMATS = frozenset({"text", "json_object", "json_schema"})
-_TOOLS = frozenset({"function", "parameters", "input_schema", "toolSpec"})
+_FORMAT_TYPES = frozenset({"text", "json_object", "json_schema"})
+_TOOL_KEYS = frozenset({"function", "parameters", "input_schema", "toolSpec"})
 
 
-def to_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[dict[str, Any]]:
-    """Tools of every kind as OpenAI's dicts.
+def to_openai_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[dict[str, Any]]:
+    """Convert tools to OpenAI's dicts.
 
     Raises:
-        ValueError: One is of no kind that is known.
+        ValueError: A tool is of an unknown type.
     """
     return [convert_to_openai_tool(tool, strict=strict) for tool in tools]
 
 
-def to_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
-    """A schema of every kind, or OpenAI's `response_format`, as the latter.
+def to_response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
+    """Convert a schema to OpenAI's `response_format`; one that is such already is copied.
 
     Raises:
-        ValueError: It is of no kind that is known.
+        ValueError: The schema is of an unknown type.
     """
     if not isinstance(schema, Mapping):
         function = convert_to_openai_function(schema, strict=strict)
-        whole = _recursive_schema(schema)
-        about = {"name": function["name"], "schema": whole or function.get("parameters", {})}
+        parameters = _get_recursive_schema(schema) or function.get("parameters", {})
+        json_schema = {"name": function["name"], "schema": parameters}
         if function.get("description"):
-            about["description"] = function["description"]
-    elif schema.get("type") in _FORMATS:
+            json_schema["description"] = function["description"]
+    elif schema.get("type") in _FORMAT_TYPES:
         return dict(schema)
     elif isinstance(schema.get("schema"), Mapping):
-        about = dict(schema)
-    elif _TOOLS & schema.keys():
+        json_schema = dict(schema)
+    elif _TOOL_KEYS & schema.keys():
         function = convert_to_openai_tool(dict(schema))["function"]
-        about = {"name": function["name"], "schema": function["parameters"]}
+        json_schema = {"name": function["name"], "schema": function["parameters"]}
     else:
-        about = {"name": schema.get("title") or "answer", "schema": dict(schema)}
+        json_schema = {"name": schema.get("title") or "answer", "schema": dict(schema)}
     if strict is not None:
-        about["strict"] = strict
-    return {"type": "json_schema", "json_schema": about}
+        json_schema["strict"] = strict
+    return {"type": "json_schema", "json_schema": json_schema}
 
 
-def converted(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call, whose tools and format may be of every kind, too.
-
-    Raises:
-        ValueError: One is of no kind that is known.
-    """
-    tools, form = given.get("tools"), given.get("response_format")
-    is_list = isinstance(tools, Sequence) and not isinstance(tools, str)
-    # What is no list is refused by the core, as all other values of a wrong type are.
-    if tools and is_list and not all(isinstance(e, Mapping) and "function" in e for e in tools):
-        given = {**given, "tools": to_tools(tools, strict=None)}
-    if isinstance(form, type):
-        given = {**given, "response_format": to_format(form, strict=None)}
-    return given
+def convert_tools(tools: Any) -> Any:
+    """Convert the tools of a call; any other value is left for the core to reject."""
+    if not tools or not isinstance(tools, Sequence) or isinstance(tools, str):
+        return tools
+    if all(isinstance(tool, Mapping) and "function" in tool for tool in tools):
+        return tools  # bound tools have been converted already
+    return to_openai_tools(tools, strict=None)
 
 
-def _recursive_schema(schema: type) -> dict[str, Any] | None:
-    """The schema of a class whose objects hold objects of their own kind; None for any other.
+def convert_response_format(response_format: Any) -> Any:
+    """Convert a class that a call has as its format; any other value is left to the core."""
+    if isinstance(response_format, type):
+        return to_response_format(response_format, strict=None)
+    return response_format
 
-    The framework writes out what a schema refers to, and leaves out what refers to itself.
+
+def _get_recursive_schema(schema: type) -> dict[str, Any] | None:
+    """Return the schema of a class that refers to itself, None for any other class.
+
+    The framework's converter inlines references, and drops those that lead back to themselves.
     """
     if not issubclass(schema, BaseModel):
         return None
     whole = schema.model_json_schema()
-    defined = whole.get("$defs", {})
-    refers = {name: set(_REF.findall(json.dumps(each))) for name, each in defined.items()}
-    while ends := {name for name, to in refers.items() if not to & refers.keys()}:
-        refers = {name: to for name, to in refers.items() if name not in ends}
-    return whole if refers else None
+    definitions = whole.get("$defs", {})
+    references = {name: set(_REF.findall(json.dumps(each))) for name, each in definitions.items()}
+    # Definitions without further references are removed, again and again: a circle remains.
+    while leaves := {name for name, to in references.items() if not to & references.keys()}:
+        references = {name: to for name, to in references.items() if name not in leaves}
+    return whole if references else None

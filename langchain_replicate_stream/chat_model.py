@@ -1,11 +1,27 @@
-"""`ChatReplicate`, a thin face of the core client.
+"""`ChatReplicate`, a thin adapter over the core's client.
 
-In:  LangChain messages -> `_convert.to_core` -> `Client.stream`, which maps them and the
-     parameters onto the model's own input.
-Out: the client's events -> `_chunks.Chunks` -> chunks; the last one alone has the metadata.
+**Input (LangChain -> core)**
 
-The sync methods drive the same stream on the core's background loop. A consumer that stops leaves
-the client's context, which cancels the prediction.
+1. `ainvoke`, `astream` and their blocking twins end, through the framework, in `_agenerate`,
+   `_astream`, `_generate` or `_stream`.
+2. `ChatReplicateFields._build_request` merges the call's arguments over the object's fields
+   (`adapters.merge_arguments`) and converts tools and format to OpenAI's dicts
+   (`_tools.convert_tools`, `convert_response_format`).
+3. `_to_core.to_core` converts the messages.
+4. `ChatReplicateFields._get_client` returns the client of the current settings, whose `stream` or
+   `complete` prepares the model's input and creates the prediction.
+
+**Output (core -> LangChain)**
+
+1. The client's `EventStream` yields a `TextDelta` for nearly every token:
+   `_from_core.make_text_chunk` makes its `ChatGenerationChunk`.
+2. `_from_core.ChunkConverter.convert` handles the other events. The chunk of `Finished` alone has
+   the metadata.
+3. A `Completion` becomes an `AIMessage` by `_from_core.to_result`.
+4. Errors of the core become those of `errors`, which are LangChain's too (`raise_as_langchain`).
+
+The blocking methods run the same stream on the core's background loop (`iterate_blocking`). A
+consumer that stops leaves the client's context, which cancels the prediction.
 """
 
 from __future__ import annotations
@@ -17,16 +33,23 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.language_models import LangSmithParams
 
 import replicate_stream as core
-from langchain_replicate_stream._arguments import CONNECTION, PARAMETERS, for_the_client, the_stop
-from langchain_replicate_stream._errors import as_langchains
-from langchain_replicate_stream._fields import Own, Settings
-from langchain_replicate_stream._from_core import Chunks, text_chunk
-from langchain_replicate_stream._from_core_message import PROVIDER, to_result
-from langchain_replicate_stream._profile import profile_of
+from langchain_replicate_stream._fields import ChatReplicateFields
+from langchain_replicate_stream._from_core import (
+    PROVIDER,
+    ChunkConverter,
+    make_text_chunk,
+    to_result,
+)
+from langchain_replicate_stream._profile import make_profile
 from langchain_replicate_stream._to_core import to_core
-from langchain_replicate_stream._token_counting import MARKS, dumped, text_of, token_ids
-from langchain_replicate_stream._tools import converted, to_format, to_tools
-from replicate_stream import Client
+from langchain_replicate_stream._token_counting import (
+    TOKENS_PER_MESSAGE,
+    extract_text,
+    split_into_ids,
+    to_json,
+)
+from langchain_replicate_stream._tools import to_openai_tools, to_response_format
+from langchain_replicate_stream.errors import raise_as_langchain
 from replicate_stream.adapters import iterate_blocking, run_blocking
 
 if TYPE_CHECKING:
@@ -42,22 +65,22 @@ if TYPE_CHECKING:
     from langchain_replicate_stream._tools import Schema, ToolLike
 
 
-class ChatReplicate(Settings):
+class ChatReplicate(ChatReplicateFields):
     """A chat model on Replicate, streamed token by token.
 
         llm = ChatReplicate(model="meta/meta-llama-3-70b-instruct")  # REPLICATE_API_TOKEN
         async for chunk in llm.astream("Why is the sky blue?"):
             print(chunk.text, end="", flush=True)
 
-    Every parameter of the answer, and `model=`, can be given for a single call too. What a model
-    has no input for is an error before anything is paid, unless `on_unsupported` says otherwise.
+    Every parameter of the answer, and `model=`, can be given for a single call too. A parameter
+    that the model has no input for is an error before anything is paid; see `on_unsupported`.
 
-    Whoever leaves a stream early stops paying: the prediction is cancelled. The framework itself
-    reads on to the end behind a blocking chain that is left, `(llm | parser).stream(…)`, and behind
-    a blocking stream of LangGraph; asynchronous ones are left at once.
+    Leaving a stream early cancels the prediction, and stops the costs. The framework itself reads
+    to the end behind a blocking chain that is left, `(llm | parser).stream(…)`, and behind a
+    blocking stream of LangGraph; asynchronous ones are left at once.
 
     Raises:
-        ValidationError: An argument that is not known; it names the closest one that is.
+        ValidationError: An argument is unknown, with the closest known name, or of the wrong type.
     """
 
     @property
@@ -66,7 +89,7 @@ class ChatReplicate(Settings):
 
     def _resolve_model_profile(self) -> ModelProfile:
         # More is known once the model has been run in this process, by whichever object.
-        return profile_of(self._client().capabilities(self.model))
+        return make_profile(self._get_client().capabilities(self.model))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
@@ -80,30 +103,15 @@ class ChatReplicate(Settings):
         max_tokens = kwargs.get("max_tokens", self.max_tokens)
         if max_tokens is not None:
             params["ls_max_tokens"] = max_tokens
-        stops = the_stop(stop, kwargs, self.stop)
-        if stops and isinstance(stops, Sequence):  # what is no such thing is refused with the rest
-            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        stop_sequences = self._get_stop(stop, kwargs)
+        if isinstance(stop_sequences, str):
+            stop_sequences = [stop_sequences] if stop_sequences else []
+        if stop_sequences and isinstance(stop_sequences, Sequence):  # others are rejected later
+            params["ls_stop"] = list(stop_sequences)
         return params
 
-    def _client(self) -> Client:
-        """The shared client, or one for the settings as they are now."""
-        if self.client is not None:
-            return self.client
-        settings = {name: getattr(self, name) for name in CONNECTION}
-        settings["headers"] = dict(settings.pop("default_headers") or {})
-        client = self._own.client
-        if client is None or self._own.settings != settings:
-            client = Client(**settings)
-            self._own = Own(settings, client)
-        return client
-
-    def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of `Client.stream`: this object's, and over them those of the call."""
-        own = {name: getattr(self, name) for name in (*PARAMETERS, "stream_usage")}
-        return for_the_client(own, stop, converted(kwargs))
-
-    def _said(self, messages: list[BaseMessage]) -> list[core.Message]:
-        return to_core(messages, files=f"{self._client().base_url}/files")
+    def _convert_messages(self, messages: list[BaseMessage]) -> list[core.Message]:
+        return to_core(messages, files_url=f"{self._get_client().base_url}/files")
 
     async def _astream(
         self,
@@ -112,15 +120,18 @@ class ChatReplicate(Settings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        request = self._request(stop, kwargs)
-        chunks = Chunks(request["model"])
-        with as_langchains():
-            async with self._client().stream(messages=self._said(messages), **request) as events:
+        request = self._build_request(stop, kwargs)
+        converter = ChunkConverter(request["model"])
+        with raise_as_langchain():
+            opening = self._get_client().stream(
+                messages=self._convert_messages(messages), **request
+            )
+            async with opening as events:
                 async for event in events:
                     if isinstance(event, core.TextDelta):  # as nearly all are
-                        yield text_chunk(event)
+                        yield make_text_chunk(event)
                         continue
-                    for chunk in chunks.of(event):
+                    for chunk in converter.convert(event):
                         yield chunk
 
     async def _agenerate(
@@ -130,9 +141,11 @@ class ChatReplicate(Settings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._request(stop, kwargs)
-        with as_langchains():
-            completion = await self._client().complete(messages=self._said(messages), **request)
+        request = self._build_request(stop, kwargs)
+        with raise_as_langchain():
+            completion = await self._get_client().complete(
+                messages=self._convert_messages(messages), **request
+            )
         return to_result(completion, request["model"])
 
     def _stream(
@@ -142,18 +155,18 @@ class ChatReplicate(Settings):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        request = self._request(stop, kwargs)
-        chunks = Chunks(request["model"])
-        with as_langchains():
-            said, client = self._said(messages), self._client()
+        request = self._build_request(stop, kwargs)
+        converter = ChunkConverter(request["model"])
+        with raise_as_langchain():
+            converted, client = self._convert_messages(messages), self._get_client()
             with closing(
-                iterate_blocking(lambda: client.stream(messages=said, **request))
+                iterate_blocking(lambda: client.stream(messages=converted, **request))
             ) as events:
                 for event in events:
                     if isinstance(event, core.TextDelta):
-                        yield text_chunk(event)
+                        yield make_text_chunk(event)
                         continue
-                    yield from chunks.of(event)
+                    yield from converter.convert(event)
 
     def _generate(
         self,
@@ -162,10 +175,10 @@ class ChatReplicate(Settings):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._request(stop, kwargs)
-        with as_langchains():
-            said, client = self._said(messages), self._client()
-            completion = run_blocking(lambda: client.complete(messages=said, **request))
+        request = self._build_request(stop, kwargs)
+        with raise_as_langchain():
+            converted, client = self._convert_messages(messages), self._get_client()
+            completion = run_blocking(lambda: client.complete(messages=converted, **request))
         return to_result(completion, request["model"])
 
     def bind_tools(
@@ -178,29 +191,29 @@ class ChatReplicate(Settings):
         response_format: Schema | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """This model with tools that it may call. Works on every text model.
+        """Return this model with tools that it may call. Works on every text model.
 
         Args:
             tools: Tools, functions, Pydantic classes, TypedDicts, JSON schemas with a title, or
                 the dicts of OpenAI, Anthropic and Amazon; may be empty.
             tool_choice: `auto` (the default), `none` or False, `any`, `required` or True for at
                 least one call, a tool's name, or OpenAI's or Anthropic's dict for one of these.
-            parallel_tool_calls: False: one call in an answer at most.
-            strict: Asks models that know of it to keep to the schemas exactly.
-            response_format: The form of an answer that calls no tool: a schema as for
-                `with_structured_output`, or OpenAI's dict. The answer's text is bare JSON then.
-            **kwargs: What a call may override, e.g. `temperature` or `max_repairs`.
+            parallel_tool_calls: False allows at most one call in an answer.
+            strict: Asks models that support it to keep to the schemas exactly.
+            response_format: The format of an answer that calls no tool: a schema as for
+                `with_structured_output`, or OpenAI's dict. The answer's text is then bare JSON.
+            **kwargs: Arguments of a call, e.g. `temperature` or `max_repairs`.
 
         Raises:
-            ValueError: A tool or a schema is of no kind that is known.
+            ValueError: A tool or a schema is of an unknown type.
         """
-        bound: dict[str, Any] = {"tools": to_tools(tools, strict=strict)}
+        bound: dict[str, Any] = {"tools": to_openai_tools(tools, strict=strict)}
         if tool_choice is not None:
             bound["tool_choice"] = tool_choice
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
-            bound["response_format"] = to_format(response_format, strict=strict)
+            bound["response_format"] = to_response_format(response_format, strict=strict)
         return self.bind(**bound, **kwargs)
 
     def with_structured_output(
@@ -212,58 +225,60 @@ class ChatReplicate(Settings):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """This model, answering with objects. Works on every text model.
+        """Return this model, answering with objects. Works on every text model.
 
         Args:
-            schema: A Pydantic class (of version 1 too), a TypedDict, or a JSON schema; classes give
-                instances, the others dicts.
-            method: `json_schema`: JSON that is checked against the schema, by the model's own field
-                where it has one. `function_calling`: as the call of a tool. `json_mode`: any JSON
-                object; the prompt has to say which.
-            include_raw: Give a dict of the message (`raw`), what was read of it (`parsed`), and the
-                error (`parsing_error`) in place of raising it.
-            strict: Asks models that know of it to keep to the schema exactly.
-            **kwargs: What a call may override, e.g. `temperature` or `max_repairs`.
+            schema: A Pydantic class (of version 1 too), a TypedDict, or a JSON schema; classes
+                return instances, the others dicts.
+            method: `json_schema`: JSON that is validated against the schema, through the model's
+                own input where it has one. `function_calling`: a call of a tool. `json_mode`: any
+                JSON object, which the prompt has to describe.
+            include_raw: Return a dict with the message (`raw`), its parsed value (`parsed`), and
+                the error (`parsing_error`) instead of raising it.
+            strict: Asks models that support it to keep to the schema exactly.
+            **kwargs: Arguments of a call, e.g. `temperature` or `max_repairs`.
 
         Raises:
-            ValueError: The method is not known, or does not fit the other arguments.
+            ValueError: The method is unknown, or does not fit the other arguments.
         """
-        from langchain_replicate_stream._structured_output import structured
+        # Its parsers are needed by few, and take long to import.
+        from langchain_replicate_stream._structured_output import build_runnable
 
-        return structured(
-            self, schema, method, include_raw=include_raw, strict=strict, given=kwargs
+        return build_runnable(
+            self, schema, method, include_raw=include_raw, strict=strict, kwargs=kwargs
         )
 
     def get_token_ids(self, text: str) -> list[int]:
-        """A number for each piece of a text that is about a token.
+        """Split a text into approximate tokens, as numbers.
 
-        They are no ids of the model's vocabulary, which would have to be downloaded: their count is
-        what they are for. `custom_get_token_ids` gives exact ones.
+        Only their count is meaningful: the ids of the model's own vocabulary would need a download.
+        `custom_get_token_ids` replaces them by exact ones.
         """
         custom = self.custom_get_token_ids
-        return token_ids(text) if custom is None else custom(text)
+        return split_into_ids(text) if custom is None else custom(text)
 
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[ToolLike] | None = None
     ) -> int:
-        """About how many tokens messages have, their format's marks and tools included.
+        """Count approximately the tokens of messages, with their chat format and the tools.
 
-        Counted without the model's vocabulary, as `get_num_tokens` is: English and code come out
-        within about a tenth, other languages up to half too low. Images and files are not counted.
+        Counted without the model's vocabulary, as by `get_num_tokens`: English and code within
+        about a tenth, other languages up to half too low. Images and files are not counted.
         """
-        told = [dumped(tool) for tool in to_tools(tools or (), strict=None)]
-        said = [text_of(message) for message in to_core(messages)]
-        return MARKS * len(said) + sum(self.get_num_tokens(text) for text in (*told, *said))
+        converted = to_core(messages)
+        texts = [to_json(tool) for tool in to_openai_tools(tools or (), strict=None)]
+        texts += [extract_text(message) for message in converted]
+        return TOKENS_PER_MESSAGE * len(converted) + sum(map(self.get_num_tokens, texts))
 
     def prepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
     ) -> core.PreparedRequest:
-        """What `invoke` would send: a dry run that pays nothing and creates nothing.
+        """Prepare the request that `invoke` would send: a dry run, which pays nothing.
 
         Args:
-            messages: What `invoke` takes.
+            messages: As for `invoke`.
             stop: As for `invoke`.
-            **kwargs: What a call may override.
+            **kwargs: Arguments of a call.
 
         Returns:
             The URL, the body, and the notes: every adaptation to the model in a sentence.
@@ -276,9 +291,9 @@ class ChatReplicate(Settings):
     async def aprepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
     ) -> core.PreparedRequest:
-        """The same for async code."""
-        request = self._request(stop, kwargs)
+        """Prepare the request that `ainvoke` would send; see `prepare`."""
+        request = self._build_request(stop, kwargs)
         del request["include_usage"], request["max_repairs"]
-        with as_langchains():
-            said = self._said(self._convert_input(messages).to_messages())
-            return await self._client().prepare(messages=said, **request)
+        with raise_as_langchain():
+            converted = self._convert_messages(self._convert_input(messages).to_messages())
+            return await self._get_client().prepare(messages=converted, **request)

@@ -147,7 +147,7 @@ async def test_a_changed_setting_is_used_by_the_next_call(
     llm.default_headers["x-team"] = "red"
     await llm.ainvoke("Hi")
     assert replicate_emulator.requests[-1].headers["x-team"] == "red"
-    assert llm._client() is llm._client()
+    assert llm._get_client() is llm._get_client()
 
 
 async def test_models_are_equal_that_were_told_the_same(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,8 +25,8 @@ from langchain_core.exceptions import (
 from langchain_core.messages import BaseMessage, RemoveMessage
 
 import replicate_stream as core
-from langchain_replicate_stream import ChatReplicate
-from langchain_replicate_stream._errors import _both, translate
+from langchain_replicate_stream import ChatReplicate, errors
+from langchain_replicate_stream.errors import to_langchain
 from replicate_stream.testing import Emulator, Reply
 
 MakeLLM = Callable[..., ChatReplicate]
@@ -65,7 +67,7 @@ FAILED = {"prediction_id": "p"}
 def test_an_error_is_the_cores_and_langchains_at_once(
     error: core.ReplicateError, kind: type[ModelError], retryable: bool
 ) -> None:
-    both = translate(error)
+    both = to_langchain(error)
     assert isinstance(both, type(error))
     assert isinstance(both, kind)
     assert both.is_retryable is retryable
@@ -77,14 +79,45 @@ def test_an_error_is_the_cores_and_langchains_at_once(
 def test_an_answer_that_does_not_fit_is_a_parsers_error_with_the_answer_at_hand() -> None:
     prediction = core.Prediction("p", "succeeded")
     answer = core.Completion("I will not", "", (), "stop", None, prediction)
-    both = translate(core.AnswerFormatError("it holds no JSON", completion=answer))
+    both = to_langchain(core.AnswerFormatError("it holds no JSON", completion=answer))
     assert isinstance(both, OutputParserException)
     assert (both.llm_output, both.observation, both.send_to_llm) == ("I will not", None, False)
     assert "I will not" not in f"{both} {both!r}"
 
 
-def test_an_error_stays_the_cores_where_langchain_has_no_such_kind() -> None:
-    assert _both("X", core.RateLimitError, "NoSuchKind") is core.RateLimitError
+def test_errors_are_langchains_before_it_had_kinds_for_them() -> None:
+    program = """
+import pickle
+import langchain_core.exceptions as langchain
+from langchain_core.language_models import BaseChatModel  # it imports some of the names itself
+for name in [n for n in vars(langchain) if n.startswith("Model") or n == "ContextOverflowError"]:
+    delattr(langchain, name)
+import replicate_stream as core
+from langchain_replicate_stream import errors
+for name in errors.__all__:
+    assert issubclass(getattr(errors, name), langchain.LangChainException), name
+error = errors.to_langchain(core.RateLimitError("x", status=429, retry_after=2))
+assert type(error) is errors.RateLimitError and error.retry_after == 2
+assert pickle.loads(pickle.dumps(error)).retry_after == 2
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_error_is_named_as_the_cores_at_a_public_path() -> None:
+    for name in errors.__all__:
+        cls = getattr(errors, name)
+        assert (cls.__module__, cls.__name__) == ("langchain_replicate_stream.errors", name)
+        assert issubclass(cls, core.ReplicateError)
+        assert issubclass(cls, getattr(core, name, core.ReplicateError))
+    leaves = {
+        each
+        for each in vars(core).values()
+        if isinstance(each, type) and issubclass(each, core.ReplicateError)
+    }
+    assert {each.__name__ for each in leaves} - set(errors.__all__) == {"ReplicateError"}
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])

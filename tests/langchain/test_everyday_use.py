@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
-from langchain_replicate_stream._arguments import PARAMETERS
+from langchain_replicate_stream._fields import SETTINGS
 from replicate_stream.testing import Emulator, Fault, Reply
 
 MakeLLM = Callable[..., ChatReplicate]
@@ -63,8 +63,8 @@ async def streamed(llm: Any, **kwargs: Any) -> AIMessageChunk:
 
 
 def test_every_parameter_of_a_call_is_shown_below() -> None:
-    shown_apart = {"model", "prompt_format", "max_repairs"}
-    assert IN_THE_CALL.keys() | shown_apart == set(PARAMETERS)
+    tested_below = {"model", "prompt_format", "max_repairs", "include_usage"}
+    assert {*IN_THE_CALL, "extra_input"} - {"model_kwargs"} | tested_below == set(SETTINGS)
 
 
 @pytest.mark.parametrize("way", ["ainvoke", "astream"])

@@ -15,8 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field
 
-from langchain_replicate_stream._from_core import Chunks, text_chunk
-from langchain_replicate_stream._from_core_message import to_message
+from langchain_replicate_stream._from_core import ChunkConverter, make_text_chunk, to_message
 from langchain_replicate_stream._to_core import to_core
 from replicate_stream import (
     Completion,
@@ -36,9 +35,9 @@ ARGUMENTS = (
 
 
 def chunks_of(events: Sequence[StreamEvent]) -> list[ChatGenerationChunk]:
-    chunks = Chunks("a/b")
+    converter = ChunkConverter("a/b")
     finished = Finished("tool_calls", None, PREDICTION)
-    return [chunk for event in [*events, finished] for chunk in chunks.of(event)]
+    return [chunk for event in [*events, finished] for chunk in converter.convert(event)]
 
 
 def summed(events: Sequence[StreamEvent]) -> AIMessageChunk:
@@ -185,7 +184,7 @@ def test_a_whole_answer_says_what_is_wrong_with_a_call() -> None:
 
 
 def test_a_chunk_of_text_is_what_the_constructors_make_and_shares_nothing() -> None:
-    first, second = text_chunk(TextDelta("a")), text_chunk(TextDelta("a"))
+    first, second = make_text_chunk(TextDelta("a")), make_text_chunk(TextDelta("a"))
     made = ChatGenerationChunk(message=AIMessageChunk(content="a"))
     assert first == second == made
     assert first.model_dump() == made.model_dump()
