@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import public
@@ -29,7 +29,21 @@ if TYPE_CHECKING:
     from replicate_stream._types.prepared import ModelInput, PreparedRequest
     from replicate_stream._types.request import Request
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _log = logging.getLogger("replicate_stream")
+
+
+def _same_parameters(
+    documented: Callable[P, object],
+) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Give a function the signature of another, for type checkers and for `inspect`."""
+
+    def declare(function: Callable[..., R]) -> Callable[P, R]:
+        function.__wrapped__ = documented  # type: ignore[attr-defined]  # read by `inspect`
+        return function
+
+    return declare
 
 
 @public
@@ -228,57 +242,16 @@ class Client:
 
         return _StreamContext(open_stream)
 
-    async def complete(
-        self,
-        model: str,
-        messages: Messages,
-        *,
-        system_prompt: str | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        presence_penalty: float | None = None,
-        frequency_penalty: float | None = None,
-        tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
-        tool_choice: str | bool | Mapping[str, Any] | None = None,
-        parallel_tool_calls: bool | None = None,
-        response_format: Mapping[str, Any] | None = None,
-        extra_input: Mapping[str, Any] | None = None,
-        prompt_format: str | None = None,
-        include_usage: bool = True,
-        max_repairs: int = 1,
-    ) -> Completion:
+    @_same_parameters(stream)
+    async def complete(self, model: str, messages: Messages, **parameters: Any) -> Completion:
         """Return a whole answer. The arguments and errors are those of `stream`.
 
         Cancelling the call cancels the prediction.
         """
-        await _import_rooms(response_format)
+        await _import_rooms(parameters.get("response_format"))
         from replicate_stream._types.request import build_request
 
-        request = build_request(
-            model,
-            messages,
-            system_prompt=system_prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            stop=stop,
-            seed=seed,
-            presence_penalty=presence_penalty,
-            frequency_penalty=frequency_penalty,
-            tools=tools,
-            tool_choice=tool_choice,
-            parallel_tool_calls=parallel_tool_calls,
-            response_format=response_format,
-            extra_input=extra_input,
-            prompt_format=prompt_format,
-            include_usage=include_usage,
-            max_repairs=max_repairs,
-        )
+        request = build_request(model, messages, **parameters)
         from replicate_stream._response.completion import CompletionBuilder
 
         builder = CompletionBuilder()
@@ -287,57 +260,21 @@ class Client:
                 builder.add(event)
         return builder.build()
 
-    async def prepare(
-        self,
-        model: str,
-        messages: Messages,
-        *,
-        system_prompt: str | None = None,
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        stop: str | Sequence[str] | None = None,
-        seed: int | None = None,
-        presence_penalty: float | None = None,
-        frequency_penalty: float | None = None,
-        tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
-        tool_choice: str | bool | Mapping[str, Any] | None = None,
-        parallel_tool_calls: bool | None = None,
-        response_format: Mapping[str, Any] | None = None,
-        extra_input: Mapping[str, Any] | None = None,
-        prompt_format: str | None = None,
-    ) -> PreparedRequest:
+    @_same_parameters(stream)
+    async def prepare(self, model: str, messages: Messages, **parameters: Any) -> PreparedRequest:
         """Build the request of an answer without sending it: a dry run that costs nothing.
 
-        The arguments are those of `stream`. The model is looked up if it is not known yet. Files
-        are neither read nor uploaded; placeholders stand in their place.
+        The arguments are those of `stream`; `include_usage` and `max_repairs` concern the answer,
+        and change nothing here. The model is looked up if it is not known yet. Files are neither
+        read nor uploaded; placeholders stand in their place.
 
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
-        await _import_rooms(response_format)
+        await _import_rooms(parameters.get("response_format"))
         from replicate_stream._types.request import build_request
 
-        request = build_request(
-            model,
-            messages,
-            system_prompt=system_prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            stop=stop,
-            seed=seed,
-            presence_penalty=presence_penalty,
-            frequency_penalty=frequency_penalty,
-            tools=tools,
-            tool_choice=tool_choice,
-            parallel_tool_calls=parallel_tool_calls,
-            response_format=response_format,
-            extra_input=extra_input,
-            prompt_format=prompt_format,
-        )
+        request = build_request(model, messages, **parameters)
         found, model_input = await self._build_model_input(request)
         from replicate_stream._types.prepared import PreparedRequest
 

@@ -12,13 +12,14 @@ import pytest
 
 from replicate_stream import Client, prepare_input
 from replicate_stream.adapters import PARAMETERS
+from replicate_stream.testing import Emulator
 
 README = Path(__file__).parents[3] / "README.md"
 OTHERS = ("self", "model", "messages", "schema", "on_unsupported")
-OF_THE_STREAM = ("include_usage", "max_repairs")  # a dry run has neither
+METHODS = [Client.stream, Client.complete, Client.prepare]
 
 
-@pytest.mark.parametrize("method", [Client.stream, Client.complete], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
 def test_a_method_takes_the_parameters_in_the_order_of_the_table(
     method: Callable[..., Any],
 ) -> None:
@@ -26,15 +27,23 @@ def test_a_method_takes_the_parameters_in_the_order_of_the_table(
     assert names == [each.name for each in PARAMETERS]
 
 
-@pytest.mark.parametrize("function", [Client.prepare, prepare_input], ids=lambda f: f.__name__)
-def test_a_dry_run_takes_the_same_parameters_without_those_of_a_stream(
-    function: Callable[..., Any],
+def test_prepare_input_takes_the_parameters_that_change_an_input() -> None:
+    names = {name for name in inspect.signature(prepare_input).parameters if name not in OTHERS}
+    assert names == {each.name for each in PARAMETERS} - {"include_usage", "max_repairs"}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
+async def test_an_unknown_parameter_is_a_type_error(
+    method: Callable[..., Any], replicate_emulator: Emulator
 ) -> None:
-    names = {name for name in inspect.signature(function).parameters if name not in OTHERS}
-    assert names == {each.name for each in PARAMETERS} - set(OF_THE_STREAM)
+    async with Client() as client:
+        with pytest.raises(TypeError, match="temprature"):
+            result = method(client, replicate_emulator.model, "Hi", temprature=0)
+            await result
+    assert replicate_emulator.requests == []
 
 
-@pytest.mark.parametrize("method", [Client.stream, Client.complete], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
 def test_the_defaults_and_types_of_a_method_are_those_of_the_table(
     method: Callable[..., Any],
 ) -> None:
