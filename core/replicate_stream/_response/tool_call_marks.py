@@ -57,8 +57,12 @@ class _Marks:
     """The marks of all families, in the groups in which they are searched."""
 
     def __init__(self, tables: FamilyTables) -> None:
-        self.calls = tuple(tables.call_marks)
-        self.starts = (*self.calls, *tables.frame_marks)
+        self.starts = (*tables.call_marks, *tables.frame_marks)
+        self.ends_of_broken_calls = tuple(
+            opening
+            for opening, marks in tables.call_marks.items()
+            if any(mark.ends_broken_call for mark in marks)
+        )
         self.ends = (*tables.result_marks, *tables.closing_marks)
         # The longest first, because a mark may begin with another one.
         self.all = sorted({*self.starts, *self.ends, FENCE}, key=lambda mark: (-len(mark), mark))
@@ -112,7 +116,7 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
     start = max(0, start - known.longest)
     # Broken JSON may well hold the fence's backticks, so they do not count as its end.
     marks = [mark for mark in closing if len(mark) > len(FENCE)]
-    positions = [text.find(mark, start) for mark in (*marks, *known.calls)]
+    positions = [text.find(mark, start) for mark in (*marks, *known.ends_of_broken_calls)]
     return min((position for position in positions if position >= 0), default=-1)
 
 

@@ -243,6 +243,22 @@ def test_malformed_calls_are_invalid_calls(broken: str) -> None:
         assert rest == [("text", " after")]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "<function=f>{<|python_tag|>",
+        '<function=f>{"a": 1<|python_tag|>',
+        "[TOOL_CALLS]f[ARGS]{<|python_tag|>",
+        '<tool_call>{"name": "f", "arguments": {"a": 1}<|python_tag|>{"name": "f"}',
+    ],
+)
+def test_a_call_that_breaks_off_before_a_tag_of_python_stays_malformed(broken: str) -> None:
+    (call,) = read([broken])
+    assert call[0] == "f"
+    assert not is_valid(call)
+    assert "<|python_tag|>" in call[1]
+
+
 def test_text_is_emitted_before_the_call_behind_it_is_complete() -> None:
     reader = ToolCallReader(NAMES, str)
     assert reader.feed("Let me see.\n<tool") == [TextDelta("Let me see.\n")]

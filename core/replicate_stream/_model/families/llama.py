@@ -40,7 +40,7 @@ class LlamaToolFormat(ToolFormat):
             header_start=r"[^>]*",
             has_fence=False,
         ),
-        CallMark("<|python_tag|>", has_fence=False),
+        CallMark("<|python_tag|>", has_fence=False, ends_broken_call=False),
     )
     call_separators = (";",)
     has_bare_calls = True

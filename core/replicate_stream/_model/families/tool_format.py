@@ -34,6 +34,8 @@ class CallMark:
         header_start: A pattern for the beginnings of a header: while it matches, more text may
             still complete the header.
         has_fence: True if the JSON may stand in a code fence.
+        ends_broken_call: True if the mark ends a call before it whose JSON is broken; False for a
+            mark that only opens an answer, and that no second call has.
     """
 
     opening: str
@@ -41,6 +43,7 @@ class CallMark:
     header: str | None = None
     header_start: str = r"[\s\S]*"
     has_fence: bool = True
+    ends_broken_call: bool = True
 
 
 PIPE_CALL = CallMark("<|tool_call|>", ("<|/tool_call|>", "</tool_call>"))
