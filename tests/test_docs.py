@@ -1,0 +1,47 @@
+"""The documentation and the code refer to each other by names that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+if not DOCS.is_dir():
+    pytest.skip("docs/ is not part of the source distribution", allow_module_level=True)
+
+PAGES = [*DOCS.glob("*.md"), *ROOT.glob("*.md")]
+SOURCES = [
+    path
+    for folder in ("core", "langchain_replicate_stream", "llama_index_replicate_stream", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_fact_about_the_service_cites_a_section_that_exists(path: Path) -> None:
+    headings = re.findall(
+        r"^##+ (\d(?:\.\d)?)", (DOCS / "replicate-api.md").read_text(), re.MULTILINE
+    )
+    text = path.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        for page, section in re.findall(r"([\w./-]*replicate-api\.md)[ \n]+([\d.]*\d)?", line):
+            assert page == "docs/replicate-api.md", line
+            assert not section or section in headings, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_relative_link_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).is_file(), target
+
+
+def test_the_walks_through_the_code_name_functions_that_exist() -> None:
+    steps = re.findall(
+        r"^\d+\. `([\w/]+\.py)`:\s+`(\w+)`", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    assert len(steps) == 15
+    for file, function in steps:
+        assert re.search(rf"\bdef {function}\(", (ROOT / file).read_text()), (file, function)
