@@ -1,7 +1,7 @@
 """Replicate's language models in LlamaIndex, streamed token by token."""
 
 try:
-    import llama_index.core  # noqa: F401 - only to say what to install
+    import llama_index.core  # noqa: F401 - for an error that names the package to install
 except ImportError as error:
     raise ImportError(
         "llama_index_replicate_stream needs llama-index-core: "

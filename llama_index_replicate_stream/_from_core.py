@@ -1,13 +1,13 @@
-"""The core's events to LlamaIndex's responses, and a whole answer to one. Pure.
+"""The core's events, and a `Completion`, to LlamaIndex's responses. Pure.
 
-The last response is the answer: agents look at no other. Calls are in a message's blocks, and in
-its `additional_kwargs["tool_calls"]`, which is where the framework's structured streaming looks.
+A stream's last response has to hold the whole answer: agents look at no other. Calls are in a
+message's blocks, and in `additional_kwargs["tool_calls"]` for the framework's structured streaming.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,147 +23,159 @@ from llama_index.core.base.llms.types import (
 )
 
 import replicate_stream as core
+from replicate_stream.adapters import parse_json_object
 
-MALFORMED = "invalid_tool_calls"
-"""The key in a last message's `additional_kwargs` of the calls that cannot be made."""
-_THOUGHT = "thinking_delta"  # where agents look for it
-_TIMES = ("created_at", "started_at", "completed_at")
+MALFORMED_CALLS = "invalid_tool_calls"
+"""Key of the malformed calls in the `additional_kwargs` of an answer's message."""
+_THINKING_DELTA = "thinking_delta"  # where agents look for it
 
 
-class ChatReader:
-    """Events to chat responses: each with the message so far and what is new in it."""
+class ChatConverter:
+    """Converts the events of one stream to chat responses, each with the message so far."""
 
     def __init__(self) -> None:
         self._text = ""
-        self._thoughts = ""
+        self._reasoning = ""
         self._calls: list[core.ToolCall] = []
 
-    def read(self, event: core.StreamEvent) -> ChatResponse | None:
-        """The response for an event, None for one that is no part of the answer."""
+    def convert(self, event: core.StreamEvent) -> ChatResponse | None:
+        """Convert an event; None for a change of the status."""
         if isinstance(event, core.TextDelta):
             self._text += event.text
-            return ChatResponse(message=self._message(), delta=event.text)
+            return ChatResponse(message=self._make_message(), delta=event.text)
         if isinstance(event, core.ReasoningDelta):
-            self._thoughts += event.text
-            new = {_THOUGHT: event.text}
-            return ChatResponse(message=self._message(), delta="", additional_kwargs=new)
+            self._reasoning += event.text
+            delta = {_THINKING_DELTA: event.text}
+            return ChatResponse(message=self._make_message(), delta="", additional_kwargs=delta)
         if isinstance(event, core.ToolCallDelta):
-            self._add(event)
-            return ChatResponse(message=self._message(), delta="")
+            self._add_call_delta(event)
+            return ChatResponse(message=self._make_message(), delta="")
         if isinstance(event, core.Finished):
-            self._calls = [_read(call) for call in self._calls]
-            last = _last(event.reason, event.usage, event.prediction)
-            return ChatResponse(message=self._message(is_last=True), delta="", **last)
+            self._calls = [_parse_arguments(call) for call in self._calls]
+            return ChatResponse(
+                message=self._make_message(is_last=True),
+                delta="",
+                raw=_make_raw(event.reason, event.usage, event.prediction),
+                additional_kwargs=_count_tokens(event.usage),
+            )
         return None
 
-    def _add(self, piece: core.ToolCallDelta) -> None:
-        if piece.index == len(self._calls):
-            self._calls.append(core.ToolCall(piece.id or "", piece.name or "", ""))
-        call = self._calls[piece.index]
-        self._calls[piece.index] = replace(call, arguments=f"{call.arguments}{piece.arguments}")
+    def _add_call_delta(self, delta: core.ToolCallDelta) -> None:
+        if delta.index == len(self._calls):
+            self._calls.append(core.ToolCall(delta.id or "", delta.name or "", ""))
+        call = self._calls[delta.index]
+        self._calls[delta.index] = replace(call, arguments=f"{call.arguments}{delta.arguments}")
 
-    def _message(self, *, is_last: bool = False) -> ChatMessage:
-        return _assistant(self._text, self._thoughts, self._calls, is_last=is_last)
+    def _make_message(self, *, is_last: bool = False) -> ChatMessage:
+        return _make_message(self._text, self._reasoning, self._calls, is_last=is_last)
 
 
-class CompletionReader:
-    """Events to completion responses: each with the text so far and what is new in it."""
+class CompletionConverter:
+    """Converts the events of one stream to completion responses, each with the text so far."""
 
     def __init__(self) -> None:
         self._text = ""
-        self._thoughts = ""
+        self._reasoning = ""
 
-    def read(self, event: core.StreamEvent) -> CompletionResponse | None:
-        """The response for an event, None for one that is no part of the answer."""
+    def convert(self, event: core.StreamEvent) -> CompletionResponse | None:
+        """Convert an event; None for a change of the status."""
         if isinstance(event, core.TextDelta):
             self._text += event.text
             return CompletionResponse(text=self._text, delta=event.text)
         if isinstance(event, core.ReasoningDelta):
-            self._thoughts += event.text
-            new = {_THOUGHT: event.text}
-            return CompletionResponse(text=self._text, delta="", additional_kwargs=new)
+            self._reasoning += event.text
+            delta = {_THINKING_DELTA: event.text}
+            return CompletionResponse(text=self._text, delta="", additional_kwargs=delta)
         if isinstance(event, core.Finished):
-            last = _last(event.reason, event.usage, event.prediction)
-            return _completion(self._text, self._thoughts, last, delta="")
+            return CompletionResponse(
+                text=self._text,
+                delta="",
+                raw=_make_raw(event.reason, event.usage, event.prediction),
+                additional_kwargs=_make_completion_kwargs(self._reasoning, event.usage),
+            )
         return None
 
 
-def to_chat_response(whole: core.Completion) -> ChatResponse:
-    """A whole answer as a chat response."""
-    last = _last(whole.finish_reason, whole.usage, whole.prediction)
-    message = _assistant(whole.text, whole.reasoning, whole.tool_calls, is_last=True)
-    return ChatResponse(message=message, **last)
+def to_chat_response(completion: core.Completion) -> ChatResponse:
+    """Convert a whole answer to a chat response."""
+    text, reasoning, calls = completion.text, completion.reasoning, completion.tool_calls
+    return ChatResponse(
+        message=_make_message(text, reasoning, calls, is_last=True),
+        raw=_make_raw(completion.finish_reason, completion.usage, completion.prediction),
+        additional_kwargs=_count_tokens(completion.usage),
+    )
 
 
-def to_completion_response(whole: core.Completion) -> CompletionResponse:
-    """A whole answer as a completion response."""
-    last = _last(whole.finish_reason, whole.usage, whole.prediction)
-    return _completion(whole.text, whole.reasoning, last)
+def to_completion_response(completion: core.Completion) -> CompletionResponse:
+    """Convert a whole answer to a completion response."""
+    return CompletionResponse(
+        text=completion.text,
+        raw=_make_raw(completion.finish_reason, completion.usage, completion.prediction),
+        additional_kwargs=_make_completion_kwargs(completion.reasoning, completion.usage),
+    )
 
 
-def _completion(
-    text: str, thoughts: str, last: dict[str, Any], delta: str | None = None
-) -> CompletionResponse:
-    if thoughts:  # which have no block here, as they have in a chat
-        last["additional_kwargs"]["thinking"] = thoughts
-    return CompletionResponse(text=text, delta=delta, **last)
+def _make_completion_kwargs(reasoning: str, usage: core.Usage | None) -> dict[str, Any]:
+    # A completion response has no blocks, as a message has, to hold the reasoning.
+    return {**_count_tokens(usage), **({"thinking": reasoning} if reasoning else {})}
 
 
-def _assistant(
-    text: str, thoughts: str, calls: Sequence[core.ToolCall], *, is_last: bool
+def _make_message(
+    text: str, reasoning: str, calls: Sequence[core.ToolCall], *, is_last: bool
 ) -> ChatMessage:
-    # One block of text: the framework joins several with newlines, which nobody said.
-    blocks: list[ContentBlock] = [ThinkingBlock(content=thoughts)] if thoughts else []
+    # One block for all text, because the framework joins several with newlines.
+    blocks: list[ContentBlock] = [ThinkingBlock(content=reasoning)] if reasoning else []
     if text or not calls:
         blocks.append(TextBlock(text=text))
     if not calls:
         return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
-    blocks += [_block(call) for call in calls]
-    about: dict[str, list[dict[str, Any]]] = {}
+    openai_calls: dict[str, list[dict[str, Any]]] = {}
     for call in calls:
-        is_bad = is_last and isinstance(call.arguments, str)
-        about.setdefault(MALFORMED if is_bad else "tool_calls", []).append(_openais(call))
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=about)
+        blocks.append(_make_call_block(call))
+        is_malformed = is_last and isinstance(call.arguments, str)
+        key = MALFORMED_CALLS if is_malformed else "tool_calls"
+        openai_calls.setdefault(key, []).append(_to_openai_call(call))
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=openai_calls)
 
 
-def _block(call: core.ToolCall) -> ToolCallBlock:
-    written = call.arguments
-    given = written if isinstance(written, str) else dict(written)
-    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=given)
+def _make_call_block(call: core.ToolCall) -> ToolCallBlock:
+    arguments = call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
+    return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=arguments)
 
 
-def _openais(call: core.ToolCall) -> dict[str, Any]:
-    """A call as OpenAI's messages have it: its arguments are a text."""
-    written = call.arguments
-    text = written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
+def _to_openai_call(call: core.ToolCall) -> dict[str, Any]:
+    arguments = call.arguments
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function}
 
 
-def _read(call: core.ToolCall) -> core.ToolCall:
-    """A call that has come to its end: its arguments as a dict, or as the text they are."""
-    try:
-        given = json.loads(str(call.arguments))
-    except ValueError:
-        return call
-    return replace(call, arguments=given) if call.name and isinstance(given, dict) else call
+def _parse_arguments(call: core.ToolCall) -> core.ToolCall:
+    """Parse the arguments of a finished call; a malformed one keeps their text."""
+    arguments = parse_json_object(str(call.arguments))
+    return replace(call, arguments=arguments) if call.name and arguments is not None else call
 
 
-def _last(reason: str, usage: core.Usage | None, prediction: core.Prediction) -> dict[str, Any]:
-    """What only the last response has. `raw` is a dict: token counters read its `usage`."""
-    counts = _counts(usage)
-    told = {name: getattr(prediction, name) for name in ("model", "version", *_TIMES)}
-    raw = {
+def _make_raw(reason: str, usage: core.Usage | None, prediction: core.Prediction) -> dict[str, Any]:
+    # A dict, not an object: the framework's token counter converts `raw` to one for its `usage`.
+    known = {
+        name: value
+        for name in ("model", "version", "created_at", "started_at", "completed_at")
+        if (value := getattr(prediction, name)) is not None
+    }
+    return {
         "id": prediction.id,
         "status": prediction.status,
         "finish_reason": reason,
-        **{name: value for name, value in told.items() if value is not None},
+        **known,
         "metrics": dict(prediction.metrics),
-        "usage": counts,
+        "usage": _count_tokens(usage),
     }
-    return {"raw": raw, "additional_kwargs": dict(counts)}
 
 
-def _counts(usage: core.Usage | None) -> Mapping[str, int]:
+def _count_tokens(usage: core.Usage | None) -> dict[str, int]:
+    """Make OpenAI's token counts, under the names that the framework's token counter reads."""
     if usage is None:
         return {}
     return {

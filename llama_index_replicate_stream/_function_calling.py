@@ -1,7 +1,7 @@
-"""What makes a model one that calls functions, for agents and programs of the framework.
+"""Function calling for the framework's agents and programs.
 
-The trap: what the framework offers for models that call none hands a formatter of None to its
-ReAct agent, which refuses it; so those are given here.
+The trap: for models without function calling, the framework's `predict_and_call` passes a formatter
+of None to its ReAct agent, which raises an error; see `_make_react_arguments`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_
 from llama_index.core.tools.types import ToolOutput
 
 from llama_index_replicate_stream._tools import (
-    choice,
-    conversation,
-    no_calls,
-    selections,
-    to_core_tools,
+    convert_tools,
+    get_tool_choice,
+    get_tool_selections,
+    join_messages,
+    make_missing_call_error,
 )
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 
-class Calling(FunctionCallingLLM):
-    """The methods of a `FunctionCallingLLM` that do not ask the model themselves."""
+class FunctionCallingMixin(FunctionCallingLLM):
+    """The methods of a `FunctionCallingLLM` that send no request themselves."""
 
-    model_config = ConfigDict(defer_build=True)  # see `Configured`
+    model_config = ConfigDict(defer_build=True)  # see `ReplicateFields`
 
     def _prepare_chat_with_tools(
         self,
@@ -46,11 +46,11 @@ class Calling(FunctionCallingLLM):
         tool_choice: Any = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """The arguments of `chat` for a chat with tools."""
+        """Build the arguments of `chat` for a chat with tools."""
         return {
-            "messages": conversation(chat_history, user_msg),
-            "tools": to_core_tools(tools),
-            "tool_choice": choice(tools, tool_choice, is_required=tool_required),
+            "messages": join_messages(chat_history, user_msg),
+            "tools": convert_tools(tools),
+            "tool_choice": get_tool_choice(tools, tool_choice, is_required=tool_required),
             "parallel_tool_calls": None if allow_parallel_tool_calls else False,
             **kwargs,
         }
@@ -58,19 +58,19 @@ class Calling(FunctionCallingLLM):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """The calls of a response, also of one in a stream.
+        """Return the calls of a response, which may be one of a stream.
 
         Args:
             response: A response of a chat.
-            error_on_no_tool_call: Whether there has to be one.
-            kwargs: Not looked at; the framework has them in its signature.
+            error_on_no_tool_call: Raise an error if it has no valid call.
+            kwargs: Ignored; part of the framework's signature.
 
         Raises:
-            ValueError: There is none, or none that can be made.
+            ValueError: It has no valid call.
         """
-        calls = selections(response)
+        calls = get_tool_selections(response)
         if not calls and error_on_no_tool_call:
-            raise no_calls(response)
+            raise make_missing_call_error(response)
         return calls
 
     def predict_and_call(
@@ -84,30 +84,25 @@ class Calling(FunctionCallingLLM):
         error_on_tool_error: bool = False,
         **kwargs: Any,
     ) -> AgentChatResponse:
-        """Ask for calls, and make them. A model that calls none is asked as a ReAct agent asks.
+        """Request calls and run their tools.
+
+        With `is_function_calling_model=False` a ReAct agent does so.
 
         Raises:
-            ValueError: There is no call, or, with `error_on_tool_error`, a tool failed. To call a
-                tool that was not given is such a failure.
+            ValueError: The answer has no valid call; or, with `error_on_tool_error`, a tool failed
+                or is unknown.
         """
         if not self.metadata.is_function_calling_model:
-            return super().predict_and_call(
-                tools, user_msg, chat_history, verbose=verbose, **{**_react(), **kwargs}
-            )
+            kwargs = {**_make_react_arguments(), **kwargs}
+            return super().predict_and_call(tools, user_msg, chat_history, verbose, **kwargs)
         response = self.chat_with_tools(
-            tools,
-            user_msg,
-            chat_history,
-            verbose,
-            allow_parallel_tool_calls=allow_parallel_tool_calls,
-            **kwargs,
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, **kwargs
         )
-        calls = self.get_tool_calls_from_response(response, error_on_no_tool_call)
         outputs = [
-            _unknown(each, tools) or call_tool_with_selection(each, tools, verbose)
-            for each in calls
+            _reject_unknown_tool(call, tools) or call_tool_with_selection(call, tools, verbose)
+            for call in self.get_tool_calls_from_response(response, error_on_no_tool_call)
         ]
-        return _answer(response, outputs, is_strict=error_on_tool_error)
+        return _make_agent_response(response, outputs, raises=error_on_tool_error)
 
     async def apredict_and_call(
         self,
@@ -120,58 +115,54 @@ class Calling(FunctionCallingLLM):
         error_on_tool_error: bool = False,
         **kwargs: Any,
     ) -> AgentChatResponse:
-        """The same for async code; the tools run at the same time."""
+        """Request calls and run their tools, all at the same time; see `predict_and_call`."""
         if not self.metadata.is_function_calling_model:
-            return await super().apredict_and_call(
-                tools, user_msg, chat_history, verbose=verbose, **{**_react(), **kwargs}
-            )
+            kwargs = {**_make_react_arguments(), **kwargs}
+            return await super().apredict_and_call(tools, user_msg, chat_history, verbose, **kwargs)
         response = await self.achat_with_tools(
-            tools,
-            user_msg,
-            chat_history,
-            verbose,
-            allow_parallel_tool_calls=allow_parallel_tool_calls,
-            **kwargs,
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, **kwargs
         )
+
+        async def run(call: ToolSelection) -> ToolOutput:
+            rejection = _reject_unknown_tool(call, tools)
+            return rejection or await acall_tool_with_selection(call, tools, verbose)
+
         calls = self.get_tool_calls_from_response(response, error_on_no_tool_call)
-
-        async def call(each: ToolSelection) -> ToolOutput:
-            unknown = _unknown(each, tools)
-            return unknown or await acall_tool_with_selection(each, tools, verbose)
-
-        outputs = await asyncio.gather(*(call(each) for each in calls))
-        return _answer(response, outputs, is_strict=error_on_tool_error)
+        outputs = await asyncio.gather(*map(run, calls))
+        return _make_agent_response(response, outputs, raises=error_on_tool_error)
 
 
-def _react() -> dict[str, Any]:
+def _make_react_arguments() -> dict[str, Any]:
+    # Imported at first use: few models call no functions.
     from llama_index.core.agent.react.formatter import ReActChatFormatter
     from llama_index.core.agent.react.output_parser import ReActOutputParser
 
     return {"react_chat_formatter": ReActChatFormatter(), "output_parser": ReActOutputParser()}
 
 
-def _unknown(called: ToolSelection, tools: Sequence[BaseTool]) -> ToolOutput | None:
-    """What comes of calling a tool that is not there; None if it is."""
+def _reject_unknown_tool(call: ToolSelection, tools: Sequence[BaseTool]) -> ToolOutput | None:
+    """Return an error as the tool's output if the tool is unknown, else None."""
     names = [tool.metadata.get_name() for tool in tools]
-    if called.tool_name in names:
+    if call.tool_name in names:
         return None
-    problem = f"There is no tool {called.tool_name!r}; there are {', '.join(names)}."
+    problem = f"There is no tool {call.tool_name!r}; there are {', '.join(names)}."
     return ToolOutput(
-        tool_name=called.tool_name,
+        tool_name=call.tool_name,
         content=problem,
-        raw_input=called.tool_kwargs,
+        raw_input=call.tool_kwargs,
         raw_output=problem,
         is_error=True,
     )
 
 
-def _answer(
-    response: ChatResponse, outputs: Sequence[ToolOutput], *, is_strict: bool
+def _make_agent_response(
+    response: ChatResponse, outputs: Sequence[ToolOutput], *, raises: bool
 ) -> AgentChatResponse:
+    # Imported by the first answer: the chat engines take long to import.
     from llama_index.core.chat_engine.types import AgentChatResponse
 
     text = "\n\n".join(output.content for output in outputs)
-    if is_strict and any(output.is_error for output in outputs):
+    if raises and any(output.is_error for output in outputs):
         raise ValueError(text)
-    said = text if outputs else response.message.content or ""
-    return AgentChatResponse(response=said, sources=list(outputs))
+    text = text if outputs else response.message.content or ""
+    return AgentChatResponse(response=text, sources=list(outputs))

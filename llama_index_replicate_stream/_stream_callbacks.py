@@ -1,102 +1,91 @@
-"""Streams that are closed when their reader stops, and not some time later, or never.
+"""Callback decorators for methods that return a stream, which close the stream with its reader.
 
-The framework's callback decorators wrap a stream in a generator that never closes it. It is left to
-the garbage collector, which does not come while a callback handler keeps the exception that ended
-the reading: `LlamaDebugHandler` does. So here the stream is closed by the one who reads it.
+The framework's decorators wrap a stream in a generator that never closes it. The garbage collector
+does so, but not while a callback handler holds the exception that ended the reading, as
+`LlamaDebugHandler` does. Until then the prediction would run on, and cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
-from typing import Any, ParamSpec, TypeVar
+from functools import update_wrapper
+from typing import Any, Protocol, TypeVar, cast
 
-P = ParamSpec("P")
-T = TypeVar("T")
-Callback = Callable[[Callable[..., Any]], Callable[..., Any]]
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def streams(
-    callback: Callback,
-) -> Callable[[Callable[P, Generator[T, None, None]]], Callable[P, Generator[T, None, None]]]:
-    """Decorate a method that gives a stream, with a callback decorator of the framework inside.
+class Callback(Protocol):
+    """A callback decorator of the framework, whose own annotation loses the method's type."""
+
+    def __call__(self, method: Method, /) -> Method:
+        """Decorate a method."""
+        ...
+
+
+def stream_callback(callback: Callback) -> Callback:
+    """Return a decorator for methods that return a generator.
 
     Args:
         callback: `llm_chat_callback()` or `llm_completion_callback()`.
     """
 
-    def decorate(
-        method: Callable[P, Generator[T, None, None]],
-    ) -> Callable[P, Generator[T, None, None]]:
-        def endpoint(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
-            opened: list[Generator[T, None, None]] = []
+    def decorate(method: Method) -> Method:
+        def endpoint(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+            streams: list[Generator[Any, None, None]] = []
 
-            # It is the framework's decorator that calls this. The stream must not be handed to it
-            # among the arguments, which go into its events.
-            def opening(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
-                opened.append(method(*args, **kwargs))
-                return opened[0]
+            # The framework's decorator calls this. The stream is kept in the closure, because all
+            # arguments go into the framework's events.
+            def open_stream(*args: Any, **kwargs: Any) -> Generator[Any, None, None]:
+                streams.append(method(*args, **kwargs))
+                return streams[0]
 
-            observed = callback(opening)(*args, **kwargs)
-            return _read(observed, opened[0])
+            observed = callback(open_stream)(*args, **kwargs)
+            return _read(observed, streams[0])
 
-        return _named_as(method, endpoint)
+        return _copy_names(method, endpoint)
 
     return decorate
 
 
-def astreams(
-    callback: Callback,
-) -> Callable[
-    [Callable[P, Awaitable[AsyncGenerator[T, None]]]],
-    Callable[P, Coroutine[Any, Any, AsyncGenerator[T, None]]],
-]:
-    """The same for a coroutine that gives an async stream."""
+def astream_callback(callback: Callback) -> Callback:
+    """Return a decorator for coroutine functions that return an async generator."""
 
-    def decorate(
-        method: Callable[P, Awaitable[AsyncGenerator[T, None]]],
-    ) -> Callable[P, Coroutine[Any, Any, AsyncGenerator[T, None]]]:
-        async def endpoint(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-            opened: list[AsyncGenerator[T, None]] = []
+    def decorate(method: Method) -> Method:
+        async def endpoint(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+            streams: list[AsyncGenerator[Any, None]] = []
 
-            async def opening(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-                opened.append(await method(*args, **kwargs))
-                return opened[0]
+            async def open_stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+                streams.append(await method(*args, **kwargs))
+                return streams[0]
 
-            observed = await callback(opening)(*args, **kwargs)
-            return _aread(observed, opened[0])
+            observed = await callback(open_stream)(*args, **kwargs)
+            return _aread(observed, streams[0])
 
-        return _named_as(method, endpoint)
+        return _copy_names(method, endpoint)
 
     return decorate
 
 
 def _read(
-    observed: Generator[T, None, None], stream: Generator[T, None, None]
-) -> Generator[T, None, None]:
+    observed: Generator[Any, None, None], stream: Generator[Any, None, None]
+) -> Generator[Any, None, None]:
     with closing(stream), closing(observed):
         yield from observed
 
 
 async def _aread(
-    observed: AsyncGenerator[T, None], stream: AsyncGenerator[T, None]
-) -> AsyncGenerator[T, None]:
+    observed: AsyncGenerator[Any, None], stream: AsyncGenerator[Any, None]
+) -> AsyncGenerator[Any, None]:
     async with aclosing(stream), aclosing(observed):
-        async for item in observed:
-            yield item
+        async for response in observed:
+            yield response
 
 
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
-
-
-def _named_as(method: Callable[..., Any], endpoint: Endpoint) -> Endpoint:
-    """What `functools.wraps` does, without its `__wrapped__`.
-
-    By that, the framework's spans would bind the arguments to the method itself, and a missing
-    prompt would no longer be the error that the framework's decorator makes of it.
-    """
-    endpoint.__name__ = method.__name__
-    endpoint.__qualname__ = method.__qualname__
-    endpoint.__doc__ = method.__doc__
-    endpoint.__annotations__ = method.__annotations__
-    return endpoint
+def _copy_names(method: Method, endpoint: Callable[..., Any]) -> Method:
+    """Copy a method's name, docstring and annotations to the function that replaces it."""
+    wrapper = update_wrapper(endpoint, method, updated=())
+    # By this attribute the framework's spans would bind the arguments to the method itself, and
+    # raise another error for a missing prompt than the framework's decorator.
+    del wrapper.__wrapped__
+    return cast("Method", wrapper)

@@ -1,13 +1,13 @@
-"""Objects out of a streamed answer, each as far as it has come.
+"""Objects from a streamed answer, each with the fields that have arrived.
 
-The traps: in streams, the framework's own way forgets that a call is required; it takes half an
-object for the result if the call turns out to be malformed; and it makes a new class for every
-token, which takes longer than all the rest.
+The traps of the framework's own structured streaming: it does not require a call; it returns a
+partial object as the result of a malformed call; and it makes a new class for every token, which
+takes longer than everything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,110 +15,110 @@ from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import create_flexible_model, num_valid_fields
 
-from llama_index_replicate_stream._tools import no_calls, selections
+from llama_index_replicate_stream._tools import get_tool_selections, make_missing_call_error
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse
     from llama_index.core.bridge.pydantic import BaseModel
+    from llama_index.core.llms.function_calling import FunctionCallingLLM
     from llama_index.core.prompts import BasePromptTemplate
 
-    from llama_index_replicate_stream._function_calling import Calling
 
+class _ObjectParser:
+    """Parses the responses of one stream.
 
-class _Objects:
-    """Reads one answer."""
+    Args:
+        output_cls: The class of the object.
+    """
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
-        self._whole = output_cls
-        self._part = create_flexible_model(output_cls)
-        self._so_far: BaseModel = self._part()
+        self._output_cls = output_cls
+        self._partial_cls = create_flexible_model(output_cls)
+        self._partial: BaseModel = self._partial_cls()
 
-    def read(self, response: ChatResponse) -> Any:
-        """The object as far as it has come, of a class without required fields until it is whole.
+    def parse(self, response: ChatResponse) -> BaseModel:
+        """Parse a response: the last to the object, the others to one of optional fields.
 
         Raises:
-            ValueError: It has come to its end, and is none.
+            ValueError: The last response has no valid call, or its arguments do not fit the class.
         """
-        calls = selections(response)
+        calls = get_tool_selections(response)
         if response.raw is None:
-            return self._grown(calls[0].tool_kwargs if calls else {})
+            return self._update_partial(calls[0].tool_kwargs if calls else {})
         if not calls:
-            raise no_calls(response)
-        return _whole(self._whole, calls[0].tool_kwargs)
+            raise make_missing_call_error(response)
+        return _validate(self._output_cls, calls[0].tool_kwargs)
 
-    def _grown(self, given: dict[str, Any]) -> BaseModel:
+    def _update_partial(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
-            read = self._whole.model_validate(given)
-        except Exception:  # noqa: BLE001 - the user's own validators know nothing of half an object
-            read = self._part.model_validate(given)
-        if num_valid_fields(read) >= num_valid_fields(self._so_far):
-            self._so_far = read
-        return self._so_far
+            partial = self._output_cls.model_validate(arguments)
+        except Exception:  # noqa: BLE001 - users' own validators may raise anything at a partial object
+            partial = self._partial_cls.model_validate(arguments)
+        # While a value grows it may be invalid for a moment; the object before it is kept.
+        if num_valid_fields(partial) >= num_valid_fields(self._partial):
+            self._partial = partial
+        return self._partial
 
 
-def _whole(output_cls: type[BaseModel], given: dict[str, Any]) -> BaseModel:
+def _validate(output_cls: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
     try:
-        return output_cls.model_validate(given)
+        return output_cls.model_validate(arguments)
     except ValidationError as error:
-        # As the framework says it of a whole answer, but without the values.
+        # The framework's wording for a whole answer, but without the values.
         problems = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
             for each in error.errors(include_input=False, include_url=False)
         )
     raise ValueError(
-        f"Structured output extraction failed: the call is no {output_cls.__name__}: {problems}"
+        f"Structured output extraction failed: the call does not fit {output_cls.__name__}: "
+        f"{problems}"
     )
 
 
-def stream(
-    llm: Calling,
+def build_arguments(
+    llm: FunctionCallingLLM,
     output_cls: type[BaseModel],
     prompt: BasePromptTemplate,
-    llm_kwargs: dict[str, Any],
-    **prompt_args: Any,
-) -> Generator[Any, None, None]:
-    """Objects out of the pieces of a call that is required.
-
-    Raises:
-        ValueError: The call was malformed in the end, or is no such object.
-    """
-    objects = _Objects(output_cls)
-    responses = llm.stream_chat_with_tools(
-        **_asked(llm, output_cls, prompt, llm_kwargs, prompt_args)
-    )
-    with closing(responses):
-        for response in responses:
-            yield objects.read(response)
-
-
-async def astream(
-    llm: Calling,
-    output_cls: type[BaseModel],
-    prompt: BasePromptTemplate,
-    llm_kwargs: dict[str, Any],
-    **prompt_args: Any,
-) -> AsyncGenerator[Any, None]:
-    """The same for async code."""
-    objects = _Objects(output_cls)
-    responses = await llm.astream_chat_with_tools(
-        **_asked(llm, output_cls, prompt, llm_kwargs, prompt_args)
-    )
-    async with aclosing(responses):
-        async for response in responses:
-            yield objects.read(response)
-
-
-def _asked(
-    llm: Calling,
-    output_cls: type[BaseModel],
-    prompt: BasePromptTemplate,
-    llm_kwargs: dict[str, Any],
-    prompt_args: dict[str, Any],
+    llm_kwargs: Mapping[str, Any] | None,
+    prompt_args: Mapping[str, Any],
 ) -> dict[str, Any]:
-    told = prompt.format_messages(llm=llm, **prompt_args)
+    """Build the arguments of `chat_with_tools` that require a call with the object.
+
+    Args:
+        llm: The model.
+        output_cls: The class of the object.
+        prompt: The template of the prompt.
+        llm_kwargs: Arguments of the call of the model, which win.
+        prompt_args: Values of the template's variables.
+    """
+    messages = prompt.format_messages(llm=llm, **prompt_args)
     return {
         "tools": [get_function_tool(output_cls)],
-        "chat_history": llm._extend_messages(told),  # noqa: SLF001 - as the framework's programs do
+        "chat_history": llm._extend_messages(messages),  # noqa: SLF001 - the framework's programs do
         "tool_required": True,
-        **llm_kwargs,
+        **(llm_kwargs or {}),
     }
+
+
+def stream_objects(
+    responses: Generator[ChatResponse, None, None], output_cls: type[BaseModel]
+) -> Generator[BaseModel, None, None]:
+    """Convert the responses of a stream to objects, and close it with the reader.
+
+    Raises:
+        ValueError: The answer has no valid call, or its arguments do not fit the class.
+    """
+    parser = _ObjectParser(output_cls)
+    with closing(responses):
+        for response in responses:
+            yield parser.parse(response)
+
+
+async def astream_objects(
+    responses: AsyncGenerator[ChatResponse, None], output_cls: type[BaseModel]
+) -> AsyncGenerator[BaseModel, None]:
+    """Convert the responses of an async stream; see `stream_objects`."""
+    parser = _ObjectParser(output_cls)
+    async with aclosing(responses):
+        async for response in responses:
+            yield parser.parse(response)

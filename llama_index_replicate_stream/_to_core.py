@@ -1,10 +1,10 @@
-"""LlamaIndex's messages, or a prompt, to the arguments of `Client.stream`. Pure."""
+"""LlamaIndex's messages, or a prompt, to the prompt arguments of `Client.stream`. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -24,7 +24,8 @@ from llama_index.core.base.llms.types import (
 
 import replicate_stream as core
 
-_ROLES: Mapping[MessageRole, str] = {
+_PLAIN = "plain"
+_ROLES: Mapping[MessageRole, Literal["system", "user", "assistant", "tool"]] = {
     MessageRole.SYSTEM: "system",
     MessageRole.DEVELOPER: "system",
     MessageRole.USER: "user",
@@ -34,163 +35,175 @@ _ROLES: Mapping[MessageRole, str] = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
-_AS_IT_IS = "plain"
 
 
-def chat_request(
-    request: Mapping[str, Any],
-    messages: Sequence[ChatMessage],
-    render: Callable[[Sequence[ChatMessage]], str] | None,
-    image: str | None,
-) -> dict[str, Any]:
-    """The arguments for a chat.
+class PromptArguments(NamedTuple):
+    """The arguments of `Client.stream` that make up the prompt.
 
-    Args:
-        request: Those that are known already.
-        messages: What was said.
-        render: The user's own way to make a prompt of it, if any; its prompt goes out as it is.
-        image: A path or an address of an image for the last question, if any.
+    Attributes:
+        messages: The conversation.
+        system_prompt: A system text before it; None if `messages` contain it.
+        prompt_format: The chat format; None for the model's own.
     """
-    whole = dict(request)
-    system = whole["system_prompt"]
-    if system in [m.content for m in messages[:1] if m.role == MessageRole.SYSTEM]:
-        system = None  # `predict` has put it among the messages already
-    if render is None or render is messages_to_prompt:
-        told = to_core(messages)
-        return {**whole, "system_prompt": system, "messages": _with_image(told, image)}
-    if system:
-        messages = [ChatMessage(role=MessageRole.SYSTEM, content=system), *messages]
-    media = [part for message in to_core(messages) for part in _media_parts(message)]
-    prompt = _user(render(messages), media)
-    whole["prompt_format"] = whole["prompt_format"] or _AS_IT_IS
-    return {**whole, "system_prompt": None, "messages": _with_image([prompt], image)}
+
+    messages: list[core.Message]
+    system_prompt: str | None
+    prompt_format: str | None
 
 
-def completion_request(
-    request: Mapping[str, Any],
-    prompt: str,
-    render: Callable[[str], str] | None,
-    image: str | None,
-) -> dict[str, Any]:
-    """The arguments for a completion.
+class PromptConverter(NamedTuple):
+    """Converts the messages or the prompt of a call.
 
-    Args:
-        request: Those that are known already.
-        prompt: The prompt.
-        render: The user's own way to format it; None for one that is formatted.
-        image: As for `chat_request`.
+    Attributes:
+        system_prompt: A system text before the messages.
+        prompt_format: The chat format; None for the model's own.
+        image: Path or address of an image for the last question.
     """
-    whole = dict(request)
-    system = whole["system_prompt"]
-    if render is not None:
-        prompt = render(prompt)
-    elif system and system in prompt:
-        whole["system_prompt"] = None  # `predict` has put it into the prompt already
-    whole["prompt_format"] = whole["prompt_format"] or _AS_IT_IS
-    return {**whole, "messages": _with_image([_user(prompt, [])], image)}
 
+    system_prompt: str | None
+    prompt_format: str | None
+    image: str | None
 
-def _user(text: str, media: list[Any]) -> core.Message:
-    return core.Message("user", [{"type": "text", "text": text}, *media] if media else text)
+    def convert_chat(
+        self,
+        messages: Sequence[ChatMessage],
+        render: Callable[[Sequence[ChatMessage]], str] | None,
+    ) -> PromptArguments:
+        """Convert messages.
 
+        Args:
+            messages: The conversation.
+            render: The user's function that makes a prompt of it, which is sent unchanged.
 
-def _media_parts(message: core.Message) -> list[Any]:
-    parts: Sequence[Any] = [] if isinstance(message.content, str) else message.content
-    return [part for part in parts if part["type"] != "text"]
+        Raises:
+            InvalidInputError: A block is of a kind that cannot be sent to a model.
+        """
+        system_prompt = self.system_prompt
+        if system_prompt in [m.content for m in messages[:1] if m.role == MessageRole.SYSTEM]:
+            system_prompt = None  # `predict` puts it among the messages itself
+        # The framework sets its own function where the user has set none.
+        if render is None or render is messages_to_prompt:
+            converted = self._add_image(to_core(messages))
+            return PromptArguments(converted, system_prompt, self.prompt_format)
+        if system_prompt:
+            messages = [ChatMessage(role=MessageRole.SYSTEM, content=system_prompt), *messages]
+        contents: list[Any] = [message.content for message in to_core(messages)]
+        parts = [part for content in contents if not isinstance(content, str) for part in content]
+        media = [part for part in parts if part["type"] != "text"]
+        text = render(messages)
+        question = [{"type": "text", "text": text}, *media] if media else text
+        converted = self._add_image([core.Message("user", question)])
+        return PromptArguments(converted, None, self.prompt_format or _PLAIN)
 
+    def convert_prompt(self, prompt: str, render: Callable[[str], str] | None) -> PromptArguments:
+        """Convert the prompt of a completion, which is sent unchanged without a `prompt_format`.
 
-def _with_image(messages: list[core.Message], image: str | None) -> list[core.Message]:
-    at = max((n for n, each in enumerate(messages) if each.role == "user"), default=None)
-    if not image or at is None:
-        return messages
-    where = "url" if image.startswith(("http://", "https://", "data:")) else "path"
-    content = messages[at].content
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-    seen = replace(messages[at], content=[*parts, {"type": "image", where: image}])
-    return [*messages[:at], seen, *messages[at + 1 :]]
+        Args:
+            prompt: The prompt.
+            render: The user's function that formats it; None if it is formatted.
+        """
+        system_prompt = self.system_prompt
+        if render is not None:
+            prompt = render(prompt)
+        elif system_prompt and system_prompt in prompt:
+            system_prompt = None  # `predict` puts it into the prompt itself
+        converted = self._add_image([core.Message("user", prompt)])
+        return PromptArguments(converted, system_prompt, self.prompt_format or _PLAIN)
+
+    def _add_image(self, messages: list[core.Message]) -> list[core.Message]:
+        """Add the image to the last question."""
+        last = max((at for at, each in enumerate(messages) if each.role == "user"), default=None)
+        if not self.image or last is None:
+            return messages
+        key = "url" if self.image.startswith(("http://", "https://", "data:")) else "path"
+        content = messages[last].content
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
+        question = replace(messages[last], content=[*parts, {"type": "image", key: self.image}])
+        return [*messages[:last], question, *messages[last + 1 :]]
 
 
 def to_core(messages: Sequence[ChatMessage]) -> list[core.Message]:
-    """LlamaIndex's messages as the core's; theirs are not changed.
+    """Convert messages, which are left unchanged.
 
     Raises:
-        InvalidInputError: A block of a kind that no model can be told.
+        InvalidInputError: A block is of a kind that cannot be sent to a model.
     """
-    return [_to_message(index, message) for index, message in enumerate(messages)]
+    return [_convert_message(index, message) for index, message in enumerate(messages)]
 
 
-def _to_message(index: int, message: ChatMessage) -> core.Message:
+def _convert_message(index: int, message: ChatMessage) -> core.Message:
     parts: list[Mapping[str, Any]] = []
     calls: list[core.ToolCall] = []
     for block in message.blocks:
         if isinstance(block, ToolCallBlock):
-            calls.append(
-                core.ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
-            )
+            calls.append(convert_call_block(block))
         else:
-            parts += _to_parts(block, f"messages[{index}]")
+            parts += _convert_block(block, f"messages[{index}]")
     texts = [part["text"] for part in parts if part["type"] == "text"]
-    about = message.additional_kwargs
-    role: Any = _ROLES[message.role]
     return core.Message(
-        role,
-        # Several blocks of text stand on lines of their own, as in the framework's own `content`.
+        _ROLES[message.role],
+        # Blocks of text are joined by newlines, as in the framework's own `content`.
         "\n".join(texts) if len(texts) == len(parts) else parts,
-        name=about.get("name"),
-        tool_calls=tuple(calls or calls_beside(message)),
-        tool_call_id=about.get("tool_call_id"),
+        name=message.additional_kwargs.get("name"),
+        tool_calls=tuple(calls or parse_additional_calls(message)),
+        tool_call_id=message.additional_kwargs.get("tool_call_id"),
     )
 
 
-def calls_beside(message: ChatMessage) -> list[core.ToolCall]:
-    """The calls in a message's `additional_kwargs`, by an LLM that has no blocks for them."""
+def convert_call_block(block: ToolCallBlock) -> core.ToolCall:
+    """Convert a call."""
+    return core.ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
+
+
+def parse_additional_calls(message: ChatMessage) -> list[core.ToolCall]:
+    """Parse the calls in a message's `additional_kwargs`, from integrations without call blocks."""
     calls = message.additional_kwargs.get("tool_calls")
-    return [_call(each) for each in calls] if isinstance(calls, list | tuple) else []
+    return [_parse_call(call) for call in calls] if isinstance(calls, list | tuple) else []
 
 
-def _call(given: Any) -> core.ToolCall:
-    """A call as OpenAI writes it, in a dict or in objects of its package, or as Anthropic does."""
-    called = _of(given, "function") or given
-    written = _of(called, "arguments")
-    if written is None:
-        written = _of(called, "input")
-    return core.ToolCall(str(_of(given, "id") or ""), str(_of(called, "name") or ""), written or {})
+def _parse_call(call: Any) -> core.ToolCall:
+    """Parse a call in OpenAI's or Anthropic's format, as a dict or an object of their packages."""
+    function = _get(call, "function") or call
+    arguments = _get(function, "arguments") or _get(function, "input") or {}
+    call_id, name = str(_get(call, "id") or ""), str(_get(function, "name") or "")
+    return core.ToolCall(call_id, name, arguments)
 
 
-def _of(given: Any, name: str) -> Any:
-    return given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
+def _get(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
-def _to_parts(block: Any, where: str) -> Iterator[Mapping[str, Any]]:
+def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
     if isinstance(block, TextBlock):
         yield {"type": "text", "text": block.text}
     elif isinstance(block, ThinkingBlock | CachePoint):
-        return  # what the model only thought is not said again; a place to cache at is no content
+        return  # earlier reasoning is not sent again, and a cache point has no content
     elif isinstance(block, CitableBlock):
         for inner in block.content:
-            yield from _to_parts(inner, where)
+            yield from _convert_block(inner, owner)
     elif isinstance(block, CitationBlock):
-        yield from _to_parts(block.cited_content, where)
+        yield from _convert_block(block.cited_content, owner)
     elif isinstance(block, ImageBlock):
-        yield _media("image", block, block.image, mime_type=block.image_mimetype)
+        yield _make_media_part("image", block, block.image, mime_type=block.image_mimetype)
     elif isinstance(block, AudioBlock):
-        yield _media("audio", block, block.audio, format=block.format)
+        yield _make_media_part("audio", block, block.audio, format=block.format)
     elif isinstance(block, VideoBlock):
-        yield _media("video", block, block.video, mime_type=block.video_mimetype)
+        yield _make_media_part("video", block, block.video, mime_type=block.video_mimetype)
     elif isinstance(block, DocumentBlock):
-        yield _media("file", block, block.data, mime_type=block.document_mimetype)
+        yield _make_media_part("file", block, block.data, mime_type=block.document_mimetype)
     else:
         raise core.InvalidInputError(
-            f"{where} has a {type(block).__name__}, which no model can be told", fields=(where,)
+            f"{owner} has a {type(block).__name__}, which cannot be sent to a model",
+            fields=(owner,),
         )
 
 
-def _media(kind: str, block: Any, data: Any, **about: str | None) -> Mapping[str, Any]:
-    part: dict[str, Any] = {"type": kind, **{name: value for name, value in about.items() if value}}
+def _make_media_part(kind: str, block: Any, data: Any, **details: str | None) -> Mapping[str, Any]:
+    part: dict[str, Any] = {"type": kind, **{n: value for n, value in details.items() if value}}
     if isinstance(data, bytes):
         part["base64"] = data.decode("ascii")  # the framework has encoded it
     elif data is not None:
-        part["data"] = _contents(data)
+        part["data"] = _read_file(data)
     elif block.path is not None:
         part["path"] = str(block.path)
     elif block.url is not None:
@@ -198,12 +211,11 @@ def _media(kind: str, block: Any, data: Any, **about: str | None) -> Mapping[str
     return part
 
 
-def _contents(file: Any) -> bytes:
-    """All of an open file, whose place is kept: the same message may be sent again."""
-    place = file.tell()
+def _read_file(file: Any) -> bytes:
+    """Read an open file whole and restore its position: the message may be sent again."""
+    position = file.tell()
     file.seek(0)
     try:
-        contents: bytes = file.read()
+        return bytes(file.read())
     finally:
-        file.seek(place)
-    return contents
+        file.seek(position)

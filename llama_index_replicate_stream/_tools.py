@@ -1,4 +1,4 @@
-"""LlamaIndex's tools to the core's, and the calls of a response to what is to be run. Pure."""
+"""LlamaIndex's tools to OpenAI's dicts, and a response's calls to tool selections. Pure."""
 
 from __future__ import annotations
 
@@ -10,83 +10,78 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic_core import from_json
 
-import replicate_stream as core
-from llama_index_replicate_stream._from_core import MALFORMED
-from llama_index_replicate_stream._to_core import calls_beside
+from llama_index_replicate_stream._from_core import MALFORMED_CALLS
+from llama_index_replicate_stream._to_core import convert_call_block, parse_additional_calls
 
 
-def to_core_tools(tools: Any) -> Any:
-    """LlamaIndex's tools as the core takes them. What is none of its tools is left as it is.
-
-    The names are not changed, as the framework's own `to_openai_tool` would do: it looks for the
-    tool by the name that the model calls.
-    """
+def convert_tools(tools: Any) -> Any:
+    """Convert the framework's tools among those of a call; other values are left for the core."""
     if not isinstance(tools, Iterable) or isinstance(tools, str | Mapping):
         return tools
-    return [_to_core(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
+    return [_convert_tool(tool) if isinstance(tool, BaseTool) else tool for tool in tools]
 
 
-def _to_core(tool: BaseTool) -> dict[str, Any]:
-    about = tool.metadata
+def _convert_tool(tool: BaseTool) -> dict[str, Any]:
+    # Not `to_openai_tool`, which changes names: agents look a tool up by the name in the call.
     function = {
-        "name": about.get_name(),
-        "description": about.description,
-        "parameters": about.get_parameters_dict(),
+        "name": tool.metadata.get_name(),
+        "description": tool.metadata.description,
+        "parameters": tool.metadata.get_parameters_dict(),
     }
     return {"type": "function", "function": function}
 
 
-def conversation(
-    history: Sequence[ChatMessage] | None, said: str | ChatMessage | None
+def join_messages(
+    chat_history: Sequence[ChatMessage] | None, user_msg: str | ChatMessage | None
 ) -> list[ChatMessage]:
-    """The messages of a call, in a list of their own: the caller's history is not changed."""
-    if isinstance(said, str):
-        said = ChatMessage(role=MessageRole.USER, content=said)
-    return [*(history or ()), *([] if said is None else [said])]
+    """Join the history and the user's message in a new list."""
+    if isinstance(user_msg, str):
+        user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+    return [*(chat_history or ()), *([] if user_msg is None else [user_msg])]
 
 
-def choice(tools: Sequence[BaseTool], given: Any, *, is_required: bool) -> Any:
-    """The `tool_choice` of a call: the given one, else whether any tool must be called."""
-    if given is not None or not is_required:
-        return given
-    # A name says more than "required", where there is only one.
+def get_tool_choice(tools: Sequence[BaseTool], tool_choice: Any, *, is_required: bool) -> Any:
+    """Return the `tool_choice` of the core: the call's own, or else whether a call is required."""
+    if tool_choice is not None or not is_required:
+        return tool_choice
+    # Of a single tool the name is sent, which guides a model better than "required".
     return tools[0].metadata.get_name() if len(tools) == 1 else "required"
 
 
-def selections(response: ChatResponse) -> list[ToolSelection]:
-    """The calls of a response, with the arguments as far as they have come.
+def get_tool_selections(response: ChatResponse) -> list[ToolSelection]:
+    """Return a response's calls, with their arguments as far as they have arrived.
 
-    A call that came to its end malformed is none: with the half of its arguments, or without any,
-    a tool would be run as nobody asked for.
+    Malformed calls of a finished answer are left out: a tool would be run with a part of its
+    arguments, or without any.
     """
     message = response.message
-    bad = {call["id"] for call in message.additional_kwargs.get(MALFORMED) or ()}
-    calls = [
-        core.ToolCall(block.tool_call_id or "", block.tool_name, block.tool_kwargs)
-        for block in message.blocks
-        if isinstance(block, ToolCallBlock)
-    ]
+    malformed = {call["id"] for call in message.additional_kwargs.get(MALFORMED_CALLS) or ()}
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    calls = [convert_call_block(block) for block in blocks] or parse_additional_calls(message)
     return [
-        ToolSelection(tool_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call.arguments))
-        for call in calls or calls_beside(message)
-        if call.id not in bad
+        ToolSelection(
+            tool_id=call.id, tool_name=call.name, tool_kwargs=_parse_partial(call.arguments)
+        )
+        for call in calls
+        if call.id not in malformed
     ]
 
 
-def _arguments(given: Mapping[str, Any] | str) -> dict[str, Any]:
-    if not isinstance(given, str):
-        return dict(given)
+def _parse_partial(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    """Parse arguments that may be incomplete."""
+    if not isinstance(arguments, str):
+        return dict(arguments)
     try:
-        # The framework's own reader leaves out a text until its end; this one shows it growing.
-        read = from_json(given.encode(errors="replace"), allow_partial="trailing-strings")
+        # The framework's own parser leaves out a string until its end; this one shows it growing.
+        value = from_json(arguments.encode(errors="replace"), allow_partial="trailing-strings")
     except ValueError:
         return {}
-    return read if isinstance(read, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def no_calls(response: ChatResponse) -> ValueError:
-    """The error for a response without a call, where one was expected."""
-    bad = response.message.additional_kwargs.get(MALFORMED) or ()
-    names = ", ".join(call["function"]["name"] or "a tool without a name" for call in bad)
-    why = f"its call of {names} is malformed" if bad else "it calls none"
-    return ValueError(f"Expected at least one tool call in the response, but {why}.")
+def make_missing_call_error(response: ChatResponse) -> ValueError:
+    """Make the error for a response without a valid call, where one was expected."""
+    malformed = response.message.additional_kwargs.get(MALFORMED_CALLS) or ()
+    names = ", ".join(call["function"]["name"] or "a tool without a name" for call in malformed)
+    reason = f"its call of {names} is malformed" if malformed else "it has none"
+    return ValueError(f"Expected at least one tool call in the response, but {reason}.")

@@ -1,16 +1,32 @@
-"""`Replicate`, a thin face of the core client for LlamaIndex.
+"""`Replicate`, a thin adapter over the core's client.
 
-In:  ChatMessages or a prompt -> `_convert.to_core` -> `Client.stream`, which maps them, the tools
-     and the parameters onto the model's own input.
-Out: the client's events -> a reader of `_responses` -> cumulative responses; the last has `raw`.
+**Input (LlamaIndex -> core)**
 
-Each public endpoint passes the framework's callback decorator once, and none calls another: that
-would count every token twice. The async ones are async to the ground.
+1. A public method passes the framework's callback decorator, and `_build_chat_request` or
+   `_build_completion_request`.
+2. `ReplicateFields._merge_arguments` merges the call's arguments over the object's fields
+   (`adapters.merge_arguments`) and converts tools to OpenAI's dicts (`_tools.convert_tools`).
+3. `_to_core.PromptConverter` converts the messages or the prompt, the system prompt and the chat
+   format, to `PromptArguments`.
+4. `ReplicateFields._get_client` returns the client of the current settings, whose `stream` or
+   `complete` prepares the model's input and creates the prediction.
+
+**Output (core -> LlamaIndex)**
+
+1. The client's `EventStream` yields events: `_from_core.ChatConverter.convert` or
+   `CompletionConverter.convert` makes a response of each, with all that has arrived before it. The
+   response of `Finished` alone has `raw`, with the token counts.
+2. A `Completion` becomes a response by `_from_core.to_chat_response` or `to_completion_response`.
+3. `_stream_callbacks` closes the stream when its consumer stops, which leaves the client's context
+   and cancels the prediction.
+
+The blocking methods run the same stream on the core's background loop (`iterate_blocking`). No
+public method calls another: each would pass the callback decorator, and count every token, twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -27,41 +43,48 @@ from llama_index.core.bridge.pydantic import SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 import replicate_stream as core
-from llama_index_replicate_stream._fields import Configured, refuse_unknown
+from llama_index_replicate_stream._fields import REPLACED, ReplicateFields
 from llama_index_replicate_stream._from_core import (
-    ChatReader,
-    CompletionReader,
+    ChatConverter,
+    CompletionConverter,
     to_chat_response,
     to_completion_response,
 )
-from llama_index_replicate_stream._stream_callbacks import astreams, streams
-from llama_index_replicate_stream._to_core import chat_request, completion_request
+from llama_index_replicate_stream._stream_callbacks import (
+    Callback,
+    astream_callback,
+    stream_callback,
+)
+from llama_index_replicate_stream._to_core import PromptConverter
 from replicate_stream import Client
-from replicate_stream.adapters import iterate_blocking, run_blocking
+from replicate_stream.adapters import check_argument_names, iterate_blocking, run_blocking
 
-T = TypeVar("T")
-Read = Callable[["core.StreamEvent"], "T | None"]
+Response = TypeVar("Response")
+Convert = Callable[["core.StreamEvent"], "Response | None"]
+
+_chat_callback: Callback = llm_chat_callback()
+_completion_callback: Callback = llm_completion_callback()
 
 
-class Replicate(Configured):
+class Replicate(ReplicateFields):
     """A language model on Replicate, streamed token by token.
 
         llm = Replicate(model="meta/meta-llama-3-70b-instruct")  # REPLICATE_API_TOKEN
         async for response in await llm.astream_complete("Why is the sky blue?"):
             print(response.delta, end="", flush=True)
 
-    Every parameter of the answer, and `model=`, can be given for a single call too. What a model
-    has no input for is an error before anything is paid, unless `on_unsupported` says otherwise.
-    Any text model can be given tools: one without an input for them is told in the prompt.
+    Every parameter of the answer, and `model=`, can be given for a single call too. A parameter
+    that the model has no input for is an error before anything is paid; see `on_unsupported`. Tools
+    work on every text model: the prompt describes them where the model has no input for tools.
 
     Args:
         model: `owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`.
         api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
-            that gives it for each request. `REPLICATE_API_TOKEN` by default. It is in no repr,
-            no dict and no pickle.
+            that returns the token for each request. Default: `REPLICATE_API_TOKEN`. It is left out
+            of every repr, dict and pickle.
         client: A core client to share; it replaces the settings of the connection.
-        settings: Anything else, by its name. Of the answer: `temperature`, `max_tokens`, `top_p`,
-            `top_k`, `stop`, `seed`, `presence_penalty`, `frequency_penalty`, `system_prompt`,
+        settings: The other fields. Of the answer: `temperature`, `max_tokens`, `top_p`, `top_k`,
+            `stop`, `seed`, `presence_penalty`, `frequency_penalty`, `system_prompt`,
             `prompt_format`, `max_repairs`, `image`, and `additional_kwargs` for inputs under the
             model's own names. Of the connection: `base_url`, `proxy`, `timeout`, `deadline`,
             `max_retries`, `default_headers`, `on_unsupported`. For the framework's planning:
@@ -69,8 +92,9 @@ class Replicate(Configured):
             LlamaIndex's `LLM`.
 
     Raises:
-        TypeError: An argument that is not known; it names the closest one that is.
-        ValidationError: A value of the wrong type. It does not show the value, which may be secret.
+        TypeError: An argument is unknown; the message has the closest known name.
+        ValidationError: A value is of the wrong type. The message leaves out the value, which may
+            be secret.
     """
 
     def __init__(
@@ -81,118 +105,137 @@ class Replicate(Configured):
         client: Client | None = None,
         **settings: Any,
     ) -> None:
-        refuse_unknown(settings, (*type(self).model_fields, "api_key", "client"))
+        known = (*type(self).model_fields, "api_key", "client")
+        check_argument_names("Replicate", settings, known, REPLACED)
         super().__init__(model=model, **settings)
         self._api_key = api_key
-        self._shared = client
+        self._shared_client = client
 
     # Chat
 
-    @llm_chat_callback()
+    @_chat_callback
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages."""
-        return to_chat_response(self._complete(self._chat(messages, kwargs)))
+        return to_chat_response(self._complete(self._build_chat_request(messages, kwargs)))
 
-    @streams(llm_chat_callback())
+    @stream_callback(_chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer messages, token by token."""
-        return self._stream(self._chat(messages, kwargs), ChatReader().read)
+        return self._stream(self._build_chat_request(messages, kwargs), ChatConverter().convert)
 
-    @llm_chat_callback()
+    @_chat_callback
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages."""
-        return to_chat_response(await self._client().complete(**self._chat(messages, kwargs)))
+        request = self._build_chat_request(messages, kwargs)
+        return to_chat_response(await self._get_client().complete(**request))
 
-    @astreams(llm_chat_callback())
+    @astream_callback(_chat_callback)
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """Answer messages, token by token."""
-        return self._astream(self._chat(messages, kwargs), ChatReader().read)
+        return self._astream(self._build_chat_request(messages, kwargs), ChatConverter().convert)
 
     # Completion
 
-    @llm_completion_callback()
+    @_completion_callback
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Complete a prompt. It is sent as it is, not as a chat, where the model takes prompts."""
-        return to_completion_response(self._complete(self._prompt(prompt, formatted, kwargs)))
+        """Complete a prompt. It is sent without a chat format to models that take prompts."""
+        request = self._build_completion_request(prompt, formatted, kwargs)
+        return to_completion_response(self._complete(request))
 
-    @streams(llm_completion_callback())
+    @stream_callback(_completion_callback)
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
         """Complete a prompt, token by token."""
-        return self._stream(self._prompt(prompt, formatted, kwargs), CompletionReader().read)
+        request = self._build_completion_request(prompt, formatted, kwargs)
+        return self._stream(request, CompletionConverter().convert)
 
-    @llm_completion_callback()
+    @_completion_callback
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
         """Complete a prompt."""
-        request = self._prompt(prompt, formatted, kwargs)
-        return to_completion_response(await self._client().complete(**request))
+        request = self._build_completion_request(prompt, formatted, kwargs)
+        return to_completion_response(await self._get_client().complete(**request))
 
-    @astreams(llm_completion_callback())
+    @astream_callback(_completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:
         """Complete a prompt, token by token."""
-        return self._astream(self._prompt(prompt, formatted, kwargs), CompletionReader().read)
+        request = self._build_completion_request(prompt, formatted, kwargs)
+        return self._astream(request, CompletionConverter().convert)
 
-    # A dry run
+    # Dry runs
 
     def prepare(self, messages: str | Sequence[ChatMessage], **kwargs: Any) -> core.PreparedRequest:
-        """What `chat` (`complete`, for a text) would send: it pays nothing and creates nothing.
+        """Prepare the request that `chat` would send: a dry run, which pays nothing.
+
+        Args:
+            messages: As for `chat`; or a prompt, as for `complete`.
+            kwargs: Arguments of a call.
 
         Returns:
             The URL, the body, and the notes: every adaptation to the model in a sentence.
 
         Raises:
-            ReplicateError: As the call does up to the creation of the prediction.
+            ReplicateError: As `chat` does up to the creation of the prediction.
         """
         return run_blocking(lambda: self.aprepare(messages, **kwargs))
 
     async def aprepare(
         self, messages: str | Sequence[ChatMessage], **kwargs: Any
     ) -> core.PreparedRequest:
-        """The same for async code."""
+        """Prepare the request that `achat` would send; see `prepare`."""
         if isinstance(messages, str):
-            request = self._prompt(messages, False, kwargs)
+            request = self._build_completion_request(messages, False, kwargs)
         else:
-            request = self._chat(messages, kwargs)
-        told = {name: value for name, value in request.items() if name not in _OF_THE_ANSWER}
-        return await self._client().prepare(**told)
+            request = self._build_chat_request(messages, kwargs)
+        for name in ("include_usage", "max_repairs"):  # they concern the answer
+            request.pop(name, None)
+        return await self._get_client().prepare(**request)
 
-    # The way to the core
+    # The core's client
 
-    def _chat(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> dict[str, Any]:
-        request = self._request(kwargs, is_chat=True)
-        return chat_request(request, messages, self.messages_to_prompt, self.image)
+    def _build_chat_request(
+        self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Build the arguments of `Client.stream` for a chat."""
+        arguments = self._merge_arguments(kwargs, is_chat=True)
+        prompt = self._make_converter(arguments).convert_chat(messages, self.messages_to_prompt)
+        return {**arguments, **prompt._asdict()}
 
-    def _prompt(self, prompt: str, formatted: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
-        request = self._request(kwargs, is_chat=False)
+    def _build_completion_request(
+        self, prompt: str, formatted: bool, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Build the arguments of `Client.stream` for a completion."""
+        arguments = self._merge_arguments(kwargs, is_chat=False)
         render = None if formatted else self.completion_to_prompt
-        return completion_request(request, prompt, render, self.image)
+        converted = self._make_converter(arguments).convert_prompt(prompt, render)
+        return {**arguments, **converted._asdict()}
+
+    def _make_converter(self, arguments: Mapping[str, Any]) -> PromptConverter:
+        return PromptConverter(arguments["system_prompt"], arguments["prompt_format"], self.image)
 
     def _complete(self, request: dict[str, Any]) -> core.Completion:
-        client = self._client()
+        client = self._get_client()
         return run_blocking(lambda: client.complete(**request))
 
-    def _stream(self, request: dict[str, Any], read: Read[T]) -> Generator[T, None, None]:
-        client = self._client()
+    def _stream(
+        self, request: dict[str, Any], convert: Convert[Response]
+    ) -> Generator[Response, None, None]:
+        client = self._get_client()
         with closing(iterate_blocking(lambda: client.stream(**request))) as events:
             for event in events:
-                response = read(event)
-                if response is not None:
+                if (response := convert(event)) is not None:
                     yield response
 
-    async def _astream(self, request: dict[str, Any], read: Read[T]) -> AsyncGenerator[T, None]:
-        async with self._client().stream(**request) as events:
+    async def _astream(
+        self, request: dict[str, Any], convert: Convert[Response]
+    ) -> AsyncGenerator[Response, None]:
+        async with self._get_client().stream(**request) as events:
             async for event in events:
-                response = read(event)
-                if response is not None:
+                if (response := convert(event)) is not None:
                     yield response
-
-
-_OF_THE_ANSWER = ("include_usage", "max_repairs")
-"""What `Client.prepare` does not take: it is about what comes back."""

@@ -268,7 +268,7 @@ def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) 
         Replicate(model="a/b", api_token="x")
     with pytest.raises(TypeError, match="'max_token'; did you mean 'max_tokens'"):
         llm.complete("Hi", max_token=1)
-    with pytest.raises(TypeError, match="'zzz'; known are model, temperature"):
+    with pytest.raises(TypeError, match=r"'zzz'; known are additional_kwargs, .*temperature"):
         llm.complete("Hi", zzz=1)
 
 
@@ -329,7 +329,7 @@ def guarded(make_llm: Any) -> Replicate:
         additional_kwargs={"prompt_template": PROMPT},
         query_wrapper_prompt=PromptTemplate(PROMPT),
     )
-    guarded._client()  # which holds the secrets too
+    guarded._get_client()  # which holds the secrets too
     return guarded
 
 
@@ -349,6 +349,12 @@ def test_a_pickle_keeps_what_is_not_secret(guarded: Replicate) -> None:
     assert twin.system_prompt == PROMPT
     assert PASSWORD in str(guarded.proxy)  # the one that was pickled is as it was
     assert guarded.default_headers == {"Authorization": HEADER, "x-team": "one"}
+
+
+def test_a_pickle_has_no_password_of_the_address() -> None:
+    llm = Replicate("a/b", base_url=f"http://user:{PASSWORD}@127.0.0.1:9/v1")
+    assert PASSWORD.encode() not in pickle.dumps(llm)
+    assert pickle.loads(pickle.dumps(llm)).base_url == "http://127.0.0.1:9/v1"
 
 
 def test_an_error_of_a_setting_does_not_show_what_was_given() -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, model_validator
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
-from llama_index_replicate_stream._structured_output import _Objects
+from llama_index_replicate_stream._structured_output import _ObjectParser
 from replicate_stream.testing import Emulator
 
 WHOLE = ["structured_predict", "astructured_predict"]
@@ -122,11 +122,12 @@ async def test_a_streamed_object_grows(
 
 def test_an_object_never_shrinks_while_it_grows() -> None:
     """A number that goes on after its point is none for a moment."""
-    objects, seen = _Objects(Owl), []
+    parser = _ObjectParser(Owl)
+    seen: list[Any] = []
     for so_far in ('{"name": "Bubo", "wingspan": 1', '{"name": "Bubo", "wingspan": 1.'):
         block = ToolCallBlock(tool_call_id="c", tool_name="Owl", tool_kwargs=so_far)
         message = ChatMessage(role="assistant", blocks=[block])
-        seen.append(objects.read(ChatResponse(message=message)))
+        seen.append(parser.parse(ChatResponse(message=message)))
     assert [(each.name, each.wingspan) for each in seen] == [("Bubo", 1), ("Bubo", 1)]
 
 

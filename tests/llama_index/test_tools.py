@@ -274,7 +274,7 @@ async def test_programs_of_the_framework_read_the_pieces(
 
 async def test_a_completion_has_no_tools(make_llm: Any) -> None:
     for name, value in {"tools": [WEATHER], "tool_choice": "any"}.items():
-        with pytest.raises(TypeError, match=f"give '{name}' to a chat"):
+        with pytest.raises(TypeError, match=f"use '{name}' in a chat"):
             await make_llm().acomplete("Hi", **{name: value})
 
 
