@@ -7,7 +7,6 @@ password, and some of its exceptions carry the whole request, with the API token
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from replicate_stream._errors import (
@@ -16,9 +15,6 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     ResponseError,
 )
-
-if TYPE_CHECKING:
-    pass
 
 CONNECT_TIMEOUT = 30.0
 """Longest time for making a connection, in seconds."""

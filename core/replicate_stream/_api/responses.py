@@ -133,7 +133,7 @@ def _parse_invalid_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
                 match = _REFUSED_FIELD.match(str(entry.get("description") or ""))
                 name = match[1] if match else name
             names.append(name)
-    if not names and isinstance(body.get("detail"), list):  # FastAPI's form, from Cog
+    if not names and isinstance(body.get("detail"), list):  # docs/replicate-api.md 7
         names = [str(e["loc"][-1]) for e in body["detail"] if isinstance(e, dict) and e.get("loc")]
     return tuple(name for name in names if name)
 
