@@ -12,36 +12,16 @@ import re
 from collections.abc import Iterable, Mapping
 
 from replicate_stream._model.input_schema import InputField, InputSchema
+from replicate_stream._types.media import MediaKind
 
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "max_tokens": (
-        "max_new_tokens",
-        "max_completion_tokens",
-        "max_output_tokens",
-        "max_tokens",
-        "max_tokens_to_sample",
-        "max_response_tokens",
-        "max_generated_tokens",
-        "max_gen_tokens",
-        "max_gen_len",
-        "max_output_len",
-        "max_output_length",
-        "max_new_token",
-        "max_token",
-        "new_tokens",
-        "num_tokens",
-        "n_predict",
-        "num_predict",
-        "n_tokens",
-        "max_length",
-        "max_len",
-        "maximum_length",
-        "max_sequence",
-        "max_sequence_length",
-        "max_seq_len",
-        "max_seq_length",
-        "total_tokens",
-        "max_total_tokens",
+        "max_new_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens",
+        "max_tokens_to_sample", "max_response_tokens", "max_generated_tokens", "max_gen_tokens",
+        "max_gen_len", "max_output_len", "max_output_length", "max_new_token", "max_token",
+        "new_tokens", "num_tokens", "n_predict", "num_predict", "n_tokens", "max_length", "max_len",
+        "maximum_length", "max_sequence", "max_sequence_length", "max_seq_len", "max_seq_length",
+        "total_tokens", "max_total_tokens",
     ),
     "temperature": ("temperature", "temp", "sampling_temperature"),
     "top_p": ("top_p", "topp", "topP", "nucleus_p", "p"),
@@ -51,59 +31,30 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "presence_penalty": ("presence_penalty", "presence"),
     "frequency_penalty": ("frequency_penalty", "frequency"),
     "repetition_penalty": (
-        "repetition_penalty",
-        "repeat_penalty",
-        "repitition_penalty",
-        "rep_penalty",
+        "repetition_penalty", "repeat_penalty", "repitition_penalty", "rep_penalty",
     ),
     "min_tokens": ("min_new_tokens", "min_tokens", "min_output_tokens", "min_length"),
     "stop": (
-        "stop_sequences",
-        "stop",
-        "stop_sequence",
-        "stop_words",
-        "stop_strings",
-        "stop_string",
-        "stop_tokens",
-        "stops",
+        "stop_sequences", "stop", "stop_sequence", "stop_words", "stop_strings", "stop_string",
+        "stop_tokens", "stops",
     ),
     "tools": ("tools", "functions"),
     "tool_choice": ("tool_choice", "function_call"),
     "parallel_tool_calls": ("parallel_tool_calls",),
     "response_format": ("response_format",),
     "reasoning_effort": ("reasoning_effort", "thinking_level", "effort"),
-}
+}  # fmt: skip
 """The names of each parameter's input in models, by the parameter's canonical name."""
 
 SYSTEM_PROMPT = (
-    "system_prompt",
-    "system_instruction",
-    "system_instructions",
-    "system_message",
-    "system",
-    "system_text",
-    "sys_prompt",
-    "pre_prompt",
-    "preprompt",
-)
+    "system_prompt", "system_instruction", "system_instructions", "system_message", "system",
+    "system_text", "sys_prompt", "pre_prompt", "preprompt",
+)  # fmt: skip
 PROMPT = (
-    "prompt",
-    "message",
-    "user_prompt",
-    "user_message",
-    "user_input",
-    "text_prompt",
-    "prompt_text",
-    "input_text",
-    "text_input",
-    "text",
-    "question",
-    "query",
-    "instruction",
-    "input",
-    "inp",
+    "prompt", "message", "user_prompt", "user_message", "user_input", "text_prompt", "prompt_text",
+    "input_text", "text_input", "text", "question", "query", "instruction", "input", "inp",
     "prompts",
-)
+)  # fmt: skip
 MESSAGES = ("messages", "chat_messages", "conversation", "chat", "input_item_list")
 HISTORY = ("history", "chat_history", "conversation_history")
 PROMPT_TEMPLATE = ("prompt_template", "template")
@@ -134,18 +85,30 @@ _DEPRECATED = re.compile(
 )
 # Required texts that no conversation can fill.
 _OTHER_TEXT_NAMES = re.compile(r"json|schema|grammar|weights|template|url|key|token|cols|name")
+_MEDIA_NAMES: tuple[tuple[MediaKind, re.Pattern[str]], ...] = (
+    ("image", re.compile(r"image|img|photo|picture")),
+    ("video", re.compile(r"video")),
+    ("audio", re.compile(r"audio|speech|sound|voice")),
+    ("file", re.compile(r"file|document|pdf")),
+)
+_NO_MEDIA_NAMES = re.compile(
+    r"size|resolution|width|height|detail|format|quality|prompt|caption|archive|name|weights|mask"
+)
+# An input that is not declared as a file must have a name of these words alone: `voice_style` is
+# text.
+_MEDIA_WORDS = re.compile(
+    r"(?:(?:image|img|photo|picture|video|audio|file|document|pdf|input|url|uri|path|base64|b64|data)"
+    r"s?\d*_?)+"
+)
+_ABOUT_TWO_KINDS = re.compile(r"\b(image|video|audio)(?: file)?s? or (image|video|audio)\b")
+
 _SEPARATORS = re.compile(r"[_\-\s]+")
 
 
 def find(schema: InputSchema, names: Iterable[str]) -> InputField | None:
     """Find the first of several names that the model has, a deprecated one last."""
-    deprecated = None
-    for name in names:
-        field = schema.fields.get(name)
-        if field is not None and not is_deprecated(field):
-            return field
-        deprecated = deprecated or field
-    return deprecated
+    present = [schema.fields[name] for name in names if name in schema.fields]
+    return min(present, key=is_deprecated, default=None)
 
 
 def is_deprecated(field: InputField) -> bool:
@@ -219,6 +182,25 @@ def find_prompt(schema: InputSchema) -> InputField | None:
         if is_prompt and field.is_text and field.required:
             return field
     return None
+
+
+def get_media_kinds(field: InputField) -> set[MediaKind]:
+    """Return the kinds of media that an input takes; empty for an input of another kind."""
+    if field.kind not in {"string", "array", "any"} or field.choices:
+        return set()
+    name = field.name.lower()
+    if _NO_MEDIA_NAMES.search(name):
+        return set()
+    kinds: set[MediaKind] = {kind for kind, names in _MEDIA_NAMES if names.search(name)}
+    if not field.is_file and not (kinds and _MEDIA_WORDS.fullmatch(name)):
+        return set()
+    for pair in _ABOUT_TWO_KINDS.findall(field.description):
+        kinds.update(pair)
+    if not kinds:  # a file whose name leaves its kind open
+        kinds = {kind for kind, names in _MEDIA_NAMES if names.search(field.description)} or {
+            "file"
+        }
+    return kinds
 
 
 def find_closest_name(name: str, known: Iterable[str]) -> str | None:

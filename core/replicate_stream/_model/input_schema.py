@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from replicate_stream._types.prepared import OutputKind
@@ -17,20 +16,16 @@ from replicate_stream._types.prepared import OutputKind
 # Most of Replicate's own language models take these inputs (docs/replicate-api.md 5.2).
 USUAL_SCHEMA: Mapping[str, Any] = {
     "properties": {
-        "prompt": {"type": "string", "x-order": 0},
-        "system_prompt": {"type": "string", "x-order": 1},
-        "max_tokens": {"type": "integer", "x-order": 2},
-        "temperature": {"type": "number", "x-order": 3},
-        "top_p": {"type": "number", "x-order": 4},
-        "top_k": {"type": "integer", "x-order": 5},
-        "presence_penalty": {"type": "number", "x-order": 6},
-        "frequency_penalty": {"type": "number", "x-order": 7},
-        "seed": {"type": "integer", "x-order": 8},
-        "stop_sequences": {
-            "type": "string",
-            "description": "A comma-separated list of sequences.",
-            "x-order": 9,
-        },
+        "prompt": {"type": "string"},
+        "system_prompt": {"type": "string"},
+        "max_tokens": {"type": "integer"},
+        "temperature": {"type": "number"},
+        "top_p": {"type": "number"},
+        "top_k": {"type": "integer"},
+        "presence_penalty": {"type": "number"},
+        "frequency_penalty": {"type": "number"},
+        "seed": {"type": "integer"},
+        "stop_sequences": {"type": "string", "description": "A comma-separated list."},
     }
 }
 """The schema that is assumed for a model that publishes none."""
@@ -72,7 +67,7 @@ class InputField:
         return self.kind == "string" and not self.is_file and not self.choices
 
 
-@dataclass(frozen=True)  # without slots, which leave no room for a cached property
+@dataclass(frozen=True, slots=True)
 class InputSchema:
     """All inputs of a model, in the declared order (`x-order`).
 
@@ -83,11 +78,6 @@ class InputSchema:
 
     fields: Mapping[str, InputField]
     output: Mapping[str, Any] | None = field(default=None, repr=False)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The names of the inputs in the declared order."""
-        return tuple(self.fields)
 
 
 def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
@@ -172,19 +162,17 @@ def _resolve(spec: Any, siblings: Mapping[str, Any], depth: int = 8) -> dict[str
 
 
 def _parse_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
-    items = spec.get("items") if isinstance(spec.get("items"), Mapping) else {}
+    items, kind = _as_mapping(spec.get("items")), _get_kind(spec)
     choices = spec.get("enum")
     return InputField(
         name=name,
-        kind=_get_kind(spec),
-        items=_get_kind(items or {}),
-        is_file="uri" in (spec.get("format"), (items or {}).get("format")),
+        kind=kind,
+        items=_get_kind(items),
+        is_file="uri" in (spec.get("format"), items.get("format")),
         default=spec.get("default"),
         description=" ".join(str(spec.get("description") or "").lower().split()),
-        minimum=_parse_bound(spec.get("minimum"), spec.get("exclusiveMinimum"), _get_kind(spec), 1),
-        maximum=_parse_bound(
-            spec.get("maximum"), spec.get("exclusiveMaximum"), _get_kind(spec), -1
-        ),
+        minimum=_parse_bound(spec.get("minimum"), spec.get("exclusiveMinimum"), kind, 1),
+        maximum=_parse_bound(spec.get("maximum"), spec.get("exclusiveMaximum"), kind, -1),
         choices=tuple(choices) if isinstance(choices, list) else (),
         required=required,
         spec=spec,

@@ -25,7 +25,6 @@ from replicate_stream._model.input_schema import (
     get_output_kind,
     parse_input_schema,
 )
-from replicate_stream._model.media_kinds import get_media_kinds
 from replicate_stream._types.media import MediaKind
 from replicate_stream._types.prepared import OutputKind
 
@@ -95,7 +94,7 @@ class ModelProfile:
         return {
             name: frozenset(kinds)
             for name, each in self.schema.fields.items()
-            if (kinds := get_media_kinds(each))
+            if (kinds := field_names.get_media_kinds(each))
         }
 
     @cached_property

@@ -120,7 +120,7 @@ def build_model_input(
     """
     if profile.output_kind == "file":
         raise InvalidInputError(f"{request.model} makes files, not text", fields=("model",))
-    notes = Notes(on_unsupported, profile.schema.names if profile.has_schema else ())
+    notes = Notes(on_unsupported, tuple(profile.schema.fields) if profile.has_schema else ())
     if not profile.has_schema:
         notes.add(f"The input schema of {request.model} is not known; the usual names were used.")
     model_input: dict[str, Any] = {}

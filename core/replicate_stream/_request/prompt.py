@@ -52,7 +52,7 @@ def render_conversation(
         return RenderedPrompt(is_bare=conversation.has_bare_calls())
     if prompt_field is None:
         raise InvalidInputError(
-            f"The model takes no prompt; its inputs are {', '.join(profile.schema.names)}",
+            f"The model takes no prompt; its inputs are {', '.join(profile.schema.fields)}",
             fields=("messages",),
         )
     rendered = _render_prompt(conversation, prompt_format)

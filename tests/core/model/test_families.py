@@ -91,7 +91,7 @@ MARKS = sorted(
             *(t.system or ()),
             *(t.tool or ()),
             t.start,
-            t.generation_prompt,
+            t.generation_prompt or "",
         )
     }
 )

@@ -28,10 +28,10 @@ def test_the_kind_of_an_output_schema(schema: Any, kind: str | None) -> None:
 
 def test_inputs_are_ordered_by_x_order() -> None:
     parsed = parse_input_schema({"properties": {"b": {"x-order": 1}, "a": {"x-order": 0}, "c": {}}})
-    assert parsed.names == ("a", "b", "c")
+    assert tuple(parsed.fields) == ("a", "b", "c")
 
 
 def test_a_schema_that_refers_to_itself_is_parsed() -> None:
     loop = {"$ref": "#/components/schemas/Loop"}
     live = {"components": {"schemas": {"Input": {"properties": {"x": loop}}, "Loop": loop}}}
-    assert parse_input_schema(live).names == ("x",)
+    assert tuple(parse_input_schema(live).fields) == ("x",)

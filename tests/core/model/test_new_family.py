@@ -42,15 +42,11 @@ class NovaToolFormat(ToolFormat):
         return "<nova:call>" if name is None else f"<nova:call>{name}:"
 
 
-_turn = mark_roles("({}) ", " (end)\n")
 NOVA = Family(
     templates=(
         ChatTemplate(
             name="nova",
-            system=_turn("system"),
-            user=_turn("user"),
-            assistant=_turn("nova"),
-            generation_prompt="(nova) ",
+            **mark_roles("({}) ", " (end)\n", assistant="nova"),
             control_marks=r"\((?:system|user|nova|end)\)",
             hint=r"\(nova\)",
             names=r"nova",

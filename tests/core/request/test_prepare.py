@@ -35,7 +35,7 @@ def test_the_references_of_an_openapi_schema_are_resolved() -> None:
         }
     }
     parsed = parse_input_schema(live)
-    assert parsed.names == ("prompt", "reasoning_effort", "seed")
+    assert tuple(parsed.fields) == ("prompt", "reasoning_effort", "seed")
     assert parsed.fields["reasoning_effort"].choices == ("low", "high")
     assert parsed.fields["reasoning_effort"].default == "low"
     assert parsed.fields["seed"].kind == "integer"

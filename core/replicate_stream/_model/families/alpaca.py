@@ -13,7 +13,6 @@ _ALPACA = ChatTemplate(
     "Write a response that appropriately completes the request.",
     user=("### Instruction:\n", "\n\n"),
     assistant=("### Response:\n", "\n\n"),
-    generation_prompt="### Response:\n",
     # `Input` too: it opens a section in the data that the models were trained on.
     control_marks=r"###\s*(?:Instruction|Input|Response):|</?s>",
     hint=r"### Instruction:[\s\S]*### Response:",

@@ -8,15 +8,9 @@ internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_co
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.turn import mark_roles
 
-_turn = mark_roles("<|im_start|>{}\n", "<|im_end|>\n")
-
 CHATML = ChatTemplate(
     name="chatml",
-    system=_turn("system"),
-    user=_turn("user"),
-    assistant=_turn("assistant"),
-    tool=_turn("tool"),
-    generation_prompt=_turn("assistant")[0],
+    **mark_roles("<|im_start|>{}\n", "<|im_end|>\n", tool="tool"),
     control_marks=r"<\|(?:im_start|im_end|endoftext)\|>",
     # Some schemas only mention the format's name, in a description.
     hint=r"<\|im_start\|>|(?i:\bchat-?ml\b)",

@@ -8,16 +8,17 @@ CohereLabs/command-a-reasoning-08-2025.
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.turn import mark_roles
 
-_turn = mark_roles("<|START_OF_TURN_TOKEN|><|{}_TOKEN|>", "<|END_OF_TURN_TOKEN|>")
-
 _COMMAND_R = ChatTemplate(
     name="command-r",
     start="<BOS_TOKEN>",
-    system=_turn("SYSTEM"),
-    user=_turn("USER"),
-    assistant=_turn("CHATBOT"),
-    tool=_turn("SYSTEM"),  # the template has results in a turn of the system
-    generation_prompt=_turn("CHATBOT")[0],
+    **mark_roles(
+        "<|START_OF_TURN_TOKEN|><|{}_TOKEN|>",
+        "<|END_OF_TURN_TOKEN|>",
+        system="SYSTEM",
+        user="USER",
+        assistant="CHATBOT",
+        tool="SYSTEM",  # the template has results in a turn of the system
+    ),
     is_trimmed=True,
     control_marks=r"<\|[A-Z_]+_TOKEN\|>|<(?:BOS|EOS)_TOKEN>",
     hint=r"<\|START_OF_TURN_TOKEN\|>",

@@ -6,7 +6,7 @@ config.json.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import LINE_START
+from replicate_stream._model.families.turn import LINE_START, mark_roles
 
 _LABELS = rf"{LINE_START}(?:System|User|Assistant|Falcon):|<\|endoftext\|>"
 
@@ -24,9 +24,7 @@ _FALCON = ChatTemplate(
 )
 _FALCON_180B = ChatTemplate(
     name="falcon-180b",
-    system=("System: ", "\n"),
-    user=("User: ", "\n"),
-    assistant=("Falcon: ", "\n"),
+    **mark_roles("{}: ", "\n", system="System", user="User", assistant="Falcon"),
     generation_prompt="Falcon:",
     control_marks=_LABELS,
     hint=r"\nFalcon:",
@@ -37,7 +35,6 @@ _FALCON3 = ChatTemplate(
     system=("<|system|>\n", "\n"),
     user=("<|user|>\n", "\n"),
     assistant=("<|assistant|>\n", "<|endoftext|>\n"),
-    generation_prompt="<|assistant|>\n",
     control_marks=r"<\|(?:system|user|assistant|endoftext)\|>",
     hint=r"<\|user\|>\n\{prompt\}\n<\|assistant\|>",
     names=r"falcon-?3",

@@ -21,9 +21,10 @@ class ChatTemplate:
         name: The name by which `prompt_format=` selects it.
         user: The marks around a message of the user.
         assistant: The marks around an answer of the model.
-        generation_prompt: The text at the very end of a prompt, behind which the model answers.
         control_marks: A pattern for the marks that would open or close a turn if a text held
             them. Its matches do not end in white space, so that a space inside breaks them.
+        generation_prompt: The text at the very end of a prompt, behind which the model answers;
+            None if it is the mark before an answer.
         hint: A pattern for what a template of this format holds, and no other's.
         names: A pattern for the names of the models that were trained on it, in lower case.
         start: The very beginning of the prompt.
@@ -40,8 +41,8 @@ class ChatTemplate:
     name: str
     user: Marks
     assistant: Marks
-    generation_prompt: str
     control_marks: str
+    generation_prompt: str | None = None
     hint: str | None = None
     names: str | None = None
     start: str = ""
@@ -81,7 +82,10 @@ class ChatTemplate:
         elif text:
             rendered = self._insert_system(text, rendered)
         body = "".join(self._render_turn(turn) for turn in rendered)
-        return head + body + (self.generation_prompt if has_generation_prompt else "")
+        if not has_generation_prompt:
+            return head + body
+        end = self.assistant[0] if self.generation_prompt is None else self.generation_prompt
+        return head + body + end
 
     def neutralize(self, text: str) -> str:
         """Break every mark of the format that a text holds, so that it is read as mere text."""

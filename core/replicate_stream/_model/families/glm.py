@@ -5,14 +5,11 @@ THUDM/ChatGLM3 for the newline after each role; `max_position_embeddings` of zai
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.turn import mark_roles
 
 _CHATGLM3 = ChatTemplate(
     name="chatglm3",
-    system=("<|system|>\n", "\n"),
-    user=("<|user|>\n", "\n"),
-    assistant=("<|assistant|>\n", "\n"),
-    tool=("<|observation|>\n", "\n"),
-    generation_prompt="<|assistant|>\n",
+    **mark_roles("<|{}|>\n", "\n", tool="observation"),
     control_marks=r"<\|(?:system|user|assistant|observation)\|>",
     hint=r"<\|observation\|>",
     names=r"chatglm3|glm-4",

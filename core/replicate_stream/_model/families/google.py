@@ -7,13 +7,12 @@ system role: the template of Gemma 3 puts the text before the first user turn, a
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.turn import mark_roles
 
 _GEMMA = ChatTemplate(
     name="gemma",
     start="<bos>",
-    user=("<start_of_turn>user\n", "<end_of_turn>\n"),
-    assistant=("<start_of_turn>model\n", "<end_of_turn>\n"),
-    generation_prompt="<start_of_turn>model\n",
+    **mark_roles("<start_of_turn>{}\n", "<end_of_turn>\n", system=None, assistant="model"),
     is_trimmed=True,
     control_marks=r"<(?:start_of_turn|end_of_turn|bos|eos)>",
     hint=r"<start_of_turn>",

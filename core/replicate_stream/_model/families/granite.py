@@ -18,8 +18,6 @@ from replicate_stream._model.families.turn import LINE_START, Turn, mark_roles
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall, ToolSpec
 
-_turn = mark_roles("<|start_of_role|>{}<|end_of_role|>", "<|end_of_text|>\n")
-
 
 class GraniteToolFormat(ToolFormat):
     """The tools in a turn of their own, and calls as a list behind a mark.
@@ -41,9 +39,9 @@ class GraniteToolFormat(ToolFormat):
         )
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
-        before, after = _turn("available_tools")
-        text = before + self.dump_tools(tools, indent=4) + after
-        return [Turn("none", text, is_rendered=True), *turns]
+        text = self.dump_tools(tools, indent=4)
+        turn = f"<|start_of_role|>available_tools<|end_of_role|>{text}<|end_of_text|>\n"
+        return [Turn("none", turn, is_rendered=True), *turns]
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
         listed = ", ".join(self.dump_call(each) for each in calls)
@@ -59,21 +57,14 @@ class GraniteToolFormat(ToolFormat):
 _GRANITE = ChatTemplate(
     name="granite",
     tool_format=GraniteToolFormat,
-    system=_turn("system"),
-    user=_turn("user"),
-    assistant=_turn("assistant"),
-    tool=_turn("tool_response"),
-    generation_prompt=_turn("assistant")[0],
+    **mark_roles("<|start_of_role|>{}<|end_of_role|>", "<|end_of_text|>\n", tool="tool_response"),
     control_marks=r"<\|(?:start_of_role|end_of_role|end_of_text|tool_call)\|>",
     hint=r"<\|start_of_role\|>",
     names=r"granite-?[3-9]|granite-(?:speech|vision|guardian)",
 )
 _CODE = ChatTemplate(
     name="granite-code",
-    system=("System:\n", "\n\n"),
-    user=("Question:\n", "\n\n"),
-    assistant=("Answer:\n", "\n\n"),
-    generation_prompt="Answer:\n",
+    **mark_roles("{}:\n", "\n\n", system="System", user="Question", assistant="Answer"),
     control_marks=rf"{LINE_START}(?:System|Question|Answer):|<\|endoftext\|>",
     hint=r"Question:\n\{prompt\}",
     names=r"granite-\d+b-code",

@@ -65,9 +65,6 @@ class LlamaToolFormat(ToolFormat):
         return self.prefill_call(name, "parameters")
 
 
-_turn3 = mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>")
-_turn4 = mark_roles("<|header_start|>{}<|header_end|>\n\n", "<|eot|>")
-
 _DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
 _LLAMA2 = ChatTemplate(
     name="llama2",
@@ -83,11 +80,7 @@ _LLAMA2 = ChatTemplate(
 _LLAMA3 = ChatTemplate(
     name="llama3",
     start="<|begin_of_text|>",
-    system=_turn3("system"),
-    user=_turn3("user"),
-    assistant=_turn3("assistant"),
-    tool=_turn3("ipython"),
-    generation_prompt=_turn3("assistant")[0],
+    **mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>", tool="ipython"),
     is_trimmed=True,
     is_system_trimmed=True,
     control_marks=r"<\|[a-z][a-z0-9_]*\|>",
@@ -99,7 +92,7 @@ _LLAMA31 = replace(
     _LLAMA3,
     name="llama3.1",
     tool_format=LlamaToolFormat,
-    system=(_turn3("system")[0] + _DATES, _turn3("system")[1]),
+    system=(f"<|start_header_id|>system<|end_header_id|>\n\n{_DATES}", "<|eot_id|>"),
     default_system="",  # the dates are written even without a system text
     hint=r"Cutting Knowledge Date",
     names=r"llama-?3[._][123]",
@@ -108,11 +101,7 @@ _LLAMA4 = ChatTemplate(
     name="llama4",
     tool_format=LlamaToolFormat,
     start="<|begin_of_text|>",
-    system=_turn4("system"),
-    user=_turn4("user"),
-    assistant=_turn4("assistant"),
-    tool=_turn4("ipython"),
-    generation_prompt=_turn4("assistant")[0],
+    **mark_roles("<|header_start|>{}<|header_end|>\n\n", "<|eot|>", tool="ipython"),
     is_system_trimmed=True,
     control_marks=r"<\|[a-z][a-z0-9_]*\|>",
     hint=r"<\|header_start\|>",
@@ -120,10 +109,9 @@ _LLAMA4 = ChatTemplate(
 )
 _PHIND = ChatTemplate(
     name="phind",
-    system=("### System Prompt\n", "\n\n"),
-    user=("### User Message\n", "\n\n"),
-    assistant=("### Assistant\n", "\n\n"),
-    generation_prompt="### Assistant\n",
+    **mark_roles(
+        "### {}\n", "\n\n", system="System Prompt", user="User Message", assistant="Assistant"
+    ),
     control_marks=r"###\s*(?:System Prompt|User Message|Assistant)",
     hint=r"### User Message\n",
     names=r"phind",

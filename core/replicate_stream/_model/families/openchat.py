@@ -7,14 +7,16 @@ Source: `chat_template` of openchat/openchat-3.5-0106, tokenizer_config.json, an
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.turn import mark_roles
 
-_turn = mark_roles("GPT4 Correct {}: ", "<|end_of_turn|>")
-
 _OPENCHAT = ChatTemplate(
     name="openchat",
     start="<s>",
-    system=_turn("System"),
-    user=_turn("User"),
-    assistant=_turn("Assistant"),
+    **mark_roles(
+        "GPT4 Correct {}: ",
+        "<|end_of_turn|>",
+        system="System",
+        user="User",
+        assistant="Assistant",
+    ),
     generation_prompt="GPT4 Correct Assistant:",
     control_marks=r"GPT4 Correct \w+:|<\|end_of_turn\|>|</?s>",
     hint=r"GPT4? Correct User:",

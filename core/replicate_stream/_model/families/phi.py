@@ -21,15 +21,9 @@ class PhiToolFormat(HermesToolFormat):
     call_marks = (*HermesToolFormat.call_marks, PIPE_CALL)
 
 
-_turn = mark_roles("<|{}|>\n", "<|end|>\n")
-_turn4 = mark_roles("<|im_start|>{}<|im_sep|>", "<|im_end|>")
-
 _PHI3 = ChatTemplate(
     name="phi3",
-    system=_turn("system"),
-    user=_turn("user"),
-    assistant=_turn("assistant"),
-    generation_prompt="<|assistant|>\n",
+    **mark_roles("<|{}|>\n", "<|end|>\n"),
     control_marks=r"<\|(?:system|user|assistant|tool|end|endoftext)\|>",
     hint=r"<\|end\|>\n",
     # Dolphin and Hermes on Phi 3 were trained on ChatML.
@@ -39,19 +33,13 @@ _PHI4_MINI = replace(
     _PHI3,
     name="phi4-mini",
     tool_format=PhiToolFormat,
-    system=("<|system|>", "<|end|>"),
-    user=("<|user|>", "<|end|>"),
-    assistant=("<|assistant|>", "<|end|>"),
-    generation_prompt="<|assistant|>",
+    **mark_roles("<|{}|>", "<|end|>"),
     hint=r"<\|end\|>(?!\n)",  # Phi 3 has a newline there
     names=r"phi-?4-(?:mini|multimodal)",
 )
 _PHI4 = ChatTemplate(
     name="phi4",
-    system=_turn4("system"),
-    user=_turn4("user"),
-    assistant=_turn4("assistant"),
-    generation_prompt=_turn4("assistant")[0],
+    **mark_roles("<|im_start|>{}<|im_sep|>", "<|im_end|>"),
     control_marks=r"<\|(?:im_start|im_sep|im_end|endoftext)\|>",
     hint=r"<\|im_sep\|>",
     names=r"phi-?4",

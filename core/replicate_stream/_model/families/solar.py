@@ -12,7 +12,6 @@ _SOLAR = ChatTemplate(
     system=("### System:\n", "\n\n"),
     user=("### User:\n", "\n\n"),
     assistant=("### Assistant:\n", "</s>\n\n"),
-    generation_prompt="### Assistant:\n",
     control_marks=r"###\s*(?:System|User|Assistant):|</?s>",
     hint=r"### User:\n",
     names=r"solar.*(?:instruct|uncensored)",

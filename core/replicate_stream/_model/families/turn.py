@@ -7,9 +7,8 @@ therefore neutralized before it is put between marks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 Role: TypeAlias = Literal["user", "assistant", "tool", "none"]
 Marks: TypeAlias = tuple[str, str]
@@ -34,9 +33,40 @@ class Turn:
     is_rendered: bool = False
 
 
-def mark_roles(before: str, after: str) -> Callable[[str], Marks]:
-    """Return a function from a role's name to its marks; `{}` in `before` stands for the name."""
-    return lambda role: (before.format(role), after)
+class RoleMarks(TypedDict):
+    """The marks of the roles in a chat template, under the names of its fields."""
+
+    system: Marks | None
+    user: Marks
+    assistant: Marks
+    tool: Marks | None
+
+
+def mark_roles(
+    before: str,
+    after: str,
+    *,
+    system: str | None = "system",
+    user: str = "user",
+    assistant: str = "assistant",
+    tool: str | None = None,
+) -> RoleMarks:
+    """Build the marks of all roles of a format in which they differ by a name only.
+
+    Args:
+        before: The mark before a text; `{}` in it stands for the role's name.
+        after: The mark behind a text.
+        system: The format's name for the role; None if it has no such role.
+        user: Likewise.
+        assistant: Likewise.
+        tool: Likewise.
+    """
+    return {
+        "system": (before.format(system), after) if system is not None else None,
+        "user": (before.format(user), after),
+        "assistant": (before.format(assistant), after),
+        "tool": (before.format(tool), after) if tool is not None else None,
+    }
 
 
 def neutralize(pattern: str, text: str) -> str:

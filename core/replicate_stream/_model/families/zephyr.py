@@ -7,14 +7,9 @@ Source: `chat_template` of HuggingFaceH4/zephyr-7b-beta, tokenizer_config.json, 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.turn import mark_roles
 
-_turn = mark_roles("<|{}|>\n", "</s>\n")
-
 _ZEPHYR = ChatTemplate(
     name="zephyr",
-    system=_turn("system"),
-    user=_turn("user"),
-    assistant=_turn("assistant"),
-    generation_prompt="<|assistant|>\n",
+    **mark_roles("<|{}|>\n", "</s>\n"),
     control_marks=r"<\|(?:system|user|assistant)\|>|</?s>",
     # With the end mark: Falcon 3 and ChatGLM open turns in the same way.
     hint=r"<\|user\|>\n\{prompt\}</s>",
