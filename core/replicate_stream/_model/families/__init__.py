@@ -7,13 +7,16 @@ Nothing else in the core compares the names of models: every table is derived fr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Iterable
+from functools import lru_cache
 from importlib import import_module
+from itertools import chain
+from typing import TypeVar
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import CallMark, ToolFormat
-from replicate_stream._model.families.turn import Marks
+from replicate_stream._model.families.tool_format import CallMark
+
+_Item = TypeVar("_Item")
 
 # Fine-tunes bring their own format along and keep the name of what they were made from
 # (dolphin-2.9-llama3, starling on mistral), so their families come before those of base models.
@@ -47,22 +50,45 @@ _THINKING_NAMES = r"thinking"
 
 
 class FamilyTables:
-    """Lookup tables over families, each derived when it is first used.
+    """Lookup tables over families.
 
     Args:
         families: The families, fine-tunes before what they were made from: of several that fit a
             name, the first is taken.
+
+    Attributes:
+        templates: All chat templates, in the order in which they are searched.
+        vision_names: A pattern for the names of models that take images.
+        thinking_names: A pattern for the names of models that reason before they answer.
+        chat_names: A pattern for the names of models that were trained on chats.
+        thinking_tags: The tags around reasoning: pairs of an opening and a closing one.
+        call_marks: The marks that open a call, by their text; a text may introduce several headers.
+        frame_marks: The marks around all calls of an answer.
+        result_marks: The marks that open the result of a tool.
+        closing_marks: The marks that close a call.
+        call_separators: The texts that may stand between two calls without marks.
     """
 
     def __init__(self, families: Iterable[Family]) -> None:
         self.families = tuple(families)
+        self.templates = tuple(t for family in self.families for t in family.templates)
+        self.vision_names = _join(_VISION_NAMES, *(f.vision_names for f in self.families))
+        self.thinking_names = _join(_THINKING_NAMES, *(f.thinking_names for f in self.families))
+        self.chat_names = _join(_CHAT_NAMES, *(f.chat_names for f in self.families))
+        self.thinking_tags = _chain(family.thinking_tags for family in self.families)
+        formats = dict.fromkeys(template.tool_format for template in self.templates)
+        marks = _chain(
+            (*(each.call_marks for each in formats), *(f.call_marks for f in self.families))
+        )
+        self.call_marks: dict[str, tuple[CallMark, ...]] = {}
+        for mark in marks:
+            self.call_marks[mark.opening] = (*self.call_marks.get(mark.opening, ()), mark)
+        self.closing_marks = frozenset(_chain(mark.closings for mark in marks))
+        self.frame_marks = frozenset(_chain(each.frame_marks for each in formats))
+        self.result_marks = frozenset(_chain(each.result_marks for each in formats))
+        self.call_separators = _chain(each.call_separators for each in formats)
         # A name is looked up for every schema, and searching takes a pattern for each template.
         self.find_by_model = lru_cache(maxsize=512)(self._find_by_model)
-
-    @cached_property
-    def templates(self) -> tuple[ChatTemplate, ...]:
-        """All chat templates, in the order in which they are searched."""
-        return tuple(template for family in self.families for template in family.templates)
 
     def find_by_name(self, name: str) -> ChatTemplate | None:
         """Find the chat template that `prompt_format=` names."""
@@ -85,59 +111,10 @@ class FamilyTables:
         windows = (window for family in self.families for window in family.windows)
         return next((window for window in windows if re.search(window.names, name)), None)
 
-    @cached_property
-    def vision_names(self) -> str:
-        """A pattern for the names of models that take images."""
-        return _join(_VISION_NAMES, *(family.vision_names for family in self.families))
 
-    @cached_property
-    def thinking_names(self) -> str:
-        """A pattern for the names of models that reason before they answer."""
-        return _join(_THINKING_NAMES, *(family.thinking_names for family in self.families))
-
-    @cached_property
-    def chat_names(self) -> str:
-        """A pattern for the names of models that were trained on chats."""
-        return _join(_CHAT_NAMES, *(family.chat_names for family in self.families))
-
-    @cached_property
-    def thinking_tags(self) -> tuple[Marks, ...]:
-        """The tags around reasoning: pairs of an opening and a closing one."""
-        return tuple(dict.fromkeys(tag for f in self.families for tag in f.thinking_tags))
-
-    @cached_property
-    def call_marks(self) -> Mapping[str, tuple[CallMark, ...]]:
-        """The marks that open a call, by their text; a text may introduce several headers."""
-        marks = dict.fromkeys(mark for each in self._tool_formats for mark in each.call_marks)
-        found: dict[str, tuple[CallMark, ...]] = {}
-        for mark in marks:
-            found[mark.opening] = (*found.get(mark.opening, ()), mark)
-        return found
-
-    @cached_property
-    def frame_marks(self) -> frozenset[str]:
-        """The marks around all calls of an answer."""
-        return frozenset(mark for each in self._tool_formats for mark in each.frame_marks)
-
-    @cached_property
-    def result_marks(self) -> frozenset[str]:
-        """The marks that open the result of a tool."""
-        return frozenset(mark for each in self._tool_formats for mark in each.result_marks)
-
-    @cached_property
-    def closing_marks(self) -> frozenset[str]:
-        """The marks that close a call."""
-        marks = (mark for listed in self.call_marks.values() for mark in listed)
-        return frozenset(closing for mark in marks for closing in mark.closings)
-
-    @cached_property
-    def call_separators(self) -> tuple[str, ...]:
-        """The texts that may stand between two calls without marks."""
-        return tuple(dict.fromkeys(s for each in self._tool_formats for s in each.call_separators))
-
-    @cached_property
-    def _tool_formats(self) -> tuple[type[ToolFormat], ...]:
-        return tuple(dict.fromkeys(template.tool_format for template in self.templates))
+def _chain(tables: Iterable[Iterable[_Item]]) -> tuple[_Item, ...]:
+    """Chain tables in their order, each item once."""
+    return tuple(dict.fromkeys(chain.from_iterable(tables)))
 
 
 def _join(*patterns: str | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
+from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat, ToolFormat
 from replicate_stream._model.families.turn import Marks, Turn, neutralize
 
 
@@ -145,6 +145,7 @@ class Family:
         chat_names: A pattern for the models that were trained on chats, as far as their names do
             not contain a word such as `instruct`.
         thinking_tags: The tags around the reasoning, each an opening and a closing one.
+        call_marks: Marks behind which its models write calls, besides those of the tool formats.
     """
 
     templates: tuple[ChatTemplate, ...] = ()
@@ -153,3 +154,4 @@ class Family:
     thinking_names: str | None = None
     chat_names: str | None = None
     thinking_tags: tuple[Marks, ...] = ()
+    call_marks: tuple[CallMark, ...] = ()

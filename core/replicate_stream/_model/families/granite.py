@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import PIPE_CALL, ToolFormat, ToolResult
+from replicate_stream._model.families.tool_format import PIPE_CALL, ToolFormat
 from replicate_stream._model.families.turn import LINE_START, Turn, mark_roles
 
 if TYPE_CHECKING:
-    from replicate_stream._types.messages import ToolCall, ToolSpec
+    from replicate_stream._types.messages import ToolSpec
 
 
 class GraniteToolFormat(ToolFormat):
@@ -28,6 +28,7 @@ class GraniteToolFormat(ToolFormat):
     control_marks = r"<\|tool_call\|>"
     call_marks = (PIPE_CALL,)
     before_calls = ""
+    calls_layout = (f"{PIPE_CALL.opening}[", ", ", "]")
     has_control_tokens = True
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
@@ -42,16 +43,6 @@ class GraniteToolFormat(ToolFormat):
         text = self.dump_tools(tools, indent=4)
         turn = f"<|start_of_role|>available_tools<|end_of_role|>{text}<|end_of_text|>\n"
         return [Turn("none", turn, is_rendered=True), *turns]
-
-    def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        listed = ", ".join(self.dump_call(each) for each in calls)
-        return f"{PIPE_CALL.opening}[{listed}]"
-
-    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        return [Turn("tool", each.text, is_rendered=True) for each in results]
-
-    def prefill(self, name: str | None) -> str:
-        return f"{PIPE_CALL.opening}[{self.prefill_call(name)}"
 
 
 _GRANITE = ChatTemplate(

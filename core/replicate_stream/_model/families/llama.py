@@ -19,7 +19,7 @@ from replicate_stream._model.families.tool_format import CallMark, ToolFormat, T
 from replicate_stream._model.families.turn import Turn, mark_roles
 
 if TYPE_CHECKING:
-    from replicate_stream._types.messages import ToolCall, ToolSpec
+    from replicate_stream._types.messages import ToolSpec
 
 
 class LlamaToolFormat(ToolFormat):
@@ -43,6 +43,7 @@ class LlamaToolFormat(ToolFormat):
         CallMark("<|python_tag|>", has_fence=False, ends_broken_call=False),
     )
     call_separators = (";",)
+    arguments_key = "parameters"
     has_bare_calls = True
     is_before_system = True
 
@@ -55,14 +56,8 @@ class LlamaToolFormat(ToolFormat):
             f"{listed}"
         )
 
-    def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        return "\n".join(self.dump_call(each, "parameters") for each in calls)
-
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         return [Turn("tool", to_json(each.text), is_rendered=True) for each in results]
-
-    def prefill(self, name: str | None) -> str:
-        return self.prefill_call(name, "parameters")
 
 
 _DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"

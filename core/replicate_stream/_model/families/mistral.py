@@ -45,10 +45,8 @@ class MistralToolFormat(ToolFormat):
         ),
     )
     result_marks = ("[TOOL_RESULTS]",)
+    calls_layout = (f"{_CALLS} [", ", ", "]")
     has_control_tokens = True
-
-    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
-        return ""  # they stand outside of the system text, see `insert_tools`
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
         # The vendor's template puts them before the last turn of the user.
@@ -56,9 +54,8 @@ class MistralToolFormat(ToolFormat):
         last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=0)
         return [*turns[:last], Turn("none", text, is_rendered=True), *turns[last:]]
 
-    def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        listed = ", ".join(self.dump_call(each, id=_to_short_id(each.id)) for each in calls)
-        return f"{_CALLS} [{listed}]"
+    def dump_call(self, call: ToolCall) -> str:
+        return f'{super().dump_call(call)[:-1]}, "id": {to_json(_to_short_id(call.id))}}}'
 
     def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
         # The calls' own mark opens them; only a text before them has the mark of a turn.
@@ -66,17 +63,14 @@ class MistralToolFormat(ToolFormat):
         return Turn("none", before + self.render_calls(calls) + self.assistant[1], is_rendered=True)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        return [
-            Turn("none", f"[TOOL_RESULTS] {_dump_result(each)}[/TOOL_RESULTS]", is_rendered=True)
+        contents = [
+            to_json({"content": each.text, "call_id": _to_short_id(each.call_id or "")})
             for each in results
         ]
-
-    def prefill(self, name: str | None) -> str:
-        return f"{_CALLS} [{self.prefill_call(name)}"
-
-
-def _dump_result(result: ToolResult) -> str:
-    return to_json({"content": result.text, "call_id": _to_short_id(result.call_id or "")})
+        return [
+            Turn("none", f"[TOOL_RESULTS] {content}[/TOOL_RESULTS]", is_rendered=True)
+            for content in contents
+        ]
 
 
 def _to_short_id(call_id: str) -> str:

@@ -11,11 +11,7 @@ _OPENCHAT = ChatTemplate(
     name="openchat",
     start="<s>",
     **mark_roles(
-        "GPT4 Correct {}: ",
-        "<|end_of_turn|>",
-        system="System",
-        user="User",
-        assistant="Assistant",
+        "GPT4 Correct {}: ", "<|end_of_turn|>", system="System", user="User", assistant="Assistant"
     ),
     generation_prompt="GPT4 Correct Assistant:",
     control_marks=r"GPT4 Correct \w+:|<\|end_of_turn\|>|</?s>",

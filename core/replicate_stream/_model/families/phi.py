@@ -2,24 +2,15 @@
 
 Sources: `chat_template` of microsoft/Phi-3-mini-4k-instruct (July 2024, when the system role came),
 microsoft/phi-4 and microsoft/Phi-4-mini-instruct, tokenizer_config.json, and
-`max_position_embeddings` in config.json.
+`max_position_embeddings` in config.json; the model card of microsoft/Phi-4-mini-instruct for its
+mark of calls.
 """
 
 from dataclasses import replace
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import PIPE_CALL, HermesToolFormat
+from replicate_stream._model.families.tool_format import PIPE_CALL
 from replicate_stream._model.families.turn import mark_roles
-
-
-class PhiToolFormat(HermesToolFormat):
-    """The format of Hermes for what the model reads; it also writes calls behind its own mark.
-
-    Source: the model card of microsoft/Phi-4-mini-instruct.
-    """
-
-    call_marks = (*HermesToolFormat.call_marks, PIPE_CALL)
-
 
 _PHI3 = ChatTemplate(
     name="phi3",
@@ -32,7 +23,6 @@ _PHI3 = ChatTemplate(
 _PHI4_MINI = replace(
     _PHI3,
     name="phi4-mini",
-    tool_format=PhiToolFormat,
     **mark_roles("<|{}|>", "<|end|>"),
     hint=r"<\|end\|>(?!\n)",  # Phi 3 has a newline there
     names=r"phi-?4-(?:mini|multimodal)",
@@ -52,4 +42,6 @@ FAMILY = Family(
         ContextWindow(r"phi-?4", 16_384),
         ContextWindow(r"phi-?2\b", 2_048),
     ),
+    # Phi 4 mini reads the format of Hermes, and writes calls behind its own mark too.
+    call_marks=(PIPE_CALL,),
 )

@@ -5,25 +5,18 @@ Sources: `chat_template` of Qwen/Qwen2.5-7B-Instruct and Qwen/Qwen3-8B, tokenize
 a conversation without one; it asks for nothing that the models do not do anyway, and is left out.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from replicate_stream._model.families.chatml import CHATML
 from replicate_stream._model.families.family import ContextWindow, Family
-from replicate_stream._model.families.tool_format import HermesToolFormat, ToolResult
-from replicate_stream._model.families.turn import Turn
+from replicate_stream._model.families.tool_format import HermesToolFormat
 
 
 class QwenToolFormat(HermesToolFormat):
     """The format of Hermes, but a result is the user's and carries no name."""
 
-    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        return [
-            Turn("user", turn.text, is_rendered=True) for turn in super().render_results(results)
-        ]
-
-    def render_result(self, result: ToolResult) -> str:
-        return result.text
+    result_role = "user"
+    has_result_names = False
 
 
 FAMILY = Family(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._model.families.turn import Marks, Turn, neutralize
+from replicate_stream._model.families.turn import Marks, Role, Turn, neutralize
 
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall, ToolSpec
@@ -78,6 +78,8 @@ class ToolFormat:
         frame_marks: The marks around all calls of an answer. They are skipped.
         result_marks: The marks that open a result: a model that writes one invents it.
         before_calls: The characters between the text of an answer and its calls.
+        calls_layout: The characters before all calls, between two, and behind all.
+        arguments_key: The member of a call's JSON that holds the arguments.
         call_separators: The texts that may stand between two calls without marks.
         has_bare_calls: True if a call is JSON without marks around it.
         has_control_tokens: True if the marks are control tokens between the turns. Such a format
@@ -91,6 +93,8 @@ class ToolFormat:
     frame_marks: ClassVar[tuple[str, ...]] = ()
     result_marks: ClassVar[tuple[str, ...]] = ()
     before_calls: ClassVar[str] = "\n"
+    calls_layout: ClassVar[tuple[str, str, str]] = ("", "\n", "")
+    arguments_key: ClassVar[str] = "arguments"
     call_separators: ClassVar[tuple[str, ...]] = ()
     has_bare_calls: ClassVar[bool] = False
     has_control_tokens: ClassVar[bool] = False
@@ -107,7 +111,7 @@ class ToolFormat:
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
         """Render the offer of the tools in the system text; empty if they stand elsewhere."""
-        raise NotImplementedError
+        return ""
 
     def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
         """Insert the tools into the conversation, if they have a turn of their own."""
@@ -115,7 +119,8 @@ class ToolFormat:
 
     def render_calls(self, calls: Sequence[ToolCall]) -> str:
         """Render calls as the model writes them."""
-        raise NotImplementedError
+        start, separator, end = self.calls_layout
+        return start + separator.join(map(self.dump_call, calls)) + end
 
     def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
         """Render an answer of the model with its calls as a turn."""
@@ -124,11 +129,14 @@ class ToolFormat:
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         """Render the results of successive calls as turns."""
-        raise NotImplementedError
+        return [Turn("tool", each.text, is_rendered=True) for each in results]
 
     def prefill(self, name: str | None) -> str:
         """Render the beginning of a call of one tool, or of any, with which a prompt forces it."""
-        raise NotImplementedError
+        start = self.calls_layout[0]
+        if name is None:
+            return f'{start}{{"name":'
+        return f'{start}{{"name": {to_json(name)}, "{self.arguments_key}":'
 
     # For subclasses: the parts of most formats.
 
@@ -140,10 +148,10 @@ class ToolFormat:
         """Render tools as one JSON list in OpenAI's format."""
         return self.neutralize(to_json([_to_openai(tool) for tool in tools], indent))
 
-    def dump_call(self, call: ToolCall, key: str = "arguments", **further: str) -> str:
-        """Render a call as JSON, with further members behind its arguments."""
-        end = "".join(f", {to_json(k)}: {to_json(v)}" for k, v in further.items())
-        return f'{{"name": {to_json(call.name)}, "{key}": {self.dump_arguments(call)}{end}}}'
+    def dump_call(self, call: ToolCall) -> str:
+        """Render a call as JSON."""
+        arguments = self.dump_arguments(call)
+        return f'{{"name": {to_json(call.name)}, "{self.arguments_key}": {arguments}}}'
 
     def dump_arguments(self, call: ToolCall) -> str:
         """Render the arguments of a call as JSON, or as the model wrote them if malformed."""
@@ -155,21 +163,23 @@ class ToolFormat:
                 arguments = json.loads(arguments)
         return self.neutralize(arguments if isinstance(arguments, str) else to_json(arguments))
 
-    def prefill_call(self, name: str | None, key: str = "arguments") -> str:
-        """Render the beginning of a call's JSON: up to the name, or to one tool's arguments."""
-        return '{"name":' if name is None else f'{{"name": {to_json(name)}, "{key}":'
-
 
 class HermesToolFormat(ToolFormat):
     """JSON between `<tool_call>` tags.
 
     Source: `chat_template` of NousResearch/Hermes-2-Pro-Llama-3-8B, tokenizer_config.json.
+
+    Attributes:
+        result_role: The role whose marks go around results.
+        has_result_names: True if a result carries the tool's name, if that is known.
     """
 
     control_marks = r"</?tool_(?:call|response)>|</?tools>"
-    # Annotated, because a subclass may add marks to a tuple of this length.
-    call_marks: ClassVar[tuple[CallMark, ...]] = (CallMark("<tool_call>", ("</tool_call>",)),)
+    call_marks = (CallMark("<tool_call>", ("</tool_call>",)),)
     result_marks = ("<tool_response>",)
+    calls_layout = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
+    result_role: ClassVar[Role] = "tool"
+    has_result_names: ClassVar[bool] = True
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
         listed = "\n".join(map(self.dump_tool, tools))
@@ -182,23 +192,18 @@ class HermesToolFormat(ToolFormat):
             '<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
         )
 
-    def render_calls(self, calls: Sequence[ToolCall]) -> str:
-        return "\n".join(f"<tool_call>\n{self.dump_call(call)}\n</tool_call>" for call in calls)
-
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        written = (
-            f"<tool_response>\n{self.render_result(each)}\n</tool_response>" for each in results
-        )
-        return [Turn("tool", "\n".join(written), is_rendered=True)]
-
-    def render_result(self, result: ToolResult) -> str:
-        """Render one result, with the tool's name if it is known."""
-        if result.name is None:
-            return result.text
-        return to_json({"name": result.name, "content": result.text})
+        texts = [
+            to_json({"name": each.name, "content": each.text})
+            if self.has_result_names and each.name is not None
+            else each.text
+            for each in results
+        ]
+        written = "\n".join(f"<tool_response>\n{text}\n</tool_response>" for text in texts)
+        return [Turn(self.result_role, written, is_rendered=True)]
 
     def prefill(self, name: str | None) -> str:
-        return f"<tool_call>\n{self.prefill_call(name)}" if name is not None else "<tool_call>\n"
+        return self.calls_layout[0] if name is None else super().prefill(name)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
