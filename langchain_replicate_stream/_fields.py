@@ -7,12 +7,14 @@ which the framework would run the model, for pay, without the argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
+from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_response_format, convert_tools
 from replicate_stream import Client, __version__
 from replicate_stream.adapters import (
@@ -47,7 +49,7 @@ _REPLACED: Mapping[str, str] = {
 class ChatReplicateFields(BaseChatModel):
     """The fields of a chat model on Replicate."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid",
         populate_by_name=True,
         hide_input_in_errors=True,  # they would show the token
@@ -72,7 +74,7 @@ class ChatReplicateFields(BaseChatModel):
     deadline: float | None = None
     """The longest that an answer may take in all, in seconds."""
     max_retries: int = 2
-    """How often a request that was not served is repeated."""
+    """The number of times that a request that was not served is repeated."""
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
@@ -105,7 +107,7 @@ class ChatReplicateFields(BaseChatModel):
     streaming: bool = False
     """Whether `invoke` streams internally."""
     max_repairs: int = 1
-    """How often an answer without the required call or JSON is requested again, and paid again."""
+    """Retries of an answer without the required call or JSON, each of which is paid."""
     stream_usage: bool = True
     """Whether to request the token counts when an answer has ended."""
 
@@ -115,10 +117,8 @@ class ChatReplicateFields(BaseChatModel):
     @classmethod
     def _check_names(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
-            known = set(cls.model_fields)
-            for each in cls.model_fields.values():
-                if isinstance(each.validation_alias, str):
-                    known.add(each.validation_alias)
+            aliases = [each.validation_alias for each in cls.model_fields.values()]
+            known = {*cls.model_fields, *(each for each in aliases if isinstance(each, str))}
             try:
                 check_argument_names("ChatReplicate", values, known, _REPLACED)
             except TypeError as error:
@@ -159,9 +159,6 @@ class ChatReplicateFields(BaseChatModel):
         self._client_cache = self._client_cache.update(self._connection())
         return self._client_cache.client
 
-    def _get_settings(self) -> dict[str, Any]:
-        return {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
-
     def _get_stop(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
         """Return the stop sequences of a call under either name, or the object's."""
         if stop is not None:
@@ -169,16 +166,21 @@ class ChatReplicateFields(BaseChatModel):
         stop_sequences = kwargs.get("stop_sequences")
         return self.stop if stop_sequences is None else stop_sequences
 
-    def _build_request(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Build the arguments of `Client.stream`, all but the messages.
+    def _build_request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Build the arguments of `Client.stream`.
 
         Raises:
+            InvalidInputError: A message is of a type that has no role for a model.
             TypeError: An argument of the call is unknown.
             ValueError: A tool or the format is of an unknown type.
         """
         check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, _REPLACED)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
-        request = merge_arguments(self._get_settings(), own, _ALIASES)
+        settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
+        request = merge_arguments(settings, own, _ALIASES)
+        request["messages"] = to_core(messages, files_url=f"{self._get_client().base_url}/files")
         request["stop"] = self._get_stop(stop, kwargs)
         request["tools"] = convert_tools(request.get("tools"))
         request["response_format"] = convert_response_format(request.get("response_format"))

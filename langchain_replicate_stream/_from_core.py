@@ -1,14 +1,17 @@
-"""The core's events to LangChain's chunks, and a `Completion` to a message. Pure.
+"""The core's events to LangChain's chunks, a `Completion` to a message, and errors. Pure.
 
-The trap: the framework parses the sum of a call's pieces with a parser that completes truncated
+A trap: the framework parses the sum of a call's pieces with a parser that completes truncated
 JSON, so `{"city": "Par` would become a valid call with the city "Par". See `_find_invalid_suffix`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
@@ -22,6 +25,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 import replicate_stream as core
+from langchain_replicate_stream import errors
 from langchain_replicate_stream._to_core import MALFORMED_MARK
 from replicate_stream.adapters import parse_json_object
 
@@ -31,6 +35,13 @@ if TYPE_CHECKING:
 
 PROVIDER = "replicate"
 _REASONING_KEY = "reasoning_content"  # where the framework looks for reasoning blocks
+# Error texts of models whose context window the prompt exceeds (docs/replicate-api.md 5.3).
+_CONTEXT_OVERFLOW = (
+    r"(?i)context (?:length|window|size)|maximum context|exceed_context|prompt (?:is )?too long"
+    r"|too many (?:input )?tokens|(?:token|prompt) (?:count|length).{0,40}exceed"
+)
+# Failures of the platform, and of vendors under high demand (docs/replicate-api.md 4).
+_TRANSIENT = r"\bE1000\b|\bE6716\b|\bE9828\b|code: PA\b|\(E00[34]\)|please retry"
 
 # Every token is a copy of these: the constructors validate what is valid anyway, and cost twice as
 # much. `model_copy` is slower too, and would mark fields as set that were not.
@@ -78,7 +89,14 @@ class ChunkConverter:
             reasoning = {_REASONING_KEY: event.text}
             return (_wrap(AIMessageChunk(content="", additional_kwargs=reasoning)),)
         if isinstance(event, core.Finished):
-            return (*self._invalidate_malformed_calls(), self._make_last_chunk(event))
+            # Metadata is on this chunk only: the framework concatenates the texts of several.
+            last = AIMessageChunk(
+                content="",
+                usage_metadata=_convert_usage(event.usage),
+                response_metadata=_make_metadata(event.prediction, event.reason, self._model),
+                chunk_position="last",
+            )
+            return (*self._invalidate_malformed_calls(), _wrap(last))
         return ()
 
     def _invalidate_malformed_calls(self) -> list[ChatGenerationChunk]:
@@ -92,17 +110,6 @@ class ChunkConverter:
             if not _is_valid_call(deltas[0].name, text := "".join(d.arguments for d in deltas))
         ]
         return [_make_call_chunk(pieces)] if pieces else []
-
-    def _make_last_chunk(self, event: core.Finished) -> ChatGenerationChunk:
-        # The only chunk with metadata: the framework concatenates the texts of several.
-        return _wrap(
-            AIMessageChunk(
-                content="",
-                usage_metadata=_convert_usage(event.usage),
-                response_metadata=_make_metadata(event.prediction, event.reason, self._model),
-                chunk_position="last",
-            )
-        )
 
 
 def _wrap(message: AIMessageChunk) -> ChatGenerationChunk:
@@ -209,13 +216,9 @@ def _convert_malformed_call(call: core.ToolCall) -> InvalidToolCall:
 def _convert_usage(usage: core.Usage | None) -> UsageMetadata | None:
     if usage is None:
         return None
-    counts = {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-    }
+    names = ("input_tokens", "output_tokens", "total_tokens")
     # The framework's optional keys are unknown to type checkers that check for Python 3.10.
-    return cast("UsageMetadata", counts)
+    return cast("UsageMetadata", {name: getattr(usage, name) for name in names})
 
 
 def _make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict[str, Any]:
@@ -234,3 +237,49 @@ def _make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict
         "metrics": dict(prediction.metrics),
         **times,
     }
+
+
+# Errors
+
+
+@contextmanager
+def raise_as_langchain() -> Iterator[None]:
+    """Raise the core's errors as those of `errors`."""
+    try:
+        yield
+    except core.ReplicateError as error:
+        raise to_langchain(error).with_traceback(error.__traceback__) from error.__cause__
+
+
+def to_langchain(error: core.ReplicateError) -> core.ReplicateError:
+    """Convert an error of the core; an error of another class is returned as it is."""
+    cls = _select_class(error)
+    if cls is type(error):
+        return error
+    # Past the constructors, whose arguments differ from class to class.
+    converted = cls.__new__(cls, *error.args)
+    converted.args = error.args
+    converted.__dict__.update(error.__dict__)
+    return converted
+
+
+def _select_class(error: core.ReplicateError) -> type[core.ReplicateError]:
+    if type(error) is core.PredictionFailedError:
+        if re.search(_CONTEXT_OVERFLOW, error.error or ""):
+            return errors.ContextOverflowError
+        if re.search(_TRANSIENT, error.error or ""):
+            return errors.TransientFailureError
+    if type(error) is core.ResponseError:
+        return _classify_status(error.status or 0)
+    cls: type[core.ReplicateError] = getattr(errors, type(error).__name__, type(error))
+    return cls
+
+
+def _classify_status(status: int) -> type[errors.ResponseError]:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return errors.AuthenticationError
+    if status in {HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}:
+        return errors.PermissionDeniedError
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return errors.ServerError
+    return errors.InvalidRequestError if status >= HTTPStatus.BAD_REQUEST else errors.ResponseError

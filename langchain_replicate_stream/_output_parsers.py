@@ -63,22 +63,21 @@ class ClosablePydanticParser(ClosableParser, PydanticOutputParser[Any]):
     """Parses JSON text into an instance of a Pydantic class."""
 
 
-class ToolArgumentsParser(ClosableParser, JsonOutputKeyToolsParser):
+class CallParser(ClosableParser):
+    """A parser of a tool call, which the answer must have."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """Parse an answer; the framework's own parser returns None for a malformed call."""
+        _require_call(result, partial=partial)
+        return super().parse_result(result, partial=partial)
+
+
+class ToolArgumentsParser(CallParser, JsonOutputKeyToolsParser):
     """Parses a tool call into its arguments."""
 
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """Parse an answer; the framework's own parser returns None for a malformed call."""
-        _require_call(result, partial=partial)
-        return super().parse_result(result, partial=partial)
 
-
-class PydanticToolParser(ClosableParser, PydanticToolsParser):
+class PydanticToolParser(CallParser, PydanticToolsParser):
     """Parses a tool call into an instance of a Pydantic class."""
-
-    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """Parse an answer; the framework's own parser returns None for a malformed call."""
-        _require_call(result, partial=partial)
-        return super().parse_result(result, partial=partial)
 
 
 def _require_call(result: list[Generation], *, partial: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import ModelProfile
 
@@ -38,6 +38,5 @@ def make_profile(capabilities: ModelCapabilities) -> ModelProfile:
         "structured_output": capabilities.has_native_json,
     }
     names = ModelProfile.__annotations__  # older versions warn about names they do not know
-    profile = ModelProfile()
-    profile.update({n: v for n, v in entries.items() if v is not None and n in names})  # type: ignore[typeddict-item]  # checked against its names
-    return profile
+    known = {n: v for n, v in entries.items() if v is not None and n in names}
+    return cast("ModelProfile", known)

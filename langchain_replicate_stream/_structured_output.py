@@ -43,6 +43,23 @@ def build_runnable(
     kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
     """Build the runnable that `ChatReplicate.with_structured_output` returns."""
+    _check_arguments(schema, method, strict)
+    bound = dict(kwargs)
+    if schema is not None:  # for traces
+        details = {"method": method, **({} if strict is None else {"strict": strict})}
+        bound["ls_structured_output_format"] = {"kwargs": details, "schema": schema}
+    if method == "function_calling" and schema is not None:
+        choice = {"tool_choice": _get_tool_name(schema), "parallel_tool_calls": False}
+        model = llm.bind_tools([schema], strict=strict, **{**choice, **bound})
+    else:
+        has_schema = schema is not None and method == "json_schema"
+        bound["response_format"] = schema if has_schema else {"type": "json_object"}
+        model = llm.bind_tools(bound.pop("tools", ()), strict=strict, **bound)
+    parser = _make_parser(schema, method)
+    return _include_raw(llm, model, parser) if include_raw else model | parser
+
+
+def _check_arguments(schema: Schema | None, method: Method, strict: bool | None) -> None:
     if method not in {"json_schema", "function_calling", "json_mode"}:
         raise ValueError(
             f"method is {method!r}; it must be json_schema, function_calling or json_mode"
@@ -51,29 +68,6 @@ def build_runnable(
         raise ValueError(f"method {method!r} needs a schema")
     if strict is not None and method == "json_mode":
         raise ValueError("method 'json_mode' has no schema to be strict about")
-    model = _bind_model(llm, schema, method, strict, kwargs)
-    parser = _make_parser(schema, method)
-    return _include_raw(llm, model, parser) if include_raw else model | parser
-
-
-def _bind_model(
-    llm: ChatReplicate,
-    schema: Schema | None,
-    method: Method,
-    strict: bool | None,
-    kwargs: Mapping[str, Any],
-) -> Runnable[LanguageModelInput, Any]:
-    bound = dict(kwargs)
-    if schema is not None:  # for traces
-        details = {"method": method, **({} if strict is None else {"strict": strict})}
-        bound["ls_structured_output_format"] = {"kwargs": details, "schema": schema}
-    if method == "function_calling" and schema is not None:
-        choice = {"tool_choice": _get_tool_name(schema), "parallel_tool_calls": False}
-        return llm.bind_tools([schema], strict=strict, **{**choice, **bound})
-    tools = bound.pop("tools", ())
-    has_schema = schema is not None and method == "json_schema"
-    response_format = schema if has_schema else {"type": "json_object"}
-    return llm.bind_tools(tools, strict=strict, response_format=response_format, **bound)
 
 
 def _get_tool_name(schema: Schema) -> str:
@@ -98,34 +92,28 @@ def _include_raw(
 
     In one step, because fallbacks do not catch errors that a stream raises after its start.
     """
-    parse = RunnableLambda(_raise_error) | itemgetter("raw") | parser
-    fallback = RunnablePassthrough.assign(parsed=lambda _: None)
-    parse_or_fall_back = RunnablePassthrough.assign(parsed=parse).with_fallbacks(
-        [fallback], exception_key="parsing_error"
+    assign = RunnablePassthrough.assign
+    parse = assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None).with_fallbacks(
+        [assign(parsed=lambda _: None)], exception_key="parsing_error"
     )
 
     def keep_error(error: AnswerFormatError, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         name = str(kwargs.get("model") or llm.model)
-        return {"raw": to_message(error.completion, name), "parsing_error": error}
+        raw = to_message(error.completion, name)
+        return {"raw": raw, "parsing_error": error, "parsed": None}
 
     def invoke(messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
         try:
-            answer = {"raw": model.invoke(messages, config, **kwargs), "parsing_error": None}
+            raw = model.invoke(messages, config, **kwargs)
         except AnswerFormatError as error:
-            answer = keep_error(error, kwargs)
-        return parse_or_fall_back.invoke(answer, config)
+            return keep_error(error, kwargs)
+        return parse.invoke({"raw": raw}, config)
 
     async def ainvoke(messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
         try:
-            answer = {"raw": await model.ainvoke(messages, config, **kwargs), "parsing_error": None}
+            raw = await model.ainvoke(messages, config, **kwargs)
         except AnswerFormatError as error:
-            answer = keep_error(error, kwargs)
-        return await parse_or_fall_back.ainvoke(answer, config)
+            return keep_error(error, kwargs)
+        return await parse.ainvoke({"raw": raw}, config)
 
     return RunnableLambda(invoke, ainvoke)
-
-
-def _raise_error(answer: dict[str, Any]) -> dict[str, Any]:
-    if answer["parsing_error"] is not None:
-        raise answer["parsing_error"]
-    return answer

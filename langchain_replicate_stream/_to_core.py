@@ -45,11 +45,7 @@ _MEDIA = frozenset(
 )
 _ASSISTANT_BLOCKS = _TEXT | _MEDIA | {"text-plain", "refusal"}
 _TOOL_BLOCKS = _TEXT | _MEDIA | {"text-plain"}
-_CALL_ARGUMENTS: Mapping[str, str] = {
-    "tool_use": "input",
-    "tool_call": "args",
-    "function_call": "arguments",
-}
+_CALL_ARGUMENTS = {"tool_use": "input", "tool_call": "args", "function_call": "arguments"}
 """The key of the arguments in each type of block that is a call."""
 
 
@@ -67,30 +63,32 @@ def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[cor
         InvalidInputError: A message is of a type that has no role for a model.
     """
     converted: list[core.Message] = []
-    tool_names: dict[str, str] = {}
+    tool_names: dict[str, str] = {}  # by the ids of their calls
     for index, message in enumerate(messages):
-        for each in _convert_message(index, message, tool_names):
-            converted.append(_resolve_file_ids(each, files_url))
+        for each in _convert_message(index, message):
             tool_names.update((call.id, call.name) for call in each.tool_calls)
+            name, content = each.name, each.content
+            if each.role == "tool":  # most providers name the tool in the call only
+                name = name or tool_names.get(each.tool_call_id or "")
+            if not isinstance(content, str):
+                content = [_resolve_file_id(part, files_url) for part in content]
+            converted.append(replace(each, name=name, content=content))
     return converted
 
 
-def _convert_message(
-    index: int, message: BaseMessage, tool_names: Mapping[str, str]
-) -> list[core.Message]:
-    """Convert one message; `tool_names` are those of the tools called before, by call id."""
+def _convert_message(index: int, message: BaseMessage) -> list[core.Message]:
     content, name = message.content, message.name
     if isinstance(message, SystemMessage):
         return [core.Message("system", _convert_content(content), name=name)]
     if isinstance(message, HumanMessage):
-        return _convert_human(content, name, tool_names)
+        return _convert_human(content, name)
     if isinstance(message, AIMessage):
         calls = tuple(_collect_calls(message))
         parts = _convert_assistant_content(content)
         return [core.Message("assistant", parts, name=name, tool_calls=calls)]
     if isinstance(message, ToolMessage):
         parts = _convert_tool_content(content, is_error=message.status == "error")
-        return [_make_tool_message(message.tool_call_id, name, parts, tool_names)]
+        return [core.Message("tool", parts, name=name, tool_call_id=message.tool_call_id)]
     if isinstance(message, FunctionMessage):
         return [core.Message("tool", _convert_tool_content(content, is_error=False), name=name)]
     if isinstance(message, ChatMessage) and (role := _ROLES.get(message.role)):
@@ -103,29 +101,19 @@ def _convert_message(
     )
 
 
-def _convert_human(
-    content: Content, name: str | None, tool_names: Mapping[str, str]
-) -> list[core.Message]:
+def _convert_human(content: Content, name: str | None) -> list[core.Message]:
     # Anthropic puts the results of tools into the user's next message.
-    blocks = [] if isinstance(content, str) else [b for b in content if _is_tool_result(b)]
     results = [
-        _make_tool_message(
-            str(block.get("tool_use_id") or ""),
-            None,
+        core.Message(
+            "tool",
             _convert_tool_content(block.get("content") or "", is_error=bool(block.get("is_error"))),
-            tool_names,
+            tool_call_id=str(block.get("tool_use_id") or ""),
         )
-        for block in blocks
+        for block in ([] if isinstance(content, str) else content)
+        if _is_tool_result(block)
     ]
     rest = _convert_content(content)
     return results if results and not rest else [*results, core.Message("user", rest, name=name)]
-
-
-def _make_tool_message(
-    call_id: str, name: str | None, content: str | list[Any], tool_names: Mapping[str, str]
-) -> core.Message:
-    name = name or tool_names.get(call_id)
-    return core.Message("tool", content, name=name, tool_call_id=call_id)
 
 
 def _convert_content(content: Content) -> str | list[Any]:
@@ -152,19 +140,15 @@ def _convert_assistant_content(content: Content) -> str | list[Any]:
 
 def _convert_tool_content(content: Any, *, is_error: bool) -> str | list[Any]:
     """Convert a tool's result; a block that is neither text nor a file becomes JSON text."""
-    parts: str | list[Any]
-    if isinstance(content, str):
-        parts = content
-    elif isinstance(content, Sequence):
-        parts = [
+    blocks = content if isinstance(content, Sequence) else [_make_json(content)]
+    if not isinstance(blocks, str):
+        blocks = [
             _convert_block(block)
             if isinstance(block, str) or _get_type(block) in _TOOL_BLOCKS
-            else _make_json_part(block)
-            for block in content
+            else _make_json(block)
+            for block in blocks
         ]
-    else:
-        parts = [_make_json_part(content)]
-    return _prefix_error(parts) if is_error else parts
+    return _prefix_error(blocks) if is_error else blocks
 
 
 def _convert_block(block: Any) -> Any:
@@ -172,31 +156,30 @@ def _convert_block(block: Any) -> Any:
         return block
     kind, source = block.get("type"), block.get("source")
     if kind == "refusal":
-        return {"type": "text", "text": block.get("refusal") or ""}
+        return _make_text(block.get("refusal"))
     if kind == "document" and isinstance(source, Mapping) and source.get("type") == "text":
-        return {"type": "text", "text": source.get("data") or ""}
+        return _make_text(source.get("data"))
     if kind == "text-plain":
         text = block.get("text")
-        return {**block, "type": "file"} if text is None else {"type": "text", "text": text}
+        return {**block, "type": "file"} if text is None else _make_text(text)
     return block
 
 
-def _make_json_part(value: Any) -> dict[str, str]:
-    return {"type": "text", "text": json.dumps(value, ensure_ascii=False, default=str)}
+def _make_text(text: Any) -> dict[str, Any]:
+    return {"type": "text", "text": text or ""}
+
+
+def _make_json(value: Any) -> dict[str, Any]:
+    return _make_text(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _prefix_error(content: str | list[Any]) -> str | list[Any]:
     """Prefix `Error: ` where it is missing: a prompt has no other place for a tool's status."""
-    texts = [content] if isinstance(content, str) else [_get_text(part) for part in content]
+    parts = [content] if isinstance(content, str) else content
+    texts = (part if isinstance(part, str) else str(part.get("text") or "") for part in parts)
     if "".join(texts).lstrip().lower().startswith("error"):
         return content
-    if isinstance(content, str):
-        return f"Error: {content}"
-    return [{"type": "text", "text": "Error: "}, *content]
-
-
-def _get_text(part: Any) -> str:
-    return part if isinstance(part, str) else str(part.get("text") or "")
+    return f"Error: {content}" if isinstance(content, str) else [_make_text("Error: "), *content]
 
 
 def _get_type(block: Any) -> str:
@@ -260,23 +243,14 @@ def _parse_openai_calls(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
 # Files
 
 
-def _resolve_file_ids(message: core.Message, files_url: str) -> core.Message:
-    """Replace the ids of uploaded files by their addresses."""
-    content = message.content
-    if isinstance(content, str) or not any(_find_file_id(part) for part in content):
-        return message
-    parts = [
-        {"type": part.get("type"), "url": f"{files_url}/{file_id}"}
-        if isinstance(part, Mapping) and (file_id := _find_file_id(part))
-        else part
-        for part in content
-    ]
-    return replace(message, content=parts)
+def _resolve_file_id(part: Any, files_url: str) -> Any:
+    """Replace a block that has an uploaded file's id by one with its address."""
+    if not isinstance(part, Mapping) or not (file_id := _find_file_id(part)):
+        return part
+    return {"type": part.get("type"), "url": f"{files_url}/{file_id}"}
 
 
-def _find_file_id(part: Any) -> str | None:
-    if not isinstance(part, Mapping):
-        return None
+def _find_file_id(part: Mapping[str, Any]) -> str | None:
     for holder in (part, part.get("file"), part.get("source")):
         file_id = holder.get("file_id") if isinstance(holder, Mapping) else None
         if isinstance(file_id, str):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -22,7 +22,7 @@ _PIECE = (  # compiled at first use, because that takes milliseconds
     r"| ?[A-Za-z]{1,8}(?![A-Za-z])| ?[A-Za-z]{1,5}| ?[^\W\d_]{1,3}|\d{1,3}"
     r"| ?[!-/:-@\[-`{-~]{1,2}|\s+|."
 )
-TOKENS_PER_MESSAGE = 5
+_TOKENS_PER_MESSAGE = 5
 """Tokens that a chat format puts around a message, e.g. `<|im_start|>`, a role, two newlines."""
 
 
@@ -31,18 +31,26 @@ def split_into_ids(text: str) -> list[int]:
     return [crc32(piece.encode(errors="replace")) for piece in re.findall(_PIECE, text, re.DOTALL)]
 
 
-def extract_text(message: Message) -> str:
+def count_tokens(
+    messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], count: Callable[[str], int]
+) -> int:
+    """Count the tokens of a conversation; `count` counts those of a text."""
+    texts = [*map(_to_json, tools), *map(_extract_text, messages)]
+    return _TOKENS_PER_MESSAGE * len(messages) + sum(map(count, texts))
+
+
+def _extract_text(message: Message) -> str:
     """Extract a message's text, calls included; media have none."""
     content = message.content
     parts = [content] if isinstance(content, str) else content
     texts = [message.name] if message.name else []
     texts += [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
     texts += [
-        to_json({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls
+        _to_json({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls
     ]
     return "\n".join(text for text in texts if text)
 
 
-def to_json(value: Mapping[str, Any]) -> str:
+def _to_json(value: Mapping[str, Any]) -> str:
     """Render a tool or a call as a prompt has it."""
     return json.dumps(value, ensure_ascii=False, default=str)

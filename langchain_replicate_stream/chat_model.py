@@ -5,20 +5,19 @@
 1. `ainvoke`, `astream` and their blocking twins end, through the framework, in `_agenerate`,
    `_astream`, `_generate` or `_stream`.
 2. `ChatReplicateFields._build_request` merges the call's arguments over the object's fields
-   (`adapters.merge_arguments`) and converts tools and format to OpenAI's dicts
-   (`_tools.convert_tools`, `convert_response_format`).
-3. `_to_core.to_core` converts the messages.
-4. `ChatReplicateFields._get_client` returns the client of the current settings, whose `stream` or
+   (`adapters.merge_arguments`), and converts the messages (`_to_core.to_core`), the tools and the
+   format (`_tools.convert_tools`, `convert_response_format`).
+3. `ChatReplicateFields._get_client` returns the client of the current settings, whose `stream` or
    `complete` prepares the model's input and creates the prediction.
 
 **Output (core -> LangChain)**
 
-1. The client's `EventStream` yields a `TextDelta` for nearly every token:
-   `_from_core.make_text_chunk` makes its `ChatGenerationChunk`.
-2. `_from_core.ChunkConverter.convert` handles the other events. The chunk of `Finished` alone has
-   the metadata.
-3. A `Completion` becomes an `AIMessage` by `_from_core.to_result`.
-4. Errors of the core become those of `errors`, which are LangChain's too (`raise_as_langchain`).
+1. The client's `EventStream` yields events, nearly all of them a `TextDelta`.
+   `_from_core.ChunkConverter.convert` makes their `ChatGenerationChunk`s. The last one alone, that
+   of `Finished`, has metadata.
+2. A `Completion` becomes a `ChatResult` by `_from_core.to_result`.
+3. The core's errors become those of `errors`, which are LangChain's too, by
+   `_from_core.raise_as_langchain`.
 
 The blocking methods run the same stream on the core's background loop (`iterate_blocking`). A
 consumer that stops leaves the client's context, which cancels the prediction.
@@ -37,26 +36,17 @@ from langchain_replicate_stream._fields import ChatReplicateFields
 from langchain_replicate_stream._from_core import (
     PROVIDER,
     ChunkConverter,
-    make_text_chunk,
+    raise_as_langchain,
     to_result,
 )
 from langchain_replicate_stream._profile import make_profile
 from langchain_replicate_stream._to_core import to_core
-from langchain_replicate_stream._token_counting import (
-    TOKENS_PER_MESSAGE,
-    extract_text,
-    split_into_ids,
-    to_json,
-)
+from langchain_replicate_stream._token_counting import count_tokens, split_into_ids
 from langchain_replicate_stream._tools import to_openai_tools, to_response_format
-from langchain_replicate_stream.errors import raise_as_langchain
 from replicate_stream.adapters import iterate_blocking, run_blocking
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import (
-        AsyncCallbackManagerForLLMRun,
-        CallbackManagerForLLMRun,
-    )
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput, ModelProfile
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -110,9 +100,6 @@ class ChatReplicate(ChatReplicateFields):
             params["ls_stop"] = list(stop_sequences)
         return params
 
-    def _convert_messages(self, messages: list[BaseMessage]) -> list[core.Message]:
-        return to_core(messages, files_url=f"{self._get_client().base_url}/files")
-
     async def _astream(
         self,
         messages: list[BaseMessage],
@@ -120,17 +107,11 @@ class ChatReplicate(ChatReplicateFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        request = self._build_request(stop, kwargs)
-        converter = ChunkConverter(request["model"])
         with raise_as_langchain():
-            opening = self._get_client().stream(
-                messages=self._convert_messages(messages), **request
-            )
-            async with opening as events:
+            request = self._build_request(messages, stop, kwargs)
+            converter = ChunkConverter(request["model"])
+            async with self._get_client().stream(**request) as events:
                 async for event in events:
-                    if isinstance(event, core.TextDelta):  # as nearly all are
-                        yield make_text_chunk(event)
-                        continue
                     for chunk in converter.convert(event):
                         yield chunk
 
@@ -141,11 +122,9 @@ class ChatReplicate(ChatReplicateFields):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._build_request(stop, kwargs)
         with raise_as_langchain():
-            completion = await self._get_client().complete(
-                messages=self._convert_messages(messages), **request
-            )
+            request = self._build_request(messages, stop, kwargs)
+            completion = await self._get_client().complete(**request)
         return to_result(completion, request["model"])
 
     def _stream(
@@ -155,17 +134,11 @@ class ChatReplicate(ChatReplicateFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        request = self._build_request(stop, kwargs)
-        converter = ChunkConverter(request["model"])
         with raise_as_langchain():
-            converted, client = self._convert_messages(messages), self._get_client()
-            with closing(
-                iterate_blocking(lambda: client.stream(messages=converted, **request))
-            ) as events:
+            request, client = self._build_request(messages, stop, kwargs), self._get_client()
+            converter = ChunkConverter(request["model"])
+            with closing(iterate_blocking(lambda: client.stream(**request))) as events:
                 for event in events:
-                    if isinstance(event, core.TextDelta):
-                        yield make_text_chunk(event)
-                        continue
                     yield from converter.convert(event)
 
     def _generate(
@@ -175,10 +148,9 @@ class ChatReplicate(ChatReplicateFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._build_request(stop, kwargs)
         with raise_as_langchain():
-            converted, client = self._convert_messages(messages), self._get_client()
-            completion = run_blocking(lambda: client.complete(messages=converted, **request))
+            request, client = self._build_request(messages, stop, kwargs), self._get_client()
+            completion = run_blocking(lambda: client.complete(**request))
         return to_result(completion, request["model"])
 
     def bind_tools(
@@ -265,10 +237,8 @@ class ChatReplicate(ChatReplicateFields):
         Counted without the model's vocabulary, as by `get_num_tokens`: English and code within
         about a tenth, other languages up to half too low. Images and files are not counted.
         """
-        converted = to_core(messages)
-        texts = [to_json(tool) for tool in to_openai_tools(tools or (), strict=None)]
-        texts += [extract_text(message) for message in converted]
-        return TOKENS_PER_MESSAGE * len(converted) + sum(map(self.get_num_tokens, texts))
+        converted_tools = to_openai_tools(tools or (), strict=None)
+        return count_tokens(to_core(messages), converted_tools, self.get_num_tokens)
 
     def prepare(
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
@@ -292,8 +262,8 @@ class ChatReplicate(ChatReplicateFields):
         self, messages: LanguageModelInput, stop: list[str] | None = None, **kwargs: Any
     ) -> core.PreparedRequest:
         """Prepare the request that `ainvoke` would send; see `prepare`."""
-        request = self._build_request(stop, kwargs)
-        del request["include_usage"], request["max_repairs"]
+        converted = self._convert_input(messages).to_messages()
         with raise_as_langchain():
-            converted = self._convert_messages(self._convert_input(messages).to_messages())
-            return await self._get_client().prepare(messages=converted, **request)
+            request = self._build_request(converted, stop, kwargs)
+            del request["include_usage"], request["max_repairs"]  # arguments of a stream
+            return await self._get_client().prepare(**request)

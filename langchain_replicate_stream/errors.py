@@ -27,10 +27,6 @@ kinds since langchain-core 1.6; before, its root `LangChainException` stands for
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import replicate_stream as core
@@ -47,27 +43,6 @@ else:
             return getattr(exceptions, name, exceptions.LangChainException)
 
     langchain = _Kinds()
-
-__all__ = [
-    "AnswerFormatError",
-    "AuthenticationError",
-    "ContextOverflowError",
-    "InvalidInputError",
-    "InvalidRequestError",
-    "MissingAuthError",
-    "ModelNotFoundError",
-    "PermissionDeniedError",
-    "PredictionCanceledError",
-    "PredictionFailedError",
-    "RateLimitError",
-    "ReplicateConnectionError",
-    "ReplicateTimeoutError",
-    "ResponseError",
-    "ServerError",
-    "StreamInterruptedError",
-    "TransientFailureError",
-    "UnsupportedParameterError",
-]
 
 
 class MissingAuthError(core.MissingAuthError, langchain.ModelAuthenticationError):
@@ -158,70 +133,3 @@ class AnswerFormatError(
         def llm_output(self) -> str:
             """The answer's text."""
             return self.completion.text
-
-
-_CLASSES: dict[type[core.ReplicateError], type[core.ReplicateError]] = {
-    core.MissingAuthError: MissingAuthError,
-    core.ModelNotFoundError: ModelNotFoundError,
-    core.RateLimitError: RateLimitError,
-    core.InvalidInputError: InvalidInputError,
-    core.UnsupportedParameterError: UnsupportedParameterError,
-    core.ReplicateConnectionError: ReplicateConnectionError,
-    core.ReplicateTimeoutError: ReplicateTimeoutError,
-    core.PredictionCanceledError: PredictionCanceledError,
-    core.StreamInterruptedError: StreamInterruptedError,
-    core.AnswerFormatError: AnswerFormatError,
-}
-
-# Error texts of models whose context window the prompt exceeds (docs/replicate-api.md 5.3).
-_CONTEXT_OVERFLOW = (
-    r"(?i)context (?:length|window|size)|maximum context|exceed_context|prompt (?:is )?too long"
-    r"|too many (?:input )?tokens|(?:token|prompt) (?:count|length).{0,40}exceed"
-)
-# Failures of the platform, and of vendors under high demand (docs/replicate-api.md 4).
-_TRANSIENT = r"\bE1000\b|\bE6716\b|\bE9828\b|code: PA\b|\(E00[34]\)|please retry"
-
-
-@contextmanager
-def raise_as_langchain() -> Iterator[None]:
-    """Raise the core's errors as the classes of this module."""
-    try:
-        yield
-    except core.ReplicateError as error:
-        raise to_langchain(error).with_traceback(error.__traceback__) from error.__cause__
-
-
-def to_langchain(error: core.ReplicateError) -> core.ReplicateError:
-    """Convert an error of the core; an error of another class is returned as it is."""
-    cls = _select_class(error)
-    if cls is None:
-        return error
-    # Past the constructors, whose arguments differ from class to class.
-    converted = cls.__new__(cls, *error.args)
-    converted.args = error.args
-    converted.__dict__.update(error.__dict__)
-    return converted
-
-
-def _select_class(error: core.ReplicateError) -> type[core.ReplicateError] | None:
-    if type(error) is core.PredictionFailedError:
-        return _classify_failure(error.error or "")
-    if type(error) is core.ResponseError:
-        return _classify_status(error.status)
-    return _CLASSES.get(type(error))
-
-
-def _classify_failure(text: str) -> type[PredictionFailedError]:
-    if re.search(_CONTEXT_OVERFLOW, text):
-        return ContextOverflowError
-    return TransientFailureError if re.search(_TRANSIENT, text) else PredictionFailedError
-
-
-def _classify_status(status: int | None) -> type[ResponseError]:
-    if status == HTTPStatus.UNAUTHORIZED:
-        return AuthenticationError
-    if status in {HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}:
-        return PermissionDeniedError
-    if status is None or status < HTTPStatus.BAD_REQUEST:
-        return ResponseError
-    return InvalidRequestError if status < HTTPStatus.INTERNAL_SERVER_ERROR else ServerError

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from langchain_core.exceptions import ModelError, ModelRateLimitError, OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 from typing_extensions import assert_type
 
-from langchain_replicate_stream import ChatReplicate
+import replicate_stream
+from langchain_replicate_stream import ChatReplicate, errors
 from replicate_stream import Client, PreparedRequest
 
 
 class City(BaseModel):
     name: str
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather."""
+    return city
 
 
 def make_models(client: Client) -> list[ChatReplicate]:
@@ -52,6 +61,28 @@ async def call(llm: ChatReplicate) -> None:
 
 def bind(llm: ChatReplicate) -> None:
     assert_type(llm.bind_tools([City], tool_choice="any"), Runnable[LanguageModelInput, AIMessage])
+    llm.bind_tools([get_weather, print, {"name": "add"}], parallel_tool_calls=False, strict=True)
+    llm.bind_tools([], response_format=City, temperature=0.5)
     assert_type(llm.with_structured_output(City), Runnable[LanguageModelInput, Any])
+    llm.with_structured_output({"title": "city"}, method="function_calling", include_raw=True)
+    llm.with_structured_output(method="json_mode")
+    assert_type(llm.get_num_tokens_from_messages([HumanMessage("Hi")], tools=[get_weather]), int)
     assert_type(llm.temperature, float | None)
     assert_type(llm.model, str)
+
+
+def handle(llm: ChatReplicate) -> float | None:
+    try:
+        llm.invoke("Hi", stop=["END"], temperature=0.5)
+    except errors.RateLimitError as error:
+        both: tuple[replicate_stream.RateLimitError, ModelRateLimitError] = (error, error)
+        assert_type(error.status, int | None)
+        return both[0].retry_after
+    except errors.AnswerFormatError as error:
+        parser_error: OutputParserException = error
+        raise parser_error from error
+    except errors.ContextOverflowError as error:
+        assert_type(error.prediction_id, str)
+    except (errors.ReplicateTimeoutError, ModelError) as error:
+        assert_type(error.is_retryable, bool)
+    return None

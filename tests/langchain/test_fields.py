@@ -1,27 +1,59 @@
-"""What an object and a call may give, and what of it is sent."""
+"""Fields of a model object, arguments of a call, and the input that they become."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from pydantic import ValidationError
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
 from replicate_stream import Client
+from replicate_stream.adapters import PARAMETERS, Connection, Parameter
 from replicate_stream.testing import Emulator
 
 MakeLLM = Callable[..., ChatReplicate]
 
 
-def created(emulator: Emulator) -> list[dict[str, Any]]:
+SETTINGS = [each for each in PARAMETERS if each.is_setting]
+OTHER_NAMES = {"extra_input": "model_kwargs", "include_usage": "stream_usage"}  # LangChain's
+CONNECTION = {"headers": "default_headers"}  # fields for `Client`, under LangChain's names
+
+
+def get_inputs(emulator: Emulator) -> list[dict[str, Any]]:
     return [dict(prediction.input) for prediction in emulator.predictions.values()]
 
 
-async def test_the_deadline_is_told_to_the_service(
+@pytest.mark.parametrize("parameter", SETTINGS, ids=lambda each: each.name)
+def test_a_setting_is_a_field_of_the_same_type_and_default(parameter: Parameter) -> None:
+    field = ChatReplicate.model_fields[OTHER_NAMES.get(parameter.name, parameter.name)]
+    default = field.get_default(call_default_factory=True)
+    # Extra inputs are an empty dict, so that `llm.model_kwargs["n"] = 1` works.
+    assert default == ({} if parameter.name == "extra_input" else parameter.default)
+    optional = parameter.type | None
+    assert field.annotation == (optional if default is None else parameter.type)
+
+
+def test_every_other_field_belongs_to_the_connection_or_to_langchain() -> None:
+    settings = {OTHER_NAMES.get(each.name, each.name) for each in SETTINGS}
+    connection = {CONNECTION.get(each.name, each.name) for each in fields(Connection)}
+    own = set(ChatReplicate.model_fields) - set(BaseChatModel.model_fields)
+    assert own == settings | connection | {"model", "client", "streaming"}
+
+
+def test_a_field_of_the_connection_has_the_default_of_the_client() -> None:
+    for each in fields(Connection):
+        field = ChatReplicate.model_fields[CONNECTION.get(each.name, each.name)]
+        if each.name != "api_key":  # read from the environment
+            assert field.default == each.default, each.name
+
+
+async def test_the_service_receives_the_deadline(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     await make_llm(deadline=90).ainvoke("Hi")
@@ -29,7 +61,7 @@ async def test_the_deadline_is_told_to_the_service(
     assert create.headers["cancel-after"] == "90s"
 
 
-async def test_what_the_model_cannot_take_is_an_error_a_warning_or_nothing(
+async def test_an_unsupported_parameter_is_an_error_a_warning_or_ignored(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     schema = {"type": "object", "properties": {"prompt": {"type": "string"}}}
@@ -41,7 +73,7 @@ async def test_what_the_model_cannot_take_is_an_error_a_warning_or_nothing(
     with pytest.warns(core.ParameterWarning, match="top_k"):
         await make_llm(**small, on_unsupported="warn").ainvoke("Hi")
     await make_llm(**small, on_unsupported="ignore").ainvoke("Hi")
-    assert [sent.keys() for sent in created(replicate_emulator)] == [{"prompt"}] * 2
+    assert [sent.keys() for sent in get_inputs(replicate_emulator)] == [{"prompt"}] * 2
     with pytest.raises(ValidationError, match="on_unsupported"):
         make_llm(on_unsupported="shrug")
 
@@ -63,7 +95,7 @@ async def test_a_call_can_override_every_parameter(
         system_prompt="Be brief.",
         extra_input={"min_tokens": 1},
     )
-    (sent,) = created(replicate_emulator)
+    (sent,) = get_inputs(replicate_emulator)
     expected = {"temperature": 0.5, "max_tokens": 20, "top_p": 0.5, "top_k": 5, "min_tokens": 1}
     assert expected.items() <= sent.items()
     assert (sent["presence_penalty"], sent["frequency_penalty"]) == (0.5, 0.25)
@@ -72,26 +104,22 @@ async def test_a_call_can_override_every_parameter(
     assert message.response_metadata["model_name"] == "other/model"
 
 
-async def test_a_call_can_take_back_what_the_constructor_said(
-    replicate_emulator: Emulator, make_llm: MakeLLM
-) -> None:
+async def test_a_call_can_unset_a_field(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
     replicate_emulator.reply = ["one ST", "OP two"]
     llm = make_llm(stop=["STOP"], temperature=0.5)
     message = await llm.ainvoke("Hi", stop=[], temperature=None, model=None)
     assert message.content == "one STOP two"
     assert message.response_metadata["model_name"] == replicate_emulator.model
-    (sent,) = created(replicate_emulator)
+    (sent,) = get_inputs(replicate_emulator)
     assert "temperature" not in sent
 
 
-async def test_the_constructors_parameters_are_sent(
-    replicate_emulator: Emulator, make_llm: MakeLLM
-) -> None:
+async def test_the_fields_are_sent(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
     llm = make_llm(
         temperature=0.5, max_tokens=20, stop_sequences=["STOP"], model_kwargs={"min_tokens": 1}
     )
     await llm.ainvoke("Hi")
-    (sent,) = created(replicate_emulator)
+    (sent,) = get_inputs(replicate_emulator)
     assert (sent["temperature"], sent["max_tokens"], sent["min_tokens"]) == (0.5, 20, 1)
     assert "STOP" in sent["stop_sequences"]
 
@@ -126,15 +154,15 @@ def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: ChatReplica
         llm.invoke("Hi", max_token=1)
 
 
-def test_an_argument_of_another_class_is_an_error_that_names_what_replaces_it() -> None:
-    for name, said in {
+def test_an_argument_of_another_class_is_an_error_that_names_its_replacement() -> None:
+    for name, replacement in {
         "prompt_key": "schema",
         "api_base": "base_url",
         "input": "model_kwargs",
     }.items():
-        given: dict[str, Any] = {"model": "a/b", "api_key": "r8_FAKE", name: "x"}
-        with pytest.raises(ValidationError, match=f"no argument '{name}': .*{said}"):
-            ChatReplicate(**given)
+        arguments: dict[str, Any] = {"model": "a/b", "api_key": "r8_FAKE", name: "x"}
+        with pytest.raises(ValidationError, match=f"no argument '{name}': .*{replacement}"):
+            ChatReplicate(**arguments)
 
 
 async def test_a_changed_setting_is_used_by_the_next_call(
@@ -150,7 +178,7 @@ async def test_a_changed_setting_is_used_by_the_next_call(
     assert llm._get_client() is llm._get_client()
 
 
-async def test_models_are_equal_that_were_told_the_same(
+async def test_models_with_equal_fields_are_equal(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
     first, second = make_llm(), make_llm()
