@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,8 @@ def _derive_from_schema(named: ModelCapabilities, profile: ModelProfile) -> Mode
         maximum = _to_tokens(max_tokens.spec.get("maximum"))
         default = _to_tokens(max_tokens.default)
     bounds = [bound for bound in (named.max_output, window) if bound is not None]
-    return ModelCapabilities(
+    return replace(
+        named,
         context_window=window,
         # Many schemas allow a million tokens, which the model cannot reach.
         max_output=named.max_output if maximum is None else min([maximum, *bounds]),
@@ -110,7 +111,6 @@ def _derive_from_schema(named: ModelCapabilities, profile: ModelProfile) -> Mode
         takes_audio="audio" in media,
         takes_video="video" in media,
         takes_files="file" in media,
-        thinks=named.thinks,
         has_native_tools="tools" in profile.parameters,
         has_native_json="response_format" in profile.parameters or profile.json_schema is not None,
         takes_temperature="temperature" in profile.parameters,

@@ -22,19 +22,11 @@ DATA_URI_LIMIT = 256 * 1024
 
 _TEXT_TYPES = frozenset({"text", "input_text", "extract_text"})
 _KINDS: Mapping[str, MediaKind] = {
-    "image_url": "image",
-    "input_image": "image",
-    "image": "image",
-    "audio_url": "audio",
-    "input_audio": "audio",
-    "audio": "audio",
-    "video_url": "video",
-    "input_video": "video",
-    "video": "video",
-    "file": "file",
-    "input_file": "file",
-    "document": "file",
-}
+    "image_url": "image", "input_image": "image", "image": "image",
+    "audio_url": "audio", "input_audio": "audio", "audio": "audio",
+    "video_url": "video", "input_video": "video", "video": "video",
+    "file": "file", "input_file": "file", "document": "file",
+}  # fmt: skip
 _DEFAULT_TYPES = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
 _TYPES_BY_SUFFIX = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",

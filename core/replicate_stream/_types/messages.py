@@ -161,14 +161,9 @@ class Completion:
 
 # `developer` is OpenAI's newer name of `system`; `human` and `ai` are LangChain's.
 _ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "ai": "assistant",
-    "tool": "tool",
-}
+    "system": "system", "developer": "system", "user": "user", "human": "user",
+    "assistant": "assistant", "ai": "assistant", "tool": "tool",
+}  # fmt: skip
 
 
 def to_messages(messages: Messages) -> list[Message]:

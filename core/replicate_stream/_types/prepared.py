@@ -37,30 +37,6 @@ class ExpectedAnswer:
         return self.response_format is not None or (self.tools is not None and self.tools.is_forced)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInput:
-    """A prediction's input, and what the client needs to send it and to read the answer.
-
-    Attributes:
-        input: The `input` object under the model's own names. Uploads complete it in place.
-        notes: Each adaptation to the model in one sentence, without the text of a prompt.
-        stop: All stop sequences. The client enforces them on every model.
-        max_tokens: The longest answer in tokens, as sent; None if no bound was sent.
-        output_kind: The kind of output that the model's schema announces; None if it is unknown.
-        uploads: Files that have to be read or uploaded before `input` is complete.
-        expected_answer: Tools and format of the answer.
-    """
-
-    # A dict although the class is frozen: uploads replace the placeholders in it.
-    input: dict[str, Any] = field(repr=False)
-    notes: list[str]
-    stop: tuple[str, ...]
-    max_tokens: int | None
-    output_kind: OutputKind | None
-    uploads: list[Upload]
-    expected_answer: ExpectedAnswer
-
-
 @public
 @dataclass(frozen=True, slots=True)
 class PreparedInput:
@@ -77,6 +53,22 @@ class PreparedInput:
     notes: list[str] = field(default_factory=list)
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInput(PreparedInput):
+    """A prediction's input, and what the client needs to send it and to read the answer.
+
+    Attributes:
+        output_kind: The kind of output that the model's schema announces; None if it is unknown.
+        uploads: Files that have to be read or uploaded before `input` is complete. They replace
+            their placeholders in that dict, which is why it is not a frozen mapping.
+        expected_answer: Tools and format of the answer.
+    """
+
+    output_kind: OutputKind | None
+    uploads: list[Upload]
+    expected_answer: ExpectedAnswer
 
 
 @public

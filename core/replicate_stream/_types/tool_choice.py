@@ -14,14 +14,9 @@ Choice: TypeAlias = Literal["auto", "none", "required", "named"]
 # A tool's schema under the keys of OpenAI, Anthropic, and LangChain.
 _SCHEMA_KEYS = ("parameters", "input_schema", "schema")
 _CHOICES: Mapping[str | bool | None, Choice] = {
-    None: "auto",
-    "auto": "auto",
-    "none": "none",
-    False: "none",
-    "any": "required",
-    "required": "required",
-    True: "required",
-}
+    None: "auto", "auto": "auto", "none": "none", False: "none",
+    "any": "required", "required": "required", True: "required",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

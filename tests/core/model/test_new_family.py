@@ -15,9 +15,9 @@ import pytest
 from replicate_stream import Client, ToolCall, ToolSpec, prepare_input
 from replicate_stream._model import families
 from replicate_stream._model.families import FAMILIES, FamilyTables
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult
-from replicate_stream._model.families.turn import Turn, mark_roles
+from replicate_stream._model.families.turn import Turn
 from replicate_stream.testing import Emulator
 
 

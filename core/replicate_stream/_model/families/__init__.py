@@ -21,28 +21,10 @@ _Item = TypeVar("_Item")
 # Fine-tunes bring their own format along and keep the name of what they were made from
 # (dolphin-2.9-llama3, starling on mistral), so their families come before those of base models.
 _FILES = (
-    "openai",
-    "anthropic",
-    "google",
-    "xai",
-    "deepseek",
-    "openchat",
-    "zephyr",
-    "alpaca",
-    "vicuna",
-    "solar",
-    "phi",
-    "qwen",
-    "chatml",
-    "cohere",
-    "granite",
-    "falcon",
-    "moonshot",
-    "glm",
-    "mistral",
-    "llama",
-    "transcript",
-)
+    "openai", "anthropic", "google", "xai", "deepseek", "openchat", "zephyr", "alpaca", "vicuna",
+    "solar", "phi", "qwen", "chatml", "cohere", "granite", "falcon", "moonshot", "glm", "mistral",
+    "llama", "transcript",
+)  # fmt: skip
 # Words that mean the same in the name of any family's model.
 _CHAT_NAMES = r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned"
 _VISION_NAMES = r"vision|-vl\b|-vl-"

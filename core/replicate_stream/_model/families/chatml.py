@@ -5,8 +5,7 @@ internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_co
 `max_position_embeddings` in config.json. Qwen has a file of its own.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 
 CHATML = ChatTemplate(
     name="chatml",

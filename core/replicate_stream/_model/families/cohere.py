@@ -5,8 +5,7 @@ Source: `chat_template` of CohereForAI/c4ai-command-r-plus, tokenizer_config.jso
 CohereLabs/command-a-reasoning-08-2025.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 
 _COMMAND_R = ChatTemplate(
     name="command-r",

@@ -5,17 +5,11 @@ deepseek-ai/deepseek-coder-33b-instruct, tokenizer_config.json, and `max_positio
 config.json. The bars are U+FF5C, the low line in `begin▁of▁sentence` is U+2581.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
-from replicate_stream._model.families.turn import LINE_START, Turn
-
-if TYPE_CHECKING:
-    from replicate_stream._types.messages import ToolCall, ToolSpec
+from replicate_stream._model.families.turn import LINE_START, Calls, Tools, Turn
 
 
 def _mark(words: str) -> str:
@@ -56,7 +50,7 @@ class DeepSeekToolFormat(ToolFormat):
     has_control_tokens = True
     is_continued = True
 
-    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+    def render_tools(self, tools: Tools) -> str:
         listed = "".join(
             f"\n### {tool.name}\nDescription: {self.neutralize(tool.description)}\n\n"
             f"Parameters: {self.neutralize(to_json(dict(tool.parameters)))}\n"
@@ -73,7 +67,7 @@ class DeepSeekToolFormat(ToolFormat):
             "or spaces"
         )
 
-    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+    def render_calls(self, calls: Calls) -> str:
         chained = "".join(
             f"{_CALL[0]}{each.name}{_SEPARATOR}{self.dump_arguments(each)}{_CALL[1]}"
             for each in calls

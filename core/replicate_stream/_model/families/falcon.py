@@ -5,8 +5,8 @@ tokenizer_config.json; the model card of tiiuae/falcon-180B-chat; `max_position_
 config.json.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import LINE_START, mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
+from replicate_stream._model.families.turn import LINE_START
 
 _LABELS = rf"{LINE_START}(?:System|User|Assistant|Falcon):|<\|endoftext\|>"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
 
 from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat, ToolFormat
 from replicate_stream._model.families.turn import Marks, Turn, neutralize
@@ -100,12 +101,9 @@ class ChatTemplate:
         return self.neutralize(text.strip() if self.is_system_trimmed else text)
 
     def _render_turn(self, turn: Turn) -> str:
-        if turn.role == "none":
-            return turn.text
-        marks = self.assistant if turn.role == "assistant" else self.user
-        if turn.role == "tool" and self.tool is not None:
-            marks = self.tool
-        return marks[0] + turn.text + marks[1]
+        marks = {"none": ("", ""), "assistant": self.assistant, "tool": self.tool}.get(turn.role)
+        before, after = marks or self.user
+        return before + turn.text + after
 
     def _insert_system(self, text: str, turns: list[Turn]) -> list[Turn]:
         opening = self.system_in_user[0] + text + self.system_in_user[1]
@@ -115,8 +113,45 @@ class ChatTemplate:
         return [Turn("user", opening), *turns]
 
 
-@dataclass(frozen=True, slots=True)
-class ContextWindow:
+class RoleMarks(TypedDict):
+    """The marks of the roles in a chat template, under the names of its fields."""
+
+    system: Marks | None
+    user: Marks
+    assistant: Marks
+    tool: Marks | None
+
+
+def mark_roles(
+    before: str,
+    after: str,
+    *,
+    system: str | None = "system",
+    user: str = "user",
+    assistant: str = "assistant",
+    tool: str | None = None,
+) -> RoleMarks:
+    """Build the marks of all roles of a format in which they differ by a name only.
+
+    Args:
+        before: The mark before a text; `{}` in it stands for the role's name.
+        after: The mark behind a text.
+        system: The format's name for the role; None if it has no such role.
+        user: Likewise.
+        assistant: Likewise.
+        tool: Likewise.
+    """
+    return {
+        "system": (before.format(system), after) if system is not None else None,
+        "user": (before.format(user), after),
+        "assistant": (before.format(assistant), after),
+        "tool": (before.format(tool), after) if tool is not None else None,
+    }
+
+
+# Named tuples, because an adapter builds these for its first model object: a dataclass takes ten
+# times as long to define.
+class ContextWindow(NamedTuple):
     """The context window of the models that a pattern names.
 
     Attributes:
@@ -130,8 +165,7 @@ class ContextWindow:
     max_output: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """Everything that is known of one family of models.
 
     All patterns are searched in a model's name in lower case.

@@ -4,8 +4,7 @@ Source: `chat_template` of THUDM/chatglm3-6b, tokenizer_config.json, and PROMPT.
 THUDM/ChatGLM3 for the newline after each role; `max_position_embeddings` of zai-org/GLM-4.5.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 
 _CHATGLM3 = ChatTemplate(
     name="chatglm3",

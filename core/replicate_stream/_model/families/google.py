@@ -6,8 +6,7 @@ https://ai.google.dev/gemini-api/docs/models; the model card of google/flan-t5-x
 system role: the template of Gemma 3 puts the text before the first user turn, as here.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 
 _GEMMA = ChatTemplate(
     name="gemma",

@@ -6,17 +6,9 @@ config.json. The templates of Granite 3.1 and later fill in a dated system text 
 conversation without one; it is left out, because it changes from day to day.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import PIPE_CALL, ToolFormat
-from replicate_stream._model.families.turn import LINE_START, Turn, mark_roles
-
-if TYPE_CHECKING:
-    from replicate_stream._types.messages import ToolSpec
+from replicate_stream._model.families.turn import LINE_START, Tools, Turn
 
 
 class GraniteToolFormat(ToolFormat):
@@ -31,7 +23,7 @@ class GraniteToolFormat(ToolFormat):
     calls_layout = (f"{PIPE_CALL.opening}[", ", ", "]")
     has_control_tokens = True
 
-    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+    def render_tools(self, tools: Tools) -> str:
         return (
             "You are a helpful AI assistant with access to the following tools. When a tool is "
             f"required to answer the user's query, respond with {PIPE_CALL.opening} followed by a "
@@ -39,7 +31,7 @@ class GraniteToolFormat(ToolFormat):
             "notify the user that you do not have the ability to fulfill the request."
         )
 
-    def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
+    def insert_tools(self, tools: Tools, turns: list[Turn]) -> list[Turn]:
         text = self.dump_tools(tools, indent=4)
         turn = f"<|start_of_role|>available_tools<|end_of_role|>{text}<|end_of_text|>\n"
         return [Turn("none", turn, is_rendered=True), *turns]

@@ -8,18 +8,12 @@ is part of the first user turn. The system turn of 3.1 always begins with two da
 the template's own default, because a prompt that changes from day to day could not be repeated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
-from replicate_stream._model.families.turn import Turn, mark_roles
-
-if TYPE_CHECKING:
-    from replicate_stream._types.messages import ToolSpec
+from replicate_stream._model.families.turn import Tools, Turn
 
 
 class LlamaToolFormat(ToolFormat):
@@ -47,7 +41,7 @@ class LlamaToolFormat(ToolFormat):
     has_bare_calls = True
     is_before_system = True
 
-    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+    def render_tools(self, tools: Tools) -> str:
         listed = "\n\n".join(self.dump_tool(tool, indent=4) for tool in tools)
         return (
             "You have access to the following functions. To call a function, please respond with "

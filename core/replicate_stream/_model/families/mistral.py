@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
-from replicate_stream._model.families.turn import Turn
+from replicate_stream._model.families.turn import Calls, Tools, Turn
 
 if TYPE_CHECKING:
-    from replicate_stream._types.messages import ToolCall, ToolSpec
+    from replicate_stream._types.messages import ToolCall
 
 _CALLS = "[TOOL_CALLS]"
 
@@ -48,7 +48,7 @@ class MistralToolFormat(ToolFormat):
     calls_layout = (f"{_CALLS} [", ", ", "]")
     has_control_tokens = True
 
-    def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
+    def insert_tools(self, tools: Tools, turns: list[Turn]) -> list[Turn]:
         # The vendor's template puts them before the last turn of the user.
         text = f"[AVAILABLE_TOOLS] {self.dump_tools(tools)}[/AVAILABLE_TOOLS]"
         last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=0)
@@ -57,7 +57,7 @@ class MistralToolFormat(ToolFormat):
     def dump_call(self, call: ToolCall) -> str:
         return f'{super().dump_call(call)[:-1]}, "id": {to_json(_to_short_id(call.id))}}}'
 
-    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
+    def render_answer(self, text: str, calls: Calls) -> Turn:
         # The calls' own mark opens them; only a text before them has the mark of a turn.
         before = f"{self.assistant[0]}{text}" if text else ""
         return Turn("none", before + self.render_calls(calls) + self.assistant[1], is_rendered=True)

@@ -4,8 +4,7 @@ Source: `chat_template` of openchat/openchat-3.5-0106, tokenizer_config.json, an
 `max_position_embeddings` in config.json.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 
 _OPENCHAT = ChatTemplate(
     name="openchat",

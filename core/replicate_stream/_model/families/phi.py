@@ -8,9 +8,8 @@ mark of calls.
 
 from dataclasses import replace
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import PIPE_CALL
-from replicate_stream._model.families.turn import mark_roles
 
 _PHI3 = ChatTemplate(
     name="phi3",

@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._model.families.turn import Marks, Role, Turn, neutralize
+from replicate_stream._model.families.turn import Calls, Marks, Role, Tools, Turn, neutralize
 
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall, ToolSpec
@@ -22,8 +22,7 @@ Neutralize: TypeAlias = Callable[[str], str]
 """Breaks the marks of turns that a text holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallMark:
+class CallMark(NamedTuple):
     """A mark that opens a tool call in an answer.
 
     Attributes:
@@ -109,20 +108,20 @@ class ToolFormat:
         """Break the marks of turns, calls and results that a text holds."""
         return neutralize(self.control_marks, self._neutralize(text))
 
-    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+    def render_tools(self, tools: Tools) -> str:
         """Render the offer of the tools in the system text; empty if they stand elsewhere."""
         return ""
 
-    def insert_tools(self, tools: Sequence[ToolSpec], turns: list[Turn]) -> list[Turn]:
+    def insert_tools(self, tools: Tools, turns: list[Turn]) -> list[Turn]:
         """Insert the tools into the conversation, if they have a turn of their own."""
         return turns
 
-    def render_calls(self, calls: Sequence[ToolCall]) -> str:
+    def render_calls(self, calls: Calls) -> str:
         """Render calls as the model writes them."""
         start, separator, end = self.calls_layout
         return start + separator.join(map(self.dump_call, calls)) + end
 
-    def render_answer(self, text: str, calls: Sequence[ToolCall]) -> Turn:
+    def render_answer(self, text: str, calls: Calls) -> Turn:
         """Render an answer of the model with its calls as a turn."""
         parts = [part for part in (text, self.render_calls(calls)) if part]
         return Turn("assistant", self.before_calls.join(parts), is_rendered=True)
@@ -144,7 +143,7 @@ class ToolFormat:
         """Render a tool as JSON in OpenAI's format, which most templates contain."""
         return self.neutralize(to_json(_to_openai(tool), indent))
 
-    def dump_tools(self, tools: Sequence[ToolSpec], indent: int | None = None) -> str:
+    def dump_tools(self, tools: Tools, indent: int | None = None) -> str:
         """Render tools as one JSON list in OpenAI's format."""
         return self.neutralize(to_json([_to_openai(tool) for tool in tools], indent))
 
@@ -181,7 +180,7 @@ class HermesToolFormat(ToolFormat):
     result_role: ClassVar[Role] = "tool"
     has_result_names: ClassVar[bool] = True
 
-    def render_tools(self, tools: Sequence[ToolSpec]) -> str:
+    def render_tools(self, tools: Tools) -> str:
         listed = "\n".join(map(self.dump_tool, tools))
         return (
             "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"

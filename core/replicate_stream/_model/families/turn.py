@@ -7,19 +7,24 @@ therefore neutralized before it is put between marks.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolCall, ToolSpec
 
 Role: TypeAlias = Literal["user", "assistant", "tool", "none"]
 Marks: TypeAlias = tuple[str, str]
 """The marks directly before a text and directly after it."""
+# As strings, because no family needs the classes before there is a request.
+Tools: TypeAlias = "Sequence[ToolSpec]"
+Calls: TypeAlias = "Sequence[ToolCall]"
 
 LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
 """A pattern for the place where a label opens a turn, for all that programs take as a line end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One message of a conversation, as text.
 
     Attributes:
@@ -31,42 +36,6 @@ class Turn:
     role: Role
     text: str
     is_rendered: bool = False
-
-
-class RoleMarks(TypedDict):
-    """The marks of the roles in a chat template, under the names of its fields."""
-
-    system: Marks | None
-    user: Marks
-    assistant: Marks
-    tool: Marks | None
-
-
-def mark_roles(
-    before: str,
-    after: str,
-    *,
-    system: str | None = "system",
-    user: str = "user",
-    assistant: str = "assistant",
-    tool: str | None = None,
-) -> RoleMarks:
-    """Build the marks of all roles of a format in which they differ by a name only.
-
-    Args:
-        before: The mark before a text; `{}` in it stands for the role's name.
-        after: The mark behind a text.
-        system: The format's name for the role; None if it has no such role.
-        user: Likewise.
-        assistant: Likewise.
-        tool: Likewise.
-    """
-    return {
-        "system": (before.format(system), after) if system is not None else None,
-        "user": (before.format(user), after),
-        "assistant": (before.format(assistant), after),
-        "tool": (before.format(tool), after) if tool is not None else None,
-    }
 
 
 def neutralize(pattern: str, text: str) -> str:

@@ -4,8 +4,7 @@ Source: `chat_template` of HuggingFaceH4/zephyr-7b-beta, tokenizer_config.json, 
 `max_position_embeddings` of TinyLlama/TinyLlama-1.1B-Chat-v1.0.
 """
 
-from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.turn import mark_roles
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 
 _ZEPHYR = ChatTemplate(
     name="zephyr",
