@@ -12,7 +12,6 @@ from replicate_stream._lazy import public
 
 if TYPE_CHECKING:
     from replicate_stream._model.families import FamilyTables
-    from replicate_stream._model.input_schema import InputSchema
     from replicate_stream._model.profile import ModelProfile
 
 # A size in a name is the window, unless it counts what a fine-tune was trained on (`60k`).
@@ -53,7 +52,7 @@ class ModelCapabilities:
 
 
 def get_capabilities(
-    model: str, schema: Mapping[str, Any] | InputSchema | ModelProfile | None = None
+    model: str, schema: Mapping[str, Any] | ModelProfile | None = None
 ) -> ModelCapabilities:
     """Derive the capabilities of a model. No I/O.
 

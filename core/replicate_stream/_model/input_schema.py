@@ -73,11 +73,12 @@ class InputSchema:
 
     Attributes:
         fields: The inputs by name.
-        output: The model's output schema; None if only the inputs are known.
+        output_kind: The kind of output that the `Output` schema announces; None if it announces
+            none, or if only the inputs are known.
     """
 
     fields: Mapping[str, InputField]
-    output: Mapping[str, Any] | None = field(default=None, repr=False)
+    output_kind: OutputKind | None
 
 
 def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
@@ -96,11 +97,8 @@ def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
         _parse_field(name, _resolve(spec, siblings), name in required)
         for name, spec in sorted(properties.items(), key=_get_order)
     ]
-    output = siblings.get("Output")
-    return InputSchema(
-        fields={each.name: each for each in fields},
-        output=_resolve(output, siblings) if isinstance(output, Mapping) else None,
-    )
+    output_kind = get_output_kind(_resolve(siblings.get("Output"), siblings))
+    return InputSchema({each.name: each for each in fields}, output_kind)
 
 
 def get_output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:

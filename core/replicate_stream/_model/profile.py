@@ -22,11 +22,9 @@ from replicate_stream._model.input_schema import (
     USUAL_SCHEMA,
     InputField,
     InputSchema,
-    get_output_kind,
     parse_input_schema,
 )
 from replicate_stream._types.media import MediaKind
-from replicate_stream._types.prepared import OutputKind
 
 if TYPE_CHECKING:
     from replicate_stream._model.capabilities import ModelCapabilities
@@ -64,7 +62,6 @@ class ModelProfile:
         chat_template: The chat format that the model was trained on; None if it is not known.
         is_raw: True if the model takes its prompt as it is, so that the client has to format it.
         is_base: True if the model was not trained on chats.
-        output_kind: The kind of output that the schema announces; None if it announces none.
     """
 
     model: str
@@ -81,7 +78,6 @@ class ModelProfile:
     chat_template: ChatTemplate | None
     is_raw: bool
     is_base: bool
-    output_kind: OutputKind | None
 
     @cached_property
     def required(self) -> tuple[InputField, ...]:
@@ -155,11 +151,7 @@ class ModelProfile:
 
     def neutralize(self, text: str) -> str:
         """Break the marks that the model's own template would take for the start of a turn."""
-        marks = self._control_marks
-        # Hardly any text holds a mark, and every message of every request passes here.
-        if marks is None or marks.search(text) is None:
-            return text
-        return neutralize(marks.pattern, text)
+        return text if self._control_marks is None else neutralize(self._control_marks, text)
 
     def is_rendered(self, prompt: str) -> bool:
         """Return True if a prompt begins as one that the model's own template has rendered."""
@@ -228,7 +220,6 @@ def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) ->
         is_raw=is_raw,
         is_base=is_raw
         and not (re.search(families.TABLES.chat_names, name) or _EXAMPLE.search(example)),
-        output_kind=get_output_kind(parsed.output),
     )
 
 

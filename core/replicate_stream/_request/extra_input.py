@@ -40,7 +40,7 @@ def put_tools_and_format(
         response_format = None
     elif response_format is not None:
         notes.add("The prompt asks for the response format: the model has no input for it.")
-    if tools is None or not tools.is_offered:
+    if tools is None:
         return PromptInstructions(None, response_format, has_tools_input=has_tools_input)
     has_choice_input = False
     if tools_field is None:

@@ -118,7 +118,7 @@ def build_model_input(
         UnsupportedParameterError: The model has no input for a parameter, and `on_unsupported` is
             `raise`.
     """
-    if profile.output_kind == "file":
+    if profile.schema.output_kind == "file":
         raise InvalidInputError(f"{request.model} makes files, not text", fields=("model",))
     notes = Notes(on_unsupported, tuple(profile.schema.fields) if profile.has_schema else ())
     if not profile.has_schema:
@@ -161,7 +161,7 @@ def build_model_input(
         notes=notes.sentences,
         stop=request.stop,
         max_tokens=_find_answer_limit(profile, model_input),
-        output_kind=profile.output_kind,
+        output_kind=profile.schema.output_kind,
         # A file that `extra_input` replaced need not be read or uploaded.
         uploads=[each for each in uploads if each.input_name not in request.extra_input],
         expected_answer=ExpectedAnswer(

@@ -120,9 +120,7 @@ def build_request(
 def _parse_tools(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice | None:
     if tools is None and tool_choice is None and parallel_tool_calls is None:
         return None
-    parsed = parse_tool_choice(tools, tool_choice, parallel_tool_calls)
-    # A model that must not call a tool is not shown any.
-    return parsed if parsed.is_offered else None
+    return parse_tool_choice(tools, tool_choice, parallel_tool_calls)
 
 
 def _check_number(parameter: Parameter, value: Any) -> None:

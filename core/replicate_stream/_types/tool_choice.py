@@ -26,7 +26,7 @@ class ToolChoice:
     Attributes:
         tools: The tools.
         openai_tools: The tools in OpenAI's format, with the further keys that came with them.
-        choice: `auto`, `none`, `required`, or `named`.
+        choice: `auto`, `required`, or `named`.
         name: The tool that the model must call; None unless the choice is `named`.
         is_single: True if the answer may hold one call at most.
     """
@@ -41,11 +41,6 @@ class ToolChoice:
     def is_forced(self) -> bool:
         """True if the model must call a tool."""
         return self.choice in {"required", "named"}
-
-    @property
-    def is_offered(self) -> bool:
-        """True if the model may call a tool."""
-        return bool(self.tools) and self.choice != "none"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,7 +66,7 @@ class ToolChoice:
         return self.choice
 
 
-def parse_tool_choice(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice:
+def parse_tool_choice(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice | None:
     """Parse the three arguments about tools.
 
     Args:
@@ -80,6 +75,9 @@ def parse_tool_choice(tools: Any, tool_choice: Any, parallel_tool_calls: Any) ->
         tool_choice: `auto`, `none`, `any` or `required`, a tool's name, a boolean, or one of these
             in a dict in OpenAI's or Anthropic's format; None for `auto`.
         parallel_tool_calls: False for one call at most; None leaves it to the model.
+
+    Returns:
+        The tools and the choice; None if the model must not call any, so that it is not shown any.
 
     Raises:
         InvalidInputError: A wrong type, a tool without a name, two tools of one name, or a choice
@@ -99,6 +97,8 @@ def parse_tool_choice(tools: Any, tool_choice: Any, parallel_tool_calls: Any) ->
             f"tools has several tools named {', '.join(duplicates)}", fields=("tools",)
         )
     choice, name = _parse_choice(tool_choice, names)
+    if not parsed or choice == "none":
+        return None
     return ToolChoice(
         tools=tuple(tool for tool, _ in parsed),
         openai_tools=tuple(openai_tool for _, openai_tool in parsed),

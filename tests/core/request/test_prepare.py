@@ -43,7 +43,7 @@ def test_the_references_of_an_openapi_schema_are_resolved() -> None:
         "hi", model="a/b", schema=live, seed=3, extra_input={"reasoning_effort": "high"}
     )
     assert prepared.input == {"prompt": "hi", "seed": 3, "reasoning_effort": "high"}
-    assert build_profile(live, "a/b").output_kind == "pieces"
+    assert build_profile(live, "a/b").schema.output_kind == "pieces"
 
 
 def test_without_a_schema_the_usual_names_are_used_and_a_note_added() -> None:

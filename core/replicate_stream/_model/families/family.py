@@ -7,15 +7,15 @@ the model has never seen in training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
 from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat, ToolFormat
 from replicate_stream._model.families.turn import Marks, Turn, neutralize
 
 
-@dataclass(frozen=True, slots=True)
-class ChatTemplate:
+# Named tuples, because an adapter builds these for its first model object: a dataclass takes ten
+# times as long to define.
+class ChatTemplate(NamedTuple):
     """A chat format: the marks around the turns of a prompt.
 
     Attributes:
@@ -83,10 +83,8 @@ class ChatTemplate:
         elif text:
             rendered = self._insert_system(text, rendered)
         body = "".join(self._render_turn(turn) for turn in rendered)
-        if not has_generation_prompt:
-            return head + body
         end = self.assistant[0] if self.generation_prompt is None else self.generation_prompt
-        return head + body + end
+        return head + body + (end if has_generation_prompt else "")
 
     def neutralize(self, text: str) -> str:
         """Break every mark of the format that a text holds, so that it is read as mere text."""
@@ -149,8 +147,6 @@ def mark_roles(
     }
 
 
-# Named tuples, because an adapter builds these for its first model object: a dataclass takes ten
-# times as long to define.
 class ContextWindow(NamedTuple):
     """The context window of the models that a pattern names.
 

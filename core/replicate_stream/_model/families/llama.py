@@ -9,7 +9,6 @@ the template's own default, because a prompt that changes from day to day could 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
@@ -77,8 +76,7 @@ _LLAMA3 = ChatTemplate(
     # Not Llama 3.1 and later, nor a size: `llama-33b` is a Llama 1.
     names=r"llama-?3(?![.\d])",
 )
-_LLAMA31 = replace(
-    _LLAMA3,
+_LLAMA31 = _LLAMA3._replace(
     name="llama3.1",
     tool_format=LlamaToolFormat,
     system=(f"<|start_header_id|>system<|end_header_id|>\n\n{_DATES}", "<|eot_id|>"),

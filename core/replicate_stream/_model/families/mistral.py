@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
@@ -91,16 +90,14 @@ _V1 = ChatTemplate(
     hint=r"\[INST\] ?\{prompt\} \[/INST\]",
     names=r"mi[sx]tral",  # the rest: the first models, and fine-tunes of them
 )
-_V3 = replace(
-    _V1,
+_V3 = _V1._replace(
     name="mistral-v3",
     tool_format=MistralToolFormat,
     user=("[INST] ", "[/INST]"),
     hint=r"\[INST\] \{prompt\}\[/INST\]",
     names=r"mistral-7b-instruct-v0\.3|mixtral-8x22b|mistral-large|codestral",
 )
-_V3_TEKKEN = replace(
-    _V1,
+_V3_TEKKEN = _V1._replace(
     name="mistral-v3-tekken",
     tool_format=MistralToolFormat,
     user=("[INST]", "[/INST]"),
@@ -108,15 +105,13 @@ _V3_TEKKEN = replace(
     hint=r"\[INST\]\{prompt\}\[/INST\]",
     names=r"mistral-nemo|ministral|pixtral-12b",
 )
-_V7 = replace(
-    _V3,
+_V7 = _V3._replace(
     name="mistral-v7",
     system=("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
     hint=r"\[SYSTEM_PROMPT\] ",
     names=r"mistral-large.*2411|pixtral-large",
 )
-_V7_TEKKEN = replace(
-    _V3_TEKKEN,
+_V7_TEKKEN = _V3_TEKKEN._replace(
     name="mistral-v7-tekken",
     system=("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     hint=r"\[SYSTEM_PROMPT\]",

@@ -6,8 +6,6 @@ microsoft/phi-4 and microsoft/Phi-4-mini-instruct, tokenizer_config.json, and
 mark of calls.
 """
 
-from dataclasses import replace
-
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import PIPE_CALL
 
@@ -19,8 +17,7 @@ _PHI3 = ChatTemplate(
     # Dolphin and Hermes on Phi 3 were trained on ChatML.
     names=r"^(?!.*(?:dolphin|hermes|orca)).*phi-?3",
 )
-_PHI4_MINI = replace(
-    _PHI3,
+_PHI4_MINI = _PHI3._replace(
     name="phi4-mini",
     **mark_roles("<|{}|>", "<|end|>"),
     hint=r"<\|end\|>(?!\n)",  # Phi 3 has a newline there

@@ -5,8 +5,6 @@ Sources: `chat_template` of Qwen/Qwen2.5-7B-Instruct and Qwen/Qwen3-8B, tokenize
 a conversation without one; it asks for nothing that the models do not do anyway, and is left out.
 """
 
-from dataclasses import replace
-
 from replicate_stream._model.families.chatml import CHATML
 from replicate_stream._model.families.family import ContextWindow, Family
 from replicate_stream._model.families.tool_format import HermesToolFormat
@@ -21,7 +19,7 @@ class QwenToolFormat(HermesToolFormat):
 
 FAMILY = Family(
     # Without a hint: its turns look like those of any other model on ChatML.
-    templates=(replace(CHATML, hint=None, names=r"qwen|qwq|qvq", tool_format=QwenToolFormat),),
+    templates=(CHATML._replace(hint=None, names=r"qwen|qwq|qvq", tool_format=QwenToolFormat),),
     windows=(
         ContextWindow(r"qwen-?3.*2507", 262_144),
         ContextWindow(r"qwq", 131_072),

@@ -38,7 +38,7 @@ class Turn(NamedTuple):
     is_rendered: bool = False
 
 
-def neutralize(pattern: str, text: str) -> str:
+def neutralize(pattern: str | re.Pattern[str], text: str) -> str:
     """Break every mark that a pattern finds, so that it is read as mere text.
 
     A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
