@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import importlib.util
-import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -128,19 +124,6 @@ def host(replicate_emulator: Emulator) -> Iterator[Callable[[str, Model], None]]
     assert formats
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply as it came, its header names in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
 @pytest.fixture
 def warned_places() -> Iterator[Callable[[], list[tuple[str, int]]]]:
     """Records the `ParameterWarning`s of a test; call it for the file and line of each."""
@@ -153,17 +136,17 @@ def warned_places() -> Iterator[Callable[[], list[tuple[str, int]]]]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with the recordings, schemas and documents; skips where it is missing."""
+    """The folder with the recordings, schemas and documents; skips if it is missing."""
     beside = Path(__file__).parents[2] / "shared"
     folder = Path(os.environ.get("REPLICATE_STREAM_SHARED") or beside)
     if not folder.is_dir():
-        pytest.skip("needs the shared material; REPLICATE_STREAM_SHARED says where it is")
+        pytest.skip("needs the shared material; REPLICATE_STREAM_SHARED is its path")
     return folder
 
 
 @pytest.fixture(scope="session")
 def by_words() -> BaseEmbedding:
-    """An embedding of the words in a text, so that retrieval finds what is asked for."""
+    """An embedding that counts words, so that retrieval finds the text with the words asked for."""
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
     class Words(BaseEmbedding):
@@ -180,36 +163,3 @@ def by_words() -> BaseEmbedding:
             return self._get_text_embedding(query)
 
     return Words()
-
-
-@pytest.fixture
-def ask(replicate_emulator: Emulator) -> Callable[..., Answer]:
-    """One HTTP request without any client of ours, over a connection of its own.
-
-    `ask(method, path_or_url, body=None, headers={...}, token=...)`: a path is one of the API's; the
-    body is sent as it is if it is bytes, else as JSON; the token is the emulator's unless given.
-    """
-
-    def ask(
-        method: str,
-        target: str,
-        body: object = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        token: str | None = None,
-    ) -> Answer:
-        url = urlsplit(target if "://" in target else replicate_emulator.base_url + target)
-        token = replicate_emulator.token if token is None else token
-        sent = {"Authorization": f"Bearer {token}"} if token else {}
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=20)
-        path = f"{url.path}?{url.query}" if url.query else url.path
-        try:
-            connection.request(method, path, data, {**sent, **(headers or {})})
-            reply = connection.getresponse()
-            received = {name.lower(): value for name, value in reply.getheaders()}
-            return Answer(reply.status, received, reply.read())
-        finally:
-            connection.close()
-
-    return ask

@@ -103,7 +103,7 @@ def test_the_demo_streams_a_real_answer_through_all_three_and_says_which_model_i
     assert "Paris" in llama_index
 
 
-def test_the_demo_never_uses_a_token_without_being_told(
+def test_the_demo_never_uses_a_token_without_a_question(
     local_model: LocalModel, replicate_emulator: Emulator
 ) -> None:
     done = subprocess.run(
@@ -113,6 +113,6 @@ def test_the_demo_never_uses_a_token_without_being_told(
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert "REPLICATE_API_TOKEN is set, but nobody is here to be asked" in done.stdout
+    assert "REPLICATE_API_TOKEN is set, but there is no terminal for a question" in done.stdout
     assert "not Replicate" in done.stdout
     assert replicate_emulator.requests == []
