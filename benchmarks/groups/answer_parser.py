@@ -8,7 +8,7 @@ from itertools import repeat
 from benchmarks.report import Contender, Read, Row, compare, cpu_per_token
 from benchmarks.sizes import Sizes
 from replicate_stream._response.parser import AnswerParser
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
 

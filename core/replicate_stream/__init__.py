@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         ToolSpec,
     )
     from replicate_stream._types.prediction import Prediction, Usage
-    from replicate_stream._types.prepared import PreparedInput, PreparedRequest
+    from replicate_stream._types.request import PreparedInput, PreparedRequest
 else:
     # Imported at first use: to build these classes takes longer than everything else in an import
     # of this package, and most importers need few of them.
@@ -71,7 +71,7 @@ else:
                 "ToolSpec",
             ],
             "_types.prediction": ["Prediction", "Usage"],
-            "_types.prepared": ["PreparedInput", "PreparedRequest"],
+            "_types.request": ["PreparedInput", "PreparedRequest"],
         },
     )
 

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.profile import ModelProfile
     from replicate_stream._types.messages import Completion, Message, Messages, ToolSpec
-    from replicate_stream._types.prepared import ModelInput, PreparedRequest
-    from replicate_stream._types.request import Request
+    from replicate_stream._types.request import ModelInput, PreparedRequest, Request
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -276,7 +275,7 @@ class Client:
 
         request = build_request(model, messages, **parameters)
         found, model_input = await self._build_model_input(request)
-        from replicate_stream._types.prepared import PreparedRequest
+        from replicate_stream._types.request import PreparedRequest
 
         path, others = found.endpoint()
         return PreparedRequest(

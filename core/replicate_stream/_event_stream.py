@@ -20,8 +20,7 @@ from replicate_stream._types.prediction import Prediction, Usage, read_usage
 if TYPE_CHECKING:
     from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._response.check import AnswerCheck
-    from replicate_stream._types.prepared import ModelInput
-    from replicate_stream._types.request import Request
+    from replicate_stream._types.request import ModelInput, Request
 
 RequestAgain: TypeAlias = (
     "Callable[[Sequence[Message]], Awaitable[tuple[PredictionRun, ModelInput]]]"

@@ -8,7 +8,7 @@ from pathlib import Path
 from replicate_stream._api.files import Files
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._types.media import DATA_URI_LIMIT, Upload, place_upload, to_data_uri
-from replicate_stream._types.prepared import ModelInput
+from replicate_stream._types.request import ModelInput
 
 
 async def upload_files(model_input: ModelInput, files: Files) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from replicate_stream._types.prepared import OutputKind
+from replicate_stream._types.request import OutputKind
 
 # Most of Replicate's own language models take these inputs (docs/replicate-api.md 5.2).
 USUAL_SCHEMA: Mapping[str, Any] = {

@@ -173,17 +173,15 @@ class ModelProfile:
         return re.compile("|".join(map(re.escape, tokens))) if tokens else None
 
 
-def build_profile(schema: Mapping[str, Any] | InputSchema | None, model: str) -> ModelProfile:
+def build_profile(schema: Mapping[str, Any] | None, model: str) -> ModelProfile:
     """Derive the profile of a model from its schema and its name.
 
     Args:
-        schema: The model's input schema, as `parse_input_schema` takes it or as it returns it;
-            None if the model publishes none, which stands for `USUAL_SCHEMA`.
+        schema: The model's input schema, as `parse_input_schema` takes it; None if the model
+            publishes none, which stands for `USUAL_SCHEMA`.
         model: The model's name, with or without its version.
     """
-    parsed = (
-        schema if isinstance(schema, InputSchema) else parse_input_schema(schema or USUAL_SCHEMA)
-    )
+    parsed = parse_input_schema(schema or USUAL_SCHEMA)
     prompt = field_names.find_prompt(parsed)
     system = field_names.find_system_prompt(parsed)
     template = _find_prompt_template(parsed)

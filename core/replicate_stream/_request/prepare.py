@@ -27,8 +27,13 @@ from replicate_stream._request.validation import check_input
 from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Messages, ToolSpec
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
-from replicate_stream._types.prepared import ExpectedAnswer, ModelInput, PreparedInput
-from replicate_stream._types.request import Request, build_request
+from replicate_stream._types.request import (
+    ExpectedAnswer,
+    ModelInput,
+    PreparedInput,
+    Request,
+    build_request,
+)
 
 
 def prepare_input(

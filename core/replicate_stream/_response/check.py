@@ -17,7 +17,7 @@ from replicate_stream._types.messages import (
     StreamEvent,
     ToolCall,
 )
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 
 
 class AnswerCheck:

@@ -13,7 +13,7 @@ from typing import Any
 
 from replicate_stream._errors import ResponseError
 from replicate_stream._model.families.tool_format import HermesToolFormat
-from replicate_stream._types.prepared import OutputKind
+from replicate_stream._types.request import OutputKind
 
 # An answer may begin with a URL, so only a text that is a URL of the service's files and nothing
 # else counts as a file.

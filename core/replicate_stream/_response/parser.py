@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from replicate_stream._response.reasoning import Piece, ReasoningSplitter
 from replicate_stream._response.stop import StopFilter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 
 if TYPE_CHECKING:
     from replicate_stream._response.json_answer import JsonAnswerReader

@@ -12,8 +12,7 @@ from replicate_stream._model.profile import build_profile
 from replicate_stream._request.prepare import build_model_input, prepare_input
 from replicate_stream._types.media import DATA_URI_LIMIT, place_upload
 from replicate_stream._types.parameters import OnUnsupported
-from replicate_stream._types.prepared import ModelInput
-from replicate_stream._types.request import build_request
+from replicate_stream._types.request import ModelInput, build_request
 
 TEXT = {"type": "string"}
 FILE = {"type": "string", "format": "uri"}

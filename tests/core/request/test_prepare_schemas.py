@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._request.prepare import prepare_input
-from replicate_stream._types.prepared import PreparedInput
+from replicate_stream._types.request import PreparedInput
 
 UNFILLABLE = {
     "andreasjansson/llama-2-13b-gguf": "grammar",

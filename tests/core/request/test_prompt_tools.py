@@ -10,8 +10,7 @@ import pytest
 from replicate_stream import InvalidInputError, Message, ToolCall, ToolSpec
 from replicate_stream._model.profile import build_profile
 from replicate_stream._request.prepare import build_model_input
-from replicate_stream._types.prepared import ModelInput
-from replicate_stream._types.request import build_request
+from replicate_stream._types.request import ModelInput, build_request
 
 TEXT = {"type": "string"}
 ADD = ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})

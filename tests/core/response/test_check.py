@@ -6,7 +6,7 @@ import pytest
 
 from replicate_stream import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from replicate_stream._response.check import AnswerCheck
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
 

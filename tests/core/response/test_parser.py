@@ -16,7 +16,7 @@ from replicate_stream import StreamEvent, ToolCallDelta
 from replicate_stream._response.check import find_problem
 from replicate_stream._response.completion import CompletionBuilder
 from replicate_stream._response.parser import AnswerParser
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
 
@@ -153,7 +153,7 @@ def test_an_answer_without_tools_and_format_loads_no_code_of_theirs() -> None:
     program = """
 import sys
 from replicate_stream._response.parser import AnswerParser
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 
 parser = AnswerParser(["stop"], ExpectedAnswer(), str)
 assert [*parser.feed(["<think>a</think>", "<tool_call>{}"]), *parser.flush()]

@@ -13,7 +13,7 @@ from replicate_stream._model.families import TABLES
 from replicate_stream._response.parser import AnswerParser
 from replicate_stream._response.reasoning import ReasoningSplitter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta
-from replicate_stream._types.prepared import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer
 
 
 def split(pieces: Iterable[str]) -> tuple[str, str]:
