@@ -1,4 +1,4 @@
-"""Models of the emulator, and one way to ask them in all of theirs."""
+"""Chat models on the emulator, and fixtures to call and to leave them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def make_llm(replicate_emulator: Emulator) -> MakeLLM:
     """Makes models of the emulator with further settings."""
 
     def make(**settings: Any) -> ChatReplicate:
-        given = {
+        defaults = {
             "model": replicate_emulator.model,
             "api_key": replicate_emulator.token,
             "base_url": replicate_emulator.base_url,
         }
-        return ChatReplicate(**{**given, **settings})
+        return ChatReplicate(**{**defaults, **settings})
 
     return make
 
 
 @pytest.fixture
 def words() -> list[str]:
-    """An answer with what is easily lost: newlines, separators, characters of many bytes."""
+    """Tokens that are easily damaged: newlines, separators, characters of many bytes."""
     return ["", "Hello", ",", "\n\n", "wor", "ld\u2028 é😀", "\n"]
 
 
@@ -47,25 +47,25 @@ def llm(make_llm: MakeLLM, replicate_emulator: Emulator, words: list[str]) -> Ch
 
 @pytest.fixture
 def ask() -> Ask:
-    """Asks in the way of that name; gives the answer, or all of a stream's chunks."""
+    """Call a model's method by its name; return the answer, or all chunks of a stream."""
 
-    async def ask(llm: ChatReplicate, way: str, said: Any = "Hi") -> Any:
-        if way == "astream":
-            return [chunk async for chunk in llm.astream(said)]
-        answered = getattr(llm, way)(said)
-        if way == "stream":
-            return list(answered)
-        return await answered if way.startswith("a") else answered
+    async def ask(llm: ChatReplicate, method: str, messages: Any = "Hi") -> Any:
+        if method == "astream":
+            return [chunk async for chunk in llm.astream(messages)]
+        result = getattr(llm, method)(messages)
+        if method == "stream":
+            return list(result)
+        return await result if method.startswith("a") else result
 
     return ask
 
 
 @pytest.fixture
 def endless(replicate_emulator: Emulator) -> Iterator[Emulator]:
-    """An emulator whose answers last longer than any test; in the end it has had one cancel.
+    """An emulator with endless answers; after the test it must have received one cancel.
 
-    No garbage is collected meanwhile: what is closed has been closed by someone. What was forgotten
-    is collected afterwards, and must have nothing left to cancel.
+    The garbage collector is off during the test, so that streams have to be closed by the code. It
+    runs afterwards, and must find nothing to cancel.
     """
     replicate_emulator.behaviour.token_delay = 0.005
     replicate_emulator.reply = ["word "] * 20_000
@@ -81,7 +81,7 @@ def endless(replicate_emulator: Emulator) -> Iterator[Emulator]:
 
 
 def _join_cancels() -> None:
-    """Wait for the threads that cancel what was dropped."""
+    """Wait for the threads that cancel dropped streams."""
     for thread in threading.enumerate():
         if thread.name == "replicate-stream-cancel":
             thread.join(timeout=10)
@@ -89,7 +89,7 @@ def _join_cancels() -> None:
 
 @pytest.fixture
 def until_cancelled() -> Callable[[Emulator], Awaitable[None]]:
-    """Waits for the cancel, and for the end of all that goes with it: the loop lives on."""
+    """Wait for the cancel and for the tasks and threads that belong to it."""
 
     async def until_cancelled(emulator: Emulator) -> None:
         await emulator.wait_for_async(lambda e: len(e.cancels) == 1 and e.streams_open == 0)

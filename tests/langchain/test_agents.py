@@ -1,4 +1,4 @@
-"""Agents and graphs: every turn of them is a prediction, whose prompt holds what came before."""
+"""Agents and graphs: each turn is a prediction with the earlier turns in its prompt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MakeLLM = Callable[..., ChatReplicate]
 
 
 class Weather(BaseModel):
-    """What the weather is like."""
+    """A weather report."""
 
     city: str
     degrees: float
@@ -51,28 +51,28 @@ def refuse(city: str) -> str:
     raise ToolException(f"nobody knows {city}")
 
 
-def call(name: str, **arguments: Any) -> str:
-    """What a model writes to call a tool, in the format that it was told."""
+def write_call(name: str, **arguments: Any) -> str:
+    """Write a call in the format that the prompt describes."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
 
-def prompts(emulator: Emulator) -> list[str]:
-    """What each prediction was given, in their order."""
+def get_prompts(emulator: Emulator) -> list[str]:
+    """Return the inputs of all predictions as JSON, in their order."""
     return [
         json.dumps(dict(prediction.input), ensure_ascii=False)
         for prediction in emulator.predictions.values()
     ]
 
 
-def kinds(messages: list[BaseMessage]) -> list[str]:
+def get_types(messages: list[BaseMessage]) -> list[str]:
     return [message.type for message in messages]
 
 
 @pytest.fixture
 def emulator(replicate_emulator: Emulator) -> Emulator:
     """An emulator whose model calls a tool, and then answers."""
-    replicate_emulator.enqueue(f"Let me look. {call('weather', city='Kraków')}")
+    replicate_emulator.enqueue(f"Let me look. {write_call('weather', city='Kraków')}")
     replicate_emulator.enqueue("It is sunny in Kraków.")
     return replicate_emulator
 
@@ -82,23 +82,23 @@ async def test_an_agent_calls_a_tool_and_answers(
     emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:
     agent: Any = create_agent(make_llm(), [weather], system_prompt="Be brief.")
-    asked = {"messages": [("human", "How is the weather in Kraków?")]}
-    state = await agent.ainvoke(asked) if is_async else agent.invoke(asked)
-    human, called, found, answer = state["messages"]
-    assert (human.type, called.type, found.type, answer.type) == ("human", "ai", "tool", "ai")
-    assert called.content.strip() == "Let me look."
-    (tool_call,) = called.tool_calls
+    question = {"messages": [("human", "How is the weather in Kraków?")]}
+    state = await agent.ainvoke(question) if is_async else agent.invoke(question)
+    _, call_message, tool_message, answer = state["messages"]
+    assert get_types(state["messages"]) == ["human", "ai", "tool", "ai"]
+    assert call_message.content.strip() == "Let me look."
+    (tool_call,) = call_message.tool_calls
     assert (tool_call["name"], tool_call["args"]) == ("weather", {"city": "Kraków"})
-    assert found.tool_call_id == tool_call["id"]
+    assert tool_message.tool_call_id == tool_call["id"]
     assert answer.content == "It is sunny in Kraków."
-    first, second = prompts(emulator)
+    first, second = get_prompts(emulator)
     assert "Be brief." in first
     assert "Get the weather of a city." in first
     assert "It is sunny in Kraków: 21 degrees." in second
     assert "Get the weather of a city." in second
 
 
-both_ways = pytest.mark.parametrize(
+sync_and_async = pytest.mark.parametrize(
     "is_async",
     [
         False,
@@ -113,25 +113,29 @@ both_ways = pytest.mark.parametrize(
 )
 
 
-@both_ways
-async def test_an_agents_stream_has_tokens_pieces_of_calls_results_and_the_answer(
+@sync_and_async
+async def test_an_agents_stream_has_tokens_calls_results_and_the_answer(
     emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:
     agent: Any = create_agent(make_llm(), [weather])
-    asked = {"messages": "How is the weather in Kraków?"}
+    question = {"messages": "How is the weather in Kraków?"}
     if is_async:
-        told = [one async for one, _ in agent.astream(asked, stream_mode="messages")]
+        streamed = [item async for item, _ in agent.astream(question, stream_mode="messages")]
     else:
-        told = [one for one, _ in agent.stream(asked, stream_mode="messages")]
+        streamed = [item for item, _ in agent.stream(question, stream_mode="messages")]
     pieces = [
-        piece for one in told if isinstance(one, AIMessageChunk) for piece in one.tool_call_chunks
+        piece
+        for item in streamed
+        if isinstance(item, AIMessageChunk)
+        for piece in item.tool_call_chunks
     ]
     assert [piece["name"] for piece in pieces if piece["name"]] == ["weather"]
     assert json.loads("".join(piece["args"] or "" for piece in pieces)) == {"city": "Kraków"}
-    (found,) = [one for one in told if isinstance(one, ToolMessage)]
-    before, after = told[: told.index(found)], told[told.index(found) + 1 :]
-    assert "".join(one.text for one in before).strip() == "Let me look."
-    assert "".join(one.text for one in after) == "It is sunny in Kraków."
+    (tool_message,) = [item for item in streamed if isinstance(item, ToolMessage)]
+    place = streamed.index(tool_message)
+    before, after = streamed[:place], streamed[place + 1 :]
+    assert "".join(item.text for item in before).strip() == "Let me look."
+    assert "".join(item.text for item in after) == "It is sunny in Kraków."
     assert len(after) > 3
 
 
@@ -140,19 +144,19 @@ async def test_an_agents_events_have_a_stream_for_each_turn(
     emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:
     agent: Any = create_agent(make_llm(), [weather])
-    asked = {"messages": "How is the weather in Kraków?"}
+    question = {"messages": "How is the weather in Kraków?"}
     turns: list[AIMessage] = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LangChain says of version 3 that it is a beta
+        warnings.simplefilter("ignore")  # LangChain warns that version 3 is a beta
         if is_async:
-            run: Any = await agent.astream_events(asked, version="v3")
+            run: Any = await agent.astream_events(question, version="v3")
             turns += [await turn.output async for turn in run.messages]
         else:
-            run = agent.stream_events(asked, version="v3")
+            run = agent.stream_events(question, version="v3")
             turns += [turn.output for turn in run.messages]
-    called, answer = turns
-    assert [c["args"] for c in called.tool_calls] == [{"city": "Kraków"}]
-    assert called.text.strip() == "Let me look."
+    call_message, answer = turns
+    assert [c["args"] for c in call_message.tool_calls] == [{"city": "Kraków"}]
+    assert call_message.text.strip() == "Let me look."
     assert answer.text == "It is sunny in Kraków."
 
 
@@ -160,57 +164,59 @@ async def test_an_agents_events_have_a_stream_for_each_turn(
 async def test_two_tools_are_called_at_once(
     replicate_emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:
-    replicate_emulator.enqueue(f"{call('weather', city='Oslo')}\n{call('population', city='Oslo')}")
+    replicate_emulator.enqueue(
+        f"{write_call('weather', city='Oslo')}\n{write_call('population', city='Oslo')}"
+    )
     replicate_emulator.enqueue("Sunny for four thousand.")
     agent: Any = create_agent(make_llm(), [weather, population])
-    asked = {"messages": "Tell me of Oslo."}
-    state = await agent.ainvoke(asked) if is_async else agent.invoke(asked)
-    assert kinds(state["messages"]) == ["human", "ai", "tool", "tool", "ai"]
+    question = {"messages": "Tell me of Oslo."}
+    state = await agent.ainvoke(question) if is_async else agent.invoke(question)
+    assert get_types(state["messages"]) == ["human", "ai", "tool", "tool", "ai"]
     first, second = state["messages"][1].tool_calls
     assert first["id"] != second["id"]
-    told = prompts(replicate_emulator)[-1]
-    assert told.index("21 degrees") < told.index("4000")
+    prompt = get_prompts(replicate_emulator)[-1]
+    assert prompt.index("21 degrees") < prompt.index("4000")
 
 
-def test_the_model_is_told_that_a_tool_failed_and_may_try_another(
+def test_a_failed_tool_is_in_the_next_prompt(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    replicate_emulator.enqueue(call("refuse", city="Oslo"))
-    replicate_emulator.enqueue(call("weather", city="Oslo"))
+    replicate_emulator.enqueue(write_call("refuse", city="Oslo"))
+    replicate_emulator.enqueue(write_call("weather", city="Oslo"))
     replicate_emulator.enqueue("Sunny.")
     failing: BaseTool = tool(refuse)
     failing.handle_tool_error = True
     agent: Any = create_agent(make_llm(), [failing, weather])
     state = agent.invoke({"messages": "How is the weather in Oslo?"})
-    assert kinds(state["messages"]) == ["human", "ai", "tool", "ai", "tool", "ai"]
+    assert get_types(state["messages"]) == ["human", "ai", "tool", "ai", "tool", "ai"]
     assert state["messages"][2].status == "error"
-    assert "Error: nobody knows Oslo" in prompts(replicate_emulator)[1]
+    assert "Error: nobody knows Oslo" in get_prompts(replicate_emulator)[1]
 
 
-def test_the_model_is_told_of_a_tool_that_there_is_not(
+def test_a_call_of_an_unknown_tool_is_an_error_in_the_next_prompt(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    replicate_emulator.enqueue(call("forecast", city="Oslo"))
+    replicate_emulator.enqueue(write_call("forecast", city="Oslo"))
     replicate_emulator.enqueue("Sunny.")
     agent: Any = create_agent(make_llm(), [weather])
     state = agent.invoke({"messages": "How is it in Oslo?"})
     assert state["messages"][1].tool_calls[0]["name"] == "forecast"
     assert state["messages"][2].status == "error"
-    assert "forecast is not a valid tool" in prompts(replicate_emulator)[1]
+    assert "forecast is not a valid tool" in get_prompts(replicate_emulator)[1]
 
 
 async def test_twenty_turns_are_remembered(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
     agent: Any = create_agent(make_llm(), [population], checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
     for turn in range(20):
-        replicate_emulator.enqueue(call("population", city="x" * (turn + 1)))
+        replicate_emulator.enqueue(write_call("population", city="x" * (turn + 1)))
         replicate_emulator.enqueue(f"Answer {turn}.")
         state = await agent.ainvoke({"messages": f"Question {turn}?"}, thread)
     assert len(state["messages"]) == 80
     assert len({c["id"] for m in state["messages"][1::4] for c in m.tool_calls}) == 20
-    told = prompts(replicate_emulator)[-1]
+    prompt = get_prompts(replicate_emulator)[-1]
     places = [
-        told.index(text)
+        prompt.index(text)
         for turn in range(20)
         for text in (f"Question {turn}?", f"{turn + 1}000", *([f"Answer {turn}."] * (turn < 19)))
     ]
@@ -226,13 +232,13 @@ async def test_an_agent_answers_with_an_object_by_the_models_own_json(
     replicate_emulator: Emulator, make_llm: MakeLLM, tools: list[Any], is_async: bool
 ) -> None:
     if tools:
-        replicate_emulator.enqueue(call("weather", city="Oslo"))
+        replicate_emulator.enqueue(write_call("weather", city="Oslo"))
     replicate_emulator.enqueue('Here you are:\n```json\n{"city": "Oslo", "degrees": 21}\n```')
     agent: Any = create_agent(make_llm(), tools, response_format=ProviderStrategy(Weather))
-    asked = {"messages": "How is the weather in Oslo?"}
-    state = await agent.ainvoke(asked) if is_async else agent.invoke(asked)
+    question = {"messages": "How is the weather in Oslo?"}
+    state = await agent.ainvoke(question) if is_async else agent.invoke(question)
     assert state["structured_response"] == Weather(city="Oslo", degrees=21)
-    assert '"degrees"' in prompts(replicate_emulator)[-1].replace('\\"', '"')
+    assert '"degrees"' in get_prompts(replicate_emulator)[-1].replace('\\"', '"')
     assert json.loads(state["messages"][-1].content) == {"city": "Oslo", "degrees": 21}
 
 
@@ -242,38 +248,38 @@ async def test_an_agent_answers_with_an_object_by_a_tool(
     replicate_emulator: Emulator, make_llm: MakeLLM, tools: list[Any], is_async: bool
 ) -> None:
     if tools:
-        replicate_emulator.enqueue(call("weather", city="Oslo"))
-    replicate_emulator.enqueue(call("Weather", city="Oslo", degrees=21))
+        replicate_emulator.enqueue(write_call("weather", city="Oslo"))
+    replicate_emulator.enqueue(write_call("Weather", city="Oslo", degrees=21))
     agent: Any = create_agent(make_llm(), tools, response_format=ToolStrategy(Weather))
-    asked = {"messages": "How is the weather in Oslo?"}
-    state = await agent.ainvoke(asked) if is_async else agent.invoke(asked)
+    question = {"messages": "How is the weather in Oslo?"}
+    state = await agent.ainvoke(question) if is_async else agent.invoke(question)
     assert state["structured_response"] == Weather(city="Oslo", degrees=21)
     assert len(replicate_emulator.predictions) == 1 + len(tools)
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "xai/grok-4", "some/model"])
-def test_a_schema_alone_works_whichever_strategy_a_models_name_selects(
+def test_a_bare_schema_works_with_the_strategy_selected_by_the_models_name(
     replicate_emulator: Emulator, make_llm: MakeLLM, model: str
 ) -> None:
     replicate_emulator.add_model(model, official=True)
     by_name = model != "some/model"
     text = '{"city": "Oslo", "degrees": 21}'
-    replicate_emulator.enqueue(call("weather", city="Oslo"))
-    replicate_emulator.enqueue(text if by_name else call("Weather", city="Oslo", degrees=21))
+    replicate_emulator.enqueue(write_call("weather", city="Oslo"))
+    replicate_emulator.enqueue(text if by_name else write_call("Weather", city="Oslo", degrees=21))
     agent: Any = create_agent(make_llm(model=model), [weather], response_format=Weather)
     state = agent.invoke({"messages": "How is the weather in Oslo?"})
     assert state["structured_response"] == Weather(city="Oslo", degrees=21)
 
 
-# A graph of one's own
+# Custom graphs
 
 
 class State(TypedDict):
     messages: Annotated[list[BaseMessage], add_messages]
 
 
-@both_ways
-async def test_a_graph_of_ones_own_streams_and_runs_tools(
+@sync_and_async
+async def test_a_custom_graph_streams_and_runs_tools(
     emulator: Emulator, make_llm: MakeLLM, is_async: bool
 ) -> None:
     llm = make_llm().bind_tools([weather])
@@ -291,12 +297,12 @@ async def test_a_graph_of_ones_own_streams_and_runs_tools(
     graph.add_conditional_edges("ask", tools_condition)
     graph.add_edge("tools", "ask")
     app: Any = graph.compile()
-    asked = {"messages": [("human", "How is the weather in Kraków?")]}
+    question = {"messages": [("human", "How is the weather in Kraków?")]}
     if is_async:
-        told = [one async for one, _ in app.astream(asked, stream_mode="messages")]
+        streamed = [item async for item, _ in app.astream(question, stream_mode="messages")]
     else:
-        told = [one for one, _ in app.stream(asked, stream_mode="messages")]
-    (found,) = [one for one in told if isinstance(one, ToolMessage)]
-    after = told[told.index(found) + 1 :]
-    assert "".join(one.text for one in after) == "It is sunny in Kraków."
+        streamed = [item for item, _ in app.stream(question, stream_mode="messages")]
+    (tool_message,) = [item for item in streamed if isinstance(item, ToolMessage)]
+    after = streamed[streamed.index(tool_message) + 1 :]
+    assert "".join(item.text for item in after) == "It is sunny in Kraków."
     assert len(after) > 3

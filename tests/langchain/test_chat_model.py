@@ -18,7 +18,7 @@ from replicate_stream.testing import Emulator, Fault
 MakeLLM = Callable[..., ChatReplicate]
 
 
-async def test_a_stream_gives_each_token_once_and_in_time(
+async def test_a_stream_yields_each_token_once_and_in_time(
     llm: ChatReplicate, words: list[str]
 ) -> None:
     chunks = [chunk async for chunk in llm.astream("Hi")]
@@ -52,7 +52,7 @@ async def test_the_sum_of_a_stream_is_the_whole_message(
     )
 
 
-async def test_every_way_to_ask_gives_the_same_text(llm: ChatReplicate, words: list[str]) -> None:
+async def test_every_method_returns_the_same_text(llm: ChatReplicate, words: list[str]) -> None:
     assert (await llm.ainvoke("Hi")).content == "".join(words)
     assert llm.invoke("Hi").content == "".join(words)  # inside a running loop
     assert "".join(str(chunk.content) for chunk in llm.stream("Hi")) == "".join(words)
@@ -64,13 +64,13 @@ async def test_every_way_to_ask_gives_the_same_text(llm: ChatReplicate, words: l
 
 
 async def test_each_token_is_one_callback(llm: ChatReplicate, words: list[str]) -> None:
-    told = [
+    texts = [
         event["data"]["chunk"].content
         async for event in llm.astream_events("Hi", version="v2")
         if event["event"] == "on_chat_model_stream"
     ]
-    assert "".join(told) == "".join(words)
-    assert len([text for text in told if text]) == len([word for word in words if word])
+    assert "".join(texts) == "".join(words)
+    assert len([text for text in texts if text]) == len([word for word in words if word])
 
 
 async def test_a_chain_streams_through_it(llm: ChatReplicate, words: list[str]) -> None:
@@ -80,14 +80,14 @@ async def test_a_chain_streams_through_it(llm: ChatReplicate, words: list[str]) 
     assert len(texts) > 3
 
 
-async def test_usage_can_be_spared(llm: ChatReplicate, replicate_emulator: Emulator) -> None:
+async def test_usage_can_be_switched_off(llm: ChatReplicate, replicate_emulator: Emulator) -> None:
     message = await llm.ainvoke("Hi", stream_usage=False)
     assert isinstance(message, AIMessage)
     assert message.usage_metadata is None
     assert not [r for r in replicate_emulator.requests if r.path.startswith("/v1/predictions/")]
 
 
-async def test_what_the_model_only_thought_is_reasoning_and_not_answer(
+async def test_reasoning_is_not_part_of_the_text(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.reply = ["<think>", "Well", ", hm", "</think>", "So", " it is"]
@@ -112,7 +112,7 @@ async def test_an_empty_answer_is_one_chunk(
     assert (chunk.content, chunk.chunk_position) == ("", "last")
 
 
-async def test_a_cut_stream_is_whole(
+async def test_a_broken_stream_is_completed(
     llm: ChatReplicate, replicate_emulator: Emulator, words: list[str]
 ) -> None:
     replicate_emulator.fault(Fault(on="stream", cut_after=90), times=2)
@@ -120,7 +120,7 @@ async def test_a_cut_stream_is_whole(
 
 
 @pytest.mark.parametrize("name", ["llm_stream_1_sse_200", "llm_stream_2_sse_200"])
-async def test_a_recorded_stream_gives_exactly_the_recorded_text(
+async def test_a_recorded_stream_has_exactly_the_recorded_text(
     shared: Path, replicate_emulator: Emulator, name: str, make_llm: MakeLLM
 ) -> None:
     body = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]["body"]
@@ -134,7 +134,7 @@ async def test_a_recorded_stream_gives_exactly_the_recorded_text(
     assert llm.invoke("tell me a joke").content == "".join(recorded)
 
 
-def test_one_object_works_in_loop_after_loop_and_in_threads(
+def test_one_object_works_in_several_loops_and_threads(
     llm: ChatReplicate, words: list[str]
 ) -> None:
     async def ask() -> str:

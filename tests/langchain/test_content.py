@@ -1,4 +1,4 @@
-"""Content that is more than text: every form of it arrives in the model's own inputs."""
+"""Media in messages, in every format that LangChain knows; content blocks of answers."""
 
 from __future__ import annotations
 
@@ -122,14 +122,14 @@ BY_ID: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture
-def seeing(make_llm: MakeLLM, replicate_emulator: Emulator) -> ChatReplicate:
+def multimodal_llm(make_llm: MakeLLM, replicate_emulator: Emulator) -> ChatReplicate:
     """A model with inputs for everything."""
     replicate_emulator.add_model(MODEL, SCHEMA, official=True)
     return make_llm(model=MODEL)
 
 
-def asked(message: type[BaseMessage], block: dict[str, Any]) -> list[BaseMessage]:
-    """A conversation in which the block is the user's, or a tool's."""
+def make_conversation(message: type[BaseMessage], block: dict[str, Any]) -> list[BaseMessage]:
+    """Make a conversation with the block in the user's message, or in a tool's."""
     if message is HumanMessage:
         return [HumanMessage([{"type": "text", "text": "What is it?"}, block])]
     call = {"name": "look", "args": {}, "id": "c1", "type": "tool_call"}
@@ -143,28 +143,32 @@ def asked(message: type[BaseMessage], block: dict[str, Any]) -> list[BaseMessage
 @pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
 @pytest.mark.parametrize(("field", "value", "block"), FORMS)
 async def test_a_file_arrives_in_the_models_own_input(
-    seeing: ChatReplicate, message: type[BaseMessage], field: str, value: Any, block: dict[str, Any]
+    multimodal_llm: ChatReplicate,
+    message: type[BaseMessage],
+    field: str,
+    value: Any,
+    block: dict[str, Any],
 ) -> None:
-    prepared = await seeing.aprepare(asked(message, block))
+    prepared = await multimodal_llm.aprepare(make_conversation(message, block))
     assert prepared.body["input"][field] == value
 
 
 @pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
 @pytest.mark.parametrize(("field", "block"), BY_ID)
-async def test_a_files_id_is_one_of_replicates_own_files(
-    seeing: ChatReplicate, message: type[BaseMessage], field: str, block: dict[str, Any]
+async def test_a_file_id_becomes_the_address_of_replicates_file(
+    multimodal_llm: ChatReplicate, message: type[BaseMessage], field: str, block: dict[str, Any]
 ) -> None:
-    prepared = await seeing.aprepare(asked(message, block))
-    address = f"{seeing.base_url}/files/abc"
+    prepared = await multimodal_llm.aprepare(make_conversation(message, block))
+    address = f"{multimodal_llm.base_url}/files/abc"
     assert prepared.body["input"][field] in (address, [address])
 
 
 @pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
-async def test_a_file_is_sent_as_it_was_prepared(
-    seeing: ChatReplicate, replicate_emulator: Emulator, message: type[BaseMessage]
+async def test_a_file_is_sent_as_prepared(
+    multimodal_llm: ChatReplicate, replicate_emulator: Emulator, message: type[BaseMessage]
 ) -> None:
     block = {"type": "image", "base64": PNG, "mime_type": "image/png"}
-    assert (await seeing.ainvoke(asked(message, block))).text
+    assert (await multimodal_llm.ainvoke(make_conversation(message, block))).text
     (prediction,) = replicate_emulator.predictions.values()
     assert prediction.input["images"] == [data("image/png", PNG)]
 
@@ -173,24 +177,24 @@ async def test_a_file_is_sent_as_it_was_prepared(
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_thoughts_are_a_block_before_the_one_block_of_text(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, version: str, way: str
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_reasoning_is_a_block_before_the_text_block(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, version: str, method: str
 ) -> None:
     replicate_emulator.reply = ["<think>", "Well", ", hm", "</think>", "So", " it is", "."]
-    answer = await ask(make_llm(output_version=version), way)
-    message = reduce(add, answer) if way == "astream" else answer
-    thought, said = message.content_blocks
-    assert (thought["type"], thought["reasoning"]) == ("reasoning", "Well, hm")
-    assert (said["type"], said["text"]) == ("text", "So it is.")
+    answer = await ask(make_llm(output_version=version), method)
+    message = reduce(add, answer) if method == "astream" else answer
+    reasoning, text = message.content_blocks
+    assert (reasoning["type"], reasoning["reasoning"]) == ("reasoning", "Well, hm")
+    assert (text["type"], text["text"]) == ("text", "So it is.")
     assert message.text == "So it is."
     assert (message.content == "So it is.") == (version == "v0")
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_thoughts_text_and_calls_are_blocks_in_their_order(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, version: str, way: str
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_reasoning_text_and_calls_are_blocks_in_their_order(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, version: str, method: str
 ) -> None:
     def look(at: str) -> str:
         """Look at something."""
@@ -201,28 +205,28 @@ async def test_thoughts_text_and_calls_are_blocks_in_their_order(
         *['{"name": "look",', ' "arguments": {"at":', ' "é"}}', "\n</tool_call>"],
     ]
     llm: Any = make_llm(output_version=version).bind_tools([look])
-    answer = await ask(llm, way)
-    message = reduce(add, answer) if way == "astream" else answer
-    thought, said, called = message.content_blocks
-    assert (thought["type"], said["type"], called["type"]) == ("reasoning", "text", "tool_call")
-    assert (thought["reasoning"], said["text"].strip()) == ("Hm", "Let me.")
-    assert (called["name"], called["args"]) == ("look", {"at": "é"})
-    assert called["id"] == message.tool_calls[0]["id"]
+    answer = await ask(llm, method)
+    message = reduce(add, answer) if method == "astream" else answer
+    reasoning, text, call = message.content_blocks
+    assert (reasoning["type"], text["type"], call["type"]) == ("reasoning", "text", "tool_call")
+    assert (reasoning["reasoning"], text["text"].strip()) == ("Hm", "Let me.")
+    assert (call["name"], call["args"]) == ("look", {"at": "é"})
+    assert call["id"] == message.tool_calls[0]["id"]
 
 
-async def test_an_answer_of_blocks_can_be_told_again(
+async def test_an_answer_of_blocks_can_be_sent_again(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.reply = ["<think>", "Secret", "</think>", "So it is."]
     llm = make_llm(output_version="v1")
     first = await llm.ainvoke("Hi")
     await llm.ainvoke([HumanMessage("Hi"), first, HumanMessage("And?")])
-    told = str(list(replicate_emulator.predictions.values())[-1].input)
-    assert "So it is." in told
-    assert "Secret" not in told
+    prompt = str(list(replicate_emulator.predictions.values())[-1].input)
+    assert "So it is." in prompt
+    assert "Secret" not in prompt
 
 
-async def test_each_piece_of_blocks_has_an_index(
+async def test_each_streamed_block_has_an_index(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.reply = ["<think>", "Hm", "</think>", "So", "."]
@@ -242,7 +246,7 @@ async def test_each_piece_of_blocks_has_an_index(
     ],
     ids=str,
 )
-async def test_a_form_that_nobody_writes_is_an_error_and_costs_nothing(
+async def test_an_unknown_block_is_an_error_before_anything_is_paid(
     llm: ChatReplicate, replicate_emulator: Emulator, message: BaseMessage
 ) -> None:
     with pytest.raises(InvalidInputError):
@@ -250,10 +254,10 @@ async def test_a_form_that_nobody_writes_is_an_error_and_costs_nothing(
     assert replicate_emulator.predictions == {}
 
 
-@pytest.mark.parametrize("given", [5, {"a": 1}, [5, None]])
-def test_what_a_tool_gave_in_no_words_is_told_as_json(given: Any) -> None:
-    block = {"type": "tool_result", "tool_use_id": "1", "content": given}
+@pytest.mark.parametrize("content", [5, {"a": 1}, [5, None]])
+def test_a_tool_result_without_text_becomes_json(content: Any) -> None:
+    block = {"type": "tool_result", "tool_use_id": "1", "content": content}
     (result,) = to_core([HumanMessage([block])])
     assert isinstance(result.content, list)
-    told = [json.loads(part["text"]) for part in result.content if isinstance(part, dict)]
-    assert told == (given if isinstance(given, list) else [given])
+    values = [json.loads(part["text"]) for part in result.content if isinstance(part, dict)]
+    assert values == (content if isinstance(content, list) else [content])

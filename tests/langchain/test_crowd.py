@@ -1,4 +1,4 @@
-"""Many at once under a rate limit: every one is answered, and none is paid twice."""
+"""Many calls at once under a rate limit: each is answered, none is paid twice."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ MakeLLM = Callable[..., ChatReplicate]
 CROWD = 300
 
 
-async def test_three_hundred_calls_under_six_hundred_a_minute(
+async def test_three_hundred_calls_at_a_limit_of_six_hundred_a_minute(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.behaviour.rate_limit = RateLimit(50, 5)  # 600 a minute, in slices
-    replicate_emulator.reply = lambda given: str(given["prompt"]).partition("number ")[2][:4]
+    replicate_emulator.reply = lambda values: str(values["prompt"]).partition("number ")[2][:4]
     llm = make_llm()
     answers = await asyncio.gather(*(llm.ainvoke(f"number {n:04}") for n in range(CROWD)))
     assert [answer.content for answer in answers] == [f"{n:04}" for n in range(CROWD)]
     assert len(replicate_emulator.predictions) == CROWD
     creations = [request for request in replicate_emulator.requests if request.kind == "create"]
     assert len(creations) >= 2 * CROWD - 50  # all came at once, and all but the first were refused
-    asked = Counter(str(request.json) for request in creations)
-    assert max(asked.values()) <= 3  # the first and two retries, as `max_retries` says
+    attempts = Counter(str(request.json) for request in creations)
+    assert max(attempts.values()) <= 3  # the first and two retries, by `max_retries`

@@ -1,4 +1,4 @@
-"""Errors that are the core's and LangChain's at once."""
+"""Errors that are the core's and LangChain's at the same time."""
 
 from __future__ import annotations
 
@@ -74,25 +74,33 @@ FAILED = {"prediction_id": "p"}
 def test_an_error_is_the_cores_and_langchains_at_once(
     error: core.ReplicateError, kind: type[ModelError], retryable: bool
 ) -> None:
-    both = to_langchain(error)
-    assert isinstance(both, type(error))
-    assert isinstance(both, kind)
-    assert both.is_retryable is retryable
-    assert (str(both), vars(both)) == (str(error), vars(error))
-    twin = pickle.loads(pickle.dumps(both))
-    assert (type(twin), str(twin), vars(twin)) == (type(both), str(both), vars(both))
+    converted = to_langchain(error)
+    assert isinstance(converted, type(error))
+    assert isinstance(converted, kind)
+    assert converted.is_retryable is retryable
+    assert (str(converted), vars(converted)) == (str(error), vars(error))
+    unpickled = pickle.loads(pickle.dumps(converted))
+    assert (type(unpickled), str(unpickled), vars(unpickled)) == (
+        type(converted),
+        str(converted),
+        vars(converted),
+    )
 
 
-def test_an_answer_that_does_not_fit_is_a_parsers_error_with_the_answer_at_hand() -> None:
+def test_an_answer_format_error_is_a_parser_error_with_the_answers_text() -> None:
     prediction = core.Prediction("p", "succeeded")
     answer = core.Completion("I will not", "", (), "stop", None, prediction)
-    both = to_langchain(core.AnswerFormatError("it holds no JSON", completion=answer))
-    assert isinstance(both, OutputParserException)
-    assert (both.llm_output, both.observation, both.send_to_llm) == ("I will not", None, False)
-    assert "I will not" not in f"{both} {both!r}"
+    converted = to_langchain(core.AnswerFormatError("it holds no JSON", completion=answer))
+    assert isinstance(converted, OutputParserException)
+    assert (converted.llm_output, converted.observation, converted.send_to_llm) == (
+        "I will not",
+        None,
+        False,
+    )
+    assert "I will not" not in f"{converted} {converted!r}"
 
 
-def test_errors_are_langchains_before_it_had_kinds_for_them() -> None:
+def test_old_versions_of_langchain_have_only_the_root_of_its_errors() -> None:
     program = """
 import pickle
 import langchain_core.exceptions as langchain
@@ -109,10 +117,10 @@ error = to_langchain(core.RateLimitError("x", status=429, retry_after=2))
 assert type(error) is errors.RateLimitError and error.retry_after == 2
 assert pickle.loads(pickle.dumps(error)).retry_after == 2
 """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_an_error_is_named_as_the_cores_at_a_public_path() -> None:
@@ -123,23 +131,25 @@ def test_an_error_is_named_as_the_cores_at_a_public_path() -> None:
     assert find_errors(core).keys() - classes.keys() == {"ReplicateError"}
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-async def test_every_way_to_ask_raises_errors_of_both(
-    replicate_emulator: Emulator, way: str, make_llm: MakeLLM, ask: Ask
+@pytest.mark.parametrize("method", ["invoke", "ainvoke", "stream", "astream"])
+async def test_every_method_raises_errors_of_both(
+    replicate_emulator: Emulator, method: str, make_llm: MakeLLM, ask: Ask
 ) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
-        await ask(make_llm(model="no/model"), way, "Hi")
+        await ask(make_llm(model="no/model"), method, "Hi")
     assert isinstance(caught.value, core.ModelNotFoundError)
     assert caught.value.status == 404
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "prepare", "aprepare"])
-async def test_such_a_message_is_langchains_error_too(
-    llm: ChatReplicate, way: str, ask: Ask
+@pytest.mark.parametrize(
+    "method", ["invoke", "ainvoke", "stream", "astream", "prepare", "aprepare"]
+)
+async def test_an_unusable_message_is_langchains_error_too(
+    llm: ChatReplicate, method: str, ask: Ask
 ) -> None:
     messages: list[BaseMessage] = [RemoveMessage(id="1")]
     with pytest.raises(core.InvalidInputError) as caught:
-        await ask(llm, way, messages)
+        await ask(llm, method, messages)
     assert isinstance(caught.value, ModelInvalidRequestError)
 
 

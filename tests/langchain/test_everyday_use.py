@@ -1,4 +1,4 @@
-"""What LangChain's users do every day: batches, caches, callbacks, retries, copies, traces."""
+"""Everyday features of LangChain: batches, caches, callbacks, retries, copies, traces."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from replicate_stream.testing import Emulator, Fault, Reply
 MakeLLM = Callable[..., ChatReplicate]
 OTHER = "other/model"
 IN_THE_CALL: dict[str, tuple[Any, str, Any]] = {
-    # what the call gives, which input it goes to, and what is there then
+    # the value in the call, the input it goes to, and what is there then
     "temperature": (0.25, "temperature", 0.25),
     "max_tokens": (20, "max_tokens", 20),
     "top_p": (0.5, "top_p", 0.5),
@@ -46,65 +46,69 @@ IN_THE_CALL: dict[str, tuple[Any, str, Any]] = {
 }
 
 
-def inputs(emulator: Emulator) -> list[dict[str, Any]]:
+def get_inputs(emulator: Emulator) -> list[dict[str, Any]]:
     return [dict(prediction.input) for prediction in emulator.predictions.values()]
 
 
-def summed(chunks: list[AIMessageChunk]) -> AIMessageChunk:
+def add_chunks(chunks: list[AIMessageChunk]) -> AIMessageChunk:
     first, *others = chunks
     return first.__add__(others)
 
 
-async def streamed(llm: Any, **kwargs: Any) -> AIMessageChunk:
-    return summed([chunk async for chunk in llm.astream("Hi", **kwargs)])
+async def stream_message(llm: Any, **kwargs: Any) -> AIMessageChunk:
+    return add_chunks([chunk async for chunk in llm.astream("Hi", **kwargs)])
 
 
 # A call's own parameters
 
 
-def test_every_parameter_of_a_call_is_shown_below() -> None:
+def test_every_parameter_of_a_call_is_tested_below() -> None:
     tested_below = {"model", "prompt_format", "max_repairs", "include_usage"}
     assert {*IN_THE_CALL, "extra_input"} - {"model_kwargs"} | tested_below == set(SETTINGS)
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
 @pytest.mark.parametrize("name", IN_THE_CALL)
-async def test_a_call_overrides_the_objects_parameter(
-    replicate_emulator: Emulator, make_llm: MakeLLM, name: str, way: str
+async def test_a_call_overrides_the_objects_field(
+    replicate_emulator: Emulator, make_llm: MakeLLM, name: str, method: str
 ) -> None:
     own: dict[str, Any] = {"max_tokens": 99, "temperature": 1.0, "system_prompt": "Own."}
-    given, key, expected = IN_THE_CALL[name]
+    value, key, expected = IN_THE_CALL[name]
     llm = make_llm(**own)
     await (
-        llm.ainvoke("Hi", **{name: given}) if way == "ainvoke" else streamed(llm, **{name: given})
+        llm.ainvoke("Hi", **{name: value})
+        if method == "ainvoke"
+        else stream_message(llm, **{name: value})
     )
-    (sent,) = inputs(replicate_emulator)
-    assert sent[key] == expected
+    (body,) = get_inputs(replicate_emulator)
+    assert body[key] == expected
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_a_call_may_go_to_another_model(
-    llm: ChatReplicate, replicate_emulator: Emulator, way: str
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_a_call_can_select_another_model(
+    llm: ChatReplicate, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.add_model(OTHER, official=True)
-    ask = llm.ainvoke("Hi", model=OTHER) if way == "ainvoke" else streamed(llm, model=OTHER)
+    ask = (
+        llm.ainvoke("Hi", model=OTHER) if method == "ainvoke" else stream_message(llm, model=OTHER)
+    )
     message: Any = await ask
     assert [each.model for each in replicate_emulator.predictions.values()] == [OTHER]
     assert message.response_metadata["model_name"] == OTHER
 
 
-async def test_a_call_may_choose_the_format_of_its_prompt(
+async def test_a_call_can_select_the_prompt_format(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
     conversation = [("human", "Hi"), ("ai", "Ho"), ("human", "And?")]
     await llm.ainvoke(conversation, prompt_format="llama2")
     await llm.ainvoke(conversation, prompt_format="chatml")
-    llama, chatml = (sent["prompt"] for sent in inputs(replicate_emulator))
+    llama, chatml = (body["prompt"] for body in get_inputs(replicate_emulator))
     assert "[INST]" in llama
     assert "<|im_start|>" in chatml
 
 
-async def test_a_call_may_refuse_to_be_repaired(
+async def test_a_call_can_switch_repairs_off(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = "no JSON"
@@ -116,8 +120,8 @@ async def test_a_call_may_refuse_to_be_repaired(
 # Many at once
 
 
-class Crowd:
-    """Answers that last until as many run as should, and notes how many did."""
+class ConcurrencyMeter:
+    """Holds answers back until `size` of them run, and records the most that ran at once."""
 
     def __init__(self, emulator: Emulator, size: int) -> None:
         emulator.behaviour.token_delay = 0.01
@@ -138,80 +142,80 @@ class Crowd:
         self.running -= 1
 
 
-@pytest.mark.parametrize("way", ["batch", "abatch", "abatch_as_completed"])
-async def test_a_batch_runs_as_many_at_once_as_it_may_and_no_more(
-    replicate_emulator: Emulator, make_llm: MakeLLM, way: str
+@pytest.mark.parametrize("method", ["batch", "abatch", "abatch_as_completed"])
+async def test_a_batch_runs_up_to_max_concurrency_at_once(
+    replicate_emulator: Emulator, make_llm: MakeLLM, method: str
 ) -> None:
-    crowd = Crowd(replicate_emulator, 3)
-    llm, asked, config = make_llm(), [f"Question {n}" for n in range(9)], {"max_concurrency": 3}
-    if way == "abatch_as_completed":
-        numbered = [each async for each in llm.abatch_as_completed(asked, config)]  # type: ignore[call-overload]  # a dict is a config
+    meter = ConcurrencyMeter(replicate_emulator, 3)
+    llm, questions, config = make_llm(), [f"Question {n}" for n in range(9)], {"max_concurrency": 3}
+    if method == "abatch_as_completed":
+        numbered = [each async for each in llm.abatch_as_completed(questions, config)]  # type: ignore[call-overload]  # a dict is a config
         assert sorted(number for number, _ in numbered) == list(range(9))
         messages = [message for _, message in numbered]
     else:
-        messages = getattr(llm, way)(asked, config)
-        messages = await messages if way == "abatch" else messages
+        messages = getattr(llm, method)(questions, config)
+        messages = await messages if method == "abatch" else messages
     assert [message.content for message in messages] == ["word " * 10] * 9
-    assert crowd.peak == 3
-    assert 1 <= crowd.most_listeners <= 3
+    assert meter.peak == 3
+    assert 1 <= meter.most_listeners <= 3
 
 
-async def test_a_batch_may_give_its_errors_back(
+async def test_a_batch_can_return_its_errors(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    replicate_emulator.reply = lambda given: (
-        Reply(error="It broke.") if "bad" in given["prompt"] else Reply(["fine"])
+    replicate_emulator.reply = lambda values: (
+        Reply(error="It broke.") if "bad" in values["prompt"] else Reply(["fine"])
     )
     good, bad = await make_llm().abatch(["good", "bad"], return_exceptions=True)
     assert good.content == "fine"
     assert isinstance(bad, core.PredictionFailedError)
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream", "invoke"])
-async def test_a_rate_limiter_is_waited_for(make_llm: MakeLLM, way: str) -> None:
+@pytest.mark.parametrize("method", ["ainvoke", "astream", "invoke"])
+async def test_a_call_waits_for_the_rate_limiter(make_llm: MakeLLM, method: str) -> None:
     limiter = InMemoryRateLimiter(requests_per_second=20, check_every_n_seconds=0.005)
     llm = make_llm(rate_limiter=limiter)
-    began = time.monotonic()
+    started_at = time.monotonic()
     for _ in range(4):
-        if way == "invoke":
+        if method == "invoke":
             llm.invoke("Hi")
         else:
-            await (llm.ainvoke("Hi") if way == "ainvoke" else streamed(llm))
-    assert time.monotonic() - began >= 3 / 20
+            await (llm.ainvoke("Hi") if method == "ainvoke" else stream_message(llm))
+    assert time.monotonic() - started_at >= 3 / 20
 
 
 # Caches
 
 
-async def test_what_is_in_the_cache_costs_no_request(
+async def test_a_cached_answer_costs_no_request(
     replicate_emulator: Emulator, make_llm: MakeLLM, words: list[str]
 ) -> None:
     replicate_emulator.reply = words
     llm = make_llm(cache=InMemoryCache())
     await llm.ainvoke("Hi")
-    had = len(replicate_emulator.requests)
+    request_count = len(replicate_emulator.requests)
     assert (await llm.ainvoke("Hi")).content == "".join(words)
     assert llm.invoke("Hi").content == "".join(words)
-    assert len(replicate_emulator.requests) == had
+    assert len(replicate_emulator.requests) == request_count
 
 
-@pytest.mark.parametrize("given", [{"temperature": 0.5}, {"model": OTHER}, {"stop": ["x"]}])
-async def test_another_setting_is_another_place_in_the_cache(
-    replicate_emulator: Emulator, make_llm: MakeLLM, given: dict[str, Any]
+@pytest.mark.parametrize("arguments", [{"temperature": 0.5}, {"model": OTHER}, {"stop": ["x"]}])
+async def test_another_setting_is_another_cache_key(
+    replicate_emulator: Emulator, make_llm: MakeLLM, arguments: dict[str, Any]
 ) -> None:
     replicate_emulator.add_model(OTHER, official=True)
     llm = make_llm(cache=InMemoryCache())
     for _ in range(2):
         await llm.ainvoke("Hi")
-        await llm.ainvoke("Hi", **given)
+        await llm.ainvoke("Hi", **arguments)
     assert len(replicate_emulator.predictions) == 2
 
 
 # Callbacks and events
 
 
-class Heard(BaseCallbackHandler):
-    """Notes what it is told."""
+class Recorder(BaseCallbackHandler):
+    """Records tokens, metadata and errors."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -228,8 +232,8 @@ class Heard(BaseCallbackHandler):
         self.errors.append(error)
 
 
-class HeardLater(AsyncCallbackHandler):
-    """Notes the tokens, as a coroutine."""
+class AsyncRecorder(AsyncCallbackHandler):
+    """Records tokens in a coroutine."""
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
@@ -238,36 +242,40 @@ class HeardLater(AsyncCallbackHandler):
         self.tokens.append(token)
 
 
-async def test_a_callback_hears_each_token_once(llm: ChatReplicate, words: list[str]) -> None:
-    heard, later = Heard(), HeardLater()
-    async for _ in llm.astream("Hi", {"callbacks": [heard, later]}):
+async def test_a_callback_receives_each_token_once(llm: ChatReplicate, words: list[str]) -> None:
+    recorder, async_recorder = Recorder(), AsyncRecorder()
+    async for _ in llm.astream("Hi", {"callbacks": [recorder, async_recorder]}):
         pass
-    for _ in llm.stream("Hi", {"callbacks": [heard]}):
+    for _ in llm.stream("Hi", {"callbacks": [recorder]}):
         pass
     tokens = [word for word in words if word]
-    assert [token for token in heard.tokens if token] == tokens * 2
-    assert [token for token in later.tokens if token] == tokens
+    assert [token for token in recorder.tokens if token] == tokens * 2
+    assert [token for token in async_recorder.tokens if token] == tokens
 
 
-async def test_a_callback_hears_the_error(make_llm: MakeLLM, replicate_emulator: Emulator) -> None:
+async def test_a_callback_receives_the_error(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
     replicate_emulator.reply = Reply(["Hello"], error="It broke.")
-    heard = Heard()
+    recorder = Recorder()
     with pytest.raises(core.PredictionFailedError):
-        await make_llm().ainvoke("Hi", {"callbacks": [heard]})
-    assert [type(error).__mro__.count(core.PredictionFailedError) for error in heard.errors] == [1]
+        await make_llm().ainvoke("Hi", {"callbacks": [recorder]})
+    assert [type(error).__mro__.count(core.PredictionFailedError) for error in recorder.errors] == [
+        1
+    ]
 
 
-async def test_a_trace_is_told_the_model_of_the_call(
+async def test_a_trace_has_the_model_of_the_call(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model(OTHER, official=True)
-    heard = Heard()
-    await llm.ainvoke("Hi", {"callbacks": [heard]}, model=OTHER, max_tokens=20)
-    told = {name: value for name, value in heard.metadata.items() if name.startswith("ls_")}
-    assert told["ls_model_name"] == OTHER
-    assert told["ls_provider"] == "replicate"
-    assert told["ls_max_tokens"] == 20
-    assert replicate_emulator.token not in repr(heard.metadata)
+    recorder = Recorder()
+    await llm.ainvoke("Hi", {"callbacks": [recorder]}, model=OTHER, max_tokens=20)
+    params = {name: value for name, value in recorder.metadata.items() if name.startswith("ls_")}
+    assert params["ls_model_name"] == OTHER
+    assert params["ls_provider"] == "replicate"
+    assert params["ls_max_tokens"] == 20
+    assert replicate_emulator.token not in repr(recorder.metadata)
 
 
 async def test_usage_is_counted_by_model_once_for_each_answer(
@@ -275,11 +283,11 @@ async def test_usage_is_counted_by_model_once_for_each_answer(
 ) -> None:
     counter = UsageMetadataCallbackHandler()
     message = await llm.ainvoke("Hi", {"callbacks": [counter]})
-    total = await streamed(llm, config={"callbacks": [counter]})
+    total = await stream_message(llm, config={"callbacks": [counter]})
     assert message.usage_metadata == total.usage_metadata
     assert message.usage_metadata is not None
-    counted = counter.usage_metadata[replicate_emulator.model]
-    assert counted["output_tokens"] == 2 * message.usage_metadata["output_tokens"] > 0
+    model_usage = counter.usage_metadata[replicate_emulator.model]
+    assert model_usage["output_tokens"] == 2 * message.usage_metadata["output_tokens"] > 0
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -287,31 +295,33 @@ async def test_usage_is_counted_by_model_once_for_each_answer(
 async def test_events_have_each_token_once(
     llm: ChatReplicate, words: list[str], version: Any
 ) -> None:
-    told = [
+    received = [
         event["data"]["chunk"].content
         async for event in llm.astream_events("Hi", version=version)
         if event["event"] == "on_chat_model_stream"
     ]
-    assert [text for text in told if text] == [word for word in words if word]
+    assert [text for text in received if text] == [word for word in words if word]
 
 
 async def test_events_of_version_3_have_each_token_once(
     llm: ChatReplicate, words: list[str]
 ) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LangChain says of version 3 that it is a beta
+        warnings.simplefilter("ignore")  # LangChain warns that version 3 is a beta
         stream: Any = await llm.astream_events("Hi", version="v3")
         sync_stream: Any = llm.stream_events("Hi", version="v3")
     async with stream:
-        told = [text async for text in stream.text]
-    assert [text for text in told if text] == [word for word in words if word]
+        received = [text async for text in stream.text]
+    assert [text for text in received if text] == [word for word in words if word]
     assert [text for text in sync_stream.text if text] == [word for word in words if word]
 
 
 # Runnables
 
 
-async def test_with_retry_asks_again(make_llm: MakeLLM, replicate_emulator: Emulator) -> None:
+async def test_with_retry_repeats_the_request(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
     replicate_emulator.enqueue(Reply(error="It broke."))
     replicate_emulator.enqueue("fine")
     llm = make_llm().with_retry(
@@ -323,13 +333,13 @@ async def test_with_retry_asks_again(make_llm: MakeLLM, replicate_emulator: Emul
     assert len(replicate_emulator.predictions) == 2
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_with_fallbacks_asks_another_model(
-    make_llm: MakeLLM, replicate_emulator: Emulator, way: str
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_with_fallbacks_calls_another_model(
+    make_llm: MakeLLM, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = "fine"
     llm = make_llm(model="no/model").with_fallbacks([make_llm()])
-    message: Any = await (llm.ainvoke("Hi") if way == "ainvoke" else streamed(llm))
+    message: Any = await (llm.ainvoke("Hi") if method == "ainvoke" else stream_message(llm))
     assert message.content == "fine"
 
 
@@ -371,42 +381,42 @@ async def test_a_copy_has_its_own_settings(
 ) -> None:
     llm = make_llm(temperature=0.5)
     await llm.ainvoke("Hi")
-    twin = copied(llm)
-    twin.temperature = 0.25
-    await twin.ainvoke("Hi")
+    copied_llm = copied(llm)
+    copied_llm.temperature = 0.25
+    await copied_llm.ainvoke("Hi")
     await llm.ainvoke("Hi")
-    assert [sent["temperature"] for sent in inputs(replicate_emulator)] == [0.5, 0.25, 0.5]
+    assert [body["temperature"] for body in get_inputs(replicate_emulator)] == [0.5, 0.25, 0.5]
 
 
-async def test_a_pickle_keeps_the_settings_and_a_key_that_is_a_function(
+async def test_a_pickle_keeps_the_settings_and_a_function_for_the_key(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
     llm = make_llm(api_key=fake_key, temperature=0.5, model_kwargs={"min_tokens": 1})
-    twin = pickle.loads(pickle.dumps(llm))
-    await twin.ainvoke("Hi")
-    (sent,) = inputs(replicate_emulator)
-    assert (sent["temperature"], sent["min_tokens"]) == (0.5, 1)
+    copied_llm = pickle.loads(pickle.dumps(llm))
+    await copied_llm.ainvoke("Hi")
+    (body,) = get_inputs(replicate_emulator)
+    assert (body["temperature"], body["min_tokens"]) == (0.5, 1)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_a_key_that_is_a_function_is_asked_again_for_each_answer(
+async def test_a_function_for_the_key_is_called_for_each_answer(
     make_llm: MakeLLM, replicate_emulator: Emulator, is_async: bool
 ) -> None:
     keys = iter(range(100))
-    asked: list[str] = []
+    tokens: list[str] = []
 
     def key() -> str:
-        asked.append(f"r8_FAKE_TOKEN_{next(keys)}")
+        tokens.append(f"r8_FAKE_TOKEN_{next(keys)}")
         return replicate_emulator.token
 
-    async def later() -> str:
+    async def async_key() -> str:
         return key()
 
-    llm = make_llm(api_key=later if is_async else key)
+    llm = make_llm(api_key=async_key if is_async else key)
     await llm.ainvoke("Hi")
-    first = len(asked)
+    first = len(tokens)
     llm.invoke("Hi")
-    assert 0 < first < len(asked)
+    assert 0 < first < len(tokens)
     assert len(replicate_emulator.predictions) == 2
 
 
@@ -423,7 +433,7 @@ def test_making_a_model_costs_no_request_and_loads_no_network_library(
     assert replicate_emulator.requests == []
 
 
-# What an answer says of itself
+# Metadata of an answer
 
 
 async def test_a_web_apps_model_can_hold_a_whole_answer(replicate_emulator: Emulator) -> None:
@@ -435,46 +445,46 @@ async def test_a_web_apps_model_can_hold_a_whole_answer(replicate_emulator: Emul
     assert class_of_answers.validate_json(as_json) == answer
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_an_answer_says_where_it_comes_from(
-    llm: ChatReplicate, replicate_emulator: Emulator, way: str
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_an_answer_has_the_metadata_of_its_prediction(
+    llm: ChatReplicate, replicate_emulator: Emulator, method: str
 ) -> None:
-    message: Any = await (llm.ainvoke("Hi") if way == "ainvoke" else streamed(llm))
-    ((made, prediction),) = replicate_emulator.predictions.items()
-    told = message.response_metadata
-    assert told["model_name"] == replicate_emulator.model
-    assert told["model_provider"] == "replicate"
-    assert told["prediction_id"] == made
-    assert told["finish_reason"] == "stop"
-    assert told["status"] == "succeeded"
-    assert told["created_at"] == prediction.created_at
-    assert told["created_at"] <= told["started_at"] <= told["completed_at"]
+    message: Any = await (llm.ainvoke("Hi") if method == "ainvoke" else stream_message(llm))
+    ((prediction_id, prediction),) = replicate_emulator.predictions.items()
+    metadata = message.response_metadata
+    assert metadata["model_name"] == replicate_emulator.model
+    assert metadata["model_provider"] == "replicate"
+    assert metadata["prediction_id"] == prediction_id
+    assert metadata["finish_reason"] == "stop"
+    assert metadata["status"] == "succeeded"
+    assert metadata["created_at"] == prediction.created_at
+    assert metadata["created_at"] <= metadata["started_at"] <= metadata["completed_at"]
     counts = message.usage_metadata
-    assert told["metrics"]["output_token_count"] == counts["output_tokens"]
-    assert told["metrics"]["input_token_count"] == counts["input_tokens"]
-    assert told["metrics"]["predict_time"] >= 0
+    assert metadata["metrics"]["output_token_count"] == counts["output_tokens"]
+    assert metadata["metrics"]["input_token_count"] == counts["input_tokens"]
+    assert metadata["metrics"]["predict_time"] >= 0
 
 
 @pytest.mark.parametrize(
-    ("settings", "given", "reason"),
+    ("settings", "reply", "reason"),
     [({"stop": ["STOP"]}, "one STOP two", "stop"), ({"max_tokens": 3}, "a b c d e f", "length")],
 )
-async def test_an_answer_says_why_it_ended(
-    make_llm: MakeLLM, replicate_emulator: Emulator, settings: Any, given: str, reason: str
+async def test_an_answer_has_its_finish_reason(
+    make_llm: MakeLLM, replicate_emulator: Emulator, settings: Any, reply: str, reason: str
 ) -> None:
-    replicate_emulator.reply = given
+    replicate_emulator.reply = reply
     whole = await make_llm(**settings).ainvoke("Hi")
-    total = await streamed(make_llm(**settings))
+    total = await stream_message(make_llm(**settings))
     assert whole.response_metadata["finish_reason"] == reason
     assert total.response_metadata["finish_reason"] == reason
 
 
 @pytest.mark.parametrize("in_the_call", [False, True])
-async def test_a_stream_without_usage_asks_for_no_record(
+async def test_a_stream_without_usage_requests_no_record(
     make_llm: MakeLLM, replicate_emulator: Emulator, in_the_call: bool
 ) -> None:
     llm = make_llm() if in_the_call else make_llm(stream_usage=False)
-    total = await streamed(llm, **({"stream_usage": False} if in_the_call else {}))
+    total = await stream_message(llm, **({"stream_usage": False} if in_the_call else {}))
     assert total.content
     assert total.usage_metadata is None
     assert not [r for r in replicate_emulator.requests if r.path.startswith("/v1/predictions/")]
@@ -483,11 +493,11 @@ async def test_a_stream_without_usage_asks_for_no_record(
 async def test_a_streams_sum_counts_the_tokens_once(
     llm: ChatReplicate, replicate_emulator: Emulator
 ) -> None:
-    total = await streamed(llm)
+    total = await stream_message(llm)
     (prediction,) = replicate_emulator.predictions.values()
     assert total.usage_metadata is not None
-    made = [token for token in prediction.tokens if token]
-    assert total.usage_metadata["output_tokens"] == len(made)
+    generated = [token for token in prediction.tokens if token]
+    assert total.usage_metadata["output_tokens"] == len(generated)
 
 
 def test_a_misspelt_argument_is_an_error_with_the_closest_name() -> None:
@@ -496,13 +506,13 @@ def test_a_misspelt_argument_is_an_error_with_the_closest_name() -> None:
         "max_token": "max_tokens",
         "baseurl": "base_url",
     }.items():
-        given: dict[str, Any] = {"model": "a/b", name: "x"}
+        arguments: dict[str, Any] = {"model": "a/b", name: "x"}
         with pytest.raises(ValueError, match=f"no argument '{name}'; did you mean '{closest}'"):
-            ChatReplicate(**given)
+            ChatReplicate(**arguments)
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("arguments", "match"),
     [
         ({"model": ""}, "model"),
         ({"stop": 5}, "stop is of type int"),
@@ -514,9 +524,9 @@ def test_a_misspelt_argument_is_an_error_with_the_closest_name() -> None:
     ],
     ids=str,
 )
-async def test_a_wrong_value_for_a_call_is_named_before_anything_is_paid(
-    llm: ChatReplicate, replicate_emulator: Emulator, given: dict[str, Any], named: str
+async def test_a_wrong_value_in_a_call_is_an_error_before_anything_is_paid(
+    llm: ChatReplicate, replicate_emulator: Emulator, arguments: dict[str, Any], match: str
 ) -> None:
-    with pytest.raises((core.InvalidInputError, TypeError, ValueError), match=named):
-        await llm.ainvoke("Hi", **given)
+    with pytest.raises((core.InvalidInputError, TypeError, ValueError), match=match):
+        await llm.ainvoke("Hi", **arguments)
     assert replicate_emulator.predictions == {}

@@ -75,7 +75,7 @@ async def test_an_answer_is_an_object_by_either_strategy(
     assert state["structured_response"].city == "Paris"
 
 
-async def test_a_call_that_breaks_off_is_never_made(make_hosted: MakeLLM, family: str) -> None:
+async def test_a_truncated_call_is_never_run(make_hosted: MakeLLM, family: str) -> None:
     model = ToolUser(calls=[PARIS, TOKYO], truncated=True)
     llm: Any = make_hosted(family, model).bind_tools([weather])
     question = "What is the weather in Paris and in Tokyo?"

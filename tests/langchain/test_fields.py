@@ -73,7 +73,7 @@ async def test_an_unsupported_parameter_is_an_error_a_warning_or_ignored(
     with pytest.warns(core.ParameterWarning, match="top_k"):
         await make_llm(**small, on_unsupported="warn").ainvoke("Hi")
     await make_llm(**small, on_unsupported="ignore").ainvoke("Hi")
-    assert [sent.keys() for sent in get_inputs(replicate_emulator)] == [{"prompt"}] * 2
+    assert [body.keys() for body in get_inputs(replicate_emulator)] == [{"prompt"}] * 2
     with pytest.raises(ValidationError, match="on_unsupported"):
         make_llm(on_unsupported="shrug")
 
@@ -95,12 +95,12 @@ async def test_a_call_can_override_every_parameter(
         system_prompt="Be brief.",
         extra_input={"min_tokens": 1},
     )
-    (sent,) = get_inputs(replicate_emulator)
+    (body,) = get_inputs(replicate_emulator)
     expected = {"temperature": 0.5, "max_tokens": 20, "top_p": 0.5, "top_k": 5, "min_tokens": 1}
-    assert expected.items() <= sent.items()
-    assert (sent["presence_penalty"], sent["frequency_penalty"]) == (0.5, 0.25)
-    assert "STOP" in sent["stop_sequences"]
-    assert "Be brief." in str(sent)
+    assert expected.items() <= body.items()
+    assert (body["presence_penalty"], body["frequency_penalty"]) == (0.5, 0.25)
+    assert "STOP" in body["stop_sequences"]
+    assert "Be brief." in str(body)
     assert message.response_metadata["model_name"] == "other/model"
 
 
@@ -110,8 +110,8 @@ async def test_a_call_can_unset_a_field(replicate_emulator: Emulator, make_llm: 
     message = await llm.ainvoke("Hi", stop=[], temperature=None, model=None)
     assert message.content == "one STOP two"
     assert message.response_metadata["model_name"] == replicate_emulator.model
-    (sent,) = get_inputs(replicate_emulator)
-    assert "temperature" not in sent
+    (body,) = get_inputs(replicate_emulator)
+    assert "temperature" not in body
 
 
 async def test_the_fields_are_sent(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
@@ -119,9 +119,9 @@ async def test_the_fields_are_sent(replicate_emulator: Emulator, make_llm: MakeL
         temperature=0.5, max_tokens=20, stop_sequences=["STOP"], model_kwargs={"min_tokens": 1}
     )
     await llm.ainvoke("Hi")
-    (sent,) = get_inputs(replicate_emulator)
-    assert (sent["temperature"], sent["max_tokens"], sent["min_tokens"]) == (0.5, 20, 1)
-    assert "STOP" in sent["stop_sequences"]
+    (body,) = get_inputs(replicate_emulator)
+    assert (body["temperature"], body["max_tokens"], body["min_tokens"]) == (0.5, 20, 1)
+    assert "STOP" in body["stop_sequences"]
 
 
 async def test_a_dry_run_shows_the_request_and_sends_none(
@@ -137,7 +137,7 @@ async def test_a_dry_run_shows_the_request_and_sends_none(
     assert not replicate_emulator.predictions
 
 
-async def test_a_stop_sequence_is_exact_however_it_is_given(
+async def test_a_stop_sequence_works_under_every_name(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.reply = ["one ST", "OP two"]

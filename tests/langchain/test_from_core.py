@@ -1,4 +1,4 @@
-"""Events to chunks: what the framework makes of a call's pieces, whole or cut off anywhere."""
+"""Events to chunks, as the framework adds them up: calls complete or truncated anywhere."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ ARGUMENTS = (
 )
 
 
-def chunks_of(events: Sequence[StreamEvent]) -> list[ChatGenerationChunk]:
+def convert_events(events: Sequence[StreamEvent]) -> list[ChatGenerationChunk]:
     converter = ChunkConverter("a/b")
     finished = Finished("tool_calls", None, PREDICTION)
     return [chunk for event in [*events, finished] for chunk in converter.convert(event)]
 
 
-def summed(events: Sequence[StreamEvent]) -> AIMessageChunk:
-    total = reduce(add, (chunk.message for chunk in chunks_of(events)))
+def add_chunks(events: Sequence[StreamEvent]) -> AIMessageChunk:
+    total = reduce(add, (chunk.message for chunk in convert_events(events)))
     assert isinstance(total, AIMessageChunk)
     return total
 
 
-def called(index: int, name: str, *pieces: str) -> list[StreamEvent]:
+def make_call_deltas(index: int, name: str, *pieces: str) -> list[StreamEvent]:
     return [
         ToolCallDelta(index, f"call_{index}", name, ""),
         *(ToolCallDelta(index, None, None, piece) for piece in pieces),
     ]
 
 
-class Replayed(BaseChatModel):
-    """A chat model of the framework's own that gives chunks which were made before."""
+class ReplayModel(BaseChatModel):
+    """A chat model of the framework that replays chunks."""
 
     chunks: list[ChatGenerationChunk] = Field(exclude=True)
 
@@ -71,31 +71,37 @@ class Replayed(BaseChatModel):
         yield from self.chunks
 
 
-def by_protocol(events: Sequence[StreamEvent]) -> AIMessage:
-    """The message that the framework makes of the stream by way of its events of version 3."""
+def add_by_version_3(events: Sequence[StreamEvent]) -> AIMessage:
+    """Add the chunks by the framework's events of version 3."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LangChain says of version 3 that it is a beta
-        stream: Any = Replayed(chunks=chunks_of(events)).stream_events("Hi", version="v3")
+        warnings.simplefilter("ignore")  # LangChain warns that version 3 is a beta
+        stream: Any = ReplayModel(chunks=convert_events(events)).stream_events("Hi", version="v3")
     message = stream.output
     assert isinstance(message, AIMessage)
     return message
 
 
-def as_v1(events: Sequence[StreamEvent]) -> AIMessage:
-    """The sum of the stream where messages are blocks."""
-    model = Replayed(chunks=chunks_of(events), output_version="v1")
+def add_as_blocks(events: Sequence[StreamEvent]) -> AIMessage:
+    """Add the chunks of a model whose messages are content blocks."""
+    model = ReplayModel(chunks=convert_events(events), output_version="v1")
     total = reduce(add, model.stream("Hi"))
     assert isinstance(total, AIMessage)
     return total
 
 
-WAYS = {"sum": summed, "v1": as_v1, "v3": by_protocol}
-every_way = pytest.mark.parametrize("read", WAYS.values(), ids=WAYS)
+READERS = {"sum": add_chunks, "v1": add_as_blocks, "v3": add_by_version_3}
+every_reader = pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 
 
-@every_way
-def test_a_call_in_pieces_is_a_call(read: Any) -> None:
-    message = read([TextDelta("Well. "), *called(0, "f", *ARGUMENTS), *called(1, "g", "{}")])
+@every_reader
+def test_the_pieces_of_a_call_add_up_to_the_call(read: Any) -> None:
+    message = read(
+        [
+            TextDelta("Well. "),
+            *make_call_deltas(0, "f", *ARGUMENTS),
+            *make_call_deltas(1, "g", "{}"),
+        ]
+    )
     assert message.text == "Well. "
     assert [(c["name"], c["args"], c["id"]) for c in message.tool_calls] == [
         ("f", json.loads(ARGUMENTS), "call_0"),
@@ -106,44 +112,46 @@ def test_a_call_in_pieces_is_a_call(read: Any) -> None:
     assert kinds == ["text", "tool_call", "tool_call"]
 
 
-@every_way
+@every_reader
 @pytest.mark.parametrize("cut", range(len(ARGUMENTS)))
-def test_a_call_that_is_cut_off_anywhere_is_never_a_valid_one(read: Any, cut: int) -> None:
-    message = read([*called(0, "f", ARGUMENTS[:cut]), *called(1, "g", '{"a": 1}')])
+def test_a_call_truncated_anywhere_is_invalid(read: Any, cut: int) -> None:
+    message = read(
+        [*make_call_deltas(0, "f", ARGUMENTS[:cut]), *make_call_deltas(1, "g", '{"a": 1}')]
+    )
     assert [call["name"] for call in message.tool_calls] == ["g"]
     (bad,) = message.invalid_tool_calls
     assert (bad["name"], bad["id"]) == ("f", "call_0")
     assert bad["args"].startswith(ARGUMENTS[:cut])
 
 
-@every_way
+@every_reader
 @pytest.mark.parametrize(
     "written", ["[1]", '"text"', "5", "null", "{'a': 1}", '{"a": 1} extra', "}", "]", "\\", '"\\']
 )
-def test_what_is_no_object_is_never_a_valid_call(read: Any, written: str) -> None:
-    message = read(called(0, "f", written))
+def test_a_call_whose_arguments_are_not_an_object_is_invalid(read: Any, written: str) -> None:
+    message = read(make_call_deltas(0, "f", written))
     assert message.tool_calls == []
     (bad,) = message.invalid_tool_calls
     assert bad["args"].startswith(written)
 
 
-@every_way
-def test_a_call_without_a_name_is_no_valid_one(read: Any) -> None:
-    message = read(called(0, "", '{"a": 1}'))
+@every_reader
+def test_a_call_without_a_name_is_invalid(read: Any) -> None:
+    message = read(make_call_deltas(0, "", '{"a": 1}'))
     assert message.tool_calls == []
     assert len(message.invalid_tool_calls) == 1
 
 
 @pytest.mark.parametrize("cut", range(len(ARGUMENTS)))
-def test_a_malformed_call_is_told_the_model_again_as_it_wrote_it(cut: int) -> None:
-    (said,) = to_core([summed(called(0, "f", ARGUMENTS[:cut]))])
-    assert said.tool_calls == (ToolCall("call_0", "f", ARGUMENTS[:cut]),)
+def test_a_malformed_call_is_sent_again_as_the_model_wrote_it(cut: int) -> None:
+    (message,) = to_core([add_chunks(make_call_deltas(0, "f", ARGUMENTS[:cut]))])
+    assert message.tool_calls == (ToolCall("call_0", "f", ARGUMENTS[:cut]),)
 
 
-@every_way
-def test_text_around_a_call_and_thoughts_before_it_are_kept(read: Any) -> None:
+@every_reader
+def test_text_around_a_call_and_reasoning_before_it_are_kept(read: Any) -> None:
     events = [ReasoningDelta("Hm"), ReasoningDelta("m"), TextDelta("Well. ")]
-    message = read([*events, *called(0, "f", "{}"), TextDelta("So"), TextDelta(".")])
+    message = read([*events, *make_call_deltas(0, "f", "{}"), TextDelta("So"), TextDelta(".")])
     assert message.text == "Well. So."
     kinds = [block["type"] for block in message.content_blocks]
     assert sorted(set(kinds)) == ["reasoning", "text", "tool_call"]
@@ -154,7 +162,7 @@ def test_text_around_a_call_and_thoughts_before_it_are_kept(read: Any) -> None:
 def test_only_the_first_piece_has_the_id_and_the_name_and_all_have_the_index() -> None:
     pieces = [
         piece
-        for chunk in chunks_of(called(3, "f", '{"a":', " 1}"))
+        for chunk in convert_events(make_call_deltas(3, "f", '{"a":', " 1}"))
         if isinstance(chunk.message, AIMessageChunk)
         for piece in chunk.message.tool_call_chunks
     ]
@@ -165,7 +173,7 @@ def test_only_the_first_piece_has_the_id_and_the_name_and_all_have_the_index() -
     ]
 
 
-def test_a_whole_answer_says_what_is_wrong_with_a_call() -> None:
+def test_a_whole_answer_has_the_reason_for_an_invalid_call() -> None:
     calls = (
         ToolCall("c0", "f", {"a": "é"}),
         ToolCall("c1", "g", '{"a": '),
@@ -183,7 +191,7 @@ def test_a_whole_answer_says_what_is_wrong_with_a_call() -> None:
     assert all(call["error"] for call in message.invalid_tool_calls)
 
 
-def test_a_chunk_of_text_is_what_the_constructors_make_and_shares_nothing() -> None:
+def test_a_text_chunk_equals_a_constructed_one_and_shares_nothing() -> None:
     first, second = make_text_chunk(TextDelta("a")), make_text_chunk(TextDelta("a"))
     made = ChatGenerationChunk(message=AIMessageChunk(content="a"))
     assert first == second == made

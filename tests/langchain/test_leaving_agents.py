@@ -1,4 +1,4 @@
-"""Early breaks out of everything that LangChain streams a model through: one cancel each."""
+"""Leaving agents, graphs and chains early cancels the prediction once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def weather(city: str) -> str:
     return city
 
 
-def graph_of(llm: ChatReplicate) -> Any:
+def build_graph(llm: ChatReplicate) -> Any:
     async def ask(state: State) -> Any:
         return {"messages": [await llm.ainvoke(state["messages"])]}
 
@@ -57,7 +57,7 @@ STREAMS: dict[str, Callable[[ChatReplicate], Any]] = {
     "events of version 2": lambda llm: llm.astream_events("Hi", version="v2"),
     "an agent": lambda llm: create_agent(llm, [weather]).astream(ASKED, stream_mode="messages"),
     "an agent's events": lambda llm: create_agent(llm, [weather]).astream_events(ASKED),
-    "a graph": lambda llm: graph_of(llm).astream(ASKED, stream_mode="messages"),
+    "a graph": lambda llm: build_graph(llm).astream(ASKED, stream_mode="messages"),
 }
 OF_GRAPHS = {"an agent", "an agent's events", "a graph"}
 # Before Python 3.11 a task has no context of its own to hand on, and LangGraph's asynchronous nodes
@@ -74,16 +74,16 @@ every_stream = pytest.mark.parametrize(
 )
 
 
-def growing(method: str) -> list[str]:
-    """An object without an end."""
-    begun = '{"text": "'
+def write_endless_object(method: str) -> list[str]:
+    """Write an answer whose object never ends."""
+    start = '{"text": "'
     if method == "function_calling":
-        begun = f'<tool_call>\n{{"name": "Essay", "arguments": {begun}'
-    return [begun, *["word "] * 20_000]
+        start = f'<tool_call>\n{{"name": "Essay", "arguments": {start}'
+    return [start, *["word "] * 20_000]
 
 
 async def take_ten(items: AsyncIterator[Any]) -> None:
-    """Take items until ten of them had a word of the answer in them; then break off."""
+    """Read items until ten of them had a word of the answer, then stop."""
     count = 0
     async for item in items:
         count += "word" in str(item)
@@ -124,20 +124,20 @@ def test_breaking_out_of_events_of_version_1_cancels_once_when_the_loop_ends(
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 @pytest.mark.parametrize("schema", [Essay, Essay.model_json_schema()], ids=["class", "dict"])
-async def test_breaking_out_of_a_growing_object_cancels_once(
+async def test_breaking_out_of_a_streamed_object_cancels_once(
     endless: Emulator, make_llm: MakeLLM, until_cancelled: Until, schema: Any, method: Any
 ) -> None:
-    endless.reply = growing(method)
+    endless.reply = write_endless_object(method)
     await take_ten(make_llm().with_structured_output(schema, method=method).astream("Hi"))
     await until_cancelled(endless)
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
 @pytest.mark.parametrize("schema", [Essay, Essay.model_json_schema()], ids=["class", "dict"])
-def test_breaking_out_of_a_growing_object_cancels_once_without_a_loop(
+def test_breaking_out_of_a_blocking_streamed_object_cancels_once(
     endless: Emulator, make_llm: MakeLLM, schema: Any, method: Any
 ) -> None:
-    endless.reply = growing(method)
+    endless.reply = write_endless_object(method)
     for count, _ in enumerate(make_llm().with_structured_output(schema, method=method).stream("")):
         if count == 10:
             break
@@ -158,7 +158,7 @@ async def test_aborting_an_agents_events_of_version_3_cancels_once(
     endless: Emulator, make_llm: MakeLLM, until_cancelled: Until
 ) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LangChain says of version 3 that it is a beta
+        warnings.simplefilter("ignore")  # LangChain warns that version 3 is a beta
         agent: Any = create_agent(make_llm(), [weather])
         run = await agent.astream_events(ASKED, version="v3")
         async for turn in run.messages:
@@ -168,7 +168,7 @@ async def test_aborting_an_agents_events_of_version_3_cancels_once(
     await until_cancelled(endless)
 
 
-def test_breaking_out_of_events_of_version_3_cancels_once_without_a_loop(
+def test_breaking_out_of_blocking_events_of_version_3_cancels_once(
     endless: Emulator, make_llm: MakeLLM
 ) -> None:
     with warnings.catch_warnings():

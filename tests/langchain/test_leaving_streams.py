@@ -1,4 +1,4 @@
-"""Whoever stops listening stops paying, once and at once, and without the garbage collector."""
+"""Leaving a stream cancels the prediction once, immediately, without the garbage collector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeLLM = Callable[..., ChatReplicate]
 Until = Callable[[Emulator], Awaitable[None]]
 
 
-def one_cancel(emulator: Emulator) -> bool:
+def has_one_cancel(emulator: Emulator) -> bool:
     (prediction_id,) = emulator.predictions
     return emulator.cancels == [prediction_id] and emulator.streams_open == 0
 
@@ -59,23 +59,23 @@ async def test_breaking_out_of_an_event_stream_cancels_once(
     await until_cancelled(endless)
 
 
-async def test_leaving_a_stream_of_the_protocol_cancels_once(
+async def test_leaving_events_of_version_3_cancels_once(
     endless: Emulator, make_llm: MakeLLM, until_cancelled: Until
 ) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LangChain says of version 3 that it is a beta
+        warnings.simplefilter("ignore")  # LangChain warns that version 3 is a beta
         stream: Any = await make_llm().astream_events("Hi", version="v3")
     async with stream:
         await take_ten(aiter(stream.text))
     await until_cancelled(endless)
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
 async def test_a_time_out_cancels_once(
-    endless: Emulator, make_llm: MakeLLM, until_cancelled: Until, way: str
+    endless: Emulator, make_llm: MakeLLM, until_cancelled: Until, method: str
 ) -> None:
     async def read() -> None:
-        if way == "ainvoke":
+        if method == "ainvoke":
             await make_llm().ainvoke("Hi")
         async for _ in make_llm().astream("Hi"):
             pass
@@ -113,11 +113,11 @@ def test_breaking_out_of_stream_cancels_once(endless: Emulator, make_llm: MakeLL
     for count, _ in enumerate(make_llm().stream("Hi")):
         if count == 10:
             break
-    endless.wait_for(one_cancel)
+    endless.wait_for(has_one_cancel)
 
 
 def test_a_loop_that_ends_right_after_a_break_cancels_once(
     endless: Emulator, make_llm: MakeLLM
 ) -> None:
     asyncio.run(take_ten(make_llm().astream("Hi")))
-    endless.wait_for(one_cancel)
+    endless.wait_for(has_one_cancel)

@@ -1,4 +1,4 @@
-"""The middleware of agents: what it repeats, and what it shortens."""
+"""LangChain's middleware for agents: retries and summaries."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def weather(city: str) -> str:
     return f"It is sunny in {city}."
 
 
-def prompts(emulator: Emulator) -> list[str]:
-    """What each prediction was given, in their order."""
+def get_prompts(emulator: Emulator) -> list[str]:
+    """Return the inputs of all predictions, in their order."""
     return [json.dumps(dict(prediction.input)) for prediction in emulator.predictions.values()]
 
 
-async def test_the_retry_middleware_repeats_what_may_pass(
+async def test_the_retry_middleware_repeats_a_transient_failure(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.enqueue(Reply(error="Prediction interrupted; please retry (code: PA)"))
@@ -39,7 +39,7 @@ async def test_the_retry_middleware_repeats_what_may_pass(
     assert len(replicate_emulator.predictions) == 2
 
 
-async def test_the_retry_middleware_leaves_what_cannot_pass(
+async def test_the_retry_middleware_does_not_repeat_a_permanent_failure(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     again = ModelRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False, on_failure="error")
@@ -58,11 +58,11 @@ def test_the_summarization_middleware_shortens_a_long_conversation(
     llm = make_llm()
     shorten = SummarizationMiddleware(llm, trigger=("messages", 4), keep=("messages", 1))
     agent: Any = create_agent(llm, [weather], middleware=[shorten])
-    said = [("human", "Owls?"), ("ai", "Birds."), ("human", "And?"), ("ai", "They fly.")]
-    state = agent.invoke({"messages": [*said, ("human", "What did we talk about?")]})
+    turns = [("human", "Owls?"), ("ai", "Birds."), ("human", "And?"), ("ai", "They fly.")]
+    state = agent.invoke({"messages": [*turns, ("human", "What did we talk about?")]})
     assert state["messages"][-1].content == "Owls, then."
-    assert "They talked about owls." in prompts(replicate_emulator)[-1]
-    assert "They fly." not in prompts(replicate_emulator)[-1]
+    assert "They talked about owls." in get_prompts(replicate_emulator)[-1]
+    assert "They fly." not in get_prompts(replicate_emulator)[-1]
 
 
 def test_a_summary_whose_prompt_does_not_fit_is_made_of_a_shorter_one(
@@ -74,8 +74,8 @@ def test_a_summary_whose_prompt_does_not_fit_is_made_of_a_shorter_one(
     llm = make_llm()
     shorten = SummarizationMiddleware(llm, trigger=("messages", 4), keep=("messages", 1))
     agent: Any = create_agent(llm, [weather], middleware=[shorten])
-    said = [("human", "Owls? " * 400), ("ai", "Birds. " * 400)] * 3
-    state = agent.invoke({"messages": [*said, ("human", "What did we talk about?")]})
+    turns = [("human", "Owls? " * 400), ("ai", "Birds. " * 400)] * 3
+    state = agent.invoke({"messages": [*turns, ("human", "What did we talk about?")]})
     assert state["messages"][-1].content == "Owls, then."
-    first, second, _ = prompts(replicate_emulator)
+    first, second, _ = get_prompts(replicate_emulator)
     assert len(second) < len(first)

@@ -1,4 +1,4 @@
-"""What agents and middleware are told of a model."""
+"""The profile of a model, which agents and middleware read."""
 
 from __future__ import annotations
 
@@ -30,52 +30,52 @@ FULL: dict[str, Any] = {
 
 
 class Weather(BaseModel):
-    """What the weather is like."""
+    """A weather report."""
 
     degrees: float
 
 
-def profile(llm: ChatReplicate) -> ModelProfile:
+def get_profile(llm: ChatReplicate) -> ModelProfile:
     assert llm.profile is not None
     return llm.profile
 
 
-def test_a_models_name_tells_its_profile_without_a_request(
+def test_a_profile_is_known_from_the_models_name_without_a_request(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
-    told = profile(make_llm(model="deepseek-ai/deepseek-r1"))
-    assert told["reasoning_output"] is True
-    assert profile(make_llm(model="openai/gpt-4o"))["image_inputs"] is True
-    assert profile(make_llm(model="meta/meta-llama-3-70b-instruct"))["max_input_tokens"] == 8192
+    entries = get_profile(make_llm(model="deepseek-ai/deepseek-r1"))
+    assert entries["reasoning_output"] is True
+    assert get_profile(make_llm(model="openai/gpt-4o"))["image_inputs"] is True
+    assert get_profile(make_llm(model="meta/meta-llama-3-70b-instruct"))["max_input_tokens"] == 8192
     assert replicate_emulator.requests == []
 
 
-def test_calls_of_tools_work_on_every_model(make_llm: MakeLLM) -> None:
-    told = profile(make_llm(model="nobody/knows-it"))
-    assert (told["tool_calling"], told["tool_choice"], told["tool_call_streaming"]) == (True,) * 3
-    assert "max_input_tokens" not in told
-    assert "structured_output" not in told
+def test_every_model_has_tool_calls_in_its_profile(make_llm: MakeLLM) -> None:
+    entries = get_profile(make_llm(model="nobody/knows-it"))
+    assert all(entries[key] for key in ("tool_calling", "tool_choice", "tool_call_streaming"))
+    assert "max_input_tokens" not in entries
+    assert "structured_output" not in entries
 
 
-async def test_a_models_schema_tells_more_once_it_was_looked_up(
+async def test_a_profile_has_more_after_the_schema_was_fetched(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model("some/model", FULL, official=True)
     await make_llm(model="some/model").aprepare("Hi")
-    told = profile(make_llm(model="some/model"))
-    assert told["image_inputs"] is True
-    assert told["image_tool_message"] is True
-    assert told["audio_inputs"] is False
-    assert told["max_output_tokens"] == 4096
-    assert told["structured_output"] is True
-    assert told["temperature"] is True
+    entries = get_profile(make_llm(model="some/model"))
+    assert entries["image_inputs"] is True
+    assert entries["image_tool_message"] is True
+    assert entries["audio_inputs"] is False
+    assert entries["max_output_tokens"] == 4096
+    assert entries["structured_output"] is True
+    assert entries["temperature"] is True
 
 
 def test_a_users_own_profile_is_kept(make_llm: MakeLLM) -> None:
-    assert profile(make_llm(profile={"max_input_tokens": 7})) == {"max_input_tokens": 7}
+    assert get_profile(make_llm(profile={"max_input_tokens": 7})) == {"max_input_tokens": 7}
 
 
-async def test_an_agent_asks_a_model_with_an_input_for_json_for_json(
+async def test_an_agent_requests_json_from_a_model_with_an_input_for_it(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model("some/model", FULL, official=True)
@@ -88,7 +88,7 @@ async def test_an_agent_asks_a_model_with_an_input_for_json_for_json(
     assert prediction.input["response_format"]["type"] == "json_schema"
 
 
-def test_the_summarization_middleware_knows_how_long_a_prompt_may_be(
+def test_the_summarization_middleware_uses_the_context_window(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.enqueue("They talked about owls.")
@@ -96,7 +96,7 @@ def test_the_summarization_middleware_knows_how_long_a_prompt_may_be(
     llm = make_llm()
     shorten = SummarizationMiddleware(llm, trigger=("fraction", 0.5), keep=("messages", 1))
     agent: Any = create_agent(llm, middleware=[shorten])
-    said = [("human", "owls " * 100), ("ai", "Indeed. " * 100)] * 20
-    state = agent.invoke({"messages": [*said, ("human", "What of?")]})
+    turns = [("human", "owls " * 100), ("ai", "Indeed. " * 100)] * 20
+    state = agent.invoke({"messages": [*turns, ("human", "What of?")]})
     assert state["messages"][-1].content == "Owls, then."
     assert len(replicate_emulator.predictions) == 2

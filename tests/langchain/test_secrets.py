@@ -1,4 +1,4 @@
-"""The token: where it comes from, and where it never shows; caches and traces."""
+"""The token's sources, secrets in serialized forms, cache keys and traces."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_a_validation_error_does_not_show_the_token() -> None:
 
 @pytest.mark.parametrize("name", ["api_key", "replicate_api_token"])
 def test_the_token_is_a_secret_under_either_name(name: str) -> None:
-    given: dict[str, Any] = {"model": "a/b", name: "r8_FAKE_TOKEN"}
-    llm = ChatReplicate(**given)
+    arguments: dict[str, Any] = {"model": "a/b", name: "r8_FAKE_TOKEN"}
+    llm = ChatReplicate(**arguments)
     assert isinstance(llm.api_key, SecretStr)
     shown = repr(llm) + str(llm) + str(llm.model_dump()) + json.dumps(llm.to_json(), default=str)
     assert "r8_FAKE_TOKEN" not in shown
@@ -41,7 +41,7 @@ def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert llm.api_key.get_secret_value() == "r8_FAKE_TOKEN"
 
 
-async def test_the_token_may_come_from_a_function(replicate_emulator: Emulator) -> None:
+async def test_the_token_can_come_from_a_function(replicate_emulator: Emulator) -> None:
     llm = ChatReplicate(
         model=replicate_emulator.model,
         api_key=lambda: replicate_emulator.token,
@@ -50,7 +50,7 @@ async def test_the_token_may_come_from_a_function(replicate_emulator: Emulator) 
     assert (await llm.ainvoke("Hi")).content
 
 
-async def test_it_can_be_copied_and_pickled_without_its_token(
+async def test_copies_keep_the_token_and_pickles_do_not(
     llm: ChatReplicate,
     replicate_emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,7 +67,7 @@ async def test_it_can_be_copied_and_pickled_without_its_token(
     assert (await pickle.loads(frozen).ainvoke("Hi")).content == "".join(words)
 
 
-def test_nothing_written_down_holds_a_secret_of_the_connection_either() -> None:
+def test_no_serialized_form_has_a_secret_of_the_connection() -> None:
     llm = ChatReplicate(
         model="a/b",
         api_key="r8_FAKE",
@@ -79,27 +79,29 @@ def test_nothing_written_down_holds_a_secret_of_the_connection_either() -> None:
     frozen = pickle.dumps(llm)
     assert b"FAKE" not in frozen
     assert "FAKE" not in repr(llm) + str(llm) + llm._get_llm_string()
-    twin = pickle.loads(frozen)
-    assert twin.proxy == "http://proxy.example:8080"
-    assert twin.default_headers == {"x-team": "blue"}
-    assert twin.base_url == "http://replicate.example/v1"
+    restored = pickle.loads(frozen)
+    assert restored.proxy == "http://proxy.example:8080"
+    assert restored.default_headers == {"x-team": "blue"}
+    assert restored.base_url == "http://replicate.example/v1"
 
 
 @pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
-async def test_what_was_written_is_read_by_those_who_allow_it_with_a_token_of_their_own(
+async def test_loads_restores_a_chain_where_it_is_allowed_with_the_readers_token(
     llm: ChatReplicate, replicate_emulator: Emulator, words: list[str]
 ) -> None:
     llm.temperature, llm.model_kwargs = 0.5, {"min_tokens": 1}
     written = dumps(llm | StrOutputParser())
     assert replicate_emulator.token not in written
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "allowed_objects": [ChatReplicate, RunnableSequence, StrOutputParser],
         "valid_namespaces": ["langchain_replicate_stream"],
     }
-    chain = loads(written, secrets_map={"REPLICATE_API_TOKEN": replicate_emulator.token}, **given)
-    twin = chain.first
-    assert isinstance(twin, ChatReplicate)
-    assert twin._identifying_params == llm._identifying_params
+    chain = loads(
+        written, secrets_map={"REPLICATE_API_TOKEN": replicate_emulator.token}, **arguments
+    )
+    restored = chain.first
+    assert isinstance(restored, ChatReplicate)
+    assert restored._identifying_params == llm._identifying_params
     assert await chain.ainvoke("Hi") == "".join(words)
     with pytest.raises(ValueError, match="ChatReplicate"):
         loads(written, allowed_objects=[RunnableSequence, StrOutputParser])
@@ -107,7 +109,7 @@ async def test_what_was_written_is_read_by_those_who_allow_it_with_a_token_of_th
     assert "r8_FAKE" not in dumps(function)
 
 
-def test_a_changed_setting_is_another_place_in_caches() -> None:
+def test_a_changed_setting_changes_the_cache_key() -> None:
     llm = ChatReplicate(model="a/b", api_key="r8_FAKE")
     before, _ = llm._get_llm_string(), llm._serialized
     llm.temperature = 0.5
@@ -135,14 +137,14 @@ def test_a_changed_setting_is_another_place_in_caches() -> None:
     ],
     ids=lambda setting: next(iter(setting)),
 )
-def test_what_changes_the_answer_is_in_the_cache_key(setting: dict[str, Any]) -> None:
+def test_the_cache_key_has_every_setting_that_changes_the_answer(setting: dict[str, Any]) -> None:
     plain: dict[str, Any] = {"model": "a/b", "api_key": "r8_FAKE"}
     llm = ChatReplicate(**{**plain, **setting})
     assert llm._get_llm_string() != ChatReplicate(**plain)._get_llm_string()
     assert llm._get_llm_string() == ChatReplicate(**{**plain, **setting})._get_llm_string()
 
 
-def test_traces_know_the_model_of_the_call() -> None:
+def test_a_traces_parameters_are_those_of_the_call() -> None:
     llm = ChatReplicate(model="a/b", api_key="r8_FAKE", temperature=0.5, stop="x")
     assert llm._get_ls_params() == {
         "ls_provider": "replicate",
@@ -151,8 +153,8 @@ def test_traces_know_the_model_of_the_call() -> None:
         "ls_temperature": 0.5,
         "ls_stop": ["x"],
     }
-    called = llm._get_ls_params(model="c/d", max_tokens=3, stop_sequences=["y"])
-    assert (called["ls_model_name"], called["ls_max_tokens"], called["ls_stop"]) == (
+    params = llm._get_ls_params(model="c/d", max_tokens=3, stop_sequences=["y"])
+    assert (params["ls_model_name"], params["ls_max_tokens"], params["ls_stop"]) == (
         "c/d",
         3,
         ["y"],

@@ -67,8 +67,8 @@ QUESTIONS: Mapping[str, ToolUser] = {
 def answer_suite(values: Mapping[str, Any]) -> Reply:
     """Answer by the table; anything else with a call of each tool, JSON by its schema, or words."""
     text = f"{values.get('prompt')}{values.get('messages')}"
-    asked = [question for question in QUESTIONS if question in text]
-    return QUESTIONS.get(asked[0] if asked else "", ToolUser())(values)
+    questions = [question for question in QUESTIONS if question in text]
+    return QUESTIONS.get(questions[0] if questions else "", ToolUser())(values)
 
 
 def download(url: str, **_: Any) -> httpx.Response:
@@ -91,7 +91,7 @@ class TestUnit(ChatModelUnitTests):
         return {"REPLICATE_API_TOKEN": token}, {"model": "a/b"}, {"api_key": token}
 
     @pytest.mark.xfail(
-        reason="`load` admits only the framework's own classes, unless it is told of others; "
+        reason="`load` admits only the framework's own classes, unless others are allowed; "
         "test_secrets.py has the round trip."
     )
     def test_serdes(self, model: BaseChatModel, snapshot: SnapshotAssertion) -> None:
@@ -129,7 +129,7 @@ class Suite(ChatModelIntegrationTests):
             )
         # The suite's files come from this machine; its own requests are those of the model alone.
         monkeypatch.setattr(httpx, "get", download)
-        monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "nobody is asked")
+        monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "unused")
         yield
         assert set(stray_marks) <= {None}
 

@@ -1,4 +1,4 @@
-"""Answers that are objects: every kind of schema by every method, in pieces, and gone wrong."""
+"""Structured output: every kind of schema with every method, streams, and mismatches."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ MakeLLM = Callable[..., ChatReplicate]
 
 
 class Joke(BaseModel):
-    """A joke to tell."""
+    """A joke."""
 
     setup: str = Field(description="The question.")
     punchline: str | None = Field(default=None, description="The answer.")
 
 
 class JokeV1(BaseModelV1):
-    """A joke to tell."""
+    """A joke."""
 
     setup: str
     punchline: str = ""
 
 
 class JokeDict(TypedDict):
-    """A joke to tell."""
+    """A joke."""
 
     setup: Annotated[str, ..., "The question."]
     punchline: Annotated[str | None, None, "The answer."]
@@ -66,101 +66,106 @@ SCHEMAS: dict[str, Any] = {
     "TypedDict": JokeDict,
     "JSON schema": Joke.model_json_schema(),
 }
-SAID = {"setup": "Why do owls say “hoo”?", "punchline": "They ask."}
+FIELDS = {"setup": "Why do owls say “hoo”?", "punchline": "They ask."}
 METHODS = ("json_schema", "function_calling", "json_mode")
 every_schema = pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 every_method = pytest.mark.parametrize("method", METHODS)
 
 
-def written(method: str, name: str, said: dict[str, Any]) -> str:
-    """What a model writes when it does as it was told."""
+def write_answer(method: str, name: str, fields: dict[str, Any]) -> str:
+    """Write a valid answer for a method of structured output."""
     if method == "function_calling":
-        said = {"name": name, "arguments": said}
-    body = json.dumps(said, ensure_ascii=False)
+        fields = {"name": name, "arguments": fields}
+    body = json.dumps(fields, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>" if method == "function_calling" else body
 
 
-def name_of(schema: Any) -> str:
+def get_name(schema: Any) -> str:
     return str(schema["title"] if isinstance(schema, dict) else schema.__name__)
 
 
-def fields_of(read: Any) -> dict[str, Any]:
-    if isinstance(read, BaseModelV1):
-        return read.dict()
-    return read.model_dump() if isinstance(read, BaseModel) else read
+def get_fields(result: Any) -> dict[str, Any]:
+    if isinstance(result, BaseModelV1):
+        return result.dict()
+    return result.model_dump() if isinstance(result, BaseModel) else result
 
 
 @every_method
 @every_schema
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("call_method", ["invoke", "ainvoke", "stream", "astream"])
 async def test_every_schema_works_by_every_method(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, schema: Any, method: Any, way: str
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    schema: Any,
+    method: Any,
+    call_method: str,
 ) -> None:
-    replicate_emulator.reply = written(method, name_of(schema), SAID)
+    replicate_emulator.reply = write_answer(method, get_name(schema), FIELDS)
     llm = make_llm().with_structured_output(schema, method=method)
-    read = await ask(llm, way)
-    last = read[-1] if "stream" in way else read
-    assert fields_of(last) == SAID
+    result = await ask(llm, call_method)
+    last = result[-1] if "stream" in call_method else result
+    assert get_fields(last) == FIELDS
     if isinstance(schema, type) and not issubclass(schema, dict):
         assert isinstance(last, schema)
 
 
 @every_method
-async def test_an_object_grows_while_it_is_streamed(
+async def test_an_object_is_streamed_as_it_grows(
     replicate_emulator: Emulator, make_llm: MakeLLM, method: Any
 ) -> None:
-    replicate_emulator.reply = list(written(method, "JokeDict", SAID))
+    replicate_emulator.reply = list(write_answer(method, "JokeDict", FIELDS))
     llm = make_llm().with_structured_output(JokeDict, method=method)
-    grown = [read async for read in llm.astream("Hi")]
-    assert len(grown) > 20
-    setups = [read.get("setup", "") for read in grown]
-    assert all(SAID["setup"].startswith(setup) for setup in setups)
+    results = [result async for result in llm.astream("Hi")]
+    assert len(results) > 20
+    setups = [result.get("setup", "") for result in results]
+    assert all(FIELDS["setup"].startswith(setup) for setup in setups)
     assert setups == sorted(setups, key=len)
-    assert grown[-1] == SAID
+    assert results[-1] == FIELDS
 
 
 @every_method
 async def test_a_class_is_streamed_as_soon_as_it_is_valid(
     replicate_emulator: Emulator, make_llm: MakeLLM, method: Any
 ) -> None:
-    replicate_emulator.reply = list(written(method, "Joke", SAID))
+    replicate_emulator.reply = list(write_answer(method, "Joke", FIELDS))
     llm = make_llm().with_structured_output(Joke, method=method)
-    grown = [read async for read in llm.astream("Hi")]
-    assert all(isinstance(read, Joke) for read in grown)
-    assert len(grown) > 5
-    assert grown[-1] == Joke(**SAID)
+    results = [result async for result in llm.astream("Hi")]
+    assert all(isinstance(result, Joke) for result in results)
+    assert len(results) > 5
+    assert results[-1] == Joke(**FIELDS)
 
 
 @every_method
 async def test_an_optional_field_may_be_missing(
     replicate_emulator: Emulator, make_llm: MakeLLM, method: Any
 ) -> None:
-    replicate_emulator.reply = written(method, "Joke", {"setup": "Knock"})
-    read = await make_llm().with_structured_output(Joke, method=method).ainvoke("Hi")
-    assert read == Joke(setup="Knock")
+    replicate_emulator.reply = write_answer(method, "Joke", {"setup": "Knock"})
+    result = await make_llm().with_structured_output(Joke, method=method).ainvoke("Hi")
+    assert result == Joke(setup="Knock")
 
 
-async def test_words_and_fences_around_the_json_are_left_out(
+async def test_text_and_fences_around_the_json_are_left_out(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    replicate_emulator.reply = f"Sure!\n```json\n{json.dumps(SAID)}\n```\nEnjoy."
+    replicate_emulator.reply = f"Sure!\n```json\n{json.dumps(FIELDS)}\n```\nEnjoy."
     llm = make_llm().with_structured_output(Joke)
-    assert await llm.ainvoke("Hi") == Joke(**SAID)
-    assert [read async for read in llm.astream("Hi")][-1] == Joke(**SAID)
+    assert await llm.ainvoke("Hi") == Joke(**FIELDS)
+    assert [result async for result in llm.astream("Hi")][-1] == Joke(**FIELDS)
 
 
-async def test_a_class_of_trees_is_told_whole(
+async def test_a_recursive_class_is_sent_with_its_definitions(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    grown: Any = {"name": "a", "children": [{"name": "b", "children": []}]}
+    tree: Any = {"name": "a", "children": [{"name": "b", "children": []}]}
     replicate_emulator.enqueue(json.dumps({"name": "a", "children": [{"name": 1}]}))
-    replicate_emulator.enqueue(json.dumps(grown))
-    read = await make_llm().with_structured_output(Tree).ainvoke("Hi")
-    assert read == Tree(**grown)
+    replicate_emulator.enqueue(json.dumps(tree))
+    result = await make_llm().with_structured_output(Tree).ainvoke("Hi")
+    assert result == Tree(**tree)
     assert len(replicate_emulator.predictions) == 2
 
 
-async def test_a_list_is_an_answer_too(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
+async def test_a_schema_can_have_a_list(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
     replicate_emulator.reply = '["a", "b"]'
     schema = {"title": "Names", "type": "array", "items": {"type": "string"}}
     assert await make_llm().with_structured_output(schema).ainvoke("Hi") == ["a", "b"]
@@ -189,13 +194,18 @@ no_fits = pytest.mark.parametrize(
 
 
 @no_fits
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-async def test_an_answer_that_does_not_fit_is_an_error(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, answer: str, way: str
+@pytest.mark.parametrize("call_method", ["invoke", "ainvoke", "stream", "astream"])
+async def test_an_answer_that_does_not_match_is_an_error(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    method: Any,
+    answer: str,
+    call_method: str,
 ) -> None:
     replicate_emulator.reply = answer
     with pytest.raises(OutputParserException, match="is not what was asked for") as caught:
-        await ask(make_llm().with_structured_output(Joke, method=method), way)
+        await ask(make_llm().with_structured_output(Joke, method=method), call_method)
     assert "setup" not in str(caught.value)
     if "<tool_call>" not in answer:  # that one is handed on as a malformed call, for agents
         assert isinstance(caught.value, core.AnswerFormatError)
@@ -204,87 +214,92 @@ async def test_an_answer_that_does_not_fit_is_an_error(
 
 
 @no_fits
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-async def test_with_the_raw_message_it_comes_back_beside_its_error(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, answer: str, way: str
+@pytest.mark.parametrize("call_method", ["invoke", "ainvoke", "stream", "astream"])
+async def test_with_include_raw_a_mismatch_is_returned_with_its_error(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    method: Any,
+    answer: str,
+    call_method: str,
 ) -> None:
     replicate_emulator.reply = answer
     llm = make_llm().with_structured_output(Joke, method=method, include_raw=True)
-    got = await ask(llm, way)
-    if "stream" in way:
-        got = {key: value for piece in got for key, value in piece.items()}
-    assert got.keys() == {"raw", "parsed", "parsing_error"}
-    assert got["parsed"] is None
-    assert isinstance(got["parsing_error"], OutputParserException)
-    assert isinstance(got["raw"], AIMessage)
-    assert got["raw"].usage_metadata
-    assert got["raw"].response_metadata["model_name"] == replicate_emulator.model
-    assert got["raw"].text or got["raw"].invalid_tool_calls
+    result = await ask(llm, call_method)
+    if "stream" in call_method:
+        result = {key: value for piece in result for key, value in piece.items()}
+    assert result.keys() == {"raw", "parsed", "parsing_error"}
+    assert result["parsed"] is None
+    assert isinstance(result["parsing_error"], OutputParserException)
+    assert isinstance(result["raw"], AIMessage)
+    assert result["raw"].usage_metadata
+    assert result["raw"].response_metadata["model_name"] == replicate_emulator.model
+    assert result["raw"].text or result["raw"].invalid_tool_calls
 
 
 @every_method
-@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-async def test_with_the_raw_message_a_fit_has_no_error(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, way: str
+@pytest.mark.parametrize("call_method", ["invoke", "ainvoke"])
+async def test_with_include_raw_a_match_has_no_error(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, call_method: str
 ) -> None:
-    replicate_emulator.reply = written(method, "Joke", SAID)
+    replicate_emulator.reply = write_answer(method, "Joke", FIELDS)
     llm = make_llm().with_structured_output(Joke, method=method, include_raw=True)
-    got = await ask(llm, way)
-    assert got["parsed"] == Joke(**SAID)
-    assert got["parsing_error"] is None
-    assert isinstance(got["raw"], AIMessage)
+    result = await ask(llm, call_method)
+    assert result["parsed"] == Joke(**FIELDS)
+    assert result["parsing_error"] is None
+    assert isinstance(result["raw"], AIMessage)
 
 
 @every_method
-async def test_what_the_class_refuses_is_a_parsing_error(
+async def test_a_value_that_the_class_rejects_is_a_parsing_error(
     replicate_emulator: Emulator, make_llm: MakeLLM, method: Any
 ) -> None:
-    replicate_emulator.reply = written(method, "Clean", {"setup": "damn"})
+    replicate_emulator.reply = write_answer(method, "Clean", {"setup": "damn"})
     llm = make_llm().with_structured_output(Clean, method=method, include_raw=True)
-    got = await llm.ainvoke("Hi")
-    assert got["parsed"] is None
-    assert "not for children" in str(got["parsing_error"])
+    result = await llm.ainvoke("Hi")
+    assert result["parsed"] is None
+    assert "not for children" in str(result["parsing_error"])
     with pytest.raises(ValueError, match="not for children"):
         await make_llm().with_structured_output(Clean, method=method).ainvoke("Hi")
 
 
 @every_method
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, way: str
+@pytest.mark.parametrize("call_method", ["ainvoke", "astream"])
+async def test_an_answer_that_does_not_match_is_requested_once_more(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: Any, call_method: str
 ) -> None:
     replicate_emulator.enqueue("I know none.")
-    replicate_emulator.enqueue(written(method, "Joke", SAID))
-    got = await ask(make_llm().with_structured_output(Joke, method=method), way)
-    assert (got[-1] if way == "astream" else got) == Joke(**SAID)
+    replicate_emulator.enqueue(write_answer(method, "Joke", FIELDS))
+    result = await ask(make_llm().with_structured_output(Joke, method=method), call_method)
+    assert (result[-1] if call_method == "astream" else result) == Joke(**FIELDS)
     assert len(replicate_emulator.predictions) == 2
 
 
 @pytest.mark.parametrize("where", ["field", "call", "bound"])
-async def test_asking_again_can_be_switched_off(
+async def test_repairs_can_be_switched_off(
     replicate_emulator: Emulator, make_llm: MakeLLM, where: str
 ) -> None:
     replicate_emulator.reply = "I know none."
     llm = make_llm(max_repairs=0) if where == "field" else make_llm()
     options: Any = {"max_repairs": 0} if where == "bound" else {}
-    called: Any = {"max_repairs": 0} if where == "call" else {}
+    call_options: Any = {"max_repairs": 0} if where == "call" else {}
     with pytest.raises(core.AnswerFormatError):
-        await llm.with_structured_output(Joke, **options).ainvoke("Hi", **called)
+        await llm.with_structured_output(Joke, **options).ainvoke("Hi", **call_options)
     assert len(replicate_emulator.predictions) == 1
 
 
-async def test_usage_is_of_all_that_was_asked(
+async def test_usage_is_that_of_all_attempts(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.enqueue("I know none.")
-    replicate_emulator.enqueue(json.dumps(SAID))
+    replicate_emulator.enqueue(json.dumps(FIELDS))
     llm = make_llm().with_structured_output(Joke, include_raw=True)
     message = (await llm.ainvoke("Hi"))["raw"]
     counts = [p.metrics()["output_token_count"] for p in replicate_emulator.predictions.values()]
     assert message.usage_metadata["output_tokens"] == sum(counts)
 
 
-# What is told of it
+# Formats and traces
 
 PLAIN = {"type": "object", "properties": {"a": {"type": "string"}}}
 FORMS: dict[str, Any] = {
@@ -297,7 +312,7 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_every_form_of_a_schema_is_the_same_to_the_core(make_llm: MakeLLM, form: Any) -> None:
+def test_every_kind_of_schema_becomes_the_same_format(make_llm: MakeLLM, form: Any) -> None:
     bound: Any = make_llm().bind_tools([], response_format=form)
     assert bound.kwargs["response_format"] == FORMS["OpenAI's format"]
 
@@ -305,18 +320,18 @@ def test_every_form_of_a_schema_is_the_same_to_the_core(make_llm: MakeLLM, form:
 def test_a_bare_json_schema_is_named_by_its_title(make_llm: MakeLLM) -> None:
     for schema, name in (({**PLAIN, "title": "T"}, "T"), (PLAIN, "answer")):
         bound: Any = make_llm().bind_tools([], response_format=schema, strict=True)
-        told = bound.kwargs["response_format"]["json_schema"]
-        assert told == {"name": name, "schema": schema, "strict": True}
+        details = bound.kwargs["response_format"]["json_schema"]
+        assert details == {"name": name, "schema": schema, "strict": True}
 
 
-def test_a_format_without_a_schema_is_handed_on(make_llm: MakeLLM) -> None:
+def test_a_format_without_a_schema_is_passed_on(make_llm: MakeLLM) -> None:
     for kind in ("text", "json_object"):
         bound: Any = make_llm().bind_tools([], response_format={"type": kind})
         assert bound.kwargs["response_format"] == {"type": kind}
 
 
-class Heard(BaseCallbackHandler):
-    """Hears the options of each call."""
+class Recorder(BaseCallbackHandler):
+    """Records the options of each call."""
 
     def __init__(self) -> None:
         self.options: list[dict[str, Any]] = []
@@ -328,18 +343,18 @@ class Heard(BaseCallbackHandler):
 
 
 @every_method
-async def test_traces_hear_of_the_schema_and_the_method(
+async def test_a_trace_has_the_schema_and_the_method(
     replicate_emulator: Emulator, make_llm: MakeLLM, method: Any
 ) -> None:
-    replicate_emulator.reply = written(method, "Joke", SAID)
-    heard = Heard()
+    replicate_emulator.reply = write_answer(method, "Joke", FIELDS)
+    recorder = Recorder()
     llm = make_llm().with_structured_output(Joke, method=method)
-    await llm.ainvoke("Hi", {"callbacks": [heard]})
-    (options,) = heard.options
-    told = options["ls_structured_output_format"]
-    assert told["kwargs"]["method"] == method
-    assert told["schema"]["title"] == "Joke"
-    assert told["schema"]["properties"].keys() == {"setup", "punchline"}
+    await llm.ainvoke("Hi", {"callbacks": [recorder]})
+    (options,) = recorder.options
+    details = options["ls_structured_output_format"]
+    assert details["kwargs"]["method"] == method
+    assert details["schema"]["title"] == "Joke"
+    assert details["schema"]["properties"].keys() == {"setup", "punchline"}
 
 
 def test_arguments_that_contradict_each_other_are_an_error(make_llm: MakeLLM) -> None:
@@ -349,6 +364,6 @@ def test_arguments_that_contradict_each_other_are_an_error(make_llm: MakeLLM) ->
         ("needs a schema", {"method": "function_calling"}),
         ("strict", {"schema": Joke, "method": "json_mode", "strict": True}),
     ]
-    for match, given in wrong:
+    for match, arguments in wrong:
         with pytest.raises(ValueError, match=match):
-            make_llm().with_structured_output(**given)
+            make_llm().with_structured_output(**arguments)

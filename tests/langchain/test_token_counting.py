@@ -1,4 +1,4 @@
-"""Counts of tokens without the model's vocabulary."""
+"""Token counts without the model's vocabulary."""
 
 from __future__ import annotations
 
@@ -45,23 +45,27 @@ def test_a_users_own_counter_is_used_for_everything() -> None:
     assert llm.get_num_tokens_from_messages([HumanMessage("four")]) >= 4
 
 
-def test_messages_count_with_their_calls_their_marks_and_the_tools() -> None:
+def test_a_count_has_the_messages_their_calls_their_format_and_the_tools() -> None:
     def search(query: str) -> str:
         """Search for something."""
         return query
 
     llm = ChatReplicate(model="a/b")
-    said = HumanMessage("Look for owls")
+    question = HumanMessage("Look for owls")
     call = {"name": "search", "args": {"query": "owls"}, "id": "c1", "type": "tool_call"}
-    asked = [said, AIMessage("", tool_calls=[call]), ToolMessage("An owl", tool_call_id="c1")]
-    alone = llm.get_num_tokens_from_messages([said])
+    conversation = [
+        question,
+        AIMessage("", tool_calls=[call]),
+        ToolMessage("An owl", tool_call_id="c1"),
+    ]
+    alone = llm.get_num_tokens_from_messages([question])
     assert alone > llm.get_num_tokens("Look for owls")
-    with_calls = llm.get_num_tokens_from_messages(asked)
+    with_calls = llm.get_num_tokens_from_messages(conversation)
     assert with_calls > alone + llm.get_num_tokens("search owls An owl")
-    assert llm.get_num_tokens_from_messages(asked, tools=[search]) > with_calls + 10
+    assert llm.get_num_tokens_from_messages(conversation, tools=[search]) > with_calls + 10
 
 
-def test_an_image_counts_nothing_and_is_no_error() -> None:
+def test_an_image_is_not_counted() -> None:
     llm = ChatReplicate(model="a/b")
     image = {"type": "image", "url": "https://example.com/a.png"}
     text = {"type": "text", "text": "What is it?"}

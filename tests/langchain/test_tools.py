@@ -1,4 +1,4 @@
-"""Tools bound to a model: what it is told of them, and what becomes of its calls."""
+"""Tools bound to a model: how they are offered, and how calls are parsed."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ KINDS: dict[str, Any] = {
 }
 
 
-def call(name: str, **arguments: Any) -> str:
-    """What a model writes to call a tool, in the format that it was told."""
+def write_call(name: str, **arguments: Any) -> str:
+    """Write a call in the format that the prompt describes."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
@@ -74,21 +74,23 @@ def last_prompt(emulator: Emulator) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-async def test_every_kind_of_tool_is_told_and_called(
+async def test_every_kind_of_tool_is_offered_and_called(
     replicate_emulator: Emulator, make_llm: MakeLLM, kind: Any
 ) -> None:
     name = getattr(kind, "__name__", "search") if isinstance(kind, type) else "search"
-    replicate_emulator.reply = call(name, query="sowy 🦉")
+    replicate_emulator.reply = write_call(name, query="sowy 🦉")
     message = await make_llm().bind_tools([kind]).ainvoke("Look for owls")
     assert [(c["name"], c["args"]) for c in message.tool_calls] == [(name, {"query": "sowy 🦉"})]
     assert message.response_metadata["finish_reason"] == "tool_calls"
-    told = last_prompt(replicate_emulator)
-    assert "Search for something." in told
-    assert name in told
-    assert "query" in told
+    prompt = last_prompt(replicate_emulator)
+    assert "Search for something." in prompt
+    assert name in prompt
+    assert "query" in prompt
 
 
-async def test_no_tools_are_none(replicate_emulator: Emulator, make_llm: MakeLLM) -> None:
+async def test_an_empty_list_of_tools_offers_none(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
     replicate_emulator.reply = "Hello"
     plain = await make_llm().aprepare("Hi")
     assert (await make_llm().bind_tools([]).ainvoke("Hi")).content == "Hello"
@@ -112,26 +114,26 @@ async def test_no_tools_are_none(replicate_emulator: Emulator, make_llm: MakeLLM
     ],
     ids=str,
 )
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_a_forced_choice_forces_and_any_other_does_not(
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_only_a_required_choice_requires_a_call(
     replicate_emulator: Emulator,
     make_llm: MakeLLM,
     ask: Any,
     choice: Any,
     is_forced: bool,
-    way: str,
+    method: str,
 ) -> None:
     replicate_emulator.enqueue("I would rather not.")
-    replicate_emulator.enqueue(call("search", query="owls"))
+    replicate_emulator.enqueue(write_call("search", query="owls"))
     llm: Any = make_llm().bind_tools([search], tool_choice=choice)
-    answer = await ask(llm, way, "Look for owls")
-    message = reduce(add, answer) if way == "astream" else answer
+    answer = await ask(llm, method, "Look for owls")
+    message = reduce(add, answer) if method == "astream" else answer
     assert bool(message.tool_calls) == is_forced
     assert len(replicate_emulator.predictions) == 1 + is_forced
 
 
 @pytest.mark.parametrize("choice", ["none", False, {"type": "none"}], ids=str)
-async def test_a_choice_of_none_calls_none(
+async def test_a_choice_of_none_allows_no_call(
     replicate_emulator: Emulator, make_llm: MakeLLM, choice: Any
 ) -> None:
     replicate_emulator.reply = "Hello"
@@ -139,17 +141,17 @@ async def test_a_choice_of_none_calls_none(
     assert (message.content, message.tool_calls) == ("Hello", [])
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-async def test_a_model_that_does_not_comply_is_a_clear_error(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, way: str
+@pytest.mark.parametrize("method", ["invoke", "ainvoke", "stream", "astream"])
+async def test_a_missing_required_call_is_an_error(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: str
 ) -> None:
     replicate_emulator.reply = "I would rather not."
     llm: Any = make_llm().bind_tools([search], tool_choice="any")
     with pytest.raises(core.AnswerFormatError, match="calls no tool"):
-        await ask(llm, way)
+        await ask(llm, method)
     assert len(replicate_emulator.predictions) == 2
     with pytest.raises(core.AnswerFormatError):
-        await ask(llm.bind(max_repairs=0), way)
+        await ask(llm.bind(max_repairs=0), method)
     assert len(replicate_emulator.predictions) == 3
 
 
@@ -163,35 +165,44 @@ async def test_a_choice_of_an_unknown_tool_is_an_error_before_anything_is_paid(
 
 
 @pytest.mark.parametrize(("parallel", "count"), [(None, 2), (True, 2), (False, 1)])
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
-async def test_calls_at_once_can_be_switched_off(
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
+async def test_parallel_calls_can_be_switched_off(
     replicate_emulator: Emulator,
     make_llm: MakeLLM,
     ask: Any,
     parallel: bool | None,
     count: int,
-    way: str,
+    method: str,
 ) -> None:
-    replicate_emulator.reply = f"{call('search', query='a')}\n{call('search', query='b')}"
+    replicate_emulator.reply = (
+        f"{write_call('search', query='a')}\n{write_call('search', query='b')}"
+    )
     llm: Any = make_llm().bind_tools([search], parallel_tool_calls=parallel)
-    answer = await ask(llm, way)
-    message = reduce(add, answer) if way == "astream" else answer
+    answer = await ask(llm, method)
+    message = reduce(add, answer) if method == "astream" else answer
     assert len(message.tool_calls) == count
     assert len({c["id"] for c in message.tool_calls}) == count
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
 async def test_text_before_and_after_a_call_is_kept(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, way: str
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, method: str
 ) -> None:
-    replicate_emulator.reply = ["Let", " me", " look.", call("search", query="a"), " There", "."]
-    answer = await ask(make_llm().bind_tools([search]), way)
-    message = reduce(add, answer) if way == "astream" else answer
+    replicate_emulator.reply = [
+        "Let",
+        " me",
+        " look.",
+        write_call("search", query="a"),
+        " There",
+        ".",
+    ]
+    answer = await ask(make_llm().bind_tools([search]), method)
+    message = reduce(add, answer) if method == "astream" else answer
     assert message.text.split() == ["Let", "me", "look.", "There."]
     assert len(message.tool_calls) == 1
 
 
-@pytest.mark.parametrize("way", ["ainvoke", "astream"])
+@pytest.mark.parametrize("method", ["ainvoke", "astream"])
 @pytest.mark.parametrize(
     "answer",
     [
@@ -199,12 +210,12 @@ async def test_text_before_and_after_a_call_is_kept(
         '<tool_call>\n{"name": "search", "arguments": {"query": owls}}\n</tool_call>',
     ],
 )
-async def test_a_malformed_call_is_an_invalid_one_with_its_text(
-    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, answer: str, way: str
+async def test_a_malformed_call_is_invalid_and_keeps_its_text(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, answer: str, method: str
 ) -> None:
     replicate_emulator.reply = list(answer)
-    answered = await ask(make_llm().bind_tools([search]), way)
-    message = reduce(add, answered) if way == "astream" else answered
+    result = await ask(make_llm().bind_tools([search]), method)
+    message = reduce(add, result) if method == "astream" else result
     assert isinstance(message, AIMessage)
     assert message.tool_calls == []
     (bad,) = message.invalid_tool_calls
@@ -212,10 +223,10 @@ async def test_a_malformed_call_is_an_invalid_one_with_its_text(
     assert '{"query": ' in (bad["args"] or "")
 
 
-async def test_pieces_of_a_call_come_as_they_are_made(
+async def test_a_call_is_streamed_while_the_model_writes_it(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
-    replicate_emulator.reply = list(call("search", query="owls and other birds"))
+    replicate_emulator.reply = list(write_call("search", query="owls and other birds"))
     llm: Any = make_llm().bind_tools([search])
     chunks = [chunk async for chunk in llm.astream("Hi")]
     pieces = [piece for chunk in chunks for piece in chunk.tool_call_chunks]
@@ -226,7 +237,7 @@ async def test_pieces_of_a_call_come_as_they_are_made(
     assert "".join(chunk.text for chunk in chunks).strip() == ""
 
 
-async def test_a_model_with_an_input_for_tools_is_given_them_there(
+async def test_tools_are_sent_in_the_models_own_input(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     schema: dict[str, Any] = {
@@ -239,26 +250,26 @@ async def test_a_model_with_an_input_for_tools_is_given_them_there(
     }
     replicate_emulator.add_model("some/model", schema, official=True)
     llm = make_llm(model="some/model").bind_tools([search], strict=True, tool_choice="any")
-    replicate_emulator.reply = call("search", query="owls")
+    replicate_emulator.reply = write_call("search", query="owls")
     assert len((await llm.ainvoke("Hi")).tool_calls) == 1
     (prediction,) = replicate_emulator.predictions.values()
-    (told,) = prediction.input["tools"]
-    assert told["function"]["name"] == "search"
-    assert told["function"]["strict"] is True
+    (prompt,) = prediction.input["tools"]
+    assert prompt["function"]["name"] == "search"
+    assert prompt["function"]["strict"] is True
     assert "Search for something." not in str(prediction.input["messages"])
 
 
-def test_what_is_no_tool_is_an_error_when_it_is_bound(make_llm: MakeLLM) -> None:
+def test_binding_a_value_that_is_not_a_tool_is_an_error(make_llm: MakeLLM) -> None:
     with pytest.raises(ValueError, match="Unsupported"):
         make_llm().bind_tools([{"type": "object"}])
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-async def test_tools_can_be_given_to_a_single_call_and_to_a_dry_run(
+async def test_a_single_call_and_a_dry_run_take_tools(
     replicate_emulator: Emulator, make_llm: MakeLLM, kind: Any
 ) -> None:
     name = getattr(kind, "__name__", "search") if isinstance(kind, type) else "search"
-    replicate_emulator.reply = call(name, query="owls")
+    replicate_emulator.reply = write_call(name, query="owls")
     llm = make_llm()
     message = await llm.ainvoke("Hi", tools=[kind], tool_choice="any")
     assert len(message.tool_calls) == 1
@@ -268,7 +279,7 @@ async def test_tools_can_be_given_to_a_single_call_and_to_a_dry_run(
     assert "Search for something." in str(prepared.body)
 
 
-async def test_a_class_can_be_the_form_of_a_single_answer(
+async def test_a_class_can_be_the_format_of_a_single_answer(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:
     replicate_emulator.reply = 'Here: {"query": "owls"}'
