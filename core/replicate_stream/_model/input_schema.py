@@ -14,19 +14,13 @@ from typing import Any
 from replicate_stream._types.request import OutputKind
 
 # Most of Replicate's own language models take these inputs (docs/replicate-api.md 5.2).
+_USUAL_INPUTS = {
+    "prompt": "string", "system_prompt": "string", "max_tokens": "integer",
+    "temperature": "number", "top_p": "number", "top_k": "integer", "presence_penalty": "number",
+    "frequency_penalty": "number", "seed": "integer", "stop_sequences": "string",
+}  # fmt: skip
 USUAL_SCHEMA: Mapping[str, Any] = {
-    "properties": {
-        "prompt": {"type": "string"},
-        "system_prompt": {"type": "string"},
-        "max_tokens": {"type": "integer"},
-        "temperature": {"type": "number"},
-        "top_p": {"type": "number"},
-        "top_k": {"type": "integer"},
-        "presence_penalty": {"type": "number"},
-        "frequency_penalty": {"type": "number"},
-        "seed": {"type": "integer"},
-        "stop_sequences": {"type": "string", "description": "A comma-separated list."},
-    }
+    "properties": {name: {"type": kind} for name, kind in _USUAL_INPUTS.items()}
 }
 """The schema that is assumed for a model that publishes none."""
 
@@ -81,13 +75,14 @@ class InputSchema:
     output_kind: OutputKind | None
 
 
-def parse_input_schema(schema: Mapping[str, Any]) -> InputSchema:
+def parse_input_schema(schema: Mapping[str, Any] | None) -> InputSchema:
     """Parse a model's input schema. Anything but JSON Schema in it is skipped.
 
     Args:
         schema: The `Input` schema (`{"type": "object", "properties": …}`), or a whole
-            `openapi_schema` with `components.schemas.Input`.
+            `openapi_schema` with `components.schemas.Input`; None or empty for `USUAL_SCHEMA`.
     """
+    schema = schema or USUAL_SCHEMA
     siblings = _as_mapping(_as_mapping(schema.get("components")).get("schemas"))
     declared = _as_mapping(siblings.get("Input", schema))
     properties = _as_mapping(declared.get("properties"))

@@ -18,12 +18,7 @@ from replicate_stream._model import families, field_names
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
 from replicate_stream._model.families.turn import neutralize
-from replicate_stream._model.input_schema import (
-    USUAL_SCHEMA,
-    InputField,
-    InputSchema,
-    parse_input_schema,
-)
+from replicate_stream._model.input_schema import InputField, InputSchema, parse_input_schema
 from replicate_stream._types.media import MediaKind
 
 if TYPE_CHECKING:
@@ -181,7 +176,7 @@ def build_profile(schema: Mapping[str, Any] | None, model: str) -> ModelProfile:
             publishes none, which stands for `USUAL_SCHEMA`.
         model: The model's name, with or without its version.
     """
-    parsed = parse_input_schema(schema or USUAL_SCHEMA)
+    parsed = parse_input_schema(schema)
     prompt = field_names.find_prompt(parsed)
     system = field_names.find_system_prompt(parsed)
     template = _find_prompt_template(parsed)

@@ -18,7 +18,7 @@ from replicate_stream._model.input_schema import InputField
 from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.conversation import ParsedMessage
 from replicate_stream._request.notes import Notes
-from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, media_type, to_data_uri
+from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, to_data_uri
 
 _LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
@@ -102,10 +102,10 @@ def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload
     if media.data is not None and "base64" in field.name:
         value = base64.b64encode(media.data).decode("ascii")
     elif media.data is not None and len(media.data) <= DATA_URI_LIMIT:
-        value = to_data_uri(media.data, media_type(media))
+        value = to_data_uri(media.data, media.mime_type)
     elif value is None:
         # Valid as a string, so that the input passes the check before anything is uploaded.
-        upload = Upload(field.name, index, media_type(media), media.data, media.path)
+        upload = Upload(field.name, index, media.mime_type, media.data, media.path)
         value = f"(a file to be uploaded, {upload.mime_type})"
     if index is None:
         model_input[field.name] = value

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeGuard
 
 from replicate_stream._errors import InvalidInputError, wrong_type
@@ -52,14 +52,15 @@ class Media:
 
     Attributes:
         kind: `image`, `audio`, `video` or `file`.
-        mime_type: The media type as given; None if it was not.
+        mime_type: The media type as given, else as guessed by content or file name, else the
+            kind's usual one.
         url: An `http:` or `https:` URL.
         data: The content.
         path: The path of a local file.
     """
 
     kind: MediaKind
-    mime_type: str | None = None
+    mime_type: str
     url: str | None = field(default=None, repr=False)
     data: bytes | None = field(default=None, repr=False)
     path: str | None = field(default=None, repr=False)
@@ -93,7 +94,7 @@ def place_upload(model_input: dict[str, Any], upload: Upload, uri: str) -> None:
 
 
 def is_text_part(part: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a part of a message is a dict that holds text."""
+    """Return True if a part of a message is a dict that holds text."""
     return isinstance(part, Mapping) and str(part.get("type", "text")) in _TEXT_TYPES
 
 
@@ -115,19 +116,17 @@ def parse_media(part: Any, path: str) -> Media:
         known = ", ".join(_KINDS)
         raise _invalid(f"a part of type {part_type!r}; it must be text, {known}", path)
     media = _from_mapping(part, part_type, kind, path)
-    _check_type(media, path)
-    return media
+    default = _DEFAULT_TYPES.get(kind, "application/octet-stream")
+    mime_type = media.mime_type or _guess_type(media) or default
+    # `application/octet-stream` fits every kind, and a file may be anything.
+    if kind != "file" and mime_type.partition("/")[0].lower() not in {kind, "application"}:
+        raise _invalid(f"{mime_type} as its {kind}", path)
+    return replace(media, mime_type=mime_type)
 
 
 def to_data_uri(data: bytes, mime_type: str) -> str:
     """Encode bytes as a `data:` URI."""
     return f"data:{mime_type};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def media_type(media: Media) -> str:
-    """The media type as given, else guessed by content or file name, else the kind's default."""
-    default = _DEFAULT_TYPES.get(media.kind, "application/octet-stream")
-    return media.mime_type or _guess_type(media) or default
 
 
 def _guess_type(media: Media) -> str | None:
@@ -148,11 +147,11 @@ def _from_mapping(part: Mapping[str, Any], part_type: str, kind: MediaKind, path
         inner = {"url": inner}
     # The content may stand in the part itself or one level down; keys of the inner level win.
     merged = {**part, **inner} if isinstance(inner, Mapping) else dict(part)
-    mime_type = merged.get("mime_type") or merged.get("media_type")
+    mime_type = merged.get("mime_type") or merged.get("media_type") or ""
     suffix = merged.get("format")
     if not mime_type and isinstance(suffix, str) and kind != "file":
         mime_type = f"{kind}/{suffix}"
-    if mime_type is not None and not isinstance(mime_type, str):
+    if not isinstance(mime_type, str):
         raise wrong_type(f"{path}.mime_type", mime_type, "a string")
     url = merged.get("url") or merged.get("file_url")
     content = merged.get("base64") or merged.get("data") or merged.get("file_data")
@@ -169,7 +168,7 @@ def _from_mapping(part: Mapping[str, Any], part_type: str, kind: MediaKind, path
     raise _invalid(f"a part of type {part_type!r} without a url, base64, data or path", path)
 
 
-def _from_url(url: str, kind: MediaKind, mime_type: str | None, path: str) -> Media:
+def _from_url(url: str, kind: MediaKind, mime_type: str, path: str) -> Media:
     match = _DATA_URI.fullmatch(url)
     if match is not None:
         declared, options, body = match.groups()
@@ -190,14 +189,6 @@ def _decode_base64(text: str, path: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _invalid("data that is not base64", path) from error
-
-
-def _check_type(media: Media, path: str) -> None:
-    mime_type = media.mime_type or _guess_type(media) or ""
-    top_level = mime_type.partition("/")[0].lower()
-    # `application/octet-stream` fits every kind, and a file may be anything.
-    if top_level and media.kind != "file" and top_level not in {media.kind, "application"}:
-        raise _invalid(f"{mime_type} as its {media.kind}", path)
 
 
 def _invalid(content: str, path: str) -> InvalidInputError:
