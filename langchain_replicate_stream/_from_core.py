@@ -50,7 +50,7 @@ _CHUNK = ChatGenerationChunk(message=_MESSAGE)
 
 
 def make_text_chunk(event: core.TextDelta) -> ChatGenerationChunk:
-    """Make the chunk of a piece of text. It has no id: the framework gives a run's chunks one."""
+    """Make the chunk of a piece of text. It has no id: the framework sets that of the run."""
     message = _MESSAGE.__copy__()
     fields = vars(message)
     fields["content"] = event.text
@@ -130,7 +130,7 @@ def _is_valid_call(name: str | None, arguments: str) -> bool:
 def _find_invalid_suffix(arguments: str) -> str:
     """Find the text to append to malformed arguments so that the framework rejects them.
 
-    Its parser closes whatever is open, and gives up only at a bracket that closes nothing. Outside
+    Its parser closes whatever is open, and fails only at a bracket that closes nothing. Outside
     of a string one of the two brackets does that; inside, the string is closed first, after a space
     so that a trailing backslash does not escape the quote. The parser ignores what follows: the
     mark names the reason to a reader, and `_to_core` strips bracket and mark.

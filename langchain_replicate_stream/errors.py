@@ -73,7 +73,7 @@ class ServerError(ResponseError, langchain.ModelAPIError):
 
 
 class ModelNotFoundError(core.ModelNotFoundError, ResponseError, langchain.ModelNotFoundError):
-    """There is no such model, version or deployment, or the token may not see it."""
+    """The model, version or deployment does not exist, or the token may not see it."""
 
 
 class RateLimitError(core.RateLimitError, ResponseError, langchain.ModelRateLimitError):
