@@ -189,9 +189,7 @@ def _parse_bound(inclusive: Any, exclusive: Any, kind: str, inward: int) -> floa
     bounds: list[float] = [inclusive] if _is_number(inclusive) else []
     if _is_number(exclusive):
         bounds.append(exclusive + inward * (1 if kind == "integer" else 0.01))
-    if not bounds:
-        return None
-    return max(bounds) if inward > 0 else min(bounds)
+    return max(bounds, default=None) if inward > 0 else min(bounds, default=None)
 
 
 def _is_number(value: Any) -> bool:

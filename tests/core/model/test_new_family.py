@@ -58,6 +58,7 @@ NOVA = Family(
     thinking_names=r"nova-muse",
     chat_names=r"nova",
     thinking_tags=(("<nova:muse>", "</nova:muse>"),),
+    call_marks=(CallMark("<nova:json>", ("</nova:json>",)),),
 )
 MODEL = "acme/nova-7b"
 # These words are vLLM's own: such a model hands the prompt to the engine as it is.
@@ -133,6 +134,17 @@ async def test_reasoning_and_calls_are_read_from_its_answer(
     assert completion.text == "I look. "
     (call,) = completion.tool_calls
     assert (call.name, call.arguments) == ("weather", {"city": "Paris"})
+
+
+async def test_a_call_behind_a_mark_of_the_family_is_read_beside_its_tool_format(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model(MODEL, SCHEMA, official=True)
+    written = '{"name": "weather", "arguments": {"city": "Rome"}}'
+    replicate_emulator.reply = f"<nova:json>{written}</nova:json>"
+    completion = await client.complete(MODEL, "Weather?", tools=[WEATHER])
+    assert completion.text == ""
+    assert [call.arguments for call in completion.tool_calls] == [{"city": "Rome"}]
 
 
 async def test_a_call_goes_on_behind_its_prefilled_beginning(
