@@ -9,6 +9,7 @@ it in a thread by then.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -29,7 +30,6 @@ from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions, start_task
 from replicate_stream._errors import (
     ReplicateConnectionError,
-    ReplicateError,
     ReplicateTimeoutError,
     ResponseError,
 )
@@ -37,6 +37,8 @@ from replicate_stream._settings import Settings, origin
 
 if TYPE_CHECKING:
     import aiohttp
+
+_log = logging.getLogger("replicate_stream")
 
 MAX_RETRY_DELAY = 60.0
 """Longest wait between two attempts, in seconds, whatever the service asks for."""
@@ -290,10 +292,10 @@ async def _handle_orphan(
     task: asyncio.Task[Response], on_orphan: Callable[[Response], Awaitable[None]]
 ) -> None:
     try:
-        response = await task
-    except ReplicateError:
-        return  # nothing was created, or it cannot be known what was
-    await on_orphan(response)
+        await on_orphan(await task)
+    except Exception as error:  # noqa: BLE001 - nobody is left whom it could be raised to
+        # Nothing was created, or it cannot be known what was.
+        _log.debug("a request whose caller was cancelled: %s", error)
 
 
 def _compute_backoff(attempt: int) -> float:

@@ -98,6 +98,32 @@ async def test_cancelling_the_task_during_the_creation_cancels_the_prediction(
     assert len(endless.predictions) == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(on="create", delay=0.2, status=422, body={"detail": "no"}),
+        Fault(on="create", delay=0.2, status=500, body="<html>"),
+        Fault(on="create", delay=0.2, status=201, body={"status": "starting"}),
+    ],
+    ids=["refused", "failed", "without an id"],
+)
+async def test_a_creation_that_fails_after_its_caller_was_cancelled_is_not_an_asyncio_error(
+    client: Client, endless: Emulator, fault: Fault
+) -> None:
+    problems: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    endless.fault(fault)
+    task = asyncio.ensure_future(client.complete(endless.model, "Hi"))
+    await endless.wait_for_async(lambda e: any(r.kind == "create" for r in e.requests))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await client.aclose()
+    gc.collect()
+    assert problems == []
+    assert endless.cancels == []
+
+
 async def test_a_collected_generator_cancels(client: Client, endless: Emulator) -> None:
     async def texts() -> AsyncIterator[StreamEvent]:
         async with client.stream(endless.model, "Hi") as events:
