@@ -17,7 +17,7 @@ from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import Neutralize, ToolFormat, ToolResult
 from replicate_stream._model.families.turn import Role, Turn
 from replicate_stream._model.profile import ModelProfile
-from replicate_stream._request.notes import Notes
+from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._types.media import Media, is_text_part, parse_media
 from replicate_stream._types.messages import Message, ToolCall
 from replicate_stream._types.response_format import ResponseFormat
@@ -115,25 +115,24 @@ class PromptInstructions:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The messages of a request, the model they go to, and the input being built.
+    """The messages of a request, and the input that they are put into.
 
     Attributes:
-        model: The model's name.
         system: All system texts, joined in order; empty for none.
         messages: All other messages.
-        profile: The model's profile.
+        builder: The model that they go to, and the input being built.
         instructions: Instructions that the prompt has to carry.
-        model_input: The `input` object being built.
-        notes: Collects the notes of the request.
     """
 
-    model: str
     system: str = field(repr=False)
     messages: Sequence[ParsedMessage]
-    profile: ModelProfile
+    builder: InputBuilder = field(repr=False)
     instructions: PromptInstructions
-    model_input: dict[str, Any] = field(repr=False)
-    notes: Notes
+
+    @property
+    def profile(self) -> ModelProfile:
+        """The model's profile."""
+        return self.builder.profile
 
     @property
     def is_single_question(self) -> bool:
@@ -201,7 +200,7 @@ class Conversation:
         """
         system = self.render_system(self.neutralize(self.system), self.tool_format(self.neutralize))
         if system and self.profile.system_prompt is not None:
-            self.model_input[self.profile.system_prompt.name] = system
+            self.builder.input[self.profile.system_prompt.name] = system
             return ""
         return system
 
@@ -209,14 +208,14 @@ class Conversation:
         """Break the marks in a text that the model's own template would read as a turn."""
         safe = self.profile.neutralize(text)
         if safe != text:
-            self.notes.add_once(_MARKS_BROKEN)
+            self.builder.note_once(_MARKS_BROKEN)
         return safe
 
     def note_broken_marks(self, template: ChatTemplate) -> None:
         """Add a note if a text holds a mark of the chat template, which rendering breaks."""
         texts = (self.system, *(message.text for message in self.messages))
         if any(template.neutralize(text) != text for text in texts):
-            self.notes.add_once(_MARKS_BROKEN)
+            self.builder.note_once(_MARKS_BROKEN)
 
 
 def _has_tool_messages(messages: Iterable[ParsedMessage]) -> bool:

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from replicate_stream._model.input_schema import InputField
-from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.conversation import PromptInstructions
-from replicate_stream._request.notes import Notes
+from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._request.reasoning_effort import put_reasoning_effort
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
@@ -25,36 +24,33 @@ _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 def put_tools_and_format(
     tools: ToolChoice | None,
     response_format: ResponseFormat | None,
-    profile: ModelProfile,
-    model_input: dict[str, Any],
-    notes: Notes,
+    builder: InputBuilder,
 ) -> PromptInstructions:
     """Put tools and the response format into the model's own inputs if it has them.
 
     Returns:
         The instructions that the prompt has to carry instead.
     """
-    tools_field = profile.parameters.get("tools")
+    tools_field = builder.profile.parameters.get("tools")
     has_tools_input = tools_field is not None
-    if response_format is not None and _put_format(response_format, profile, model_input, notes):
+    if response_format is not None and _put_format(response_format, builder):
         response_format = None
     elif response_format is not None:
-        notes.add("The prompt asks for the response format: the model has no input for it.")
+        builder.note("The prompt asks for the response format: the model has no input for it.")
     if tools is None:
         return PromptInstructions(None, response_format, has_tools_input=has_tools_input)
     has_choice_input = False
     if tools_field is None:
-        notes.add("The prompt describes the tools: the model has no input for them.")
+        builder.note("The prompt describes the tools: the model has no input for them.")
     else:
-        has_choice_input = _put_tools(tools, tools_field, profile, model_input)
+        has_choice_input = _put_tools(tools, tools_field, builder)
     tool_choice = "" if has_choice_input else tools.instruction
     return PromptInstructions(tools, response_format, tool_choice, has_tools_input)
 
 
-def _put_tools(
-    tools: ToolChoice, field: InputField, profile: ModelProfile, model_input: dict[str, Any]
-) -> bool:
+def _put_tools(tools: ToolChoice, field: InputField, builder: InputBuilder) -> bool:
     """Put tools and their choice into their inputs; returns whether the choice has one."""
+    profile, model_input = builder.profile, builder.input
     model_input[field.name] = _encode(list(tools.openai_tools), field)
     choice = profile.parameters.get("tool_choice")
     if choice is not None and tools.choice != "auto":
@@ -65,12 +61,8 @@ def _put_tools(
     return choice is not None
 
 
-def _put_format(
-    response_format: ResponseFormat,
-    profile: ModelProfile,
-    model_input: dict[str, Any],
-    notes: Notes,
-) -> bool:
+def _put_format(response_format: ResponseFormat, builder: InputBuilder) -> bool:
+    profile, model_input = builder.profile, builder.input
     field = profile.parameters.get("response_format")
     if field is not None:
         model_input[field.name] = _encode(dict(response_format.openai_format), field)
@@ -79,7 +71,7 @@ def _put_format(
     if field is None or response_format.schema is None:
         return False
     model_input[field.name] = _encode(dict(response_format.schema), field)
-    notes.add(f"response_format went into {field.name}.")
+    builder.note(f"response_format went into {field.name}.")
     return True
 
 
@@ -90,23 +82,22 @@ def _encode(value: Any, field: InputField) -> Any:
     return value
 
 
-def put_extra_input(
-    extra_input: Mapping[str, Any], profile: ModelProfile, model_input: dict[str, Any], notes: Notes
-) -> None:
+def put_extra_input(extra_input: Mapping[str, Any], builder: InputBuilder) -> None:
     """Put `extra_input` into the input, over what is there. None removes an input.
 
     Raises:
         UnsupportedParameterError: The model has no such input, and `on_unsupported` is `raise`.
         InvalidInputError: An unknown level of `reasoning_effort`.
     """
+    profile, model_input = builder.profile, builder.input
     for name, value in extra_input.items():
         field = profile.schema.fields.get(name)
         if field is None and name in _CANONICAL_NAMES:
             field = profile.parameters.get(name)
         if field is None:
             is_effort = name == "reasoning_effort"
-            if not is_effort or not put_reasoning_effort(value, profile, model_input, notes):
-                notes.handle_unsupported(name)
+            if not is_effort or not put_reasoning_effort(value, builder):
+                builder.handle_unsupported(name)
         # Where the schema is nullable, None is a value of its own.
         elif value is None and not field.spec.get("nullable"):
             model_input.pop(field.name, None)

@@ -15,17 +15,14 @@ from typing import Any
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField
-from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.conversation import ParsedMessage
-from replicate_stream._request.notes import Notes
+from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, to_data_uri
 
 _LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
 
-def put_media(
-    media: Sequence[Media], profile: ModelProfile, model_input: dict[str, Any], notes: Notes
-) -> list[Upload]:
+def put_media(media: Sequence[Media], builder: InputBuilder) -> list[Upload]:
     """Put media into the input.
 
     Returns:
@@ -35,6 +32,7 @@ def put_media(
         InvalidInputError: There are more than the model takes.
         UnsupportedParameterError: The model has no input for them, and `on_unsupported` is `raise`.
     """
+    profile, model_input = builder.profile, builder.input
     uploads: list[Upload] = []
     for each in media:
         candidates = [
@@ -47,7 +45,7 @@ def put_media(
             reason = f"The model has no input for {each.kind} parts"
             if candidates:
                 reason = f"The format of {candidates[0].name} is not known; use extra_input"
-            notes.handle_unsupported(each.kind, reason=reason)
+            builder.handle_unsupported(each.kind, reason=reason)
             continue
         field = next((f for f in usable if _has_room(f, model_input)), None)
         if field is None:
@@ -114,17 +112,16 @@ def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload
     return upload
 
 
-def tag_media(
-    messages: Sequence[ParsedMessage], profile: ModelProfile, model_input: dict[str, Any]
-) -> list[ParsedMessage]:
+def tag_media(messages: Sequence[ParsedMessage], builder: InputBuilder) -> list[ParsedMessage]:
     """Name the media in the texts of their messages, for a model that ignores them otherwise.
 
     Call this after `put_media`; see `ModelProfile.media_tag`.
     """
+    profile = builder.profile
     tag, fields = profile.media_tag, profile.schema.fields
     if tag is None:
         return list(messages)
-    names = [n for n in profile.media_inputs if fields[n].kind == "string" and n in model_input]
+    names = [n for n in profile.media_inputs if fields[n].kind == "string" and n in builder.input]
     unnamed = iter(names)
     tagged = []
     for message in messages:

@@ -31,7 +31,7 @@ def put_messages(conversation: Conversation, field: InputField) -> None:
         value = json.dumps(messages, ensure_ascii=False)
     elif field.items == "string":
         value = [json.dumps(each, ensure_ascii=False) for each in messages]
-    conversation.model_input[field.name] = value
+    conversation.builder.input[field.name] = value
 
 
 def _write_tools_as_text(conversation: Conversation) -> list[dict[str, Any]]:
@@ -53,11 +53,11 @@ def put_history(conversation: Conversation, field: InputField) -> str | None:
     texts = _alternate_texts(conversation, field)
     if texts is None or len(texts) < 2:
         return None
-    system = conversation.put_system()
+    builder, system = conversation.builder, conversation.put_system()
     if system:
-        conversation.notes.add("The system text was put before the first message: it has no input.")
+        builder.note("The system text was put before the first message: it has no input.")
         texts[0] = f"{system}\n\n{texts[0]}"
-    conversation.model_input[field.name] = texts[:-1]
+    builder.input[field.name] = texts[:-1]
     return texts[-1]
 
 

@@ -18,11 +18,10 @@ from replicate_stream._request.conversation import (
     parse_messages,
 )
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
+from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._request.media_inputs import put_media, tag_media
-from replicate_stream._request.notes import Notes
 from replicate_stream._request.prompt import render_conversation
-from replicate_stream._request.sampling import put_sampling
-from replicate_stream._request.stop import put_stop
+from replicate_stream._request.sampling import put_sampling, put_stop
 from replicate_stream._request.validation import check_input
 from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Messages, ToolSpec
@@ -125,47 +124,43 @@ def build_model_input(
     """
     if profile.schema.output_kind == "file":
         raise InvalidInputError(f"{request.model} makes files, not text", fields=("model",))
-    notes = Notes(on_unsupported, tuple(profile.schema.fields) if profile.has_schema else ())
+    builder = InputBuilder(profile, on_unsupported)
     if not profile.has_schema:
-        notes.add(f"The input schema of {request.model} is not known; the usual names were used.")
-    model_input: dict[str, Any] = {}
+        builder.note(
+            f"The input schema of {request.model} is not known; the usual names were used."
+        )
     messages = parse_messages(request.messages)
     uploads: list[Upload] = []
     # Media come before the prompt, which may have to name the inputs that hold them.
     if media := [each for message in messages for each in message.media]:
-        uploads = put_media(media, profile, model_input, notes)
-        messages = tag_media(messages, profile, model_input)
+        uploads = put_media(media, builder)
+        messages = tag_media(messages, builder)
     instructions = PromptInstructions(has_tools_input="tools" in profile.parameters)
     if request.tools is not None or request.response_format is not None:
-        instructions = put_tools_and_format(
-            request.tools, request.response_format, profile, model_input, notes
-        )
+        instructions = put_tools_and_format(request.tools, request.response_format, builder)
     conversation = Conversation(
-        model=request.model,
         system=_join_system(request.system_prompt, messages),
         messages=[each for each in messages if each.message.role != "system"],
-        profile=profile,
+        builder=builder,
         instructions=instructions,
-        model_input=model_input,
-        notes=notes,
     )
     prompt = render_conversation(conversation, request.prompt_format)
-    put_sampling(request.sampling, profile, model_input, notes)
+    put_sampling(request.sampling, builder)
     if request.stop:
-        put_stop(request.stop, profile, model_input, notes)
+        put_stop(request.stop, builder)
     # `extra_input` comes last: it wins over every other parameter.
     if profile.has_schema:
         if request.extra_input:
-            put_extra_input(request.extra_input, profile, model_input, notes)
-        check_input(profile.schema, model_input)
-        _check_required(profile, model_input)
+            put_extra_input(request.extra_input, builder)
+        check_input(profile.schema, builder.input)
+        _check_required(profile, builder.input)
     else:
-        model_input.update(request.extra_input)  # there is nothing to check it against
+        builder.input.update(request.extra_input)  # there is nothing to check it against
     return ModelInput(
-        input=model_input,
-        notes=notes.sentences,
+        input=builder.input,
+        notes=builder.notes,
         stop=request.stop,
-        max_tokens=_find_answer_limit(profile, model_input),
+        max_tokens=_find_answer_limit(profile, builder.input),
         output_kind=profile.schema.output_kind,
         # A file that `extra_input` replaced need not be read or uploaded.
         uploads=[each for each in uploads if each.input_name not in request.extra_input],

@@ -33,7 +33,7 @@ class RenderedPrompt:
 def render_conversation(
     conversation: Conversation, prompt_format: str | None = None
 ) -> RenderedPrompt:
-    """Put a conversation into `conversation.model_input`.
+    """Put a conversation into `conversation.builder.input`.
 
     Args:
         conversation: The messages and the model's profile.
@@ -43,11 +43,11 @@ def render_conversation(
     Raises:
         InvalidInputError: The model has no text input, or the prompt format is unknown.
     """
-    profile = conversation.profile
+    builder, profile = conversation.builder, conversation.profile
     prompt_field = None if profile.prompt is profile.messages else profile.prompt
     if profile.messages is not None and _is_sent_as_messages(conversation, prompt_format):
         if prompt_format == _PLAIN:
-            conversation.notes.add("The prompt was sent as a message: the model only takes those.")
+            builder.note("The prompt was sent as a message: the model only takes those.")
         put_messages(conversation, profile.messages)
         return RenderedPrompt(is_bare=conversation.has_bare_calls())
     if prompt_field is None:
@@ -57,7 +57,7 @@ def render_conversation(
         )
     rendered = _render_prompt(conversation, prompt_format)
     is_list = prompt_field.kind == "array"
-    conversation.model_input[prompt_field.name] = [rendered.prompt] if is_list else rendered.prompt
+    builder.input[prompt_field.name] = [rendered.prompt] if is_list else rendered.prompt
     return rendered
 
 
@@ -113,31 +113,31 @@ def _render_plain(conversation: Conversation) -> str:
     template = profile.prompt_template
     if template is not None and template.default != "{prompt}" and profile.is_rendered(prompt):
         # The prompt was rendered by the caller: the model's template would wrap it again.
-        conversation.model_input[template.name] = "{prompt}"
-        conversation.notes.add(f"{template.name} was set to {{prompt}}: the prompt has marks.")
+        conversation.builder.input[template.name] = "{prompt}"
+        conversation.builder.note(f"{template.name} was set to {{prompt}}: the prompt has marks.")
     elif system and profile.system_prompt is not None:
-        conversation.model_input[profile.system_prompt.name] = system
+        conversation.builder.input[profile.system_prompt.name] = system
         system = ""
     return "\n\n".join(text for text in (system, prompt) if text)
 
 
 def _render_unmarked(conversation: Conversation) -> str:
     """Render a prompt without a chat's marks, for a model that adds them, or for a base model."""
-    notes, neutralize = conversation.notes, conversation.neutralize
+    builder, neutralize = conversation.builder, conversation.neutralize
     if not conversation.messages:
-        notes.add("The system text was sent as the prompt: there is no other message.")
+        builder.note("The system text was sent as the prompt: there is no other message.")
         return conversation.render_system(
             neutralize(conversation.system), conversation.tool_format(neutralize)
         )
     system = conversation.put_system()
     if not conversation.is_single_question:
-        notes.add("The conversation was written into the prompt as a transcript.")
+        builder.note("The conversation was written into the prompt as a transcript.")
         return _render_transcript(conversation, system)
     turn = conversation.render_turns(conversation.tool_format(neutralize))[0]
     question = turn.text if turn.is_rendered else neutralize(turn.text)
     if not system:
         return question
-    notes.add("The system text was put before the prompt: the model has no input for it.")
+    builder.note("The system text was put before the prompt: the model has no input for it.")
     return f"{system}\n\n{question}"
 
 
@@ -155,11 +155,11 @@ def _render_transcript(conversation: Conversation, system: str) -> str:
 
 def _render_template(conversation: Conversation, template: ChatTemplate) -> RenderedPrompt:
     """Render the prompt in a family's chat template, instead of the model's own template."""
-    notes, own = conversation.notes, conversation.profile.prompt_template
+    builder, own = conversation.builder, conversation.profile.prompt_template
     if own is not None and own.default != "{prompt}":
-        conversation.model_input[own.name] = "{prompt}"
-        notes.add(f"{own.name} was set to {{prompt}}: the prompt has all the marks.")
-    notes.add(f"The conversation was written in the {template.name} format.")
+        builder.input[own.name] = "{prompt}"
+        builder.note(f"{own.name} was set to {{prompt}}: the prompt has all the marks.")
+    builder.note(f"The conversation was written in the {template.name} format.")
     conversation.note_broken_marks(template)
     tool_format = conversation.tool_format(template.render_text, template)
     turns = conversation.render_turns(tool_format)
@@ -174,7 +174,9 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
         turns = tool_format.insert_tools(tools.tools, turns)
     if tools is not None and tools.is_forced:
         prefix = tool_format.prefill(tools.name)
-        notes.add("The prompt ends with the beginning of a tool call, which the model completes.")
+        builder.note(
+            "The prompt ends with the beginning of a tool call, which the model completes."
+        )
     prompt = template.render(
         system, turns, is_system_rendered=True, has_generation_prompt=not ends_with_results
     )

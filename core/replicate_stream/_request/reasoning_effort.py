@@ -9,17 +9,14 @@ from typing import Any
 
 from replicate_stream._errors import invalid_value
 from replicate_stream._model.input_schema import InputField
-from replicate_stream._model.profile import ModelProfile
-from replicate_stream._request.notes import Notes
+from replicate_stream._request.input_builder import InputBuilder
 
 LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh")
 # Tokens for each level; `low` to `high` as Google maps them (ai.google.dev/gemini-api/docs/openai).
 _BUDGETS = (0, 512, 1024, 8192, 24576, 32768)
 
 
-def put_reasoning_effort(
-    value: Any, profile: ModelProfile, model_input: dict[str, Any], notes: Notes
-) -> bool:
+def put_reasoning_effort(value: Any, builder: InputBuilder) -> bool:
     """Put a level of effort into the model's input for it.
 
     Returns:
@@ -31,21 +28,22 @@ def put_reasoning_effort(
     if value not in LEVELS:
         raise invalid_value("reasoning_effort", value, f"one of {', '.join(LEVELS)}")
     level = LEVELS.index(value)
+    profile, model_input = builder.profile, builder.input
     enum, switch, budget = profile.effort_level, profile.thinking_switch, profile.thinking_budget
     if enum is not None:
-        model_input[enum.name] = _choose_level(level, enum, notes)
+        model_input[enum.name] = _choose_level(level, enum, builder)
         return True
     if switch is not None:
         model_input[switch.name] = level > 0
-        notes.add(f"{switch.name} is {level > 0} for reasoning_effort {value}.")
+        builder.note(f"{switch.name} is {level > 0} for reasoning_effort {value}.")
     # With the switch off the budget counts for nothing, and 0 is below the minimum of most.
     if budget is not None and (level > 0 or switch is None):
         model_input[budget.name] = _clamp(_BUDGETS[level], budget)
-        notes.add(f"{budget.name} is {model_input[budget.name]} for reasoning_effort {value}.")
+        builder.note(f"{budget.name} is {model_input[budget.name]} for reasoning_effort {value}.")
     return switch is not None or budget is not None
 
 
-def _choose_level(level: int, enum: InputField, notes: Notes) -> Any:
+def _choose_level(level: int, enum: InputField, builder: InputBuilder) -> Any:
     """Choose the model's own value for the level, or for the nearest level that it has."""
     known = {LEVELS.index(str(c).lower()): c for c in enum.choices if str(c).lower() in LEVELS}
     if level in known:
@@ -53,7 +51,7 @@ def _choose_level(level: int, enum: InputField, notes: Notes) -> Any:
     if not known:
         return enum.choices[min(level, len(enum.choices) - 1)]
     chosen = known[min(known, key=lambda each: (abs(each - level), each))]
-    notes.warn(
+    builder.warn(
         f"{enum.name} is {chosen} instead of {LEVELS[level]}: "
         f"it must be one of {', '.join(map(str, enum.choices))}."
     )

@@ -1,49 +1,51 @@
-"""Notes on how a request was adapted to the model, and the policy for unsupported parameters.
+"""The input of a prediction while it is built, with notes on how the request was adapted.
 
 Notes hold the names of inputs and numbers, never the text of a prompt, because they are logged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from replicate_stream._errors import ParameterWarning, UnsupportedParameterError
 from replicate_stream._model.field_names import find_closest_name
+from replicate_stream._model.profile import ModelProfile
 from replicate_stream._types.parameters import OnUnsupported
 from replicate_stream._warnings import warn_caller
 
 
-class Notes:
-    """Collects the notes of one request.
+class InputBuilder:
+    """The input of one prediction, the model that it is for, and the notes of the request.
 
     Args:
+        profile: The attribute.
         on_unsupported: The policy for a parameter that the model has no input for: `raise`,
             `warn` or `ignore`.
-        available: The model's inputs, for the error message; empty if they are not known.
 
     Attributes:
-        sentences: One sentence for each adaptation, in order.
+        profile: The model's profile.
+        input: The `input` object, to which every step adds its part.
+        notes: One sentence for each adaptation, in order.
     """
 
-    __slots__ = ("_available", "_on_unsupported", "sentences")
-
-    def __init__(self, on_unsupported: OnUnsupported, available: Sequence[str]) -> None:
+    def __init__(self, profile: ModelProfile, on_unsupported: OnUnsupported) -> None:
+        self.profile = profile
+        self.input: dict[str, Any] = {}
+        self.notes: list[str] = []
         self._on_unsupported = on_unsupported
-        self._available = tuple(available)
-        self.sentences: list[str] = []
 
-    def add(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         """Add a note on an adaptation that loses nothing."""
-        self.sentences.append(sentence)
+        self.notes.append(sentence)
 
-    def add_once(self, sentence: str) -> None:
+    def note_once(self, sentence: str) -> None:
         """Add a note unless it is there already."""
-        if sentence not in self.sentences:
-            self.sentences.append(sentence)
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def warn(self, sentence: str) -> None:
         """Add a note on an adaptation that changes a parameter, and warn the caller."""
-        self.sentences.append(sentence)
+        self.notes.append(sentence)
         warn_caller(sentence, ParameterWarning)
 
     def handle_unsupported(self, parameter: str, *, reason: str | None = None) -> None:
@@ -58,14 +60,16 @@ class Notes:
         """
         fact = reason or f"The model has no input for {parameter!r}"
         if self._on_unsupported == "raise":
-            near = find_closest_name(parameter, self._available)
+            profile = self.profile
+            available = tuple(profile.schema.fields) if profile.has_schema else ()
+            near = find_closest_name(parameter, available)
             hint = f"; did you mean {near}?" if near else "."
-            inputs = f" Its inputs: {', '.join(self._available)}." if self._available else ""
+            inputs = f" Its inputs: {', '.join(available)}." if available else ""
             raise UnsupportedParameterError(
-                f"{fact}{hint}{inputs}", parameter=parameter, available=self._available
+                f"{fact}{hint}{inputs}", parameter=parameter, available=available
             )
         sentence = f"{fact}; it was left out."
         if self._on_unsupported == "warn":
             self.warn(sentence)
         else:
-            self.add(sentence)
+            self.note(sentence)
