@@ -7,7 +7,6 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from itertools import count
 from typing import Any
 
 from replicate_stream._api.models import forget_models
@@ -153,10 +152,10 @@ class Emulator:
         await asyncio.to_thread(self.stop)
 
     async def _serve(self, started: Future[None]) -> None:
-        state, numbers, streams = self._state, count(1), StreamRoutes(self._state)
+        state, streams = self._state, StreamRoutes(self._state)
         routes = ApiRoutes(state, streams if self._one_port else None)
-        api_listener = Listener("api", state, routes.route, numbers)
-        stream_listener = Listener("stream", state, streams.route, numbers)
+        api_listener = Listener("api", state, routes.route)
+        stream_listener = Listener("stream", state, streams.route)
         self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
         try:
             port = await api_listener.open(self._host, self._ports[0])
@@ -218,17 +217,23 @@ class Emulator:
 
     def enqueue(self, reply: Script) -> None:
         """Set the reply of one prediction: the next one that has no enqueued reply yet."""
-        with self._state.condition.change():
+        with self._state.change():
             self._state.scripts.append(reply)
 
     def fault(self, fault: Fault, times: int | None = 1) -> None:
-        """Apply a fault to the next `times` requests of its kind; to all of them if None."""
-        with self._state.condition.change():
-            self._state.faults.add(fault, times)
+        """Apply a fault to the next `times` requests of its kind; to all of them if None.
+
+        Raises:
+            ValueError: `times` is less than 1.
+        """
+        if times is not None and times < 1:
+            raise ValueError(f"times is {times}; it must be 1 or more, or None for always")
+        with self._state.change():
+            self._state.faults.append((fault, times))
 
     def clear_faults(self) -> None:
         """Drop all faults that have not happened yet."""
-        with self._state.condition.change():
+        with self._state.change():
             self._state.faults.clear()
 
     def add_model(
@@ -269,7 +274,7 @@ class Emulator:
             components or {},
         )
         added = Version(version or secrets.token_hex(32), name, openapi, file_stream)
-        with self._state.condition.change():
+        with self._state.change():
             model = self._state.catalogue.add_version(added, is_latest=latest)
             model.is_official = official
             model.default_example = default_example or model.default_example
@@ -281,12 +286,12 @@ class Emulator:
         Raises:
             ValueError: A name has a wrong form, or the model is unknown or has no latest version.
         """
-        with self._state.condition.change():
+        with self._state.change():
             self._state.catalogue.add_deployment(name, model)
 
     def expire(self, prediction_id: str) -> None:
         """Remove a prediction's data and its stream's events, as the service does in an hour."""
-        with self._state.condition.change():
+        with self._state.change():
             self._state.predictions[prediction_id].expire()
 
     # Records
@@ -294,19 +299,19 @@ class Emulator:
     @property
     def requests(self) -> list[RecordedRequest]:
         """All requests so far, in the order of arrival; event streams included."""
-        with self._state.condition.lock:
+        with self._state.condition:
             return list(self._state.requests)
 
     @property
     def predictions(self) -> dict[str, EmulatedPrediction]:
         """All predictions by id, in the order of creation."""
-        with self._state.condition.lock:
+        with self._state.condition:
             return dict(self._state.predictions)
 
     @property
     def cancels(self) -> list[str]:
         """The prediction's id for each cancel request that arrived."""
-        with self._state.condition.lock:
+        with self._state.condition:
             return list(self._state.cancels)
 
     @property
@@ -320,20 +325,18 @@ class Emulator:
         Raises:
             AssertionError: It was not true within `timeout` seconds.
         """
-        if not self._state.condition.wait(lambda: bool(predicate(self)), timeout):
-            raise AssertionError(self._describe_timeout(timeout))
+        with self._state.condition:
+            if self._state.condition.wait_for(lambda: predicate(self), timeout):
+                return
+            statuses = [prediction.status for prediction in self.predictions.values()]
+            raise AssertionError(
+                f"not true within {timeout:g} s; the emulator has had {len(self.requests)} "
+                f"requests ({len(self.cancels)} to cancel), has {self.streams_open} open streams, "
+                f"and its predictions are {statuses}"
+            )
 
     async def wait_for_async(
         self, predicate: Callable[[Emulator], object], timeout: float = 5.0
     ) -> None:
-        """Wait as `wait_for` does, in a coroutine and without blocking its event loop."""
-        if not await self._state.condition.wait_async(lambda: bool(predicate(self)), timeout):
-            raise AssertionError(self._describe_timeout(timeout))
-
-    def _describe_timeout(self, timeout: float) -> str:
-        statuses = [prediction.status for prediction in self.predictions.values()]
-        return (
-            f"not true within {timeout:g} s; the emulator has had {len(self.requests)} requests "
-            f"({len(self.cancels)} to cancel), has {self.streams_open} open streams, and its "
-            f"predictions are {statuses}"
-        )
+        """Wait as `wait_for` does, in a thread, so that the event loop is not blocked."""
+        await asyncio.to_thread(self.wait_for, predicate, timeout)

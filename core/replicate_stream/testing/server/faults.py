@@ -111,38 +111,6 @@ class Fault:
 NO_FAULT = Fault("any")
 
 
-class FaultQueue:
-    """The faults that have not happened yet: first in, first out for each kind of request."""
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[Fault, int | None]] = []
-
-    def add(self, fault: Fault, times: int | None) -> None:
-        """Add a fault for the next `times` requests of its kind; None for all of them.
-
-        Raises:
-            ValueError: `times` is less than 1.
-        """
-        if times is not None and times < 1:
-            raise ValueError(f"times is {times}; it must be 1 or more, or None for always")
-        self._waiting.append((fault, times))
-
-    def clear(self) -> None:
-        """Drop all faults that have not happened yet."""
-        self._waiting.clear()
-
-    def take(self, kind: Kind) -> Fault:
-        """Take the fault for a request of this kind; `NO_FAULT` if nothing is to go wrong."""
-        for index, (fault, times) in enumerate(self._waiting):
-            if fault.on in {kind, "any"}:
-                if times == 1:
-                    del self._waiting[index]
-                elif times is not None:
-                    self._waiting[index] = (fault, times - 1)
-                return fault
-        return NO_FAULT
-
-
 def _guess_content_type(body: bytes) -> str:
     try:
         json.loads(body)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 HEAD_LIMIT = 64 * 1024
@@ -30,18 +30,25 @@ class BadRequestError(Exception):
     """The client sent something that is not HTTP/1."""
 
 
-class Request(NamedTuple):
-    """A parsed request. Header names are in lower case; a repeated header keeps its last value.
+@dataclass(frozen=True)
+class Request:
+    """A parsed request. Its `repr` shows neither its token nor its prompt.
 
-    `json` is the decoded body; None if it is not JSON.
+    Attributes:
+        method: E.g. `POST`.
+        path: The path without the query.
+        query: The query's fields.
+        headers: The headers, by lower-case name; a repeated one keeps its last value.
+        body: The bytes of the body.
+        json: The decoded body, None if it is not JSON.
     """
 
     method: str
     path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    json: Any
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    json: Any = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import count
 from typing import Any
 
 from replicate_stream.testing.server.events import HEADERS, Subscription
@@ -29,19 +28,17 @@ _BACKLOG = 2048
 class Listener:
     """A listening socket and its connections."""
 
-    def __init__(self, name: str, state: State, route: Route, numbers: count[int]) -> None:
+    def __init__(self, name: str, state: State, route: Route) -> None:
         """Prepare to listen.
 
         Args:
             name: The server's name in recorded requests.
             state: The state that keeps requests and faults.
             route: Finds the purpose and the answer of a request.
-            numbers: Numbers for the connections.
         """
         self._name = name
         self._state = state
         self._route = route
-        self._numbers = numbers
         self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._is_closed = False
         self._server: asyncio.Server | None = None
@@ -84,7 +81,7 @@ class Listener:
         task.add_done_callback(self._tasks.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = next(self._numbers)
+        number = next(self._state.connection_numbers)
         try:
             try:
                 while request := await read_request(reader, writer):
@@ -107,11 +104,17 @@ class Listener:
     ) -> bool:
         """Answer one request; return whether the connection can be used for another one."""
         kind, respond = self._route(request)
-        with self._state.condition.change():
+        with self._state.change():
             self._state.requests.append(
-                RecordedRequest(*request, time.monotonic(), number, self._name, kind)
+                RecordedRequest(
+                    **vars(request),
+                    at=time.monotonic(),
+                    connection=number,
+                    server=self._name,
+                    kind=kind,
+                )
             )
-            fault = self._state.faults.take(kind)
+            fault = self._state.take_fault(kind)
         if fault.drop:
             await close(writer, reset=fault.reset)
             return False
@@ -140,18 +143,16 @@ class Listener:
         reply_writer: ReplyWriter,
         reader: asyncio.StreamReader,
     ) -> None:
-        self._count_streams(+1)
+        with self._state.change():
+            self._state.streams_open += 1
         try:
             reply_writer.write_head(render_head(200, fault.edit_headers(HEADERS)))
             subscription.start(reply_writer)
             await _wait_until_over(reply_writer, reader)
         finally:
             subscription.stop()
-            self._count_streams(-1)
-
-    def _count_streams(self, change: int) -> None:
-        with self._state.condition.change():
-            self._state.streams_open += change
+            with self._state.change():
+                self._state.streams_open -= 1
 
 
 async def _send(

@@ -6,14 +6,15 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
 from replicate_stream.testing.server.catalogue import Catalogue, Version
-from replicate_stream.testing.server.faults import FaultQueue, Kind
+from replicate_stream.testing.server.faults import NO_FAULT, Fault, Kind
+from replicate_stream.testing.server.http import Request
 from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.replies import Reply, Script, run_script
 
@@ -38,29 +39,17 @@ class RateLimit(NamedTuple):
     wording: Literal["current", "documented"] = "current"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRequest:
+@dataclass(frozen=True)
+class RecordedRequest(Request):
     """A request that arrived. Its `repr` shows neither its token nor its prompt.
 
     Attributes:
-        method: E.g. `POST`.
-        path: The path without the query.
-        query: The query's fields.
-        headers: The headers, by lower-case name.
-        body: The bytes of the body.
-        json: The decoded body, None if it is not JSON.
         at: Time of arrival, by `time.monotonic`.
         connection: The connection's number, equal for requests that shared one.
         server: The server that it came to: `api` or `stream`.
         kind: Its purpose.
     """
 
-    method: str
-    path: str
-    query: Mapping[str, str] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    json: Any = field(repr=False)
     at: float
     connection: int
     server: str
@@ -81,65 +70,18 @@ class Behaviour:
     shows_is_official: bool = True
 
 
-class StateCondition:
-    """A lock around the state, on which threads and coroutines can wait for a change."""
-
-    def __init__(self) -> None:
-        self.lock: threading.Condition = threading.Condition()
-        self._wakers: list[Callable[[], None]] = []
-
-    @contextmanager
-    def change(self) -> Iterator[None]:
-        """Hold the lock during a change, then wake all who wait."""
-        with self.lock:
-            yield
-            self.lock.notify_all()
-            for wake in self._wakers:
-                wake()
-
-    def wait(self, is_true: Callable[[], bool], timeout: float) -> bool:
-        """Block until something is true; False if it is not within `timeout` seconds."""
-        with self.lock:
-            return self.lock.wait_for(is_true, timeout)
-
-    async def wait_async(self, is_true: Callable[[], bool], timeout: float) -> bool:
-        """Wait in a coroutine without blocking its event loop; else like `wait`."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            # Called in the emulator's thread, whose loop is another one.
-            loop.call_soon_threadsafe(changed.set)
-
-        deadline = time.monotonic() + timeout
-        with self.lock:
-            self._wakers.append(wake)
-        try:
-            while True:
-                changed.clear()
-                with self.lock:
-                    if is_true():
-                        return True
-                try:
-                    await asyncio.wait_for(changed.wait(), deadline - time.monotonic())
-                except asyncio.TimeoutError:
-                    return False
-        finally:
-            with self.lock:
-                self._wakers.remove(wake)
-
-
 @dataclass(slots=True)
 class State:
     """All that the two servers share.
 
-    Parts that a test can see or set are changed only within `condition.change()`.
+    Parts that a test can see or set are changed only within `change()`.
     """
 
     token: str
     behaviour: Behaviour
     catalogue: Catalogue = field(default_factory=Catalogue)
-    condition: StateCondition = field(default_factory=StateCondition)
-    faults: FaultQueue = field(default_factory=FaultQueue)
+    condition: threading.Condition = field(default_factory=threading.Condition)
+    faults: list[tuple[Fault, int | None]] = field(default_factory=list)
     scripts: deque[Script] = field(default_factory=deque)
     requests: list[RecordedRequest] = field(default_factory=list)
     predictions: dict[str, EmulatedPrediction] = field(default_factory=dict)
@@ -149,8 +91,27 @@ class State:
     api_base: str = ""
     stream_base: str = ""
     _creation_times: deque[float] = field(default_factory=deque)
+    connection_numbers: count[int] = field(default_factory=lambda: count(1))
     _numbers: count[int] = field(default_factory=count)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Hold the lock during a change, then wake all who wait for one."""
+        with self.condition:
+            yield
+            self.condition.notify_all()
+
+    def take_fault(self, kind: Kind) -> Fault:
+        """Take the first fault for a request of this kind; `NO_FAULT` if there is none."""
+        for index, (fault, times) in enumerate(self.faults):
+            if fault.on in {kind, "any"}:
+                if times == 1:
+                    del self.faults[index]
+                elif times is not None:
+                    self.faults[index] = (fault, times - 1)
+                return fault
+        return NO_FAULT
 
     def create(
         self,
@@ -171,7 +132,7 @@ class State:
             echo=echo,
             headers=headers,
         )
-        with self.condition.change():
+        with self.change():
             script = self.scripts.popleft() if self.scripts else self.behaviour.reply
             if isinstance(script, Reply):
                 prediction.reply = script
@@ -187,7 +148,7 @@ class State:
 
     def cancel(self, prediction: EmulatedPrediction) -> None:
         """Cancel a prediction on request; one that has ended stays unchanged."""
-        with self.condition.change():
+        with self.change():
             prediction.cancels += 1
             self.cancels.append(prediction.id)
         self._stop(prediction, "canceled")
@@ -209,8 +170,7 @@ class State:
 
     def find_stream(self, stream_id: str) -> EmulatedPrediction | None:
         """Find the prediction that a stream belongs to; None for an unknown stream."""
-        matches = (p for p in self.predictions.values() if p.stream_id == stream_id)
-        return next(matches, None)
+        return next((p for p in self.predictions.values() if p.stream_id == stream_id), None)
 
     def count_creation(self, limit: RateLimit) -> float | None:
         """Count a creation; return the seconds to wait if it is above the limit, else None."""
@@ -234,7 +194,7 @@ class State:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _stop(self, prediction: EmulatedPrediction, status: str) -> None:
-        with self.condition.change():
+        with self.change():
             prediction.end(status)
         if prediction.task is not None:
             prediction.task.cancel()
@@ -245,20 +205,20 @@ class State:
 
     async def _run(self, prediction: EmulatedPrediction, script: Script) -> None:
         await asyncio.sleep(self.behaviour.boot_time)
-        with self.condition.change():
+        with self.change():
             prediction.start()
         try:
             async with run_script(script, prediction.input) as (reply, tokens):
                 prediction.reply = reply
                 async for token in tokens:
                     await self._wait_for_turn(prediction)
-                    with self.condition.change():
+                    with self.change():
                         prediction.add(token)
         except Exception as error:  # noqa: BLE001 - a model that raises is a failed prediction
             status, text = "failed", str(error) or type(error).__name__
         else:
             status, text = reply.final_status, reply.error or ""
-        with self.condition.change():
+        with self.change():
             prediction.lag = self.behaviour.finish_lag
             prediction.end(status, text or None)
 
