@@ -1,4 +1,4 @@
-"""Fixtures of several folders: models of every family, HTTP by hand, and shared material."""
+"""Fixtures of several folders: models of every family, and shared material."""
 
 from __future__ import annotations
 
