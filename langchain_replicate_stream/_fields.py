@@ -167,9 +167,13 @@ class ChatReplicateFields(BaseChatModel):
         return self.stop if stop_sequences is None else stop_sequences
 
     def _build_request(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+        self,
+        client: Client,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Build the arguments of `Client.stream`.
+        """Build the arguments of the client's `stream`, `complete` and `prepare`.
 
         Raises:
             InvalidInputError: A message is of a type that has no role for a model.
@@ -180,7 +184,7 @@ class ChatReplicateFields(BaseChatModel):
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
         request = merge_arguments(settings, own, _ALIASES)
-        request["messages"] = to_core(messages, files_url=f"{self._get_client().base_url}/files")
+        request["messages"] = to_core(messages, files_url=f"{client.base_url}/files")
         request["stop"] = self._get_stop(stop, kwargs)
         request["tools"] = convert_tools(request.get("tools"))
         request["response_format"] = convert_response_format(request.get("response_format"))

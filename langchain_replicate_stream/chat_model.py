@@ -108,9 +108,10 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with raise_as_langchain():
-            request = self._build_request(messages, stop, kwargs)
+            client = self._get_client()
+            request = self._build_request(client, messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
-            async with self._get_client().stream(**request) as events:
+            async with client.stream(**request) as events:
                 async for event in events:
                     for chunk in converter.convert(event):
                         yield chunk
@@ -123,8 +124,9 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> ChatResult:
         with raise_as_langchain():
-            request = self._build_request(messages, stop, kwargs)
-            completion = await self._get_client().complete(**request)
+            client = self._get_client()
+            request = self._build_request(client, messages, stop, kwargs)
+            completion = await client.complete(**request)
         return to_result(completion, request["model"])
 
     def _stream(
@@ -135,7 +137,8 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with raise_as_langchain():
-            request, client = self._build_request(messages, stop, kwargs), self._get_client()
+            client = self._get_client()
+            request = self._build_request(client, messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
             with closing(iterate_blocking(lambda: client.stream(**request))) as events:
                 for event in events:
@@ -149,7 +152,8 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> ChatResult:
         with raise_as_langchain():
-            request, client = self._build_request(messages, stop, kwargs), self._get_client()
+            client = self._get_client()
+            request = self._build_request(client, messages, stop, kwargs)
             completion = run_blocking(lambda: client.complete(**request))
         return to_result(completion, request["model"])
 
@@ -264,6 +268,5 @@ class ChatReplicate(ChatReplicateFields):
         """Prepare the request that `ainvoke` would send; see `prepare`."""
         converted = self._convert_input(messages).to_messages()
         with raise_as_langchain():
-            request = self._build_request(converted, stop, kwargs)
-            del request["include_usage"], request["max_repairs"]  # arguments of a stream
-            return await self._get_client().prepare(**request)
+            client = self._get_client()
+            return await client.prepare(**self._build_request(client, converted, stop, kwargs))

@@ -16,7 +16,6 @@ from replicate_stream._errors import wrong_type
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import Neutralize, ToolFormat, ToolResult
 from replicate_stream._model.families.turn import Role, Turn
-from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._types.media import Media, is_text_part, parse_media
 from replicate_stream._types.messages import Message, ToolCall
@@ -130,11 +129,6 @@ class Conversation:
     instructions: PromptInstructions
 
     @property
-    def profile(self) -> ModelProfile:
-        """The model's profile."""
-        return self.builder.profile
-
-    @property
     def is_single_question(self) -> bool:
         """Whether there is one message only, and it is the user's."""
         return len(self.messages) == 1 and self.messages[0].message.role == "user"
@@ -164,14 +158,14 @@ class Conversation:
         if not self.has_tools:
             return None
         if template is None:
-            return self.profile.tool_format(neutralize)
+            return self.builder.profile.tool_format(neutralize)
         return template.tool_format(neutralize, template.assistant)
 
     def has_bare_calls(self, template: ChatTemplate | None = None) -> bool:
         """Whether the model is going to write tool calls as JSON without marks."""
         if self.instructions.tools is None:
             return False
-        tool_format = self.profile.tool_format if template is None else template.tool_format
+        tool_format = self.builder.profile.tool_format if template is None else template.tool_format
         return tool_format.has_bare_calls
 
     def render_turns(self, tool_format: ToolFormat | None) -> list[Turn]:
@@ -199,14 +193,14 @@ class Conversation:
             The system text if the model has no such input, else an empty string.
         """
         system = self.render_system(self.neutralize(self.system), self.tool_format(self.neutralize))
-        if system and self.profile.system_prompt is not None:
-            self.builder.input[self.profile.system_prompt.name] = system
+        if system and self.builder.profile.system_prompt is not None:
+            self.builder.input[self.builder.profile.system_prompt.name] = system
             return ""
         return system
 
     def neutralize(self, text: str) -> str:
         """Break the marks in a text that the model's own template would read as a turn."""
-        safe = self.profile.neutralize(text)
+        safe = self.builder.profile.neutralize(text)
         if safe != text:
             self.builder.note_once(_MARKS_BROKEN)
         return safe

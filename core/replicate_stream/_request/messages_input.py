@@ -18,7 +18,7 @@ def put_messages(conversation: Conversation, field: InputField) -> None:
         messages = _write_tools_as_text(conversation)
     else:
         messages = [each.to_openai(neutralize(each.text)) for each in conversation.messages]
-    if conversation.profile.messages_hold_system:
+    if conversation.builder.profile.messages_hold_system:
         tool_format = conversation.tool_format(neutralize)
         system = conversation.render_system(neutralize(conversation.system), tool_format)
     else:

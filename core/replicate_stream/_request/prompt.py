@@ -43,7 +43,7 @@ def render_conversation(
     Raises:
         InvalidInputError: The model has no text input, or the prompt format is unknown.
     """
-    builder, profile = conversation.builder, conversation.profile
+    builder, profile = conversation.builder, conversation.builder.profile
     prompt_field = None if profile.prompt is profile.messages else profile.prompt
     if profile.messages is not None and _is_sent_as_messages(conversation, prompt_format):
         if prompt_format == _PLAIN:
@@ -63,7 +63,7 @@ def render_conversation(
 
 def _is_sent_as_messages(conversation: Conversation, prompt_format: str | None) -> bool:
     """Whether a model that has an input for messages gets them there."""
-    profile = conversation.profile
+    profile = conversation.builder.profile
     has_prompt = profile.prompt is not None and profile.prompt is not profile.messages
     if prompt_format is not None:
         return prompt_format == _PLAIN and not has_prompt
@@ -80,7 +80,7 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
         return RenderedPrompt(_render_plain(conversation), is_bare=conversation.has_bare_calls())
     if prompt_format is not None:
         return _render_template(conversation, _find_template(conversation, prompt_format))
-    profile = conversation.profile
+    profile = conversation.builder.profile
     if profile.history is not None and not conversation.has_tools:
         question = put_history(conversation, profile.history)
         if question is not None:
@@ -96,7 +96,7 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
 
 
 def _find_template(conversation: Conversation, prompt_format: str) -> ChatTemplate:
-    template = conversation.profile.find_chat_template(prompt_format)
+    template = conversation.builder.profile.find_chat_template(prompt_format)
     if template is None:
         known = ", ".join(dict.fromkeys(each.name for each in families.TABLES.templates))
         raise invalid_value("prompt_format", prompt_format, f"one of {known}, {_PLAIN}")
@@ -105,7 +105,7 @@ def _find_template(conversation: Conversation, prompt_format: str) -> ChatTempla
 
 def _render_plain(conversation: Conversation) -> str:
     """Join the texts as they are, and put the system text into its own input if there is one."""
-    profile = conversation.profile
+    profile = conversation.builder.profile
     tool_format = conversation.tool_format(str)
     turns = conversation.render_turns(tool_format)
     prompt = "\n\n".join(turn.text for turn in turns if turn.text)
@@ -155,7 +155,7 @@ def _render_transcript(conversation: Conversation, system: str) -> str:
 
 def _render_template(conversation: Conversation, template: ChatTemplate) -> RenderedPrompt:
     """Render the prompt in a family's chat template, instead of the model's own template."""
-    builder, own = conversation.builder, conversation.profile.prompt_template
+    builder, own = conversation.builder, conversation.builder.profile.prompt_template
     if own is not None and own.default != "{prompt}":
         builder.input[own.name] = "{prompt}"
         builder.note(f"{own.name} was set to {{prompt}}: the prompt has all the marks.")
