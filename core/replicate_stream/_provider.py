@@ -123,15 +123,12 @@ class TextStream:
         return await self._texts.__anext__()
 
     def __await__(self) -> Generator[Any, None, TextStream]:
-        return _return(self).__await__()
+        yield from ()  # `await` wants an iterator, which a generator function returns
+        return self
 
     async def aclose(self) -> None:
         """Stop the stream, which cancels the prediction."""
         await self._texts.aclose()
-
-
-async def _return(stream: TextStream) -> TextStream:
-    return stream
 
 
 async def _iterate_texts(

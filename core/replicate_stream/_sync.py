@@ -111,27 +111,20 @@ def iterate_blocking(
     Args:
         open_stream: Called in the background loop; returns the stream's context manager.
     """
-    items: SimpleQueue[T | _End] = SimpleQueue()
+    items: SimpleQueue[tuple[T, ...]] = SimpleQueue()  # of one item each; an empty one ends them
     caller = threading.get_ident()
 
     async def read_stream() -> None:
         calling_thread.set(caller)
         async with open_stream() as stream:
             async for item in stream:
-                items.put(item)
+                items.put((item,))
 
     future = _get_portal().start_task_soon(read_stream)
-    future.add_done_callback(lambda _: items.put(_END))
+    future.add_done_callback(lambda _: items.put(()))
     try:
-        while not isinstance(item := items.get(), _End):
-            yield item
+        while item := items.get():
+            yield item[0]
         future.result()
     finally:
         future.cancel()
-
-
-class _End:
-    """Marks the end of a stream in the queue."""
-
-
-_END = _End()

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ _FRAMEWORKS = {"langchain", "langchain_classic", "langchain_core", "langgraph", 
 _FRAMEWORKS |= {"llama_index", "llama_index_instrumentation", "workflows"}
 _LIBRARIES = {"anyio", "click", "nest_asyncio", "pydantic", "tenacity", "uvloop", "wrapt"}
 _NOT_USER_CODE = sys.stdlib_module_names | _OWN | _FRAMEWORKS | _LIBRARIES
+# Attributes with the frame, and with what that waits for.
+_AWAITABLES = {
+    "coroutine": ("cr_frame", "cr_await"),
+    "async_generator": ("ag_frame", "ag_await"),
+    "generator": ("gi_frame", "gi_yieldfrom"),
+}
 _EVENT_LOOPS = {"asyncio.events", "asyncio.runners", "uvloop"}
 
 
@@ -131,22 +137,16 @@ def _search_waiting_tasks() -> FrameType | None:
 def _suspended_frames(task: asyncio.Task[Any]) -> list[FrameType]:
     """The frames of a task that waits, the outermost first: `Task.get_stack` has only that one."""
     awaited: Any = task.get_coro()
-    frames = []
+    frames: list[FrameType | None] = []
     while awaited is not None:
-        if isinstance(awaited, CoroutineType):
-            frame, awaited = awaited.cr_frame, awaited.cr_await
-        elif isinstance(awaited, AsyncGeneratorType):
-            frame, awaited = awaited.ag_frame, awaited.ag_await
-        elif isinstance(awaited, GeneratorType):
-            frame, awaited = awaited.gi_frame, awaited.gi_yieldfrom
+        if (attributes := _AWAITABLES.get(type(awaited).__name__)) is not None:
+            frame, awaited = (getattr(awaited, name, None) for name in attributes)
+            frames.append(frame)
         else:
             # What `async for` awaits hides the generator that it drives.
-            frame, awaited = None, next(filter(_is_awaitable, gc.get_referents(awaited)), None)
-        if frame is not None:
-            frames.append(frame)
-    return frames
+            awaited = next(filter(_is_awaitable, gc.get_referents(awaited)), None)
+    return [frame for frame in frames if frame is not None]
 
 
 def _is_awaitable(value: object) -> bool:
-    is_known = isinstance(value, CoroutineType | AsyncGeneratorType | GeneratorType)
-    return is_known or type(value).__name__ in {"async_generator_asend", "anext_awaitable"}
+    return type(value).__name__ in {*_AWAITABLES, "async_generator_asend", "anext_awaitable"}

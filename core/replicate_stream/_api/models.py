@@ -161,15 +161,14 @@ class Models:
         return model
 
     async def _fetch(self, ref: ModelRef) -> Model:
+        path = f"/models/{ref.name}/versions/{ref.version}"
         if ref.is_deployment:
             deployment = await self._get_json(f"/deployments/{ref.name}")
             release = _to_mapping(deployment.get("current_release"))
             if not (release.get("model") and release.get("version")):
                 return Model(ref)
             path = f"/models/{release['model']}/versions/{release['version']}"
-            return Model(ref, _get_schema(await self._get_json(path)))
-        if ref.version:
-            path = f"/models/{ref.name}/versions/{ref.version}"
+        if ref.is_deployment or ref.version:
             return Model(ref, _get_schema(await self._get_json(path)))
         record = await self._get_json(f"/models/{ref.name}")
         latest = _to_mapping(record.get("latest_version"))  # can be null: docs/replicate-api.md 5.1

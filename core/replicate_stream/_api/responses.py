@@ -38,11 +38,6 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
-    def get_header(self, name: str) -> str | None:
-        """Return the value of a header, or None. Names are not case-sensitive."""
-        lower = name.lower()
-        return next((v for k, v in self.headers.items() if k.lower() == lower), None)
-
 
 def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     """Parse the body of a successful response.
@@ -72,7 +67,9 @@ def to_response_error(response: Response, action: str) -> ResponseError:
         response: The response.
         action: The request, e.g. `POST /models/meta/llama/predictions`.
     """
-    body = _parse_error_body(response)
+    body = _decode_json(response)
+    if not isinstance(body, dict):
+        body = {"detail": body if isinstance(body, str) else _get_excerpt(response)}
     title = _to_text(body.get("title"))
     detail = _to_text(body.get("detail")) or _to_text(body.get("error"))
     status = response.status
@@ -99,13 +96,6 @@ def to_response_error(response: Response, action: str) -> ResponseError:
     if status == HTTPStatus.PAYMENT_REQUIRED:
         message += f" (see {_BILLING})"
     return ResponseError(message, **fields)
-
-
-def _parse_error_body(response: Response) -> Mapping[str, Any]:
-    body = _decode_json(response)
-    if isinstance(body, dict):
-        return body
-    return {"detail": body if isinstance(body, str) else _get_excerpt(response)}
 
 
 def _decode_json(response: Response) -> Any:
@@ -142,7 +132,7 @@ def _parse_retry_after(
     response: Response, body: Mapping[str, Any], detail: str | None
 ) -> float | None:
     """Parse the seconds to wait from header, body or text (docs/replicate-api.md 1.5)."""
-    header = response.get_header("Retry-After")
+    header = next((v for k, v in response.headers.items() if k.lower() == "retry-after"), None)
     for value in (header, body.get("retry_after")):
         if value is not None:
             try:

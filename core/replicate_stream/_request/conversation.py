@@ -236,21 +236,18 @@ def _render_turns_with_tools(
             turns += tool_format.render_results(results)
             results = []
             follows_results = True
-        turn = _render_turn_with_calls(parsed, tool_format)
+        turn = parsed.to_turn()
+        text = tool_format.neutralize(turn.text)
+        if message.tool_calls:
+            turn = tool_format.render_answer(text, message.tool_calls)
+        else:
+            turn = Turn(turn.role, text, is_rendered=True)
         if follows_results and turn.role == "assistant" and tool_format.is_continued:
             # DeepSeek's answer goes on right behind the results, without a mark that opens a turn.
             turn = Turn("none", turn.text + tool_format.assistant[1], is_rendered=True)
         turns.append(turn)
         follows_results = False
     return turns + (tool_format.render_results(results) if results else [])
-
-
-def _render_turn_with_calls(parsed: ParsedMessage, tool_format: ToolFormat) -> Turn:
-    turn = parsed.to_turn()
-    text = tool_format.neutralize(turn.text)
-    if parsed.message.tool_calls:
-        return tool_format.render_answer(text, parsed.message.tool_calls)
-    return Turn(turn.role, text, is_rendered=True)
 
 
 def _call_to_openai(call: ToolCall) -> dict[str, Any]:

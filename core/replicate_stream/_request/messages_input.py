@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from replicate_stream._model.input_schema import InputField
-from replicate_stream._request.conversation import Conversation, ParsedMessage
+from replicate_stream._request.conversation import Conversation
 
 _IMAGE_MARK = "<image>"
 
@@ -75,14 +75,11 @@ def _alternate_texts(conversation: Conversation, field: InputField) -> list[str]
             return None
         text = conversation.neutralize(message.to_turn().text)
         if has_image_marks and message is not conversation.messages[-1]:
-            text = _image_marks(message) + text
+            count = sum(each.kind == "image" for each in message.media)
+            text = f"{_IMAGE_MARK}\n" * count + text
         if speaker == previous:
             texts[-1] += f"\n\n{text}"
         else:
             texts.append(text)
         previous = speaker
     return texts if previous == "user" else None
-
-
-def _image_marks(message: ParsedMessage) -> str:
-    return f"{_IMAGE_MARK}\n" * sum(each.kind == "image" for each in message.media)

@@ -53,8 +53,18 @@ OpeningMatch: TypeAlias = "Opening | Literal['partial'] | None"
 """A mark, the possible beginning of one (`partial`: more text is needed), or None for text."""
 
 
-class _Marks:
-    """The marks of all families, in the groups in which they are searched."""
+class Marks:
+    """The marks of all families, in the groups in which they are searched.
+
+    Attributes:
+        starts: The marks that begin a call or frame calls.
+        ends: The marks of results, and those that close a call.
+        ends_of_broken_calls: The marks that begin the call after a broken one.
+        all: All marks, the longest first, because a mark may begin with another one.
+        longest: The length of the longest mark.
+        first: Matches the first character of any mark.
+        first_or_json: Matches that, and the first character of a call as bare JSON.
+    """
 
     def __init__(self, tables: FamilyTables) -> None:
         self.starts = (*tables.call_marks, *tables.frame_marks)
@@ -64,7 +74,6 @@ class _Marks:
             if any(mark.ends_broken_call for mark in marks)
         )
         self.ends = (*tables.result_marks, *tables.closing_marks)
-        # The longest first, because a mark may begin with another one.
         self.all = sorted({*self.starts, *self.ends, FENCE}, key=lambda mark: (-len(mark), mark))
         self.longest = len(self.all[0])
         first = re.escape("".join(sorted({mark[0] for mark in self.all})))
@@ -72,15 +81,12 @@ class _Marks:
         self.first_or_json = re.compile(f"[{first}{{]")
 
 
-@lru_cache(maxsize=1)
-def _get_marks(tables: FamilyTables) -> _Marks:
-    return _Marks(tables)
+_build_marks = lru_cache(maxsize=1)(Marks)
 
 
-def get_first_characters(*, has_json: bool) -> re.Pattern[str]:
-    """Return a pattern for the first characters of all marks, and of JSON if that counts too."""
-    marks = _get_marks(families.TABLES)
-    return marks.first_or_json if has_json else marks.first
+def get_marks() -> Marks:
+    """Return the marks of all families, which are built once."""
+    return _build_marks(families.TABLES)
 
 
 def find_opening(text: str, at: int, *, is_final: bool) -> OpeningMatch:
@@ -91,7 +97,7 @@ def find_opening(text: str, at: int, *, is_final: bool) -> OpeningMatch:
         at: The position.
         is_final: True if no more text comes, so that no mark can be partial.
     """
-    marks = _get_marks(families.TABLES).all
+    marks = get_marks().all
     for mark in marks:
         if text.startswith(mark, at):
             match = _parse_opening(mark, text, at + len(mark))
@@ -112,7 +118,7 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
     Returns:
         The position before the mark; -1 if the text has no such mark.
     """
-    known = _get_marks(families.TABLES)
+    known = get_marks()
     start = max(0, start - known.longest)
     # Broken JSON may well hold the fence's backticks, so they do not count as its end.
     marks = [mark for mark in closing if len(mark) > len(FENCE)]
@@ -120,17 +126,8 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
     return min((position for position in positions if position >= 0), default=-1)
 
 
-def is_partial_call(text: str) -> bool:
-    """Return True if the end of an answer is the beginning of a call that was cut off."""
-    return _is_partial(_get_marks(families.TABLES).starts, text)
-
-
-def is_partial_end(text: str) -> bool:
-    """Return True if the end of an answer is the beginning of a result or of a closing mark."""
-    return _is_partial(_get_marks(families.TABLES).ends, text)
-
-
-def _is_partial(marks: Iterable[str], text: str) -> bool:
+def is_cut_mark(text: str, marks: Iterable[str]) -> bool:
+    """Return True if the end of an answer is a mark, or the beginning of one that was cut off."""
     return len(text) >= _SHORTEST_PARTIAL and any(
         mark.startswith(text) or text.startswith(mark) for mark in marks
     )

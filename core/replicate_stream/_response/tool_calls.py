@@ -16,9 +16,8 @@ from replicate_stream._response.tool_call_marks import (
     FENCE,
     Opening,
     find_opening,
-    get_first_characters,
-    is_partial_call,
-    is_partial_end,
+    get_marks,
+    is_cut_mark,
 )
 from replicate_stream._types.messages import StreamEvent, TextDelta
 
@@ -54,8 +53,8 @@ class ToolCallReader:
         self._new_id = new_id
         self._is_bare = is_bare
         self._is_single = is_single
-        self._first_at_edge = get_first_characters(has_json=True)
-        self._first_in_text = get_first_characters(has_json=is_bare)
+        self._marks = get_marks()
+        self._first_in_text = self._marks.first_or_json if is_bare else self._marks.first
         self._call_count = 0
         self._pending = ""
         self._block: CallBlockReader | None = None
@@ -85,11 +84,11 @@ class ToolCallReader:
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
         text = self._pending
-        pattern = self._first_at_edge if self._is_at_edge else self._first_in_text
+        pattern = self._marks.first_or_json if self._is_at_edge else self._first_in_text
         for match in pattern.finditer(text):
             at = match.start()
             opening = find_opening(text, at, is_final=is_final)
-            is_cut = is_final and is_partial_call(text[at:])
+            is_cut = is_final and is_cut_mark(text[at:], self._marks.starts)
             if opening is None and not is_cut and text[at] in "{[" and self._may_be_bare(text[:at]):
                 opening = Opening(at, "bare", closing=families.TABLES.call_separators)
             if opening == "partial":
@@ -131,9 +130,9 @@ class ToolCallReader:
         """Emit the end of the answer, unless it is the beginning of a mark that was cut off."""
         text, self._pending = self._pending, ""
         tail = text.lstrip() if self._is_at_edge else text
-        if is_partial_call(tail):
+        if is_cut_mark(tail, self._marks.starts):
             events += CallBody(self._call_count, self._new_id).abort(tail.strip())
-        elif self._call_count and is_partial_end(tail):
+        elif self._call_count and is_cut_mark(tail, self._marks.ends):
             self.is_stopped = True
         elif text.strip() or (text and not self._call_count):
             events.append(TextDelta(text))
