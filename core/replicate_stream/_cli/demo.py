@@ -7,14 +7,12 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from replicate_stream import Client, Finished, TextDelta
-from replicate_stream._cli.serve import create_local_emulator
+from replicate_stream._cli.serve import add_local_model
 from replicate_stream._errors import MissingAuthError
 from replicate_stream._settings import TOKEN_VARIABLE
 
@@ -43,8 +41,16 @@ def demo(real: bool) -> None:
         click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
         _run_demo(PAID_MODEL, {})
         return
-    with _start_local_model() as (model, settings):
-        _run_demo(model, settings)
+    from replicate_stream.testing import Emulator
+    from replicate_stream.testing.local_model import DESCRIPTION, MODEL
+
+    with Emulator() as emulator:
+        try:
+            add_local_model(emulator)
+        except ImportError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English with little sense.")
+        _run_demo(MODEL, {"api_key": emulator.token, "base_url": emulator.base_url})
 
 
 def _confirm_costs() -> bool:
@@ -57,20 +63,6 @@ def _confirm_costs() -> bool:
         )
         return False
     return click.confirm(f"{TOKEN_VARIABLE} is set. Use Replicate itself, for a little money?")
-
-
-@contextmanager
-def _start_local_model() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run a local model; yield its name and the settings of a client for it."""
-    from replicate_stream.testing.local_model import DESCRIPTION, MODEL
-
-    try:
-        emulator = create_local_emulator()
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
-    with emulator:
-        click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English with little sense.")
-        yield MODEL, {"api_key": emulator.token, "base_url": emulator.base_url}
 
 
 def _run_demo(model: str, settings: dict[str, Any]) -> None:

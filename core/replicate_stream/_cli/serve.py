@@ -21,9 +21,10 @@ def serve(local_model: bool, host: str, port: int) -> None:
     # Imported here: no other command needs the emulator.
     from replicate_stream.testing import Emulator
 
-    create = create_local_emulator if local_model else Emulator
+    emulator = Emulator(host=host, port=port, one_port=True)
     try:
-        emulator = create(host=host, port=port, one_port=True)
+        if local_model:
+            add_local_model(emulator)
         emulator.start()
     except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -34,22 +35,18 @@ def serve(local_model: bool, host: str, port: int) -> None:
         emulator.stop()
 
 
-def create_local_emulator(
-    *, host: str = "127.0.0.1", port: int = 0, one_port: bool = False
-) -> Emulator:
-    """Create an emulator that answers with a local model. It is not started.
+def add_local_model(emulator: Emulator) -> None:
+    """Let a local model answer in an emulator, which has it as a further model.
 
     Raises:
         ImportError: The engine or the weights are missing; the message has the command that
             installs them.
     """
     # Imported here: the packages of the local model are optional.
-    from replicate_stream.testing import Emulator
     from replicate_stream.testing.local_model import INPUT_SCHEMA, MODEL, LocalModel
 
-    emulator = Emulator(LocalModel(), host=host, port=port, one_port=one_port)
+    emulator.reply = LocalModel()
     emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
-    return emulator
 
 
 def _wait_for_signal() -> None:

@@ -19,6 +19,7 @@ from replicate_stream.testing.server.catalogue import Version
 from replicate_stream.testing.server.http import (
     NOT_FOUND,
     PROBLEM_HEADERS,
+    RefusalError,
     Request,
     Response,
     json_response,
@@ -29,7 +30,6 @@ from replicate_stream.testing.server.state import RateLimit, State
 from replicate_stream.testing.server.validation import (
     MODEL_BODY,
     VERSION_BODY,
-    build_refusal,
     check_body,
     check_input,
     parse_cancel_after,
@@ -54,10 +54,8 @@ class CreateEndpoints:
 
     async def create_by_version(self, request: Request) -> Response:
         """Answer `/v1/predictions`."""
-        if (refusal := self._check_rate_limit()) is not None:
-            return refusal
-        if invalid := check_body(request.json, VERSION_BODY):
-            return build_refusal(invalid)
+        self._check_rate_limit()
+        check_body(request.json, VERSION_BODY)
         version = self._state.catalogue.find_version(request.json["version"])
         # A wrong version is a 422 and not a 404 (docs/replicate-api.md 1.3).
         return _INVALID_VERSION if version is None else await self._create(request, version)
@@ -74,37 +72,27 @@ class CreateEndpoints:
     async def _create_by_name(
         self, request: Request, version: Version | None, **echo: str
     ) -> Response:
-        if (refusal := self._check_rate_limit()) is not None:
-            return refusal
+        self._check_rate_limit()
         if version is None:
             return NOT_FOUND
-        if invalid := check_body(request.json, MODEL_BODY):
-            return build_refusal(invalid)
+        check_body(request.json, MODEL_BODY)
         return await self._create(request, version, **echo)
 
     async def _create(self, request: Request, version: Version, **echo: str) -> Response:
         # Decoded again, because a script may change its input but not the recorded request.
         body: Mapping[str, Any] = json.loads(request.body)
-        if invalid := check_input(body["input"], version.openapi):
-            return build_refusal(invalid)
+        check_input(body["input"], version.openapi)
         if body.get("stream") and not version.streams_text:
             return _NO_STREAM
-        try:
-            deadline = parse_cancel_after(request.headers.get("cancel-after"))
-            hold = parse_prefer(request.headers.get("prefer"))
-        except ValueError as error:
-            return problem(422, str(error), "Invalid header")
+        deadline = parse_cancel_after(request.headers.get("cancel-after"))
+        hold = parse_prefer(request.headers.get("prefer"))
         fields: dict[str, Any] = {**echo, **body}
         del fields["input"]
         fields.pop("version", None)
         if deadline is not None:
             fields["deadline"] = format_time(time.time_ns() + int(deadline * 1e9), 3)
         prediction = self._state.create(
-            version,
-            body["input"],
-            deadline=deadline,
-            echo=fields,
-            headers=request.headers,
+            version, body["input"], deadline=deadline, echo=fields, headers=request.headers
         )
         if hold is None:
             return json_response(201, self._state.build_record(prediction, shows="starting"))
@@ -129,18 +117,24 @@ class CreateEndpoints:
             del record["started_at"]  # as recorded
         return json_response(201, record, {"Preference-Applied": preference})
 
-    def _check_rate_limit(self) -> Response | None:
+    def _check_rate_limit(self) -> None:
         limit = self._state.behaviour.rate_limit
-        if limit is None or (seconds := self._state.count_creation(limit)) is None:
-            return None
-        return _build_throttled(limit, max(1, math.ceil(seconds)))
+        if limit is not None and (seconds := self._state.count_creation(limit)) is not None:
+            raise RefusalError(_build_throttled(limit, max(1, math.ceil(seconds))))
 
     async def upload(self, request: Request) -> Response:
         """Answer `/v1/files`: keep the file's record, which holds for 24 hours."""
         content_type = request.headers.get("content-type", "")
         head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
         form = BytesParser(policy=HTTP).parsebytes(head + request.body)
-        parts = {_get_name(part): part for part in form.iter_parts()} if form.is_multipart() else {}
+        parts = (
+            {
+                str(part.get_param("name", "", "content-disposition")): part
+                for part in form.iter_parts()
+            }
+            if form.is_multipart()
+            else {}
+        )
         if "content" not in parts:
             return problem(422, "- content is required\n", "Input validation failed")
         data = _get_data(parts["content"])
@@ -186,10 +180,6 @@ def _build_file_record(api_base: str, part: Message, data: bytes, metadata: Any)
         "expires_at": format_time(now + _DAY, 3),
         "urls": {"get": f"{api_base}/v1/files/{file_id}"},
     }
-
-
-def _get_name(part: Message) -> str:
-    return str(part.get_param("name", "", "content-disposition"))
 
 
 def _get_data(part: Message) -> bytes:

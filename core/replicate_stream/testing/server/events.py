@@ -12,16 +12,15 @@ import asyncio
 import bisect
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from replicate_stream.testing.server.http import ReplyWriter, Request, Response
+from replicate_stream.testing.server.http import ReplyWriter, Response
 
 EventId: TypeAlias = "tuple[int, int]"
 """Unix seconds, and the event's number within that second."""
-Subscriber: TypeAlias = Callable[[bytes], None]
-"""A function that is called with each new frame."""
 
 _ID = re.compile(r"(\d+):(\d+)")
 
@@ -51,7 +50,12 @@ class Event:
 
 
 class EventLog:
-    """All events of one stream, and its present subscribers."""
+    """All events of one stream, and its present subscribers.
+
+    Attributes:
+        frames: The events so far, as they are sent.
+        subscribers: Functions that are called with the frame of each further event.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """Start an empty log.
@@ -61,8 +65,8 @@ class EventLog:
         """
         self._clock = clock
         self._ids: list[EventId] = []
-        self._frames: list[bytes] = []
-        self._subscribers: list[Subscriber] = []
+        self.frames: list[bytes] = []
+        self.subscribers: list[Callable[[bytes], None]] = []
 
     def publish(self, event: Event) -> None:
         """Append an event and send it to all subscribers."""
@@ -72,32 +76,14 @@ class EventLog:
         event_id = (last[0], last[1] + 1) if last[0] >= second else (second, 0)
         frame = encode(event, event_id)
         self._ids.append(event_id)
-        self._frames.append(frame)
-        for subscriber in tuple(self._subscribers):
+        self.frames.append(frame)
+        for subscriber in tuple(self.subscribers):
             subscriber(frame)
 
     def render(self, *, after: EventId | None) -> bytes:
         """Render all events after an id, which need not exist; the whole log if it is None."""
         start = 0 if after is None else bisect.bisect_right(self._ids, after)
-        return b"".join(self._frames[start:])
-
-    def get_oldest(self) -> bytes | None:
-        """Return the first event's frame; None while the log is empty."""
-        return self._frames[0] if self._frames else None
-
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Send further events to a subscriber.
-
-        Returns:
-            A function that unsubscribes. Calling it again does nothing.
-        """
-        self._subscribers.append(subscriber)
-
-        def unsubscribe() -> None:
-            if subscriber in self._subscribers:
-                self._subscribers.remove(subscriber)
-
-        return unsubscribe
+        return b"".join(self.frames[start:])
 
 
 @dataclass(slots=True)
@@ -115,53 +101,38 @@ class Subscription:
     after: EventId | None
     replay: bool
     idle_timeout: float
-    _last_event: float = 0.0
-    _timer: asyncio.TimerHandle | None = None
-    _unsubscribe: Callable[[], None] | None = None
 
-    def start(self, reply_writer: ReplyWriter) -> None:
-        """Write the events so far, and from now on each new one."""
+    @contextmanager
+    def write_to(self, reply_writer: ReplyWriter) -> Iterator[None]:
+        """Write the events so far, then each new one and the idle timer's end, while entered."""
         loop = asyncio.get_running_loop()
-        self._last_event = loop.time()
+        last_event = loop.time()
+        timer: asyncio.TimerHandle
 
         def write_frame(frame: bytes) -> None:
-            self._last_event = loop.time()
+            nonlocal last_event
+            last_event = loop.time()
             reply_writer.write_body(frame)
 
         def check_idle() -> None:
+            nonlocal timer
             # Checked at intervals instead of set again for each event: there may be thousands.
-            seconds_left = self._last_event + self.idle_timeout - loop.time()
+            seconds_left = last_event + self.idle_timeout - loop.time()
             if seconds_left > 0:
-                self._timer = loop.call_later(seconds_left, check_idle)
+                timer = loop.call_later(seconds_left, check_idle)
             else:
                 reply_writer.write_body(TIMEOUT)
                 reply_writer.finish()
 
         events = self.log.render(after=self.after) if self.replay else b""
         reply_writer.write_body(HI + events)
-        self._unsubscribe = self.log.subscribe(write_frame)
-        self._timer = loop.call_later(self.idle_timeout, check_idle)
-
-    def stop(self) -> None:
-        """Unsubscribe and stop the timer."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-        if self._timer is not None:
-            self._timer.cancel()
-
-
-async def open_stream(
-    log: EventLog, request: Request, *, replay: bool, idle_timeout: float
-) -> Response | Subscription:
-    """Answer a request for a stream, as events or as a long poll.
-
-    Nchan frames the reply as an event stream only if `Accept` names it (docs/replicate-api.md
-    3.1). The last id may be in the header or in the query.
-    """
-    if "text/event-stream" not in request.headers.get("accept", ""):
-        return await _long_poll(log, idle_timeout)
-    last = request.headers.get("last-event-id") or request.query.get("last_event_id") or ""
-    return Subscription(log, after=parse_event_id(last), replay=replay, idle_timeout=idle_timeout)
+        self.log.subscribers.append(write_frame)
+        timer = loop.call_later(self.idle_timeout, check_idle)
+        try:
+            yield
+        finally:
+            self.log.subscribers.remove(write_frame)
+            timer.cancel()
 
 
 def encode(event: Event, event_id: EventId) -> bytes:
@@ -176,17 +147,17 @@ def parse_event_id(text: str) -> EventId | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-async def _long_poll(log: EventLog, idle_timeout: float) -> Response:
+async def build_long_poll(log: EventLog, idle_timeout: float) -> Response:
     """Answer with the oldest message as plain text; wait for it if the log is empty."""
-    if log.get_oldest() is None:
+    if not log.frames:
         arrived = asyncio.Event()
-        unsubscribe = log.subscribe(lambda _: arrived.set())
+        log.subscribers.append(note := lambda _: arrived.set())
         try:
             await asyncio.wait_for(arrived.wait(), idle_timeout)
         except asyncio.TimeoutError:
             return Response(408, b"", SERVER_HEADER)
         finally:
-            unsubscribe()
-    frame = (log.get_oldest() or b"").removesuffix(b"\n\n").split(b"\ndata: ", 1)[-1]
+            log.subscribers.remove(note)
+    frame = log.frames[0].removesuffix(b"\n\n").split(b"\ndata: ", 1)[-1]
     body = frame.replace(b"\ndata: ", b"\n")
     return Response(200, body, {"Content-Type": "text/plain", **SERVER_HEADER})

@@ -64,6 +64,18 @@ class Response:
         return render_head(self.status, {**self.headers, "Content-Length": str(len(self.body))})
 
 
+class RefusalError(Exception):
+    """A request is answered with an error reply.
+
+    Attributes:
+        response: The reply.
+    """
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
 class ReplyWriter:
     """Writes one reply to a connection, and can cut it or stall it after any byte of the body.
 

@@ -147,10 +147,9 @@ class Listener:
             self._state.streams_open += 1
         try:
             reply_writer.write_head(render_head(200, fault.edit_headers(HEADERS)))
-            subscription.start(reply_writer)
-            await _wait_until_over(reply_writer, reader)
+            with subscription.write_to(reply_writer):
+                await _wait_until_over(reply_writer, reader)
         finally:
-            subscription.stop()
             with self._state.change():
                 self._state.streams_open -= 1
 

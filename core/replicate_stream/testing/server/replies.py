@@ -38,12 +38,8 @@ _ROLE = re.compile(r"\W*(user|human|assistant|ai|model|system)?\W*", re.IGNORECA
 _TEMPLATE_MARK = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<<?/?SYS>>?")
 
 
-@dataclass(frozen=True, slots=True)
-class _Unset:
-    """Marks an output that is made of the tokens."""
-
-
-UNSET: Final = _Unset()
+UNSET: Final = object()
+"""Marks an output that is made of the tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ async def run_script(
     Raises:
         Exception: Any exception of the script's function.
     """
-    worker = _Worker("replicate-emulator-reply")
+    worker = _Worker()
     try:
         value = await _call_script(script, dict(input_), worker)
         if isinstance(value, str):
@@ -135,8 +131,9 @@ class _Worker:
     exit, which a script that blocks would hold up.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        name = "replicate-emulator-reply"
         self._thread = threading.Thread(target=self._run_jobs, name=name, daemon=True)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
@@ -207,15 +204,11 @@ def _is_async(function: object) -> bool:
 
 def _build_default_text(input_: Mapping[str, Any]) -> str:
     """Build the default reply: the last words of the prompt, and a notice that it is scripted."""
-    words = _find_last_line(input_).split()
-    question = f"You asked: {' '.join(words[-8:])}\n\n" if words else ""
-    return f"{question}This is a scripted answer: no model has read the question."
-
-
-def _find_last_line(input_: Mapping[str, Any]) -> str:
-    prompt = input_.get("prompt")
-    texts = [value for value in (prompt, *input_.values()) if isinstance(value, str) and value]
+    values = (input_.get("prompt"), *input_.values())
+    texts = [value for value in values if isinstance(value, str) and value]
     # Marks of a chat template around a turn, such as <|eot_id|> or [/INST], are not its text.
     text = _TEMPLATE_MARK.sub(" ", texts[0] if texts else "")
     lines = [line for line in text.splitlines() if not _ROLE.fullmatch(line)]
-    return lines[-1] if lines else text
+    words = (lines[-1] if lines else text).split()
+    question = f"You asked: {' '.join(words[-8:])}\n\n" if words else ""
+    return f"{question}This is a scripted answer: no model has read the question."

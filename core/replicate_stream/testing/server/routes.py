@@ -17,11 +17,13 @@ from replicate_stream.testing.server.events import (
     SERVER_HEADER,
     EventLog,
     Subscription,
-    open_stream,
+    build_long_poll,
+    parse_event_id,
 )
 from replicate_stream.testing.server.faults import Kind
 from replicate_stream.testing.server.http import (
     NOT_FOUND,
+    RefusalError,
     Request,
     Response,
     json_response,
@@ -49,10 +51,6 @@ class StreamRoutes:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def matches(self, request: Request) -> bool:
-        """Whether a request is for a stream."""
-        return _STREAM_PATH.fullmatch(request.path) is not None
-
     def route(self, request: Request) -> tuple[Kind, Respond]:
         """Find the purpose of a request, and the function that answers it."""
         match = _STREAM_PATH.fullmatch(request.path)
@@ -68,9 +66,12 @@ class StreamRoutes:
         # (docs/replicate-api.md 3.6).
         log = prediction.log if prediction else EventLog()
         behaviour = self._state.behaviour
-        return await open_stream(
-            log, request, replay=behaviour.replay, idle_timeout=behaviour.idle_timeout
-        )
+        # Nchan frames the reply as an event stream only if `Accept` names it; else it is a long
+        # poll (docs/replicate-api.md 3.1). The last id may be in the header or in the query.
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            return await build_long_poll(log, behaviour.idle_timeout)
+        last = request.headers.get("last-event-id") or request.query.get("last_event_id") or ""
+        return Subscription(log, parse_event_id(last), behaviour.replay, behaviour.idle_timeout)
 
     async def _refuse(self, status: int) -> Response:
         return Response(status, b"", SERVER_HEADER)
@@ -110,7 +111,7 @@ class ApiRoutes:
 
     def route(self, request: Request) -> tuple[Kind, Respond]:
         """Find the purpose of a request, and the function that answers it."""
-        if self._streams is not None and self._streams.matches(request):
+        if self._streams is not None and _STREAM_PATH.fullmatch(request.path):
             return self._streams.route(request)
         for method, pattern, kind, endpoint in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
@@ -122,9 +123,10 @@ class ApiRoutes:
     ) -> Response:
         if (refusal := self._check_token(request)) is not None:
             return refusal
-        answer = await endpoint(request, *names)
-        if answer is None:
-            answer = NOT_FOUND
+        try:
+            answer = await endpoint(request, *names) or NOT_FOUND
+        except RefusalError as error:
+            answer = error.response
         reply = answer if isinstance(answer, Response) else json_response(200, answer)
         # The allowances and the header's names are the recorded ones (docs/replicate-api.md 1.5);
         # a reply to a wrong token has none of them.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft7Validator, ValidationError
 
-from replicate_stream.testing.server.http import Response, problem
+from replicate_stream.testing.server.http import RefusalError, problem
 
 SHORTEST_DEADLINE = 5.0
 """The shortest `Cancel-After`, in seconds."""
@@ -57,13 +57,21 @@ class InvalidField(NamedTuple):
     description: str
 
 
-def check_body(body: Any, schema: Mapping[str, Any]) -> list[InvalidField]:
-    """Check the body of a create request, except the fields of its `input`."""
-    return _validate(schema, body, path="")
+def check_body(body: Any, schema: Mapping[str, Any]) -> None:
+    """Check the body of a create request, except the fields of its `input`.
+
+    Raises:
+        RefusalError: It has invalid fields, which the 422 lists.
+    """
+    _refuse(_validate(schema, body, path=""))
 
 
-def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> list[InvalidField]:
-    """Check an input against a version's schema; unknown fields are ignored."""
+def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> None:
+    """Check an input against a version's schema; unknown fields are ignored.
+
+    Raises:
+        RefusalError: It has invalid fields, which the 422 lists.
+    """
     components = openapi["components"]
     schema = components["schemas"]["Input"]
     fields = {name: _allow_null(field) for name, field in schema.get("properties", {}).items()}
@@ -73,36 +81,27 @@ def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> list[In
         "properties": fields,
     }
     # The format is checked by hand: the service takes data URIs and web addresses only.
-    return _validate(known, value, path="input") + [
+    wrong_files = [
         InvalidField("format", f"input.{name}", "Does not match format 'uri'")
         for name, field in fields.items()
         if field.get("format") == "uri"
         and isinstance(value.get(name), str)
         and not _FILE.match(value[name])
     ]
-
-
-def build_refusal(invalid: list[InvalidField]) -> Response:
-    """Build the 422 that lists invalid fields."""
-    return problem(
-        422,
-        "".join(f"- {_get_prefix(field)}{field.description}\n" for field in invalid),
-        "Input validation failed",
-        invalid_fields=[field._asdict() for field in invalid],
-    )
+    _refuse(_validate(known, value, path="input") + wrong_files)
 
 
 def parse_prefer(value: str | None) -> float | None:
     """Parse `Prefer`: seconds to hold the reply to a creation, at most 60; None without it.
 
     Raises:
-        ValueError: The header does not match the published pattern.
+        RefusalError: The header does not match the published pattern.
     """
     if value is None:
         return None
     match = _PREFER.fullmatch(value)
     if match is None:
-        raise ValueError("Prefer must be wait or wait=n with n from 1 to 60")
+        raise _refuse_header("Prefer must be wait or wait=n with n from 1 to 60")
     return min(60.0, float(match[1] or 60))
 
 
@@ -110,18 +109,29 @@ def parse_cancel_after(value: str | None) -> float | None:
     """Parse `Cancel-After` into seconds, e.g. `90`, `30s`, `1h30m45s`; None without it.
 
     Raises:
-        ValueError: The header has another form, or is shorter than 5 seconds.
+        RefusalError: The header has another form, or is shorter than 5 seconds.
     """
     if value is None:
         return None
     match = _CANCEL_AFTER.fullmatch(value.strip())
     if match is None or not any(match.groups()):
-        raise ValueError("Cancel-After must be a duration such as 30s, 5m or 1h30m45s")
+        raise _refuse_header("Cancel-After must be a duration such as 30s, 5m or 1h30m45s")
     hours, minutes, seconds = (int(group or 0) for group in match.groups())
     total = float(hours * 3600 + minutes * 60 + seconds)
     if total < SHORTEST_DEADLINE:
-        raise ValueError(f"Cancel-After must be at least {SHORTEST_DEADLINE:g} seconds")
+        raise _refuse_header(f"Cancel-After must be at least {SHORTEST_DEADLINE:g} seconds")
     return total
+
+
+def _refuse(invalid: list[InvalidField]) -> None:
+    if invalid:
+        detail = "".join(f"- {_get_prefix(field)}{field.description}\n" for field in invalid)
+        fields = [field._asdict() for field in invalid]
+        raise RefusalError(problem(422, detail, "Input validation failed", invalid_fields=fields))
+
+
+def _refuse_header(detail: str) -> RefusalError:
+    return RefusalError(problem(422, detail, "Invalid header"))
 
 
 def _allow_null(field: Mapping[str, Any]) -> Mapping[str, Any]:
