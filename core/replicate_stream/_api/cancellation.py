@@ -36,15 +36,13 @@ class Cancellation:
         self._id = prediction.id
         url = prediction.urls.get("cancel")
         self._url = http.choose_url(url, f"/predictions/{prediction.id}/cancel")
-        # The garbage collector may call `abandon` in any thread, at the same time as `cancel`.
-        self._lock = threading.Lock()
-        self._is_pending = True
+        # Acquired once, by whoever ends the duty: the garbage collector may call `abandon` in any
+        # thread, at the same time as `cancel`.
+        self._ended = threading.Lock()
 
     def release(self) -> bool:
         """End the duty, as when the prediction has ended; return False if it had ended before."""
-        with self._lock:
-            was_pending, self._is_pending = self._is_pending, False
-        return was_pending
+        return self._ended.acquire(blocking=False)
 
     async def cancel(self) -> Prediction | None:
         """Cancel now, and wait at most `GRACE_PERIOD` for the response.

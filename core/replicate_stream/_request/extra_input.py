@@ -22,9 +22,7 @@ _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
 
 
 def put_tools_and_format(
-    tools: ToolChoice | None,
-    response_format: ResponseFormat | None,
-    builder: InputBuilder,
+    tools: ToolChoice | None, response_format: ResponseFormat | None, builder: InputBuilder
 ) -> PromptInstructions:
     """Put tools and the response format into the model's own inputs if it has them.
 
@@ -37,14 +35,11 @@ def put_tools_and_format(
         response_format = None
     elif response_format is not None:
         builder.note("The prompt asks for the response format: the model has no input for it.")
-    if tools is None:
-        return PromptInstructions(None, response_format, has_tools_input=has_tools_input)
-    has_choice_input = False
-    if tools_field is None:
+    if tools is not None and tools_field is None:
         builder.note("The prompt describes the tools: the model has no input for them.")
-    else:
-        has_choice_input = _put_tools(tools, tools_field, builder)
-    tool_choice = "" if has_choice_input else tools.instruction
+    tool_choice = ""
+    if tools is not None and (tools_field is None or not _put_tools(tools, tools_field, builder)):
+        tool_choice = tools.instruction
     return PromptInstructions(tools, response_format, tool_choice, has_tools_input)
 
 

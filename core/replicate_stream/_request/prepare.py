@@ -14,7 +14,6 @@ from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._request.conversation import (
     Conversation,
     ParsedMessage,
-    PromptInstructions,
     parse_messages,
 )
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
@@ -135,14 +134,11 @@ def build_model_input(
     if media := [each for message in messages for each in message.media]:
         uploads = put_media(media, builder)
         messages = tag_media(messages, builder)
-    instructions = PromptInstructions(has_tools_input="tools" in profile.parameters)
-    if request.tools is not None or request.response_format is not None:
-        instructions = put_tools_and_format(request.tools, request.response_format, builder)
     conversation = Conversation(
         system=_join_system(request.system_prompt, messages),
         messages=[each for each in messages if each.message.role != "system"],
         builder=builder,
-        instructions=instructions,
+        instructions=put_tools_and_format(request.tools, request.response_format, builder),
     )
     prompt = render_conversation(conversation, request.prompt_format)
     put_sampling(request.sampling, builder)
