@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,7 +26,6 @@ from replicate_stream._api.errors import (
     get_connection_errors,
     to_replicate_error,
 )
-from replicate_stream._api.rate_limit import RateLimitQueue
 from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions, start_task
 from replicate_stream._errors import (
@@ -82,7 +82,7 @@ class Http:
         is_plain = urlsplit(settings.base_url).scheme == "http"
         has_plain_proxy = is_plain and settings.proxy_for(settings.base_url) is not None
         self._sessions = Sessions(self, force_close=has_plain_proxy)
-        self._rate_limit = RateLimitQueue()
+        self._rate_limit = _RateLimitQueue()
 
     async def request(
         self,
@@ -300,3 +300,57 @@ async def _handle_orphan(
 
 def _compute_backoff(attempt: int) -> float:
     return float(min(0.5 * 2**attempt, 8.0)) * random.uniform(0.75, 1.0)
+
+
+class _RateLimitQueue:
+    """The queues of a client for requests under a rate limit, one for each event loop.
+
+    If many requests are refused with 429 and all are repeated a second later, most are refused
+    again, and some use up their retries. So they are repeated one at a time, in order, and new
+    requests queue up behind them: each is sent a few times at most, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
+        self._locks = weakref.WeakKeyDictionary()
+
+    def create_slot(self, timeout: float | None) -> _QueueSlot:
+        """Create the slot of one request, which queues up only when it has to.
+
+        Args:
+            timeout: Longest wait for its turn, in seconds; None for no limit.
+        """
+        # asyncio's lock is fair: it wakes those who wait in their order.
+        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        return _QueueSlot(lock, timeout)
+
+
+class _QueueSlot:
+    """The slot of one request in the queue, as an async context manager that leaves the queue."""
+
+    def __init__(self, lock: asyncio.Lock, timeout: float | None) -> None:
+        self._lock = lock
+        self._timeout = timeout
+        self._is_first = False
+
+    async def __aenter__(self) -> _QueueSlot:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._is_first:
+            self._lock.release()
+
+    @property
+    def is_behind_others(self) -> bool:
+        """Whether other requests are queued, and this one is not the first of them."""
+        return not self._is_first and self._lock.locked()
+
+    async def acquire(self) -> bool:
+        """Queue up until it is this request's turn; return False if the time-out passed before."""
+        from anyio import move_on_after  # at first use, which only a refused request is
+
+        if not self._is_first:
+            with move_on_after(self._timeout):
+                await self._lock.acquire()
+                self._is_first = True
+        return self._is_first
