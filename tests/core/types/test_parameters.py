@@ -56,8 +56,10 @@ def test_the_defaults_and_types_of_a_method_are_those_of_the_table(
 
 
 def test_the_docstring_of_stream_describes_every_parameter() -> None:
-    arguments = (Client.stream.__doc__ or "").partition("Args:")[2].partition("Returns:")[0]
-    described = re.findall(r"^ {12}(\w+): ", arguments, re.MULTILINE)
+    # Without its indentation, which Python 3.13 removes from docstrings.
+    text = inspect.getdoc(Client.stream) or ""
+    arguments = text.partition("Args:")[2].partition("Returns:")[0]
+    described = re.findall(r"^ {4}(\w+): ", arguments, re.MULTILINE)
     assert described[2:] == [each.name for each in PARAMETERS]
 
 
