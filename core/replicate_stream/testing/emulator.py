@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from replicate_stream._api.models import forget_models
@@ -84,27 +85,22 @@ class Emulator:
             one_port: Serve the event streams on the API's port.
             host: The address to listen on.
         """
-        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-            rate_limit = RateLimit(*rate_limit)
-        self._state = State(
-            FAKE_TOKEN if token is None else token,
-            Behaviour(
-                reply,
-                idle_timeout,
-                token_delay,
-                boot_time,
-                finish_lag,
-                replay,
-                rate_limit,
-                shows_is_official,
-            ),
+        behaviour = Behaviour(
+            reply,
+            idle_timeout,
+            token_delay,
+            boot_time,
+            finish_lag,
+            replay,
+            None if rate_limit is None else RateLimit(*rate_limit),
+            shows_is_official,
         )
+        self._state = State(FAKE_TOKEN if token is None else token, behaviour)
         self._host = host
         self._ports = (port, stream_port)
         self._one_port = one_port
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop_event: asyncio.Event | None = None
+        self._request_stop: Callable[[], object] | None = None
         self.add_model(DEFAULT_MODEL, official=True)
         for name, schema in (models or {}).items():
             self.add_model(name, schema, official=True)
@@ -134,10 +130,9 @@ class Emulator:
 
     def stop(self) -> None:
         """Drop all connections, end all predictions, close the ports. May be called twice."""
-        loop, stop_event, thread = self._loop, self._stop_event, self._thread
-        if loop is not None and stop_event is not None and thread is not None and thread.is_alive():
-            loop.call_soon_threadsafe(stop_event.set)
-            thread.join()
+        if self._thread is not None and self._thread.is_alive() and self._request_stop is not None:
+            self._request_stop()
+            self._thread.join()
 
     def __enter__(self) -> Emulator:
         return self.start()
@@ -156,7 +151,8 @@ class Emulator:
         routes = ApiRoutes(state, streams if self._one_port else None)
         api_listener = Listener("api", state, routes.route)
         stream_listener = Listener("stream", state, streams.route)
-        self._loop, self._stop_event = asyncio.get_running_loop(), asyncio.Event()
+        loop, stop_event = asyncio.get_running_loop(), asyncio.Event()
+        self._request_stop = partial(loop.call_soon_threadsafe, stop_event.set)
         try:
             port = await api_listener.open(self._host, self._ports[0])
             state.api_base = state.stream_base = self._build_origin(port)
@@ -168,7 +164,7 @@ class Emulator:
             started.set_exception(error)
             return
         started.set_result(None)
-        await self._stop_event.wait()
+        await stop_event.wait()
         await api_listener.close()
         await stream_listener.close()
         await state.stop()

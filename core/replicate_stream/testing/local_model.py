@@ -30,9 +30,7 @@ CONTEXT = 4096
 
 INPUT_SCHEMA: Mapping[str, Any] = build_input_schema(
     prompt=define_input("string", "Prompt to send to the model.", default=""),
-    system_prompt=define_input(
-        "string", "System prompt to send to the model.", default="You are a helpful assistant."
-    ),
+    system_prompt=define_input("string", "System prompt.", default="You are a helpful assistant."),
     messages=define_input(
         "array",
         "A list of messages with role and content. "
@@ -43,35 +41,12 @@ INPUT_SCHEMA: Mapping[str, Any] = build_input_schema(
     max_tokens=define_input(
         "integer", "The most tokens to generate.", default=256, minimum=1, maximum=2048
     ),
-    temperature=define_input(
-        "number", "Randomness; 0 is the most likely answer.", default=0.6, minimum=0, maximum=5
-    ),
-    top_p=define_input(
-        "number",
-        "Sample from the most likely tokens of this total probability.",
-        default=0.95,
-        minimum=0,
-        maximum=1,
-    ),
-    top_k=define_input(
-        "integer",
-        "Sample from this many of the most likely tokens; 0 for all.",
-        default=40,
-        minimum=0,
-    ),
-    presence_penalty=define_input(
-        "number", "Against tokens that have come before.", default=0, minimum=-2, maximum=2
-    ),
-    frequency_penalty=define_input(
-        "number",
-        "Against tokens, the more often they have come.",
-        default=0,
-        minimum=-2,
-        maximum=2,
-    ),
-    stop_sequences=define_input(
-        "string", "A comma-separated list of sequences to stop generation at.", default=""
-    ),
+    temperature=define_input("number", "Randomness.", default=0.6, minimum=0, maximum=5),
+    top_p=define_input("number", "Share of probability.", default=0.95, minimum=0, maximum=1),
+    top_k=define_input("integer", "Number of tokens; 0 for all.", default=40, minimum=0),
+    presence_penalty=define_input("number", default=0, minimum=-2, maximum=2),
+    frequency_penalty=define_input("number", default=0, minimum=-2, maximum=2),
+    stop_sequences=define_input("string", "Texts to stop at, separated by commas.", default=""),
     seed=define_input("integer", "Random seed. Leave blank to randomize the seed"),
 )
 """The model's inputs, in the form of Replicate's schemas."""

@@ -80,12 +80,12 @@ class ReplyWriter:
     """Writes one reply to a connection, and can cut it or stall it after any byte of the body.
 
     Attributes:
-        over: A future that is done as soon as the connection is to be closed.
         is_complete: Whether nothing was cut off or held back so far.
     """
 
     def __init__(
         self,
+        reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         *,
         cut_after: int | None = None,
@@ -94,13 +94,15 @@ class ReplyWriter:
         """Prepare to write.
 
         Args:
-            writer: The connection.
+            reader: The side of the connection that notices when the client closes it.
+            writer: The side of the connection that is written to.
             cut_after: Bytes of the body after which the reply ends.
             stall_after: Bytes of the body after which nothing more is sent, and the reply does
                 not end.
         """
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_complete: bool = True
+        self._over = asyncio.Event()
+        self._reader = reader
         self._writer = writer
         self._is_cut = cut_after is not None
         self._bytes_left = stall_after if cut_after is None else cut_after
@@ -121,16 +123,22 @@ class ReplyWriter:
         if data:
             self._writer.write(data)
         if self._is_cut and not self.is_complete:
-            self._set_over()
+            self._over.set()
 
     def finish(self) -> None:
         """End the reply, unless its rest is held back."""
         if self.is_complete:
-            self._set_over()
+            self._over.set()
 
-    def _set_over(self) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
+    async def wait_until_over(self) -> None:
+        """Wait until the reply is to end, or the client closes the connection."""
+        disconnect = asyncio.ensure_future(self._reader.read())
+        disconnect.add_done_callback(lambda _: self._over.set())
+        try:
+            await self._over.wait()
+        finally:
+            disconnect.cancel()
+            await asyncio.gather(disconnect, return_exceptions=True)
 
 
 async def close(writer: asyncio.StreamWriter, *, reset: bool) -> None:

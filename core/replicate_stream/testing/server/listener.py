@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 from replicate_stream.testing.server.events import HEADERS, Subscription
 from replicate_stream.testing.server.faults import Fault
@@ -104,16 +103,11 @@ class Listener:
     ) -> bool:
         """Answer one request; return whether the connection can be used for another one."""
         kind, respond = self._route(request)
+        recorded = RecordedRequest(
+            **vars(request), at=time.monotonic(), connection=number, server=self._name, kind=kind
+        )
         with self._state.change():
-            self._state.requests.append(
-                RecordedRequest(
-                    **vars(request),
-                    at=time.monotonic(),
-                    connection=number,
-                    server=self._name,
-                    kind=kind,
-                )
-            )
+            self._state.requests.append(recorded)
             fault = self._state.take_fault(kind)
         if fault.drop:
             await close(writer, reset=fault.reset)
@@ -125,11 +119,13 @@ class Listener:
             writer.write(fault.garbage or b"")
             await close(writer, reset=fault.reset)
             return False
-        reply_writer = ReplyWriter(writer, cut_after=fault.cut_after, stall_after=fault.stall_after)
+        reply_writer = ReplyWriter(
+            reader, writer, cut_after=fault.cut_after, stall_after=fault.stall_after
+        )
         if isinstance(reply, Subscription):
-            await self._stream(reply, fault, reply_writer, reader)
+            await self._stream(reply, fault, reply_writer)
         else:
-            await _send(reply, fault, reply_writer, reader)
+            await _send(reply, fault, reply_writer)
             if reply_writer.is_complete and not fault.reset:
                 await writer.drain()
                 return request.headers.get("connection", "").lower() != "close"
@@ -137,43 +133,26 @@ class Listener:
         return False
 
     async def _stream(
-        self,
-        subscription: Subscription,
-        fault: Fault,
-        reply_writer: ReplyWriter,
-        reader: asyncio.StreamReader,
+        self, subscription: Subscription, fault: Fault, reply_writer: ReplyWriter
     ) -> None:
         with self._state.change():
             self._state.streams_open += 1
         try:
             reply_writer.write_head(render_head(200, fault.edit_headers(HEADERS)))
             with subscription.write_to(reply_writer):
-                await _wait_until_over(reply_writer, reader)
+                await reply_writer.wait_until_over()
         finally:
             with self._state.change():
                 self._state.streams_open -= 1
 
 
-async def _send(
-    reply: Response, fault: Fault, reply_writer: ReplyWriter, reader: asyncio.StreamReader
-) -> None:
+async def _send(reply: Response, fault: Fault, reply_writer: ReplyWriter) -> None:
     edited = Response(reply.status, reply.body, fault.edit_headers(reply.headers))
     reply_writer.write_head(edited.render_head())
     reply_writer.write_body(reply.body)
     reply_writer.finish()
     if not reply_writer.is_complete:
-        await _wait_until_over(reply_writer, reader)
-
-
-async def _wait_until_over(reply_writer: ReplyWriter, reader: asyncio.StreamReader) -> None:
-    """Wait until the reply is to end, or the client closes the connection."""
-    disconnect = asyncio.ensure_future(reader.read())
-    either: set[asyncio.Future[Any]] = {disconnect, reply_writer.over}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        disconnect.cancel()
-        await asyncio.gather(disconnect, return_exceptions=True)
+        await reply_writer.wait_until_over()
 
 
 async def _run_pending_callbacks() -> None:
