@@ -97,19 +97,11 @@ class PromptInstructions:
         tools: The offered tools; None for none.
         response_format: The format of the answer, if the prompt has to ask for it.
         tool_choice: The sentence about the tool choice; empty for a free choice.
-        has_tools_input: True if the model has an input for tools. Such a model also takes tool
-            calls and results as messages.
     """
 
     tools: ToolChoice | None = None
     response_format: ResponseFormat | None = None
     tool_choice: str = ""
-    has_tools_input: bool = False
-
-    @property
-    def tools_in_prompt(self) -> ToolChoice | None:
-        """The tools that the prompt has to describe."""
-        return None if self.has_tools_input else self.tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +121,16 @@ class Conversation:
     instructions: PromptInstructions
 
     @property
+    def has_tools_input(self) -> bool:
+        """Whether the model has an input for tools; it then takes calls and results as messages."""
+        return "tools" in self.builder.profile.parameters
+
+    @property
+    def tools_in_prompt(self) -> ToolChoice | None:
+        """The tools that the prompt has to describe."""
+        return None if self.has_tools_input else self.instructions.tools
+
+    @property
     def is_single_question(self) -> bool:
         """Whether there is one message only, and it is the user's."""
         return len(self.messages) == 1 and self.messages[0].message.role == "user"
@@ -136,14 +138,14 @@ class Conversation:
     @property
     def has_tools(self) -> bool:
         """Whether tools, calls or results have to be written into a prompt."""
-        return self.instructions.tools_in_prompt is not None or _has_tool_messages(self.messages)
+        return self.tools_in_prompt is not None or _has_tool_messages(self.messages)
 
     @property
     def has_system(self) -> bool:
         """Whether `render_system` returns any text."""
         needed = self.instructions
         return bool(
-            self.system or needed.tools_in_prompt or needed.tool_choice or needed.response_format
+            self.system or self.tools_in_prompt or needed.tool_choice or needed.response_format
         )
 
     def tool_format(
@@ -178,8 +180,8 @@ class Conversation:
         """Join the system text and the instructions."""
         instructions = self.instructions
         parts = [system, instructions.tool_choice]
-        if tool_format is not None and instructions.tools_in_prompt is not None:
-            offer = tool_format.render_tools(instructions.tools_in_prompt.tools)
+        if tool_format is not None and self.tools_in_prompt is not None:
+            offer = tool_format.render_tools(self.tools_in_prompt.tools)
             parts.insert(0 if tool_format.is_before_system else 1, offer)
         if instructions.response_format is not None:
             has_tools = instructions.tools is not None

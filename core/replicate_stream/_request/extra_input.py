@@ -33,7 +33,6 @@ def put_tools_and_format(
         The instructions that the prompt has to carry instead.
     """
     tools_field = builder.profile.parameters.get("tools")
-    has_tools_input = tools_field is not None
     if response_format is not None and _put_format(response_format, builder):
         response_format = None
     elif response_format is not None:
@@ -43,7 +42,7 @@ def put_tools_and_format(
     tool_choice = ""
     if tools is not None and (tools_field is None or not _put_tools(tools, tools_field, builder)):
         tool_choice = tools.instruction
-    return PromptInstructions(tools, response_format, tool_choice, has_tools_input)
+    return PromptInstructions(tools, response_format, tool_choice)
 
 
 def _put_tools(tools: ToolChoice, field: InputField, builder: InputBuilder) -> bool:

@@ -14,7 +14,7 @@ _IMAGE_MARK = "<image>"
 def put_messages(conversation: Conversation, field: InputField) -> None:
     """Put all messages into the model's input for messages, in OpenAI's format."""
     neutralize = conversation.neutralize
-    if conversation.has_tools and not conversation.instructions.has_tools_input:
+    if conversation.has_tools and not conversation.has_tools_input:
         messages = _write_tools_as_text(conversation)
     else:
         messages = [each.to_openai(neutralize(each.text)) for each in conversation.messages]

@@ -168,7 +168,7 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
         prompt = template.render(system, turns, is_system_rendered=True)
         return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(template))
     ends_with_results = tool_format.is_continued and bool(turns) and turns[-1].role == "none"
-    tools = conversation.instructions.tools_in_prompt
+    tools = conversation.tools_in_prompt
     prefix = ""
     if tools is not None:
         turns = tool_format.insert_tools(tools.tools, turns)
