@@ -91,12 +91,12 @@ class Model:
         }
 
 
+@dataclass(slots=True)
 class Catalogue:
     """All models and deployments of an emulator, by name."""
 
-    def __init__(self) -> None:
-        self.models: dict[str, Model] = {}
-        self.deployments: dict[str, str] = {}
+    models: dict[str, Model] = field(default_factory=dict)
+    deployments: dict[str, str] = field(default_factory=dict)
 
     def add_version(self, version: Version, *, is_latest: bool) -> Model:
         """Add a version to its model, which is created if it is new.

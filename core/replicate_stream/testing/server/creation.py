@@ -151,17 +151,19 @@ class CreateEndpoints:
 
 def _build_throttled(limit: RateLimit, wait: int) -> Response:
     """Build a 429 in one of its two wordings (docs/replicate-api.md 1.5)."""
-    resets = f"Your rate limit resets in ~{wait}s."
-    body: dict[str, Any] = {"detail": f"Request was throttled. {resets}"}
+    body: dict[str, Any] = {}
+    reduced = ""
     if limit.wording == "current":
+        body = {"status": 429, "retry_after": wait}
         reduced = (
             f"Your rate limit for creating predictions is reduced to {limit.requests} requests "
-            f"per {limit.seconds:g} seconds."
+            f"per {limit.seconds:g} seconds. "
         )
-        detail = f"Request was throttled. {reduced} {resets}"
-        body = {"detail": detail, "status": 429, "retry_after": wait}
+    detail = f"Request was throttled. {reduced}Your rate limit resets in ~{wait}s."
     header = {"Retry-After": str(wait)} if limit.retry_after else {}
-    return json_response(429, body, {**PROBLEM_HEADERS, "ratelimit-reset": str(wait), **header})
+    return json_response(
+        429, {"detail": detail, **body}, {**PROBLEM_HEADERS, "ratelimit-reset": str(wait), **header}
+    )
 
 
 def _build_file_record(api_base: str, part: Message, data: bytes, metadata: Any) -> dict[str, Any]:

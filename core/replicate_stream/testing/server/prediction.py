@@ -109,13 +109,11 @@ class EmulatedPrediction:
             data = error if self.reply.plain_error else json.dumps({"detail": error})
             self.log.publish(Event("error", data))
         if self.reply.sends_done:
-            self.log.publish(Event("done", self._build_done_data()))
+            reasons = {"succeeded": "", "failed": "error"}
+            reason = self.reply.reason or reasons.get(status, "canceled")
+            fields = {"reason": reason} if reason else {}
+            self.log.publish(Event("done", json.dumps(fields, separators=(",", ":"))))
         self.ended.set()
-
-    def _build_done_data(self) -> str:
-        reasons = {"succeeded": "", "failed": "error"}
-        reason = self.reply.reason or reasons.get(self.status, "canceled")
-        return json.dumps({"reason": reason}, separators=(",", ":")) if reason else "{}"
 
     def expire(self) -> None:
         """Remove the record's data and the stream's events, as the service does after an hour."""
@@ -130,12 +128,15 @@ class EmulatedPrediction:
             shows: A status to show instead of the true one, for a record that lags behind.
         """
         status = shows or self.status
+        logs = "" if self.status == "starting" else self.reply.logs
+        if self.status in {"canceled", "aborted"}:
+            logs = logs or None  # null, as in the recorded reply to a cancel request
         return {
             "id": self.id,
             "model": self.reply.model or self.model,
             "version": self.reply.version or self.shown_version,
             "input": {} if self.data_removed else self.input,
-            "logs": self._get_logs(),
+            "logs": logs,
             **self._build_output(status),
             "data_removed": self.data_removed,
             "error": self.error if status in TERMINAL else None,
@@ -145,11 +146,6 @@ class EmulatedPrediction:
             "urls": urls,
             **self.echo,
         }
-
-    def _get_logs(self) -> str | None:
-        if self.status in {"canceled", "aborted"}:
-            return self.reply.logs or None  # null, as in the recorded reply to a cancel request
-        return "" if self.status == "starting" else self.reply.logs
 
     def _build_output(self, status: str) -> dict[str, Any]:
         if self.data_removed:
@@ -179,20 +175,15 @@ class EmulatedPrediction:
     def metrics(self) -> dict[str, Any]:
         """The metrics of a language model, with those that its reply sets."""
         completed = self.completed or time.time_ns()
-        counts: dict[str, Any] = {}
-        # Only successful predictions count tokens, under either name (docs/replicate-api.md 2.6).
-        if self.reply.token_counts and self.status == "succeeded":
-            output_count = self.reply.token_counts.replace("input", "output")
-            counts = {
-                self.reply.token_counts: count_tokens(self.input),
-                output_count: sum(1 for token in self.tokens if token),
-            }
-        return {
+        metrics: dict[str, Any] = {
             "predict_time": (completed - (self.started or completed)) / 1e9,
             "total_time": (completed - self.created) / 1e9,
-            **counts,
-            **self.reply.metrics,
         }
+        # Only successful predictions count tokens, under either name (docs/replicate-api.md 2.6).
+        if (name := self.reply.token_counts) and self.status == "succeeded":
+            metrics[name] = count_tokens(self.input)
+            metrics[name.replace("input", "output")] = sum(map(bool, self.tokens))
+        return {**metrics, **self.reply.metrics}
 
 
 def format_time(nanoseconds: int, digits: int) -> str:

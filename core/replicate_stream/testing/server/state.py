@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -224,12 +224,10 @@ class State:
 
     async def _wait_for_turn(self, prediction: EmulatedPrediction) -> None:
         delays, made = prediction.reply.delays, len(prediction.tokens)
-        if delays is None:
-            delay = self.behaviour.token_delay
-        elif isinstance(delays, (int, float)):
-            delay = delays
-        else:
+        if isinstance(delays, Sequence):
             delay = delays[made] if made < len(delays) else 0.0
+        else:
+            delay = self.behaviour.token_delay if delays is None else delays
         # A delay of 0 seconds still yields to the event loop, which is needed now and then only.
         if delay > 0 or made % _YIELD_INTERVAL == 0:
             await asyncio.sleep(delay)
