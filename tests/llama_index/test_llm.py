@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,12 @@ from typing import Any
 import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock
-from llama_index.core.llms import LLM, ChatMessage, CustomLLM
+from llama_index.core.llms import ChatMessage
 from llama_index.core.rate_limiter import BaseRateLimiter
-from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
-from replicate_stream import Client, InvalidInputError
+from replicate_stream import InvalidInputError
 from replicate_stream.testing import Emulator, Fault, Reply
 
 HI = [ChatMessage(role="user", content="Hi")]
@@ -261,134 +258,6 @@ async def test_a_wrong_value_for_a_call_is_named_before_anything_is_paid(
     assert replicate_emulator.predictions == {}
 
 
-def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) -> None:
-    with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
-        Replicate(model="a/b", temprature=1)
-    with pytest.raises(TypeError, match="'api_token'; did you mean 'api_key'"):
-        Replicate(model="a/b", api_token="x")
-    with pytest.raises(TypeError, match="'max_token'; did you mean 'max_tokens'"):
-        llm.complete("Hi", max_token=1)
-    with pytest.raises(TypeError, match=r"'zzz'; known are additional_kwargs, .*temperature"):
-        llm.complete("Hi", zzz=1)
-
-
-# What the object is
-
-
-def test_it_is_what_llama_index_expects() -> None:
-    llm = Replicate("a/b", context_window=1000, max_tokens=50)
-    assert isinstance(llm, CustomLLM)
-    assert isinstance(llm, LLM)
-    assert llm.class_name() == "replicate_stream_llm"
-    assert (llm.metadata.context_window, llm.metadata.num_output) == (1000, 50)
-    assert (llm.metadata.model_name, llm.metadata.is_chat_model) == ("a/b", True)
-
-
-@pytest.mark.parametrize("wrap", [str, SecretStr, lambda token: lambda: token])
-async def test_the_token_may_be_a_text_a_secret_or_a_function(
-    make_llm: Any, replicate_emulator: Emulator, wrap: Callable[[str], Any]
-) -> None:
-    replicate_emulator.reply = ["ok"]
-    llm = make_llm(api_key=wrap(replicate_emulator.token))
-    assert (await llm.acomplete("Hi")).text == "ok"
-
-
-async def test_a_setting_that_is_changed_counts_from_the_next_call(make_llm: Any) -> None:
-    llm = make_llm(base_url="http://127.0.0.1:9", max_retries=0)
-    with pytest.raises(core.ReplicateConnectionError):
-        await llm.acomplete("Hi")
-    llm.base_url = make_llm().base_url
-    await llm.acomplete("Hi")
-
-
-async def test_headers_are_sent_and_may_be_changed(
-    make_llm: Any, replicate_emulator: Emulator
-) -> None:
-    headers = {"x-team": "one"}
-    llm = make_llm(default_headers=headers)
-    await llm.acomplete("Hi")
-    llm.default_headers["x-team"] = "two"
-    await llm.acomplete("Hi")
-    posts = [r for r in replicate_emulator.requests if r.method == "POST"]
-    assert [post.headers["x-team"] for post in posts] == ["one", "two"]
-    assert headers == {"x-team": "one"}
-
-
-FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"
-PASSWORD, HEADER, PROMPT = "FAKE_PASSWORD", "FAKE_HEADER_SECRET", "FAKE_PROMPT_TEXT"
-
-
-@pytest.fixture
-def guarded(make_llm: Any) -> Replicate:
-    """A model with everything that must not be shown."""
-    guarded: Replicate = make_llm(
-        api_key=FAKE_TOKEN,
-        proxy=f"http://user:{PASSWORD}@proxy.example:3128",
-        default_headers={"Authorization": HEADER, "x-team": "one"},
-        system_prompt=PROMPT,
-        additional_kwargs={"prompt_template": PROMPT},
-        query_wrapper_prompt=PromptTemplate(PROMPT),
-    )
-    guarded._get_client()  # which holds the secrets too
-    return guarded
-
-
-def test_no_secret_is_shown(guarded: Replicate) -> None:
-    shown = [repr(guarded), str(guarded), str(guarded.to_payload())]
-    for secret in (FAKE_TOKEN, PASSWORD, HEADER, PROMPT):
-        assert not any(secret in text for text in shown)
-    for secret in (FAKE_TOKEN, PASSWORD, HEADER):
-        assert secret not in str(guarded.to_dict())
-        assert secret.encode() not in pickle.dumps(guarded)
-
-
-def test_a_pickle_keeps_what_is_not_secret(guarded: Replicate) -> None:
-    twin = pickle.loads(pickle.dumps(guarded))
-    assert twin.proxy == "http://proxy.example:3128"
-    assert twin.default_headers == {"x-team": "one"}
-    assert twin.system_prompt == PROMPT
-    assert PASSWORD in str(guarded.proxy)  # the one that was pickled is as it was
-    assert guarded.default_headers == {"Authorization": HEADER, "x-team": "one"}
-
-
-def test_a_pickle_has_no_password_of_the_address() -> None:
-    llm = Replicate("a/b", base_url=f"http://user:{PASSWORD}@127.0.0.1:9/v1")
-    assert PASSWORD.encode() not in pickle.dumps(llm)
-    assert pickle.loads(pickle.dumps(llm)).base_url == "http://127.0.0.1:9/v1"
-
-
-def test_an_error_of_a_setting_does_not_show_what_was_given() -> None:
-    with pytest.raises(ValidationError) as caught:
-        Replicate("a/b", system_prompt=[PROMPT], default_headers={"Authorization": [HEADER]})
-    assert "system_prompt" in str(caught.value)
-    assert PROMPT not in str(caught.value)
-    assert HEADER not in str(caught.value)
-
-
-def test_what_to_do_about_the_unsupported_is_one_of_three() -> None:
-    with pytest.raises(ValidationError, match="'raise', 'warn' or 'ignore'"):
-        Replicate("a/b", on_unsupported="explode")
-
-
-async def test_it_can_be_copied_and_pickled_without_a_warning(
-    llm: Replicate,
-    words: list[str],
-    replicate_emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO)
-    await llm.acomplete("Hi")  # it has a client of its own now
-    for twin in (copy.copy(llm), copy.deepcopy(llm)):
-        assert (await twin.acomplete("Hi")).text == "".join(words)
-    monkeypatch.setenv("REPLICATE_API_TOKEN", replicate_emulator.token)
-    twin = pickle.loads(pickle.dumps(llm))
-    assert (await twin.acomplete("Hi")).text == "".join(words)
-    assert twin.to_dict() == llm.to_dict()
-    assert Replicate.from_dict(llm.to_dict()).to_dict() == llm.to_dict()
-    assert caplog.records == []
-
-
 @pytest.mark.parametrize("way", WHOLES + STREAMS)
 async def test_a_rate_limiter_of_the_framework_is_asked_once_a_call(
     make_llm: Any, ask: Any, way: str
@@ -406,14 +275,6 @@ async def test_a_rate_limiter_of_the_framework_is_asked_once_a_call(
     limits = Limiter()
     await ask(make_llm(rate_limiter=limits), way)
     assert limits.asked == ["async" if way.startswith("a") else "sync"]
-
-
-async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
-    client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
-    for _ in range(2):
-        await Replicate(replicate_emulator.model, client=client).acomplete("Hi")
-    path = f"/v1/models/{replicate_emulator.model}"
-    assert [r.path for r in replicate_emulator.requests].count(path) == 1
 
 
 async def test_a_dry_run_shows_the_request_and_sends_none(

@@ -6,7 +6,6 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from pydantic import BaseModel
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
 from llama_index_replicate_stream._to_core import to_core
-from replicate_stream import Message, ToolCall
 from replicate_stream.testing import Emulator
 
 CHATS = ["chat_with_tools", "achat_with_tools", "stream_chat_with_tools"]
@@ -433,77 +431,3 @@ async def test_an_answer_with_a_call_can_be_kept_as_json_and_told_again(
     again = ChatMessage.model_validate_json(message.model_dump_json())
     assert again == message
     assert to_core([again]) == to_core([message])
-
-
-@pytest.mark.parametrize(
-    "beside",
-    [
-        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
-        SimpleNamespace(id="c1", function=SimpleNamespace(name="f", arguments='{"a": 1}')),
-        {"id": "c1", "type": "tool_use", "name": "f", "input": '{"a": 1}'},
-    ],
-)
-def test_calls_of_another_providers_messages_are_told(beside: Any) -> None:
-    message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [beside]})
-    assert to_core([message]) == [
-        Message("assistant", "", tool_calls=(ToolCall("c1", "f", '{"a": 1}'),))
-    ]
-
-
-# Prediction and call in one
-
-
-@pytest.mark.parametrize("way", PREDICTIONS)
-async def test_a_prediction_calls_the_tool(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
-) -> None:
-    replicate_emulator.reply = call("weather", city="Kraków")
-    answer = await use(make_llm(), way)
-    assert answer.response == "sunny in Kraków, in C"
-    assert [source.tool_name for source in answer.sources] == ["weather"]
-
-
-@pytest.mark.parametrize("way", PREDICTIONS)
-async def test_a_prediction_calls_several_tools(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
-) -> None:
-    replicate_emulator.reply = f"{call('weather', city='A')}\n{call('now')}"
-    answer = await use(make_llm(), way, [WEATHER, NOW], allow_parallel_tool_calls=True)
-    assert answer.response == "sunny in A, in C\n\nnoon"
-
-
-@pytest.mark.parametrize("way", PREDICTIONS)
-async def test_a_prediction_without_a_call_is_an_error_or_its_text(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
-) -> None:
-    replicate_emulator.reply = "It is sunny."
-    with pytest.raises(ValueError, match="Expected at least one tool call"):
-        await use(make_llm(), way)
-    answer = await use(make_llm(), way, error_on_no_tool_call=False)
-    assert (answer.response, answer.sources) == ("It is sunny.", [])
-
-
-@pytest.mark.parametrize("way", PREDICTIONS)
-@pytest.mark.parametrize("written", [call("rain", city="A"), call("weather", town="A")])
-async def test_a_tool_that_is_not_there_or_fails_is_an_error_of_that_call(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str, written: str
-) -> None:
-    replicate_emulator.reply = written
-    answer = await use(make_llm(), way)
-    (source,) = answer.sources
-    assert source.is_error
-    with pytest.raises(ValueError, match=r"no tool 'rain'; there are weather|Encountered error"):
-        await use(make_llm(), way, error_on_tool_error=True)
-
-
-@pytest.mark.parametrize("way", PREDICTIONS)
-@pytest.mark.filterwarnings(THE_AGENTS_OWN)
-async def test_a_model_that_calls_no_functions_is_asked_as_a_react_agent_asks(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, closed_loops: None, way: str
-) -> None:
-    replicate_emulator.reply = (
-        'Thought: I need it.\nAction: weather\nAction Input: {"city": "Kraków"}'
-    )
-    answer = await use(make_llm(is_function_calling_model=False), way)
-    assert answer.response == "sunny in Kraków, in C"
-    assert "Thought" in prompts(replicate_emulator)[0]
