@@ -193,8 +193,6 @@ class Replicate(ReplicateFields):
             request = self._build_completion_request(messages, False, kwargs)
         else:
             request = self._build_chat_request(messages, kwargs)
-        for name in ("include_usage", "max_repairs"):  # they concern the answer
-            request.pop(name, None)
         return await self._get_client().prepare(**request)
 
     # The core's client
