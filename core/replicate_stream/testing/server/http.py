@@ -26,10 +26,6 @@ PROBLEM_HEADERS = {"Content-Type": "application/problem+json", "Server": "cloudf
 _LINGER = "hh" if os.name == "nt" else "ii"
 
 
-class BadRequestError(Exception):
-    """The client sent something that is not HTTP/1."""
-
-
 @dataclass(frozen=True)
 class Request:
     """A parsed request. Its `repr` shows neither its token nor its prompt.
@@ -187,7 +183,7 @@ async def read_request(
     """Read the next request of a connection; None once the client has closed it.
 
     Raises:
-        BadRequestError: The bytes are not HTTP/1.
+        RefusalError: The bytes are not HTTP/1, which is a 400.
         ConnectionError: The connection broke.
     """
     try:
@@ -199,7 +195,7 @@ async def read_request(
     except asyncio.IncompleteReadError:
         return None
     except (asyncio.LimitOverrunError, ValueError) as error:
-        raise BadRequestError(str(error)) from error
+        raise RefusalError(problem(400, str(error), "Bad request")) from error
     parts = urlsplit(target)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     return Request(method, unquote(parts.path), query, headers, body, _decode_json(body))

@@ -9,12 +9,11 @@ from replicate_stream.testing.server.events import HEADERS, Subscription
 from replicate_stream.testing.server.faults import Fault
 from replicate_stream.testing.server.http import (
     HEAD_LIMIT,
-    BadRequestError,
+    RefusalError,
     ReplyWriter,
     Request,
     Response,
     close,
-    problem,
     read_request,
     render_head,
 )
@@ -86,9 +85,8 @@ class Listener:
                 while request := await read_request(reader, writer):
                     if not await self._answer(request, number, reader, writer):
                         break
-            except BadRequestError as error:
-                reply = problem(400, str(error), "Bad request")
-                writer.write(reply.render_head() + reply.body)
+            except RefusalError as error:
+                writer.write(error.response.render_head() + error.response.body)
             writer.close()
             await writer.wait_closed()
         except ConnectionError:
