@@ -85,6 +85,8 @@ class Emulator:
             one_port: Serve the event streams on the API's port.
             host: The address to listen on.
         """
+        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
+            rate_limit = RateLimit(*rate_limit)
         behaviour = Behaviour(
             reply,
             idle_timeout,
@@ -92,7 +94,7 @@ class Emulator:
             boot_time,
             finish_lag,
             replay,
-            None if rate_limit is None else RateLimit(*rate_limit),
+            rate_limit,
             shows_is_official,
         )
         self._state = State(FAKE_TOKEN if token is None else token, behaviour)
