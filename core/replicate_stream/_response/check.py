@@ -81,7 +81,12 @@ class AnswerCheck:
     def build_repair_messages(self) -> list[Message]:
         """Build the messages that ask again: the answer, and a request that names its problem."""
         text, calls = self._builder.text, self._builder.tool_calls
-        instruction = _build_instruction(self._expected)
+        tools, response_format = self._expected.tools, self._expected.response_format
+        instruction = ""
+        if tools is not None and tools.is_forced:
+            instruction = tools.instruction
+        elif response_format is not None:
+            instruction = response_format.instruction(has_tools=tools is not None)
         request = Message("user", f"That answer will not do: {self.problem}. {instruction}")
         answer = Message("assistant", text, tool_calls=calls)
         return [answer, request] if text or calls else [request]
@@ -113,13 +118,3 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
 def _calls_another_tool(expected: ExpectedAnswer, calls: Sequence[ToolCall]) -> bool:
     name = None if expected.tools is None else expected.tools.name
     return name is not None and any(call.name != name for call in calls[:1])
-
-
-def _build_instruction(expected: ExpectedAnswer) -> str:
-    """Build the sentence that repeats the choice of tools or the format for the model."""
-    tools, response_format = expected.tools, expected.response_format
-    if tools is not None and tools.is_forced:
-        return tools.instruction
-    return (
-        "" if response_format is None else response_format.instruction(has_tools=tools is not None)
-    )
