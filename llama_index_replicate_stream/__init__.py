@@ -2,11 +2,11 @@
 
 try:
     import llama_index.core  # noqa: F401 - for an error that names the package to install
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "llama_index_replicate_stream needs llama-index-core: "
         "pip install 'replicate-stream[llama-index]'"
-    ) from error
+    ) from _error
 
 from llama_index_replicate_stream.llm import Replicate
 from replicate_stream import __version__

@@ -8,7 +8,7 @@ paid, without the argument.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
@@ -51,7 +51,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     """The fields of a language model on Replicate."""
 
     # Built when the first model is made: an import that is never used should not cost that.
-    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     model: str
     """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""

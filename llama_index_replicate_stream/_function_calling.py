@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import ConfigDict
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class FunctionCallingMixin(FunctionCallingLLM):
     """The methods of a `FunctionCallingLLM` that send no request themselves."""
 
-    model_config = ConfigDict(defer_build=True)  # see `ReplicateFields`
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)  # see `ReplicateFields`
 
     def _prepare_chat_with_tools(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from replicate_stream._client import Client
 from replicate_stream._settings import ApiKey, without_secrets
@@ -93,7 +93,7 @@ class ClientCache:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClientCache)
 
-    __hash__ = None  # type: ignore[assignment]  # what all compare equal to is no key
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # all are equal: not a key
 
     def __reduce__(self) -> tuple[type[ClientCache], tuple[()]]:
         return ClientCache, ()
