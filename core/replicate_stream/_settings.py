@@ -228,7 +228,7 @@ def _read_environment_proxies() -> dict[str, str]:
 
 
 def _is_bypassed(host: str, port: int | None, no_proxy: str) -> bool:
-    import urllib.request
+    import urllib.request  # as above
 
     host_and_port = f"{host}:{port}" if port else host
     # typeshed does not declare the second argument of this documented-by-use function

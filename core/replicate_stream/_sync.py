@@ -39,6 +39,7 @@ class _Bridge:
         self.portal = self._ready.result()
 
     async def _serve(self) -> None:
+        # At first use: most programs are asynchronous, and anyio is slow to import.
         from anyio.from_thread import BlockingPortal
 
         async with BlockingPortal() as portal:

@@ -1,7 +1,8 @@
 """Exceptions of aiohttp as errors of this library.
 
 The messages are written here, because aiohttp's own can hold the stream's URL or a proxy's
-password, and some of its exceptions carry the whole request, with the API token.
+password, and some of its exceptions carry the whole request, with the API token. aiohttp is
+imported within functions, so that importing the core is cheap.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ def demo(real: bool) -> None:
         click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
         _run_demo(PAID_MODEL, {})
         return
+    # Imported for this command alone, so that the others start fast.
     from replicate_stream.testing import Emulator
     from replicate_stream.testing.local_model import DESCRIPTION, MODEL
 

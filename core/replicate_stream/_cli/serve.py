@@ -60,6 +60,7 @@ def _wait_for_signal() -> None:
 
 
 def _format_greeting(base_url: str, token: str, *, local_model: bool) -> str:
+    # Imported for this command alone, so that the others start fast.
     from replicate_stream.testing import local_model as local
 
     backend = f"{local.DESCRIPTION}, as {local.MODEL}" if local_model else "a script, not a model"

@@ -125,6 +125,7 @@ def _check_items(value: Any, spec: Mapping[str, Any]) -> str | None:
 
 
 def _validate_with_jsonschema(value: Any, spec: Mapping[str, Any]) -> str | None:
+    # Few schemas need it, and its import is slow.
     from jsonschema import Draft202012Validator
 
     error = next(Draft202012Validator(dict(spec)).iter_errors(value), None)
