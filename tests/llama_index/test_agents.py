@@ -80,9 +80,9 @@ def prompts(emulator: Emulator) -> list[str]:
     ]
 
 
-async def run(agent: Any, said: str, **given: Any) -> tuple[Any, list[Any]]:
+async def run(agent: Any, messages: str, **given: Any) -> tuple[Any, list[Any]]:
     """An agent's result, and the events of its run."""
-    handler = agent.run(said, **given)
+    handler = agent.run(messages, **given)
     events = [event async for event in handler.stream_events()]
     return await handler, events
 
@@ -175,8 +175,8 @@ async def test_the_first_tool_can_be_forced(
     result, events = await run(agent, "Hi")
     assert results(events) == [("now", "noon")]
     assert str(result) == "Noon."
-    told = ["must call the function now now" in prompt for prompt in prompts(replicate_emulator)]
-    assert told == [True, True, False]
+    sent = ["must call the function now now" in prompt for prompt in prompts(replicate_emulator)]
+    assert sent == [True, True, False]
 
 
 @STREAMING
@@ -194,7 +194,7 @@ async def test_a_model_that_will_not_call_what_it_must_ends_the_run_with_an_erro
 
 @STREAMING
 @pytest.mark.parametrize("name", ["refuse", "made_up"])
-async def test_a_tool_that_fails_or_is_not_there_is_told_to_the_model(
+async def test_the_model_learns_of_a_tool_that_fails_or_is_unknown(
     make_llm: Any, replicate_emulator: Emulator, streaming: bool, name: str
 ) -> None:
     say(replicate_emulator, call(name, city="Atlantis"), "I could not find out.")
@@ -232,7 +232,7 @@ async def test_a_tools_own_answer_can_end_the_run(
     assert len(replicate_emulator.predictions) == 1
 
 
-async def test_an_agent_remembers_what_was_said_and_done(
+async def test_an_agent_remembers_messages_and_calls(
     make_llm: Any, replicate_emulator: Emulator
 ) -> None:
     agent = FunctionAgent(tools=[weather], llm=make_llm())
@@ -241,12 +241,12 @@ async def test_an_agent_remembers_what_was_said_and_done(
         say(replicate_emulator, call("weather", city=f"City{turn}"), f"Answer {turn}.")
         result, _ = await run(agent, f"Question {turn}?", memory=memory)
         assert str(result) == f"Answer {turn}."
-    told = prompts(replicate_emulator)[-1]
-    said = [f"Question {n}?" for n in range(5)]
+    sent = prompts(replicate_emulator)[-1]
+    messages = [f"Question {n}?" for n in range(5)]
     found = [f"sunny in City{n}" for n in range(5)]
-    places = [told.index(text) for pair in zip(said, found, strict=True) for text in pair]
+    places = [sent.index(text) for pair in zip(messages, found, strict=True) for text in pair]
     assert places == sorted(places)
-    assert told.count("</tool_call>") >= 5
+    assert sent.count("</tool_call>") >= 5
 
 
 async def test_an_agent_of_the_loop_runs_twenty_steps(
@@ -264,8 +264,8 @@ async def test_an_agent_of_the_loop_runs_twenty_steps(
 async def test_an_agents_result_can_be_an_object(
     make_llm: Any, replicate_emulator: Emulator, streaming: bool
 ) -> None:
-    told = call("Report", city="Kraków", degrees=21)
-    say(replicate_emulator, call("weather", city="Kraków"), "Sunny, 21 degrees.", told)
+    sent = call("Report", city="Kraków", degrees=21)
+    say(replicate_emulator, call("weather", city="Kraków"), "Sunny, 21 degrees.", sent)
     agent = FunctionAgent(tools=[weather], llm=make_llm(), output_cls=Report, streaming=streaming)
     result, _ = await run(agent, "Weather in Kraków?")
     assert result.structured_response == {"city": "Kraków", "degrees": 21.0, "advice": None}
@@ -334,10 +334,10 @@ async def test_a_code_act_agent_runs_what_the_model_writes(
     make_llm: Any, replicate_emulator: Emulator, streaming: bool
 ) -> None:
     def execute(code: str) -> str:
-        told = io.StringIO()
-        with contextlib.redirect_stdout(told):
+        sent = io.StringIO()
+        with contextlib.redirect_stdout(sent):
             exec(code, {"population": population})
-        return told.getvalue()
+        return sent.getvalue()
 
     say(
         replicate_emulator,

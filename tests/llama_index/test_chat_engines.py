@@ -65,8 +65,10 @@ async def test_an_engine_answers_and_remembers(
     talk, whole = engine(mode), "".join(words)
     assert await say(talk, way, "What is the capital of France?") == whole
     assert await say(talk, way, "And of Norway?") == whole
-    said = [(message.role.value, (message.content or "").strip()) for message in talk.chat_history]
-    assert said == [
+    messages = [
+        (message.role.value, (message.content or "").strip()) for message in talk.chat_history
+    ]
+    assert messages == [
         ("user", "What is the capital of France?"),
         ("assistant", whole.strip()),  # as the framework remembers what was streamed
         ("user", "And of Norway?"),

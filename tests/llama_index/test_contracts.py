@@ -98,7 +98,7 @@ def spans() -> Iterator[SimpleSpanHandler]:
     dispatcher.span_handlers.remove(spans)
 
 
-def test_it_is_a_model_of_every_kind_that_it_is_said_to_be() -> None:
+def test_it_is_an_instance_of_every_base_class_that_the_docs_name() -> None:
     ancestors = [BaseLLM, CustomLLM, FunctionCallingLLM]
     assert all(ancestor in Replicate.__mro__ for ancestor in ancestors)
 

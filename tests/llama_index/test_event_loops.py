@@ -67,7 +67,7 @@ def test_it_works_with_nested_loops(replicate_emulator: Emulator) -> None:
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
-async def test_a_sync_query_inside_a_running_loop_is_answered(
+async def test_a_blocking_query_works_inside_a_running_loop(
     make_llm: Any, replicate_emulator: Emulator, index: VectorStoreIndex
 ) -> None:
     replicate_emulator.reply = "Paris."
@@ -99,8 +99,8 @@ def test_one_object_serves_the_loops_of_many_threads_and_the_sync_callers_beside
     answers: list[str] = []
 
     async def aask() -> None:
-        said = [ChatMessage(role="user", content="Hi")]
-        pieces = [str(each.delta) async for each in await llm.astream_chat(said)]
+        messages = [ChatMessage(role="user", content="Hi")]
+        pieces = [str(each.delta) async for each in await llm.astream_chat(messages)]
         answers.append("".join(pieces))
         answers.append(str(await engine.aquery(QUESTION)))
 

@@ -66,18 +66,18 @@ def test_there_is_always_room_for_a_prompt(window: int | None) -> None:
     assert text.split() == ["one", "two"]
 
 
-def test_what_kind_of_model_it_is_can_be_said() -> None:
-    told = Replicate("a/b").metadata
-    assert (told.is_chat_model, told.is_function_calling_model) == (True, True)
-    told = Replicate("a/b", is_chat_model=False, is_function_calling_model=False).metadata
-    assert (told.is_chat_model, told.is_function_calling_model) == (False, False)
+def test_the_kind_of_model_is_a_setting() -> None:
+    sent = Replicate("a/b").metadata
+    assert (sent.is_chat_model, sent.is_function_calling_model) == (True, True)
+    sent = Replicate("a/b", is_chat_model=False, is_function_calling_model=False).metadata
+    assert (sent.is_chat_model, sent.is_function_calling_model) == (False, False)
 
 
-def test_tracers_are_told_the_model_and_its_temperature() -> None:
-    told = Replicate("a/b", temperature=0.5, max_tokens=9, system_prompt="FAKE_PROMPT").to_payload()
-    assert (told["class_name"], told["model"]) == ("replicate_stream_llm", "a/b")
-    assert (told["temperature"], told["max_tokens"]) == (0.5, 9)
-    assert "FAKE_PROMPT" not in str(told)
+def test_traces_hold_the_model_and_its_temperature() -> None:
+    sent = Replicate("a/b", temperature=0.5, max_tokens=9, system_prompt="FAKE_PROMPT").to_payload()
+    assert (sent["class_name"], sent["model"]) == ("replicate_stream_llm", "a/b")
+    assert (sent["temperature"], sent["max_tokens"]) == (0.5, 9)
+    assert "FAKE_PROMPT" not in str(sent)
 
 
 def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) -> None:
@@ -173,7 +173,7 @@ def test_a_pickle_has_no_password_of_the_address() -> None:
     assert pickle.loads(pickle.dumps(llm)).base_url == "http://127.0.0.1:9/v1"
 
 
-def test_an_error_of_a_setting_does_not_show_what_was_given() -> None:
+def test_an_error_of_a_setting_does_not_show_its_value() -> None:
     with pytest.raises(ValidationError) as caught:
         Replicate("a/b", system_prompt=[PROMPT], default_headers={"Authorization": [HEADER]})
     assert "system_prompt" in str(caught.value)

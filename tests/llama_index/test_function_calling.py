@@ -113,7 +113,7 @@ async def test_a_tool_that_is_not_there_or_fails_is_an_error_of_that_call(
 
 @pytest.mark.parametrize("way", PREDICTIONS)
 @pytest.mark.filterwarnings(THE_AGENTS_OWN)
-async def test_a_model_that_calls_no_functions_is_asked_as_a_react_agent_asks(
+async def test_a_model_without_function_calling_runs_as_a_react_agent(
     make_llm: Any, replicate_emulator: Emulator, use: Use, closed_loops: None, way: str
 ) -> None:
     replicate_emulator.reply = (

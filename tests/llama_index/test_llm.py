@@ -127,7 +127,7 @@ async def test_a_failed_prediction_is_an_error(
 # What goes in
 
 
-async def test_a_prompt_may_be_given_by_name(llm: Replicate, words: list[str]) -> None:
+async def test_a_prompt_can_be_a_keyword_argument(llm: Replicate, words: list[str]) -> None:
     whole = "".join(words)
     assert llm.complete(prompt="Hi").text == whole
     assert list(llm.stream_complete(prompt="Hi"))[-1].text == whole
@@ -185,7 +185,7 @@ async def test_the_objects_own_parameters_are_sent(
     assert str(sent).count("Be brief.") == 1
 
 
-async def test_what_was_not_said_is_left_to_the_model(
+async def test_unset_parameters_are_left_to_the_model(
     make_llm: Any, replicate_emulator: Emulator
 ) -> None:
     await make_llm(temperature=0.5).acomplete("Hi", temperature=None)
@@ -259,7 +259,7 @@ async def test_a_wrong_value_for_a_call_is_named_before_anything_is_paid(
 
 
 @pytest.mark.parametrize("way", WHOLES + STREAMS)
-async def test_a_rate_limiter_of_the_framework_is_asked_once_a_call(
+async def test_a_rate_limiter_of_the_framework_is_acquired_once_per_call(
     make_llm: Any, ask: Any, way: str
 ) -> None:
     class Limiter(BaseRateLimiter):

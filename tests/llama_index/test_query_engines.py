@@ -48,7 +48,7 @@ def engine(
 
 
 @pytest.fixture
-def assert_asked_about_the_right_fact(
+def assert_prompt_holds_the_right_fact(
     replicate_emulator: Emulator, facts: list[str]
 ) -> Callable[[], None]:
     """Every prediction was given the question, and of the facts the one that answers it."""
@@ -68,7 +68,7 @@ def assert_asked_about_the_right_fact(
 @pytest.mark.parametrize("mode", FROM_FACTS + PIECEWISE)
 async def test_an_engine_answers_sync_and_async(
     engine: Engine,
-    assert_asked_about_the_right_fact: Any,
+    assert_prompt_holds_the_right_fact: Any,
     words: list[str],
     mode: str,
     is_chat_model: bool,
@@ -76,14 +76,14 @@ async def test_an_engine_answers_sync_and_async(
     asked = engine({"is_chat_model": is_chat_model}, response_mode=mode)
     for answer in (asked.query(QUESTION), await asked.aquery(QUESTION)):
         assert str(answer).endswith("".join(words))
-    assert_asked_about_the_right_fact()
+    assert_prompt_holds_the_right_fact()
 
 
 @pytest.mark.parametrize("is_chat_model", [True, False])
 @pytest.mark.parametrize("mode", FROM_FACTS)
 async def test_an_engine_streams_sync_and_async(
     engine: Engine,
-    assert_asked_about_the_right_fact: Any,
+    assert_prompt_holds_the_right_fact: Any,
     words: list[str],
     mode: str,
     is_chat_model: bool,
@@ -95,7 +95,7 @@ async def test_an_engine_streams_sync_and_async(
     streamed = await asked.aquery(QUESTION)
     assert isinstance(streamed, AsyncStreamingResponse)
     assert [text async for text in streamed.async_response_gen()] == [*filter(None, words), ""]
-    assert_asked_about_the_right_fact()
+    assert_prompt_holds_the_right_fact()
 
 
 async def test_an_engine_can_answer_without_the_facts(
@@ -105,9 +105,9 @@ async def test_an_engine_can_answer_without_the_facts(
     assert str(asked.query(QUESTION)) == str(await asked.aquery(QUESTION)) == "".join(words)
     streamed = engine(response_mode="generation", streaming=True).query(QUESTION)
     assert "".join(streamed.response_gen) == "".join(words)
-    told = [str(prediction.input) for prediction in replicate_emulator.predictions.values()]
-    assert len(told) == 3
-    assert all(QUESTION in text and facts[0] not in text for text in told)
+    sent = [str(prediction.input) for prediction in replicate_emulator.predictions.values()]
+    assert len(sent) == 3
+    assert all(QUESTION in text and facts[0] not in text for text in sent)
 
 
 @pytest.mark.parametrize("mode", ["no_text", "context_only"])
@@ -135,7 +135,7 @@ async def test_an_engine_that_needs_no_model_pays_for_none(
         ("accumulate", True),
     ],
 )
-async def test_facts_that_do_not_fit_at_once_are_asked_about_one_after_the_other(
+async def test_facts_that_do_not_fit_one_prompt_are_sent_in_several(
     engine: Engine,
     replicate_emulator: Emulator,
     facts: list[str],
@@ -148,8 +148,8 @@ async def test_facts_that_do_not_fit_at_once_are_asked_about_one_after_the_other
     replicate_emulator.reply = "Paris"
     asked = engine(small, similarity_top_k=3, response_mode=mode, use_async=use_async)
     assert "Paris" in str(asked.query(QUESTION))
-    told = "".join(str(each.input) for each in replicate_emulator.predictions.values())
-    assert all(word in told for fact in facts for word in fact.split())
+    sent = "".join(str(each.input) for each in replicate_emulator.predictions.values())
+    assert all(word in sent for fact in facts for word in fact.split())
     assert len(replicate_emulator.predictions) >= 3
 
 
@@ -211,8 +211,8 @@ async def test_an_output_parser_of_the_model_is_heard(
     asked = engine({"output_parser": Shouting()}, response_mode="simple_summarize")
     for answer in (asked.query(QUESTION), await asked.aquery(QUESTION)):
         assert str(answer) == "PARIS"
-    told = [str(prediction.input) for prediction in replicate_emulator.predictions.values()]
-    assert all("Answer in one line." in text for text in told)
+    sent = [str(prediction.input) for prediction in replicate_emulator.predictions.values()]
+    assert all("Answer in one line." in text for text in sent)
 
 
 @pytest.mark.parametrize("mode", FROM_FACTS)

@@ -99,10 +99,10 @@ async def test_an_answer_becomes_an_object(
     replicate_emulator.reply = pieces(written)
     answer = await predict(make_llm(system_prompt="Be brief.", **settings), way)
     assert (answer[-1] if way in STREAMS else answer) == Owl(**OWL)
-    (told,) = prompts(replicate_emulator)
-    assert "Tell me of owls." in told
-    assert "What it hunts." in told
-    assert told.count("Be brief.") == 1
+    (sent,) = prompts(replicate_emulator)
+    assert "Tell me of owls." in sent
+    assert "What it hunts." in sent
+    assert sent.count("Be brief.") == 1
 
 
 @pytest.mark.parametrize("way", STREAMS)
@@ -150,14 +150,14 @@ async def test_a_validator_that_fails_on_half_an_object_fails_nothing(
 
 
 @pytest.mark.parametrize("way", WHOLE + STREAMS)
-async def test_the_call_is_required_and_asked_for_again(
+async def test_the_call_is_required_and_its_absence_repaired(
     make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
 ) -> None:
     replicate_emulator.enqueue("Owls are birds.")
     replicate_emulator.enqueue(pieces(call()))
     answer = await predict(make_llm(), way)
     assert (answer[-1] if way in STREAMS else answer) == Owl(**OWL)
-    assert all("You must call the function Owl now" in told for told in prompts(replicate_emulator))
+    assert all("You must call the function Owl now" in sent for sent in prompts(replicate_emulator))
     replicate_emulator.reply = "Owls are birds."
     with pytest.raises(core.AnswerFormatError):
         await predict(make_llm(max_repairs=0), way)
@@ -198,7 +198,7 @@ async def test_further_arguments_reach_the_model(
     assert given == {"temperature": 0.25, "seed": 7}
 
 
-async def test_a_class_whose_name_is_no_identifier_is_answered_with(
+async def test_a_class_whose_name_is_not_an_identifier_works(
     make_llm: Any, replicate_emulator: Emulator
 ) -> None:
     """The framework's own `to_openai_tool` would rename it, and then not find what was called."""
@@ -213,10 +213,10 @@ async def test_a_structured_model_answers_with_json(
 ) -> None:
     replicate_emulator.reply = pieces(call())
     llm = make_llm().as_structured_llm(Owl)
-    said = [ChatMessage(role="user", content="Tell me of owls.")]
-    answers = [llm.chat(said), await llm.achat(said), llm.complete("Tell me of owls.")]
-    answers += [list(llm.stream_chat(said))[-1]]
-    answers += [[each async for each in await llm.astream_chat(said)][-1]]
+    messages = [ChatMessage(role="user", content="Tell me of owls.")]
+    answers = [llm.chat(messages), await llm.achat(messages), llm.complete("Tell me of owls.")]
+    answers += [list(llm.stream_chat(messages))[-1]]
+    answers += [[each async for each in await llm.astream_chat(messages)][-1]]
     for answer in answers:
         assert answer.raw == Owl(**OWL)
         text = answer.text if hasattr(answer, "text") else answer.message.content
@@ -253,15 +253,15 @@ async def test_a_program_takes_several_objects(make_llm: Any, replicate_emulator
     assert list(program.stream_call(topic="owls"))[-1] == owls
 
 
-async def test_json_can_be_asked_of_a_chat_and_of_a_completion(
+async def test_a_chat_and_a_completion_can_return_json(
     make_llm: Any, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = pieces(f"Sure!\n```json\n{json.dumps(OWL)}\n```\nAnything else?")
     llm, form = make_llm(), Owl.model_json_schema()
-    said = [ChatMessage(role="user", content="Tell me of owls.")]
-    assert json.loads((await llm.achat(said, response_format=form)).message.content) == OWL
+    messages = [ChatMessage(role="user", content="Tell me of owls.")]
+    assert json.loads((await llm.achat(messages, response_format=form)).message.content) == OWL
     assert json.loads((await llm.acomplete("Owls?", response_format=form)).text) == OWL
-    streamed = [each.delta async for each in await llm.astream_chat(said, response_format=form)]
+    streamed = [each.delta async for each in await llm.astream_chat(messages, response_format=form)]
     assert json.loads("".join(streamed)) == OWL
 
 

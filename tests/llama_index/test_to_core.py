@@ -58,7 +58,7 @@ def content_of(*blocks: Any) -> Any:
         (MessageRole.FUNCTION, "tool"),
     ],
 )
-def test_every_role_is_told(role: MessageRole, told: Any) -> None:
+def test_every_role_is_converted(role: MessageRole, told: Any) -> None:
     assert to_core([ChatMessage(role=role, content="x")]) == [Message(told, "x")]
 
 
@@ -71,12 +71,12 @@ def test_texts_are_joined_as_the_framework_joins_them() -> None:
     assert to_core([message])[0].content == message.content == "one\ntwo"
 
 
-def test_thoughts_and_cache_points_are_not_said_again() -> None:
+def test_reasoning_and_cache_points_are_left_out() -> None:
     cache = CachePoint(cache_control=CacheControl(type="ephemeral"))
     assert content_of(ThinkingBlock(content="hm"), TextBlock(text="Well"), cache) == "Well"
 
 
-def test_tool_calls_and_their_answers_are_told() -> None:
+def test_tool_calls_and_their_results_are_converted() -> None:
     call = ToolCallBlock(tool_call_id="c1", tool_name="search", tool_kwargs={"q": "é"})
     told = to_core(
         [
@@ -97,12 +97,12 @@ def test_media_stand_beside_their_text() -> None:
     ]
 
 
-def test_what_a_citable_block_holds_is_told() -> None:
+def test_the_content_of_a_citable_block_is_converted() -> None:
     block = CitableBlock(title="T", source="S", content=[TextBlock(text="a"), TextBlock(text="b")])
     assert content_of(block) == "a\nb"
 
 
-def test_a_local_file_is_told_by_its_path(tmp_path: Path) -> None:
+def test_a_local_file_is_converted_to_its_path(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PNG)
     assert content_of(ImageBlock(path=picture)) == [
@@ -125,14 +125,14 @@ def test_a_local_file_is_told_by_its_path(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bytes_are_told_as_base64(block: Any, about: dict[str, str]) -> None:
+def test_bytes_are_converted_to_base64(block: Any, about: dict[str, str]) -> None:
     (part,) = content_of(block)
     assert {**about, "base64": part["base64"]} == part
     raw = {"image": PNG, "audio": b"ID3\x03\xff", "video": b"\x00\xffvideo"}
     assert base64.b64decode(part["base64"]) == raw.get(part["type"], b"%PDF-1.7\xff")
 
 
-def test_an_open_file_is_told_whole_each_time_and_stays_where_it_was() -> None:
+def test_an_open_file_is_read_from_its_start_and_keeps_its_position() -> None:
     file = io.BytesIO(PNG)
     file.seek(3)
     block = ImageBlock(image=file)
@@ -170,7 +170,7 @@ def test_the_messages_are_not_changed() -> None:
         {"id": "c1", "type": "tool_use", "name": "f", "input": '{"a": 1}'},
     ],
 )
-def test_calls_of_another_providers_messages_are_told(beside: Any) -> None:
+def test_calls_in_messages_of_another_provider_are_converted(beside: Any) -> None:
     message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [beside]})
     assert to_core([message]) == [
         Message("assistant", "", tool_calls=(ToolCall("c1", "f", '{"a": 1}'),))

@@ -310,16 +310,16 @@ async def test_an_answer_is_the_same_whole_and_in_any_pieces(
 
 
 @pytest.mark.parametrize("way", CHATS)
-async def test_the_tools_are_told_and_the_history_is_not_changed(
+async def test_the_tools_are_offered_and_the_history_is_not_changed(
     make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
 ) -> None:
     history = [ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Ho")]
     before = copy.deepcopy(history)
     await use(make_llm(), way, chat_history=history)
     assert history == before
-    (told,) = prompts(replicate_emulator)
+    (sent,) = prompts(replicate_emulator)
     for text in ("Get the weather of a city.", "Kraków?", "Ho", '\\"default\\": \\"C\\"'):
-        assert text in told
+        assert text in sent
 
 
 def test_what_is_prepared_is_what_a_chat_takes(make_llm: Any) -> None:
@@ -357,7 +357,7 @@ def test_whether_a_tool_must_be_called(
 @pytest.mark.parametrize(
     "given", [{"tool_required": True}, {"tool_choice": "now"}, {"tool_choice": "any"}]
 )
-async def test_a_call_that_is_required_and_not_made_is_asked_for_again(
+async def test_an_answer_without_a_required_call_is_repeated(
     make_llm: Any, replicate_emulator: Emulator, use: Use, way: str, given: Any
 ) -> None:
     replicate_emulator.enqueue("I'd rather not.")
@@ -370,7 +370,7 @@ async def test_a_call_that_is_required_and_not_made_is_asked_for_again(
     assert len(replicate_emulator.predictions) == 3
 
 
-async def test_how_often_an_answer_is_asked_for_again_is_a_setting(
+async def test_max_repairs_is_a_setting(
     make_llm: Any, replicate_emulator: Emulator, use: Use
 ) -> None:
     replicate_emulator.reply = "I'd rather not."
@@ -380,7 +380,7 @@ async def test_how_often_an_answer_is_asked_for_again_is_a_setting(
         assert len(replicate_emulator.predictions) == predictions
 
 
-async def test_a_choice_of_no_given_tool_is_an_error_before_anything_is_paid(
+async def test_choosing_an_unknown_tool_is_an_error_before_anything_is_paid(
     make_llm: Any, replicate_emulator: Emulator, use: Use
 ) -> None:
     with pytest.raises(core.InvalidInputError, match="'nonsense'"):
@@ -391,21 +391,21 @@ async def test_a_choice_of_no_given_tool_is_an_error_before_anything_is_paid(
 async def test_a_chat_takes_the_frameworks_tools_and_plain_dicts(
     make_llm: Any, replicate_emulator: Emulator
 ) -> None:
-    said = [ChatMessage(role="user", content="Hi")]
+    messages = [ChatMessage(role="user", content="Hi")]
     for tools in ([WEATHER], [WEATHER.metadata.to_openai_tool()]):
-        await make_llm().achat(said, tools=tools)
+        await make_llm().achat(messages, tools=tools)
     one, other = prompts(replicate_emulator)
     assert one == other
 
 
 def test_a_dry_run_shows_the_tools(make_llm: Any, replicate_emulator: Emulator) -> None:
-    said = [ChatMessage(role="user", content="Hi")]
-    body = make_llm().prepare(said, tools=[WEATHER]).body
+    messages = [ChatMessage(role="user", content="Hi")]
+    body = make_llm().prepare(messages, tools=[WEATHER]).body
     assert "Get the weather of a city." in json.dumps(body)
     assert not replicate_emulator.predictions
 
 
-async def test_what_was_called_and_what_came_of_it_is_told_again(
+async def test_calls_and_their_results_stay_in_the_conversation(
     make_llm: Any, replicate_emulator: Emulator, use: Use
 ) -> None:
     replicate_emulator.enqueue(call("weather", city="Kraków"))
@@ -417,13 +417,13 @@ async def test_what_was_called_and_what_came_of_it_is_told_again(
     )
     asked = ChatMessage(role="user", content="Weather?")
     await llm.achat_with_tools([WEATHER], chat_history=[asked, answer.message, result])
-    _, told = prompts(replicate_emulator)
-    assert json.dumps('"arguments": {"city": "Kraków"}', ensure_ascii=False)[1:-1] in told
-    assert "sunny" in told
-    assert "additional_kwargs" not in told
+    _, sent = prompts(replicate_emulator)
+    assert json.dumps('"arguments": {"city": "Kraków"}', ensure_ascii=False)[1:-1] in sent
+    assert "sunny" in sent
+    assert "additional_kwargs" not in sent
 
 
-async def test_an_answer_with_a_call_can_be_kept_as_json_and_told_again(
+async def test_a_message_with_a_call_survives_json_and_can_be_sent_again(
     make_llm: Any, replicate_emulator: Emulator, use: Use
 ) -> None:
     replicate_emulator.reply = f"<think>Hm</think>Well. {call('weather', city='Kraków')}"

@@ -44,13 +44,13 @@ async def test_greedy_answers_and_seeded_ones_repeat_themselves(client: Client) 
         assert len(answers) == 1
 
 
-async def test_it_remembers_what_was_said_before(client: Client) -> None:
-    said = [
+async def test_it_remembers_earlier_messages(client: Client) -> None:
+    messages = [
         {"role": "user", "content": "My dog is called Rex."},
         {"role": "assistant", "content": "What a nice name, Rex!"},
         {"role": "user", "content": "What is my dog called?"},
     ]
-    completion = await client.complete(MODEL, said, temperature=0, max_tokens=20)
+    completion = await client.complete(MODEL, messages, temperature=0, max_tokens=20)
     assert "Rex" in completion.text
 
 

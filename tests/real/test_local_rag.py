@@ -67,7 +67,7 @@ def engine(
     return make_engine
 
 
-async def test_the_answer_is_in_what_was_found(engine: Any) -> None:
+async def test_the_answer_comes_from_the_retrieved_text(engine: Any) -> None:
     asked, counter = engine()
     answers = [asked.query(QUESTION), await asked.aquery(QUESTION)]
     for answer in answers:
@@ -91,12 +91,12 @@ async def test_the_streamed_answer_is_the_same_token_by_token(engine: Any) -> No
     assert counter.completion_llm_token_count > 6
 
 
-async def test_without_what_was_found_the_model_does_not_know(engine: Any) -> None:
+async def test_without_the_retrieved_text_the_model_does_not_know(engine: Any) -> None:
     asked, _ = engine(response_mode="generation", simple_template=PromptTemplate("{query_str}"))
     assert "Brack" not in str(await asked.aquery(QUESTION))
 
 
-async def test_fifty_callers_of_an_application_are_answered_out_of_what_was_found(
+async def test_fifty_concurrent_callers_get_answers_from_the_retrieved_text(
     engine: Any,
 ) -> None:
     asked, _ = engine(streaming=True)

@@ -267,7 +267,7 @@ def test_every_format_of_a_tool_is_accepted(tool: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"tools": [{"description": "x"}]}, r"tools\[0\] has no name"),
         ({"tools": [ADD, ADD]}, "tools has several tools named add"),
@@ -282,6 +282,6 @@ def test_every_format_of_a_tool_is_accepted(tool: Any) -> None:
         ({"tool_choice": 3}, "tool_choice is 3"),
     ],
 )
-def test_invalid_tools_and_choices_are_rejected(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidInputError, match=said):
+def test_invalid_tools_and_choices_are_rejected(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
         prepare("hi", **given)

@@ -115,7 +115,7 @@ def test_a_call_without_marks_may_have_an_id_of_any_kind(value: str) -> None:
     assert [(call.name, call.arguments) for call in calls] == [("write", {"a": 1})]
 
 
-def test_words_behind_json_do_not_drop_its_end_that_may_have_begun_a_stop_sequence() -> None:
+def test_words_behind_json_keep_an_end_that_looks_like_a_stop_sequence() -> None:
     _, text, _, problem, is_stopped, _ = parse(
         '{"a": 1} That is it.', EXPECTED["an object"], ["}x"]
     )

@@ -170,7 +170,7 @@ def test_it_makes_the_calls_in_the_format_of_the_offer(name: str) -> None:
 
 
 @FORMATS
-def test_it_calls_every_tool_with_made_arguments_where_no_calls_are_given(name: str) -> None:
+def test_without_calls_it_calls_every_tool_with_generated_arguments(name: str) -> None:
     assert without_id(answer(PROMPTS[name])) == CALLS[name].replace("Oslo", "city")
 
 
@@ -183,7 +183,7 @@ def test_it_answers_once_there_are_results(name: str) -> None:
 
 @FORMATS
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
-def test_it_goes_on_with_a_call_that_the_prompt_has_begun(name: str, share: float) -> None:
+def test_it_continues_a_call_that_the_prompt_begins(name: str, share: float) -> None:
     call = CALLS[name].partition(', "id"')[0]
     begun = call[: int(share * len(call))]
     assert (begun + answer(PROMPTS[name] + begun, calls=[OSLO])).startswith(call)
@@ -211,7 +211,7 @@ def test_it_makes_a_demanded_call_even_after_results() -> None:
     )
 
 
-def test_a_later_question_is_answered_with_calls_again() -> None:
+def test_a_later_question_gets_calls_again() -> None:
     result = "user: <tool_response>\nIt rains.\n</tool_response>"
     turns = [f"system: {hermes(WEATHER)}", f"user: {QUESTION}", f"assistant: {HERMES}", result]
     assert answer(chatml(*turns)) == "It rains."
@@ -323,7 +323,7 @@ DEMAND = f"Answer with JSON that fits the JSON schema below.\n{json.dumps(SCHEMA
         },
     ],
 )
-def test_json_is_made_from_the_schema_that_is_given(values: Any) -> None:
+def test_json_is_generated_from_the_schema(values: Any) -> None:
     assert answer(values) == '{"n": 1}'
     assert answer(values, answer='{"n": 7}') == '{"n": 7}'
 
