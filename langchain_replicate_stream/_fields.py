@@ -139,24 +139,11 @@ class ChatReplicateFields(BaseChatModel):
 
     # The client, and the arguments of its methods
 
-    def _connection(self) -> Connection:
-        headers = self.default_headers
-        return Connection(
-            api_key=self.api_key,
-            base_url=self.base_url,
-            proxy=self.proxy,
-            timeout=self.timeout,
-            deadline=self.deadline,
-            headers=None if headers is None else dict(headers),  # to notice changes in place
-            max_retries=self.max_retries,
-            on_unsupported=self.on_unsupported,
-        )
-
     def _get_client(self) -> Client:
         """Return the shared client, or one for the settings as they are now."""
         if self.client is not None:
             return self.client
-        self._client_cache = self._client_cache.update(self._connection())
+        self._client_cache = self._client_cache.update(Connection.from_fields(self, self.api_key))
         return self._client_cache.client
 
     def _get_stop(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
@@ -241,7 +228,7 @@ class ChatReplicateFields(BaseChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         """Return the state for a pickle, without secrets; the token is read again on loading."""
         state = super().__getstate__()
-        connection = self._connection().without_secrets()
+        connection = Connection.from_fields(self, self.api_key).without_secrets()
         state["__dict__"] = {
             **state["__dict__"],
             "api_key": connection.api_key,

@@ -159,24 +159,11 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
 
     # The client, and the arguments of its methods
 
-    def _connection(self) -> Connection:
-        headers = self.default_headers
-        return Connection(
-            api_key=self._api_key,
-            base_url=self.base_url,
-            proxy=self.proxy,
-            timeout=self.timeout,
-            deadline=self.deadline,
-            headers=None if headers is None else dict(headers),  # to notice changes in place
-            max_retries=self.max_retries,
-            on_unsupported=self.on_unsupported,
-        )
-
     def _get_client(self) -> Client:
         """Return the shared client, or one for the settings as they are now."""
         if self._shared_client is not None:
             return self._shared_client
-        self._client_cache = self._client_cache.update(self._connection())
+        self._client_cache = self._client_cache.update(Connection.from_fields(self, self._api_key))
         return self._client_cache.client
 
     def _merge_arguments(self, kwargs: Mapping[str, Any], *, is_chat: bool) -> dict[str, Any]:
@@ -215,7 +202,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         """Return the state for a pickle, without secrets; the token is read again on loading."""
         # Of a copy: the framework deletes what it cannot pickle from the object itself.
         copy = self.model_copy()
-        connection = self._connection().without_secrets()
+        connection = Connection.from_fields(self, self._api_key).without_secrets()
         copy._api_key = self._api_key if callable(self._api_key) else None  # noqa: SLF001
         copy.base_url, copy.proxy = connection.base_url, connection.proxy
         copy.default_headers = None if connection.headers is None else dict(connection.headers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 from replicate_stream._client import Client
@@ -29,6 +29,8 @@ __all__ = [
     "without_secrets",
 ]
 
+_FIELD_NAMES = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -46,6 +48,21 @@ class Connection:
     max_retries: int = 2
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
 
+    @classmethod
+    def from_fields(cls, model: Any, api_key: ApiKey) -> Connection:
+        """Read the settings from the fields of an adapter's object.
+
+        Args:
+            model: The object. Its field for `headers` is `default_headers`.
+            api_key: The token, which the adapters keep in different places.
+        """
+        headers = model.default_headers
+        return cls(
+            api_key,
+            headers=None if headers is None else dict(headers),  # to notice changes in place
+            **{name: getattr(model, name) for name in _FIELD_NAMES},
+        )
+
     def make_client(self) -> Client:
         """Make a client."""
         return Client(**vars(self))
@@ -53,15 +70,12 @@ class Connection:
     def without_secrets(self) -> Connection:
         """Copy the settings for a pickle: no token, unless a function returns it, no passwords."""
         proxy, headers = without_secrets(self.proxy, self.headers)
-        return Connection(
+        return replace(
+            self,
             api_key=self.api_key if callable(self.api_key) else None,
             base_url=without_secrets(self.base_url)[0],
             proxy=proxy,
-            timeout=self.timeout,
-            deadline=self.deadline,
             headers=headers,
-            max_retries=self.max_retries,
-            on_unsupported=self.on_unsupported,
         )
 
 

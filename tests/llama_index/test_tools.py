@@ -1,4 +1,4 @@
-"""Calls of tools: how they are asked for, what comes of them, whole and in pieces."""
+"""Tools and their calls, whole and in pieces, and the methods that run the tools."""
 
 from __future__ import annotations
 
@@ -431,3 +431,59 @@ async def test_a_message_with_a_call_survives_json_and_can_be_sent_again(
     again = ChatMessage.model_validate_json(message.model_dump_json())
     assert again == message
     assert to_core([again]) == to_core([message])
+
+
+@pytest.mark.parametrize("way", PREDICTIONS)
+async def test_a_prediction_calls_the_tool(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+) -> None:
+    replicate_emulator.reply = call("weather", city="Kraków")
+    answer = await use(make_llm(), way)
+    assert answer.response == "sunny in Kraków, in C"
+    assert [source.tool_name for source in answer.sources] == ["weather"]
+
+
+@pytest.mark.parametrize("way", PREDICTIONS)
+async def test_a_prediction_calls_several_tools(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+) -> None:
+    replicate_emulator.reply = f"{call('weather', city='A')}\n{call('now')}"
+    answer = await use(make_llm(), way, [WEATHER, NOW], allow_parallel_tool_calls=True)
+    assert answer.response == "sunny in A, in C\n\nnoon"
+
+
+@pytest.mark.parametrize("way", PREDICTIONS)
+async def test_a_prediction_without_a_call_is_an_error_or_its_text(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+) -> None:
+    replicate_emulator.reply = "It is sunny."
+    with pytest.raises(ValueError, match="Expected at least one tool call"):
+        await use(make_llm(), way)
+    answer = await use(make_llm(), way, error_on_no_tool_call=False)
+    assert (answer.response, answer.sources) == ("It is sunny.", [])
+
+
+@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("written", [call("rain", city="A"), call("weather", town="A")])
+async def test_a_tool_that_is_not_there_or_fails_is_an_error_of_that_call(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str, written: str
+) -> None:
+    replicate_emulator.reply = written
+    answer = await use(make_llm(), way)
+    (source,) = answer.sources
+    assert source.is_error
+    with pytest.raises(ValueError, match=r"no tool 'rain'; there are weather|Encountered error"):
+        await use(make_llm(), way, error_on_tool_error=True)
+
+
+@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.filterwarnings(THE_AGENTS_OWN)
+async def test_a_model_without_function_calling_runs_as_a_react_agent(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, closed_loops: None, way: str
+) -> None:
+    replicate_emulator.reply = (
+        'Thought: I need it.\nAction: weather\nAction Input: {"city": "Kraków"}'
+    )
+    answer = await use(make_llm(is_function_calling_model=False), way)
+    assert answer.response == "sunny in Kraków, in C"
+    assert "Thought" in prompts(replicate_emulator)[0]
