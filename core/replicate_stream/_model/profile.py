@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -125,11 +125,12 @@ class ModelProfile:
 
     @cached_property
     def capabilities(self) -> ModelCapabilities:
-        """The model's capabilities, as `Client.capabilities` returns them."""
+        """The model's capabilities, by its schema if there is one, and else by its name."""
         # Imported late: most requests never ask, and the adapters ask before there is a profile.
         from replicate_stream._model.capabilities import get_capabilities
 
-        return get_capabilities(self.model, self)
+        named = get_capabilities(self.model)
+        return _derive_capabilities(named, self) if self.has_schema else named
 
     @property
     def tool_format(self) -> type[ToolFormat]:
@@ -259,3 +260,34 @@ def _find_history(schema: InputSchema) -> InputField | None:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _derive_capabilities(named: ModelCapabilities, profile: ModelProfile) -> ModelCapabilities:
+    media = frozenset[str]().union(*profile.media_inputs.values())
+    max_tokens = profile.parameters.get("max_tokens")
+    window, maximum, default = named.context_window, None, None
+    if max_tokens is not None and profile.max_tokens_counts_prompt:
+        window = window or _to_tokens(max_tokens.spec.get("maximum"))
+    elif max_tokens is not None:
+        maximum = _to_tokens(max_tokens.spec.get("maximum"))
+        default = _to_tokens(max_tokens.default)
+    bounds = [bound for bound in (named.max_output, window) if bound is not None]
+    return replace(
+        named,
+        context_window=window,
+        # Many schemas allow a million tokens, which the model cannot reach.
+        max_output=named.max_output if maximum is None else min([maximum, *bounds]),
+        default_output=default,
+        takes_images="image" in media,
+        takes_audio="audio" in media,
+        takes_video="video" in media,
+        takes_files="file" in media,
+        has_native_tools="tools" in profile.parameters,
+        has_native_json="response_format" in profile.parameters or profile.json_schema is not None,
+        takes_temperature="temperature" in profile.parameters,
+    )
+
+
+def _to_tokens(value: Any) -> int | None:
+    """Return a positive integer; None for any other value, for a schema may hold anything."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -8,6 +8,7 @@ import pytest
 
 from replicate_stream import Client, ModelCapabilities
 from replicate_stream._model.capabilities import get_capabilities
+from replicate_stream._model.profile import build_profile
 from replicate_stream.testing import Emulator
 
 TEXT = {"type": "string"}
@@ -47,9 +48,8 @@ def test_a_fine_tune_has_the_window_of_its_base_model() -> None:
 def test_the_schema_shows_the_longest_answer_and_the_inputs() -> None:
     bound = {"type": "integer", "maximum": 4096, "default": 512}
     image = {"type": "string", "format": "uri"}
-    capabilities = get_capabilities(
-        "a/b", schema(max_tokens=bound, image=image, tools={"type": "array"})
-    )
+    properties = schema(max_tokens=bound, image=image, tools={"type": "array"})
+    capabilities = build_profile(properties, "a/b").capabilities
     assert (capabilities.max_output, capabilities.default_output) == (4096, 512)
     assert (capabilities.takes_images, capabilities.takes_audio) == (True, False)
     assert (capabilities.has_native_tools, capabilities.has_native_json) == (True, False)
@@ -57,12 +57,13 @@ def test_the_schema_shows_the_longest_answer_and_the_inputs() -> None:
 
 def test_a_maximum_beyond_the_context_window_is_reduced_to_it() -> None:
     bound = {"type": "integer", "maximum": 1_000_000}
-    assert get_capabilities("meta/llama-2-7b-chat", schema(max_tokens=bound)).max_output == 4_096
+    profile = build_profile(schema(max_tokens=bound), "meta/llama-2-7b-chat")
+    assert profile.capabilities.max_output == 4_096
 
 
 def test_a_limit_of_prompt_and_answer_is_the_context_window() -> None:
     bound = {"type": "integer", "maximum": 2_048, "description": "Total length, prompt and answer"}
-    capabilities = get_capabilities("a/b", schema(max_length=bound))
+    capabilities = build_profile(schema(max_length=bound), "a/b").capabilities
     assert (capabilities.context_window, capabilities.max_output) == (2_048, None)
 
 
