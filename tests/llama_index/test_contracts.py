@@ -2,18 +2,18 @@
 
 Their files are under `llama-index-core/tests`; none of them is copied.
 
-    llms/test_callbacks.py                    test_llm.py (a prompt by name, none, two; an answer
-                                              that is empty), test_events.py, test_metadata.py (what
-                                              tracers are told), and below
+    llms/test_callbacks.py                    test_llm.py (prompts by name, missing and double;
+                                              empty answers), test_stream_callbacks.py,
+                                              test_fields.py (traces), and below
     llms/test_custom.py                       test_llm.py, all eight endpoints
-    llms/test_function_calling.py             test_tools.py, "Prediction and call in one"
-    llms/test_predict_and_call.py             test_tools.py, as a ReAct agent asks
-    llms/test_structured_llm.py               test_structured.py
+    llms/test_function_calling.py             test_tools.py, `predict_and_call`
+    llms/test_predict_and_call.py             test_tools.py, with a ReAct agent
+    llms/test_structured_llm.py               test_structured_output.py
     llms/test_instrumentation_events.py       below
     llms/test_mock.py                         test_differential.py
-    program/test_function_program.py          test_structured.py
-    program/test_utils.py                     test_tools.py, what programs read of the pieces
-    program/test_streaming_utils.py           test_structured.py, an object that grows
+    program/test_function_program.py          test_structured_output.py
+    program/test_utils.py                     test_tools.py, partial calls for programs
+    program/test_streaming_utils.py           test_structured_output.py, growing objects
     agent/workflow/test_single_agent_…        test_agents.py, test_differential.py
     agent/workflow/test_multi_agent_…         test_agents.py, the hand-off
     agent/workflow/test_agent_with_struct…    test_agents.py, a result that is an object
@@ -28,9 +28,9 @@ Their files are under `llama-index-core/tests`; none of them is copied.
     chat_engine/test_simple.py, test_context.py, test_condense_question.py,
     test_condense_plus_context.py, test_streaming_history.py   test_chat_engines.py
     integrations: llms-openai/test_openai.py, llms-ollama/test_llms_ollama.py
-                                              test_requests.py, test_tools.py: what is sent
-    integrations: test_http_client.py         test_llm.py, a client that is shared
-    integrations: test_retry_after.py         tests/core/test_http.py: it is the core's doing
+                                              test_to_core.py, test_tools.py: inputs
+    integrations: test_http_client.py         test_fields.py, a shared client
+    integrations: test_retry_after.py         tests/core/api/test_http.py: the core's task
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the framework plans with: the context window, and the room for an answer."""
+"""Fields of a model object: their table, its metadata, its client, and its serialization."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import logging
 import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
 from replicate_stream import Client
+from replicate_stream.adapters import PARAMETERS, Connection, Parameter
 from replicate_stream.testing import Emulator
 
 SCHEMA = {
@@ -26,6 +28,37 @@ SCHEMA = {
         "max_tokens": {"type": "integer", "default": 700, "maximum": 2000},
     },
 }
+
+# `include_usage` belongs to a call alone: the framework's token counter needs the counts.
+SETTINGS = [each for each in PARAMETERS if each.is_setting and each.name != "include_usage"]
+OTHER_NAMES = {"extra_input": "additional_kwargs"}  # LlamaIndex's
+CONNECTION = {"headers": "default_headers"}  # fields for `Client`, under LlamaIndex's names
+OWN_FIELDS = {"model", "image", "context_window", "is_chat_model", "is_function_calling_model"}
+
+
+@pytest.mark.parametrize("parameter", SETTINGS, ids=lambda each: each.name)
+def test_a_setting_is_a_field_of_the_same_type_and_default(parameter: Parameter) -> None:
+    field = Replicate.model_fields[OTHER_NAMES.get(parameter.name, parameter.name)]
+    default = field.get_default(call_default_factory=True)
+    # Extra inputs are an empty dict, so that `llm.additional_kwargs["n"] = 1` works.
+    assert default == ({} if parameter.name == "extra_input" else parameter.default)
+    optional = parameter.type | None
+    assert field.annotation == (optional if default is None else parameter.type)
+
+
+def test_every_other_field_belongs_to_the_connection_or_to_llama_index() -> None:
+    settings = {OTHER_NAMES.get(each.name, each.name) for each in SETTINGS}
+    connection = {CONNECTION.get(each.name, each.name) for each in fields(Connection)}
+    framework = set(CustomLLM.model_fields) - {"system_prompt"}  # LlamaIndex has one too
+    own = set(Replicate.model_fields) - framework
+    assert own == settings | connection - {"api_key"} | OWN_FIELDS
+
+
+def test_a_field_of_the_connection_has_the_default_of_the_client() -> None:
+    for each in fields(Connection):
+        if each.name != "api_key":  # a private attribute
+            field = Replicate.model_fields[CONNECTION.get(each.name, each.name)]
+            assert field.default == each.default, each.name
 
 
 def test_a_well_known_models_window_is_known_by_its_name() -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
 from typing_extensions import assert_type
 
 from llama_index_replicate_stream import Replicate
 from replicate_stream import Client, PreparedRequest
+
+
+class City(BaseModel):
+    name: str
 
 
 def make_models(client: Client) -> list[Replicate]:
@@ -29,15 +36,27 @@ def make_models(client: Client) -> list[Replicate]:
 
 
 async def call(llm: Replicate) -> None:
-    # The framework's callback decorators are untyped: for mypy the endpoints return Any.
-    completions: list[CompletionResponse] = [llm.complete("Hi"), await llm.acomplete("Hi")]
-    answers: list[ChatResponse] = [llm.chat([ChatMessage("Hi")]), await llm.achat([])]
-    assert_type(completions[0].text, str)
-    assert_type(answers[0].message, ChatMessage)
+    messages = [ChatMessage("Hi")]
+    assert_type(llm.complete("Hi"), CompletionResponse)
+    assert_type(await llm.acomplete("Hi"), CompletionResponse)
+    assert_type(llm.chat(messages), ChatResponse)
+    assert_type(await llm.achat(messages), ChatResponse)
     for completion in llm.stream_complete("Hi"):
+        assert_type(completion.delta, str | None)
+    async for completion in await llm.astream_complete("Hi"):
         assert_type(completion, CompletionResponse)
-    async for response in await llm.astream_chat([ChatMessage("Hi")]):
+    for response in llm.stream_chat(messages):
+        assert_type(response.message, ChatMessage)
+    async for response in await llm.astream_chat(messages):
         assert_type(response, ChatResponse)
+
+
+async def predict_objects(llm: Replicate) -> None:
+    prompt = PromptTemplate("Which city?")
+    assert_type(llm.as_structured_llm(City), StructuredLLM)
+    city: City = llm.structured_predict(City, prompt)
+    city = await llm.astructured_predict(City, prompt)
+    assert_type(city.name, str)
 
 
 async def use_tools(llm: Replicate, tool: FunctionTool) -> None:
