@@ -1,4 +1,4 @@
-"""Models of the emulator, and one way to ask them in all of the eight."""
+"""Models of the emulator, and one call for all eight endpoints."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def make_llm(replicate_emulator: Emulator) -> MakeLLM:
     """Makes models of the emulator with further settings."""
 
     def make(**settings: Any) -> Replicate:
-        given = {
+        connection = {
             "model": replicate_emulator.model,
             "api_key": replicate_emulator.token,
             "base_url": replicate_emulator.base_url,
         }
-        return Replicate(**{**given, **settings})
+        return Replicate(**{**connection, **settings})
 
     return make
 
@@ -59,24 +59,24 @@ def endless(replicate_emulator: Emulator) -> Emulator:
 def call() -> Callable[..., Any]:
     """Calls an endpoint by its name, with "Hi" in its own form."""
 
-    def call(llm: Replicate, way: str, **kwargs: Any) -> Any:
-        given: Any = [ChatMessage(role="user", content="Hi")] if "chat" in way else "Hi"
-        return getattr(llm, way)(given, **kwargs)
+    def call(llm: Replicate, method: str, **kwargs: Any) -> Any:
+        argument: Any = [ChatMessage(role="user", content="Hi")] if "chat" in method else "Hi"
+        return getattr(llm, method)(argument, **kwargs)
 
     return call
 
 
 @pytest.fixture
 def ask(call: Callable[..., Any]) -> Ask:
-    """Asks by the name of an endpoint; gives its response, or all of a stream's."""
+    """Calls an endpoint by its name; returns its response, or the list of a stream."""
 
-    async def ask(llm: Replicate, way: str, **kwargs: Any) -> Any:
-        answered = call(llm, way, **kwargs)
-        if way.startswith("a"):
-            answered = await answered
-        if way.startswith("astream"):
-            return [response async for response in answered]
-        return list(answered) if way.startswith("stream") else answered
+    async def ask(llm: Replicate, method: str, **kwargs: Any) -> Any:
+        result = call(llm, method, **kwargs)
+        if method.startswith("a"):
+            result = await result
+        if method.startswith("astream"):
+            return [response async for response in result]
+        return list(result) if method.startswith("stream") else result
 
     return ask
 
@@ -97,7 +97,7 @@ def closed_loops() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def facts() -> list[str]:
-    """What the index is about."""
+    """Texts of the index."""
     return [
         "The capital of France is Paris.",
         "Owls hunt by night and see far.",

@@ -35,7 +35,7 @@ STREAMING = pytest.mark.parametrize("streaming", [True, False])
 
 
 class Report(BaseModel):
-    """What the weather is like."""
+    """The weather of a city."""
 
     city: str
     degrees: float
@@ -63,7 +63,7 @@ def refuse(city: str) -> str:
 
 
 def call(name: str, **arguments: Any) -> str:
-    """What a model writes to call a tool, in the format that it was told."""
+    """Write a tool call in the format of the prompt."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
@@ -80,9 +80,9 @@ def prompts(emulator: Emulator) -> list[str]:
     ]
 
 
-async def run(agent: Any, messages: str, **given: Any) -> tuple[Any, list[Any]]:
+async def run(agent: Any, messages: str, **kwargs: Any) -> tuple[Any, list[Any]]:
     """An agent's result, and the events of its run."""
-    handler = agent.run(messages, **given)
+    handler = agent.run(messages, **kwargs)
     events = [event async for event in handler.stream_events()]
     return await handler, events
 

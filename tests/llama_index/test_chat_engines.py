@@ -1,4 +1,4 @@
-"""Chat engines: each remembers what was said, and streams by a thread or a task of its own."""
+"""Chat engines: each keeps its history, and streams by a thread or a task of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from replicate_stream.testing import Emulator, Reply
 MODES = ["simple", "context", "condense_question", "condense_plus_context", "best"]
 Engine = Callable[..., Any]
 
-# The framework keeps what was said in a database in memory, which it never closes.
+# The framework keeps the history in a database in memory, which it never closes.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*aiosqlite.* was deleted before being closed"),
     pytest.mark.usefixtures("closed_loops"),
@@ -44,29 +44,30 @@ def prompts(emulator: Emulator) -> list[str]:
     ]
 
 
-async def say(engine: Any, way: str, text: str) -> str:
-    """What an engine answers, by the name of a method."""
-    answered = getattr(engine, way)(text)
-    if way.startswith("a"):
-        answered = await answered
-    if way == "stream_chat":
-        return "".join(answered.response_gen)
-    if way == "astream_chat":
-        return "".join([piece async for piece in answered.async_response_gen()])
-    return str(answered)
+async def say(engine: Any, method: str, text: str) -> str:
+    """Call a method of an engine, and return its answer."""
+    result = getattr(engine, method)(text)
+    if method.startswith("a"):
+        result = await result
+    if method == "stream_chat":
+        return "".join(result.response_gen)
+    if method == "astream_chat":
+        return "".join([piece async for piece in result.async_response_gen()])
+    return str(result)
 
 
-@pytest.mark.parametrize("way", ["chat", "stream_chat", "achat", "astream_chat"])
+@pytest.mark.parametrize("method", ["chat", "stream_chat", "achat", "astream_chat"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_an_engine_answers_and_remembers(
-    engine: Engine, replicate_emulator: Emulator, words: list[str], mode: str, way: str
+    engine: Engine, replicate_emulator: Emulator, words: list[str], mode: str, method: str
 ) -> None:
     replicate_emulator.reply = words
-    talk, whole = engine(mode), "".join(words)
-    assert await say(talk, way, "What is the capital of France?") == whole
-    assert await say(talk, way, "And of Norway?") == whole
+    chat_engine, whole = engine(mode), "".join(words)
+    assert await say(chat_engine, method, "What is the capital of France?") == whole
+    assert await say(chat_engine, method, "And of Norway?") == whole
     messages = [
-        (message.role.value, (message.content or "").strip()) for message in talk.chat_history
+        (message.role.value, (message.content or "").strip())
+        for message in chat_engine.chat_history
     ]
     assert messages == [
         ("user", "What is the capital of France?"),
@@ -84,8 +85,8 @@ async def test_what_an_engine_thinks_is_no_part_of_its_answer(
     engine: Engine, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = ["<think>", "Hm", "</think>", "Paris", "."]
-    for way in ("chat", "stream_chat", "achat", "astream_chat"):
-        assert await say(engine("context"), way, "What is the capital of France?") == "Paris."
+    for method in ("chat", "stream_chat", "achat", "astream_chat"):
+        assert await say(engine("context"), method, "What is the capital of France?") == "Paris."
 
 
 async def test_the_callers_history_is_not_changed(
@@ -93,18 +94,18 @@ async def test_the_callers_history_is_not_changed(
 ) -> None:
     history = [ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Ho")]
     before = [message.model_copy(deep=True) for message in history]
-    talk = engine("simple")
-    await talk.achat("Again?", chat_history=history)
+    chat_engine = engine("simple")
+    await chat_engine.achat("Again?", chat_history=history)
     assert history[:2] == before
     assert "Ho" in prompts(replicate_emulator)[0]
 
 
 # The framework's thread for the history raises the error too, for nobody.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("way", ["stream_chat", "astream_chat"])
+@pytest.mark.parametrize("method", ["stream_chat", "astream_chat"])
 async def test_a_failed_prediction_reaches_the_reader(
-    engine: Engine, replicate_emulator: Emulator, way: str
+    engine: Engine, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["a"], error="out of memory")
     with pytest.raises(PredictionFailedError, match="out of memory"):
-        await say(engine("simple"), way, "Hi")
+        await say(engine("simple"), method, "Hi")

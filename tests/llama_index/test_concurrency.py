@@ -29,7 +29,7 @@ async def test_the_async_endpoints_do_not_wait_for_each_other(
         return ["ok"]
 
     replicate_emulator.reply = together
-    await asyncio.gather(*[ask(make_llm(), way) for way in ASYNC])
+    await asyncio.gather(*[ask(make_llm(), method) for method in ASYNC])
 
 
 async def test_a_ticker_beside_eight_streams_is_not_held_up(
@@ -51,17 +51,19 @@ async def test_a_ticker_beside_eight_streams_is_not_held_up(
     # machine does not count. That nothing waits instead of computing is BlockBuster's part.
     with blockbuster_ctx(["llama_index_replicate_stream", "replicate_stream"]):
         ticker = asyncio.create_task(tick())
-        await asyncio.gather(*[ask(llm, way) for way in ("astream_chat", "astream_complete") * 4])
+        await asyncio.gather(
+            *[ask(llm, method) for method in ("astream_chat", "astream_complete") * 4]
+        )
         ticker.cancel()
     assert len(busy) > 20
     assert max(busy) < 0.05
 
 
-@pytest.mark.parametrize("way", ["stream_chat", "stream_complete"])
+@pytest.mark.parametrize("method", ["stream_chat", "stream_complete"])
 def test_a_sync_stream_made_in_one_thread_is_read_in_another(
-    llm: Replicate, call: Any, words: list[str], way: str
+    llm: Replicate, call: Any, words: list[str], method: str
 ) -> None:
-    stream = call(llm, way)
+    stream = call(llm, method)
     first = next(stream).delta
     with ThreadPoolExecutor(1) as other:
         rest = other.submit(lambda: [str(response.delta) for response in stream]).result(10)
@@ -69,8 +71,8 @@ def test_a_sync_stream_made_in_one_thread_is_read_in_another(
 
 
 def test_one_object_works_in_loop_after_loop(llm: Replicate, ask: Any, words: list[str]) -> None:
-    for way in ASYNC * 2:
-        asyncio.run(ask(llm, way))
+    for method in ASYNC * 2:
+        asyncio.run(ask(llm, method))
     assert asyncio.run(ask(llm, "acomplete")).text == "".join(words)
 
 
@@ -79,20 +81,20 @@ def test_one_object_works_in_many_threads_with_loops_of_their_own(
 ) -> None:
     together = threading.Barrier(4)
 
-    def run(way: str) -> str:
+    def run(method: str) -> str:
         together.wait(10)
-        return str(asyncio.run(ask(llm, way)).text)
+        return str(asyncio.run(ask(llm, method)).text)
 
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(run, ["complete", "acomplete"] * 2))
     assert answers == ["".join(words)] * 4
 
 
-@pytest.mark.parametrize("way", SYNC)
+@pytest.mark.parametrize("method", SYNC)
 async def test_the_sync_endpoints_work_inside_a_running_loop(
-    llm: Replicate, ask: Any, words: list[str], way: str
+    llm: Replicate, ask: Any, words: list[str], method: str
 ) -> None:
     assert asyncio.get_running_loop().is_running()
-    answer = await ask(llm, way)
+    answer = await ask(llm, method)
     last = answer[-1] if isinstance(answer, list) else answer
     assert str(last).removeprefix("assistant: ") == "".join(words)

@@ -1,4 +1,4 @@
-"""What the framework's own tests ask of a model, and where it is shown here in our own words.
+"""Contracts of the framework's own tests, and the tests here that restate them.
 
 Their files are under `llama-index-core/tests`; none of them is copied.
 
@@ -181,14 +181,14 @@ async def test_an_answer_that_is_only_thought_is_kept_apart_for_who_wants_it(
     assert result.response.content == ""
 
 
-@pytest.mark.parametrize("way", ["stream_chat", "astream_chat", "stream_complete"])
+@pytest.mark.parametrize("method", ["stream_chat", "astream_chat", "stream_complete"])
 async def test_a_stream_that_fails_ends_with_its_error_and_no_answer(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, dumper: Dumper, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, dumper: Dumper, method: str
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["a", "b"], error="boom")
     with pytest.raises(Exception, match="boom"):
-        await ask(make_llm(), way)
-    kind = "LLMChat" if "chat" in way else "LLMCompletion"
+        await ask(make_llm(), method)
+    kind = "LLMChat" if "chat" in method else "LLMCompletion"
     names = [text.split()[0] for text in dumper._dumped]
     assert names[0] == f"{kind}StartEvent"
     assert f"{kind}InProgressEvent" in names

@@ -1,7 +1,7 @@
-"""Beside the framework's own models: the same calls give the same messages, events and results.
+"""Beside the framework's own models: the same calls have the same messages, events and results.
 
-The model of the emulator answers what the mock answers: what it was asked, or the next of a script.
-Where the mocks are not a model to follow, it is said.
+The emulator's model answers as the mock does: with its prompt, or with the next line of a script.
+Tests note where the mocks are not an example to follow.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Recorder(BaseEventHandler):
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
-    """The events since it was last asked."""
+    """The events since the last `take`."""
     recorder = Recorder()
     dispatcher = get_dispatcher()
     dispatcher.add_event_handler(recorder)
@@ -65,49 +65,49 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture
 def parrot(make_llm: Any, replicate_emulator: Emulator) -> Callable[..., Any]:
-    """Makes models that answer with the prompt that they were given, as the mocks do."""
-    replicate_emulator.reply = lambda given: str(given["prompt"])
+    """Makes models that answer with their prompt, as the mocks do."""
+    replicate_emulator.reply = lambda values: str(values["prompt"])
     return make_llm  # type: ignore[no-any-return]  # a fixture of conftest.py
 
 
-async def result(llm: Any, way: str, given: Any) -> Any:
-    """What an endpoint gives in the end."""
-    answered = getattr(llm, way)(given)
-    if way.startswith("a"):
-        answered = await answered
-    if way.startswith("astream"):
-        answered = [each async for each in answered][-1]
-    elif way.startswith("stream"):
-        answered = list(answered)[-1]
-    return answered
+async def call(llm: Any, method: str, value: Any) -> Any:
+    """Call a method, and return its response or the last of a stream."""
+    result = getattr(llm, method)(value)
+    if method.startswith("a"):
+        result = await result
+    if method.startswith("astream"):
+        result = [each async for each in result][-1]
+    elif method.startswith("stream"):
+        result = list(result)[-1]
+    return result
 
 
 @pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("way", COMPLETIONS)
-async def test_a_completion_says_what_the_mock_says(parrot: Any, way: str, text: str) -> None:
-    ours, theirs = await result(parrot(), way, text), await result(MockLLM(), way, text)
+@pytest.mark.parametrize("method", COMPLETIONS)
+async def test_a_completion_says_what_the_mock_says(parrot: Any, method: str, text: str) -> None:
+    ours, theirs = await call(parrot(), method, text), await call(MockLLM(), method, text)
     assert ours.text == theirs.text == text
 
 
 @pytest.mark.parametrize("text", TEXTS[:3])
-@pytest.mark.parametrize("way", CHATS)
-async def test_a_chat_says_what_the_mock_says(parrot: Any, way: str, text: str) -> None:
-    said = [ChatMessage(role="user", content=text)]
-    ours = await result(parrot(), way, said)
-    theirs = await result(MockFunctionCallingLLM(), way, said)
+@pytest.mark.parametrize("method", CHATS)
+async def test_a_chat_says_what_the_mock_says(parrot: Any, method: str, text: str) -> None:
+    messages = [ChatMessage(role="user", content=text)]
+    ours = await call(parrot(), method, messages)
+    theirs = await call(MockFunctionCallingLLM(), method, messages)
     assert ours.message == theirs.message
     assert ours.message.content == text
 
 
-@pytest.mark.parametrize("way", [*COMPLETIONS, *CHATS])
+@pytest.mark.parametrize("method", [*COMPLETIONS, *CHATS])
 async def test_a_call_makes_the_events_that_the_mock_makes(
-    parrot: Any, recorder: Recorder, way: str
+    parrot: Any, recorder: Recorder, method: str
 ) -> None:
     """One start and one end. The mock's `achat` calls its `chat`, which makes two of each."""
-    given: Any = [ChatMessage(role="user", content="Hi")] if "chat" in way else "Hi"
-    await result(parrot(), way, given)
+    value: Any = [ChatMessage(role="user", content="Hi")] if "chat" in method else "Hi"
+    await call(parrot(), method, value)
     ours = recorder.take()
-    await result(MockFunctionCallingLLM(), "chat" if way == "achat" else way, given)
+    await call(MockFunctionCallingLLM(), "chat" if method == "achat" else method, value)
     assert ours == recorder.take()
 
 
@@ -141,21 +141,21 @@ async def test_a_query_engine_asks_for_the_same_prompts_in_the_same_order(
     assert "The capital of France is Paris." in ours
 
 
-@pytest.mark.parametrize("way", ["chat", "achat", "stream_chat", "astream_chat"])
-async def test_a_chat_engine_remembers_the_same(parrot: Any, way: str) -> None:
-    kept = []
+@pytest.mark.parametrize("method", ["chat", "achat", "stream_chat", "astream_chat"])
+async def test_a_chat_engine_remembers_the_same(parrot: Any, method: str) -> None:
+    remembered = []
     for llm in (parrot(), MockFunctionCallingLLM(is_chat_model=True)):
         engine = SimpleChatEngine.from_defaults(llm=llm)
-        answered = getattr(engine, way)("Hi there")
-        if way.startswith("a"):
-            answered = await answered
-        if way == "stream_chat":
-            list(answered.response_gen)
-        if way == "astream_chat":
-            [each async for each in answered.async_response_gen()]
-        kept.append([(m.role, m.content) for m in engine.chat_history])
-    assert kept[0] == kept[1]
-    assert [content for _, content in kept[0]] == ["Hi there", "Hi there"]
+        result = getattr(engine, method)("Hi there")
+        if method.startswith("a"):
+            result = await result
+        if method == "stream_chat":
+            list(result.response_gen)
+        if method == "astream_chat":
+            [each async for each in result.async_response_gen()]
+        remembered.append([(m.role, m.content) for m in engine.chat_history])
+    assert remembered[0] == remembered[1]
+    assert [content for _, content in remembered[0]] == ["Hi there", "Hi there"]
 
 
 # Agents
@@ -221,7 +221,7 @@ def mock_of(script: Script) -> Any:
 def written(script: Script) -> list[str]:
     answers = []
     for text, calls in script:
-        bodies = [json.dumps({"name": name, "arguments": given}) for name, given in calls]
+        bodies = [json.dumps({"name": name, "arguments": arguments}) for name, arguments in calls]
         answers.append("\n".join([text, *(f"<tool_call>{body}</tool_call>" for body in bodies)]))
     return [answer.strip() for answer in answers]
 
@@ -240,14 +240,14 @@ async def run(llm: Any, streaming: bool, is_workflow: bool) -> Any:
             assert event.current_agent_name == "Agent"
     answer = await handler
     calls = [(c.tool_name, c.tool_kwargs, c.tool_output.content) for c in answer.tool_calls]
-    kept = []
+    remembered = []
     for message in memory.get_all():
         texts = [b.text for b in message.blocks if b.block_type == "text" and b.text]
         called = [
             (b.tool_name, b.tool_kwargs) for b in message.blocks if isinstance(b, ToolCallBlock)
         ]
-        kept.append((message.role, texts, called))
-    return names, str(answer), sorted(calls, key=str), sorted(kept, key=str)
+        remembered.append((message.role, texts, called))
+    return names, str(answer), sorted(calls, key=str), sorted(remembered, key=str)
 
 
 @pytest.mark.parametrize("is_workflow", [False, True])
@@ -271,15 +271,15 @@ class City(BaseModel):
     people: int = 0
 
 
-@pytest.mark.parametrize("way", ["structured_predict", "astructured_predict"])
+@pytest.mark.parametrize("method", ["structured_predict", "astructured_predict"])
 async def test_an_object_is_the_same(
-    make_llm: Any, replicate_emulator: Emulator, recorder: Recorder, way: str
+    make_llm: Any, replicate_emulator: Emulator, recorder: Recorder, method: str
 ) -> None:
     script: Script = [("", [("City", {"name": "Oslo", "people": 700_000})])]
     replicate_emulator.reply = written(script)[0]
     answers = []
     for llm in (make_llm(), mock_of(script)):
-        answer = getattr(llm, way)(City, PromptTemplate("Which city?"))
-        answers.append((await answer if way.startswith("a") else answer, set(recorder.take())))
+        answer = getattr(llm, method)(City, PromptTemplate("Which city?"))
+        answers.append((await answer if method.startswith("a") else answer, set(recorder.take())))
     assert answers[0] == answers[1]
     assert answers[0][0] == City(name="Oslo", people=700_000)

@@ -28,11 +28,11 @@ from llama_index.core.llms import ChatMessage
 
 nest_asyncio.apply()
 llm = Replicate(sys.argv[1], api_key=sys.argv[2], base_url=sys.argv[3])
-said = [ChatMessage(role="user", content="Hi")]
+messages = [ChatMessage(role="user", content="Hi")]
 
 
 async def stream():
-    return [each.delta async for each in await llm.astream_chat(said)]
+    return [each.delta async for each in await llm.astream_chat(messages)]
 
 
 async def main():
@@ -42,7 +42,7 @@ async def main():
         "".join(each.delta for each in llm.stream_complete("Hi")),
         loop.run_until_complete(llm.acomplete("Hi")).text,
         "".join(asyncio.run(stream())),
-        (await llm.achat(said)).message.content,
+        (await llm.achat(messages)).message.content,
     ]
     assert answers == ["Hello there."] * 5, answers
 
@@ -56,9 +56,9 @@ def test_it_works_with_nested_loops(replicate_emulator: Emulator) -> None:
     """In a process of its own: `nest_asyncio` changes asyncio for all that comes after it."""
     replicate_emulator.reply = "Hello there."
     emulator = replicate_emulator
-    given = [emulator.model, emulator.token, emulator.base_url]
+    arguments = [emulator.model, emulator.token, emulator.base_url]
     done = subprocess.run(
-        [sys.executable, "-c", NESTED, *given],
+        [sys.executable, "-c", NESTED, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -117,13 +117,13 @@ def test_one_object_serves_the_loops_of_many_threads_and_the_sync_callers_beside
     assert answers == ["Paris."] * 16
 
 
-@pytest.mark.parametrize("way", ["chat", "stream_chat"])
+@pytest.mark.parametrize("method", ["chat", "stream_chat"])
 async def test_a_sync_call_in_a_thread_of_the_loop_does_not_hold_it_up(
-    make_llm: Any, replicate_emulator: Emulator, call: Any, way: str
+    make_llm: Any, replicate_emulator: Emulator, call: Any, method: str
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.01
     replicate_emulator.reply = ["word "] * 20
-    called = asyncio.create_task(asyncio.to_thread(lambda: list(call(make_llm(), way))))
+    called = asyncio.create_task(asyncio.to_thread(lambda: list(call(make_llm(), method))))
     ticks = 0
     while not called.done():
         await asyncio.sleep(0.005)

@@ -80,9 +80,9 @@ async def test_the_schema_tells_more_once_it_has_been_looked_up(
     assert llm.metadata.num_output == 256
     assert replicate_emulator.requests == []  # asking cost nothing
     await llm.acomplete("Hi")
-    asked = len(replicate_emulator.requests)
+    count = len(replicate_emulator.requests)
     assert llm.metadata.num_output == 700
-    assert len(replicate_emulator.requests) == asked
+    assert len(replicate_emulator.requests) == count
 
 
 def test_what_the_user_says_wins() -> None:

@@ -40,33 +40,33 @@ def inputs(emulator: Emulator) -> list[dict[str, Any]]:
 # What comes out
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
 async def test_every_endpoint_gives_the_exact_text(
-    llm: Replicate, ask: Any, words: list[str], way: str
+    llm: Replicate, ask: Any, words: list[str], method: str
 ) -> None:
-    answer = await ask(llm, way)
-    assert text_of(answer[-1] if way in STREAMS else answer) == "".join(words)
+    answer = await ask(llm, method)
+    assert text_of(answer[-1] if method in STREAMS else answer) == "".join(words)
 
 
-@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("method", STREAMS)
 async def test_a_stream_is_cumulative_and_tells_what_is_new(
-    llm: Replicate, ask: Any, words: list[str], way: str
+    llm: Replicate, ask: Any, words: list[str], method: str
 ) -> None:
-    responses = await ask(llm, way)
+    responses = await ask(llm, method)
     assert [response.delta for response in responses] == [*filter(None, words), ""]
-    so_far = ""
+    text = ""
     for response in responses:
-        so_far += response.delta
-        assert text_of(response) == so_far
+        text += response.delta
+        assert text_of(response) == text
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
 async def test_the_last_response_alone_has_the_counts_where_they_are_looked_for(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["a", "b"], metrics=COUNTED)
-    answer = await ask(make_llm(), way)
-    *before, last = answer if way in STREAMS else [answer]
+    answer = await ask(make_llm(), method)
+    *before, last = answer if method in STREAMS else [answer]
     counts = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
     assert last.raw["usage"] == last.additional_kwargs == counts
     assert [last.raw["id"]] == list(replicate_emulator.predictions)
@@ -76,27 +76,27 @@ async def test_the_last_response_alone_has_the_counts_where_they_are_looked_for(
     assert all(response.raw is None for response in before)
 
 
-@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("method", STREAMS)
 async def test_an_empty_answer_is_one_response(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = [""]
-    (response,) = await ask(make_llm(), way)
+    (response,) = await ask(make_llm(), method)
     assert (text_of(response), response.delta) == ("", "")
 
 
-@pytest.mark.parametrize("way", WHOLES)
+@pytest.mark.parametrize("method", WHOLES)
 async def test_an_empty_answer_is_an_empty_text(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = [""]
-    assert text_of(await ask(make_llm(), way)) == ""
+    assert text_of(await ask(make_llm(), method)) == ""
 
 
 @pytest.mark.parametrize("name", ["llm_stream_1_sse_200", "llm_stream_2_sse_200"])
-@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("method", STREAMS)
 async def test_a_recorded_stream_gives_exactly_the_recorded_text(
-    shared: Path, make_llm: Any, ask: Any, replicate_emulator: Emulator, name: str, way: str
+    shared: Path, make_llm: Any, ask: Any, replicate_emulator: Emulator, name: str, method: str
 ) -> None:
     body = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]["body"]
     blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
@@ -104,24 +104,24 @@ async def test_a_recorded_stream_gives_exactly_the_recorded_text(
     assert len(recorded) > 10
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
     replicate_emulator.fault(Fault(on="stream", garbage=head + body.encode()))
-    responses = await ask(make_llm(), way)
+    responses = await ask(make_llm(), method)
     assert [response.delta for response in responses] == [*filter(None, recorded), ""]
     assert text_of(responses[-1]) == "".join(recorded)
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
-async def test_every_endpoint_raises_the_cores_errors(make_llm: Any, ask: Any, way: str) -> None:
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
+async def test_every_endpoint_raises_the_cores_errors(make_llm: Any, ask: Any, method: str) -> None:
     with pytest.raises(core.ModelNotFoundError):
-        await ask(make_llm(model="no/model"), way)
+        await ask(make_llm(model="no/model"), method)
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
 async def test_a_failed_prediction_is_an_error(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["a"], error="boom", status="failed")
     with pytest.raises(core.PredictionFailedError, match="boom"):
-        await ask(make_llm(), way)
+        await ask(make_llm(), method)
 
 
 # What goes in
@@ -135,19 +135,19 @@ async def test_a_prompt_can_be_a_keyword_argument(llm: Replicate, words: list[st
     assert [r async for r in await llm.astream_complete(prompt="Hi")][-1].text == whole
 
 
-@pytest.mark.parametrize("way", [way for way in WHOLES + STREAMS if "complete" in way])
-async def test_no_prompt_and_two_prompts_are_errors(llm: Replicate, way: str) -> None:
-    endpoint: Callable[..., Any] = getattr(llm, way)
+@pytest.mark.parametrize("method", [method for method in WHOLES + STREAMS if "complete" in method])
+async def test_no_prompt_and_two_prompts_are_errors(llm: Replicate, method: str) -> None:
+    endpoint: Callable[..., Any] = getattr(llm, method)
     for args, kwargs, error in [((), {}, ValueError), (("Hi",), {"prompt": "Hi"}, TypeError)]:
         with pytest.raises(error, match="prompt"):
-            answered = endpoint(*args, **kwargs)
-            if way.startswith("a"):
-                await answered
+            result = endpoint(*args, **kwargs)
+            if method.startswith("a"):
+                await result
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
 async def test_a_call_overrides_what_the_object_says(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = ["a"]
     replicate_emulator.add_model("other/model", official=True)
@@ -161,10 +161,14 @@ async def test_a_call_overrides_what_the_object_says(
         "frequency_penalty": 0.25,
     }
     extra = {"additional_kwargs": {"min_tokens": 1}, "system_prompt": "Be brief.", "stop": ["STOP"]}
-    await ask(llm, way, model="other/model", **sent, **extra)
-    (given,) = inputs(replicate_emulator)
-    assert {**sent, "min_tokens": 1, "system_prompt": "Be brief."}.items() <= given.items()
-    assert "STOP" in given["stop_sequences"]
+    await ask(llm, method, model="other/model", **sent, **extra)
+    (prediction_input,) = inputs(replicate_emulator)
+    assert {
+        **sent,
+        "min_tokens": 1,
+        "system_prompt": "Be brief.",
+    }.items() <= prediction_input.items()
+    assert "STOP" in prediction_input["stop_sequences"]
     assert llm.additional_kwargs == {"min_tokens": 2}
     (created,) = [r for r in replicate_emulator.requests if r.method == "POST"]
     assert created.path == "/v1/models/other/model/predictions"
@@ -223,22 +227,22 @@ async def test_the_users_own_prompt_functions_are_used(
     assert "<<" not in formatted
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
-async def test_what_the_caller_gave_is_not_changed(llm: Replicate, way: str) -> None:
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
+async def test_what_the_caller_gave_is_not_changed(llm: Replicate, method: str) -> None:
     history = [ChatMessage(role="system", content="S"), *copy.deepcopy(HI)]
     extra = {"min_tokens": 1}
     before = copy.deepcopy((history, extra))
-    answered = getattr(llm, way)(history if "chat" in way else "Hi", additional_kwargs=extra)
-    answered = await answered if way.startswith("a") else answered
-    if way.startswith("astream"):
-        [response async for response in answered]
-    elif way.startswith("stream"):
-        list(answered)
+    result = getattr(llm, method)(history if "chat" in method else "Hi", additional_kwargs=extra)
+    result = await result if method.startswith("a") else result
+    if method.startswith("astream"):
+        [response async for response in result]
+    elif method.startswith("stream"):
+        list(result)
     assert (history, extra) == before
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("arguments", "name"),
     [
         ({"model": ""}, "model"),
         ({"stop": 5}, "stop is of type int"),
@@ -251,30 +255,30 @@ async def test_what_the_caller_gave_is_not_changed(llm: Replicate, way: str) -> 
     ids=str,
 )
 async def test_a_wrong_value_for_a_call_is_named_before_anything_is_paid(
-    llm: Replicate, replicate_emulator: Emulator, given: dict[str, Any], named: str
+    llm: Replicate, replicate_emulator: Emulator, arguments: dict[str, Any], name: str
 ) -> None:
-    with pytest.raises((InvalidInputError, TypeError), match=named):
-        await llm.achat([ChatMessage(content="Hi")], **given)
+    with pytest.raises((InvalidInputError, TypeError), match=name):
+        await llm.achat([ChatMessage(content="Hi")], **arguments)
     assert replicate_emulator.predictions == {}
 
 
-@pytest.mark.parametrize("way", WHOLES + STREAMS)
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
 async def test_a_rate_limiter_of_the_framework_is_acquired_once_per_call(
-    make_llm: Any, ask: Any, way: str
+    make_llm: Any, ask: Any, method: str
 ) -> None:
     class Limiter(BaseRateLimiter):
         def __init__(self) -> None:
-            self.asked: list[str] = []
+            self.calls: list[str] = []
 
         def acquire(self, num_tokens: int = 0) -> None:
-            self.asked.append("sync")
+            self.calls.append("sync")
 
         async def async_acquire(self, num_tokens: int = 0) -> None:
-            self.asked.append("async")
+            self.calls.append("async")
 
     limits = Limiter()
-    await ask(make_llm(rate_limiter=limits), way)
-    assert limits.asked == ["async" if way.startswith("a") else "sync"]
+    await ask(make_llm(rate_limiter=limits), method)
+    assert limits.calls == ["async" if method.startswith("a") else "sync"]
 
 
 async def test_a_dry_run_shows_the_request_and_sends_none(

@@ -1,4 +1,4 @@
-"""What the framework's handlers see of a call."""
+"""Events and spans of a call, as the framework's handlers receive them."""
 
 from __future__ import annotations
 
@@ -51,79 +51,79 @@ def spans() -> Iterator[SimpleSpanHandler]:
     dispatcher.span_handlers.remove(handler)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_a_call_is_one_start_and_one_end(
-    llm: Replicate, ask: Any, events: list[Any], words: list[str], way: str
+    llm: Replicate, ask: Any, events: list[Any], words: list[str], method: str
 ) -> None:
-    await ask(llm, way)
+    await ask(llm, method)
     names = [type(event).__name__ for event in events]
-    kind = "LLMChat" if "chat" in way else "LLMCompletion"
-    chunks = len([*filter(None, words)]) + 1 if "stream" in way else 0
+    kind = "LLMChat" if "chat" in method else "LLMCompletion"
+    chunks = len([*filter(None, words)]) + 1 if "stream" in method else 0
     middle = [f"{kind}InProgressEvent"] * chunks
     assert names == [f"{kind}StartEvent", *middle, f"{kind}EndEvent"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_a_call_is_one_event_for_callback_handlers(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = ["a", "b"]
     handler = LlamaDebugHandler(print_trace_on_end=False)
-    await ask(make_llm(callback_manager=CallbackManager([handler])), way)
+    await ask(make_llm(callback_manager=CallbackManager([handler])), method)
     ((started, ended),) = handler.get_event_pairs(CBEventType.LLM)
     assert (started.payload, ended.payload) != (None, None)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_a_call_is_one_span_by_its_own_name(
-    llm: Replicate, ask: Any, spans: SimpleSpanHandler, way: str
+    llm: Replicate, ask: Any, spans: SimpleSpanHandler, method: str
 ) -> None:
-    await ask(llm, way)
+    await ask(llm, method)
     assert [span.id_.rpartition("-")[0].split("-")[0] for span in spans.completed_spans] == [
-        f"Replicate.{way}"
+        f"Replicate.{method}"
     ]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_events_hold_no_secret_and_not_the_stream_itself(
-    llm: Replicate, ask: Any, replicate_emulator: Emulator, events: list[Any], way: str
+    llm: Replicate, ask: Any, replicate_emulator: Emulator, events: list[Any], method: str
 ) -> None:
-    await ask(llm, way)
+    await ask(llm, method)
     assert not any(replicate_emulator.token in str(event.model_dump()) for event in events)
     start = events[0]
     assert start.additional_kwargs == {}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_a_token_counter_counts_a_call_once(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = Reply(
         tokens=["a", "b"], metrics={"input_token_count": 5, "output_token_count": 7}
     )
     counter = TokenCountingHandler()
-    await ask(make_llm(callback_manager=CallbackManager([counter])), way)
+    await ask(make_llm(callback_manager=CallbackManager([counter])), method)
     assert len(counter.llm_token_counts) == 1
     assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (5, 7)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_tokens_that_the_model_does_not_count_the_frameworks_tokenizer_counts(
-    make_llm: Any, ask: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     replicate_emulator.reply = Reply(tokens=["The quick", " brown fox"], token_counts=None)
     counter = TokenCountingHandler()
-    await ask(make_llm(callback_manager=CallbackManager([counter])), way)
+    await ask(make_llm(callback_manager=CallbackManager([counter])), method)
     # 4 words; a chat's answer is counted with "assistant: ", which is 2 more.
-    assert counter.completion_llm_token_count == (6 if "chat" in way else 4)
+    assert counter.completion_llm_token_count == (6 if "chat" in method else 4)
     assert counter.prompt_llm_token_count > 0
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", WAYS)
 async def test_a_failed_call_has_no_end_event(
-    make_llm: Any, ask: Any, events: list[Any], way: str
+    make_llm: Any, ask: Any, events: list[Any], method: str
 ) -> None:
     with pytest.raises(core.ModelNotFoundError):
-        await ask(make_llm(model="no/model"), way)
-    kind = "LLMChat" if "chat" in way else "LLMCompletion"
+        await ask(make_llm(model="no/model"), method)
+    kind = "LLMChat" if "chat" in method else "LLMCompletion"
     assert [type(event).__name__ for event in events] == [f"{kind}StartEvent"]

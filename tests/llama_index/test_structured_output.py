@@ -47,7 +47,7 @@ OWL: Any = {"name": "Bubo", "hunts": ["mice", "hares"], "wingspan": 1.7}
 
 
 def call(name: str = "Owl", arguments: Any = OWL) -> str:
-    """What a model writes to call a tool, in the format that it was told."""
+    """Write a tool call in the format of the prompt."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
@@ -65,20 +65,20 @@ def prompts(emulator: Emulator) -> list[str]:
 
 @pytest.fixture
 def predict() -> Callable[..., Any]:
-    """Predicts an owl by the name of a method; gives it, or all of a stream's."""
+    """Predicts an owl by the name of a method; returns it, or the list of a stream."""
 
-    async def predict(llm: Replicate, way: str, **given: Any) -> Any:
-        answered = getattr(llm, way)(Owl, ABOUT, **given, topic="owls")
-        if way.startswith("a"):
-            answered = await answered
-        if way.startswith("astream"):
-            return [each async for each in answered]
-        return list(answered) if way.startswith("stream") else answered
+    async def predict(llm: Replicate, method: str, **kwargs: Any) -> Any:
+        result = getattr(llm, method)(Owl, ABOUT, **kwargs, topic="owls")
+        if method.startswith("a"):
+            result = await result
+        if method.startswith("astream"):
+            return [each async for each in result]
+        return list(result) if method.startswith("stream") else result
 
     return predict
 
 
-@pytest.mark.parametrize("way", WHOLE + STREAMS)
+@pytest.mark.parametrize("method", WHOLE + STREAMS)
 @pytest.mark.parametrize(
     ("settings", "written"),
     [
@@ -92,25 +92,25 @@ async def test_an_answer_becomes_an_object(
     make_llm: Any,
     replicate_emulator: Emulator,
     predict: Any,
-    way: str,
+    method: str,
     settings: Any,
     written: str,
 ) -> None:
     replicate_emulator.reply = pieces(written)
-    answer = await predict(make_llm(system_prompt="Be brief.", **settings), way)
-    assert (answer[-1] if way in STREAMS else answer) == Owl(**OWL)
+    answer = await predict(make_llm(system_prompt="Be brief.", **settings), method)
+    assert (answer[-1] if method in STREAMS else answer) == Owl(**OWL)
     (sent,) = prompts(replicate_emulator)
     assert "Tell me of owls." in sent
     assert "What it hunts." in sent
     assert sent.count("Be brief.") == 1
 
 
-@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("method", STREAMS)
 async def test_a_streamed_object_grows(
-    make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
+    make_llm: Any, replicate_emulator: Emulator, predict: Any, method: str
 ) -> None:
     replicate_emulator.reply = pieces(call())
-    seen = await predict(make_llm(), way)
+    seen = await predict(make_llm(), method)
     names = [getattr(each, "name", None) for each in seen]
     assert names[0] is None
     assert names[-1] == "Bubo"
@@ -121,81 +121,81 @@ async def test_a_streamed_object_grows(
 
 
 def test_an_object_never_shrinks_while_it_grows() -> None:
-    """A number that goes on after its point is none for a moment."""
+    """A number that goes on after its point is invalid for a moment."""
     parser = _ObjectParser(Owl)
     seen: list[Any] = []
-    for so_far in ('{"name": "Bubo", "wingspan": 1', '{"name": "Bubo", "wingspan": 1.'):
-        block = ToolCallBlock(tool_call_id="c", tool_name="Owl", tool_kwargs=so_far)
+    for arguments in ('{"name": "Bubo", "wingspan": 1', '{"name": "Bubo", "wingspan": 1.'):
+        block = ToolCallBlock(tool_call_id="c", tool_name="Owl", tool_kwargs=arguments)
         message = ChatMessage(role="assistant", blocks=[block])
         seen.append(parser.parse(ChatResponse(message=message)))
     assert [(each.name, each.wingspan) for each in seen] == [("Bubo", 1), ("Bubo", 1)]
 
 
-@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("method", STREAMS)
 async def test_a_validator_that_fails_on_half_an_object_fails_nothing(
-    make_llm: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     class Careless(Owl):
         @model_validator(mode="before")
         @classmethod
-        def check(cls, given: Any) -> Any:
-            assert given["wingspan"] > 1  # a KeyError until it is there
-            return given
+        def check(cls, values: Any) -> Any:
+            assert values["wingspan"] > 1  # a KeyError until it is there
+            return values
 
     replicate_emulator.reply = pieces(call("Careless"))
-    answered: Any = getattr(make_llm(), way)(Careless, ABOUT, topic="owls")
-    seen = [each async for each in await answered] if way.startswith("a") else list(answered)
+    result: Any = getattr(make_llm(), method)(Careless, ABOUT, topic="owls")
+    seen = [each async for each in await result] if method.startswith("a") else list(result)
     assert seen[-1] == Careless(**OWL)
     assert seen[-5].name == "Bubo"
 
 
-@pytest.mark.parametrize("way", WHOLE + STREAMS)
+@pytest.mark.parametrize("method", WHOLE + STREAMS)
 async def test_the_call_is_required_and_its_absence_repaired(
-    make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
+    make_llm: Any, replicate_emulator: Emulator, predict: Any, method: str
 ) -> None:
     replicate_emulator.enqueue("Owls are birds.")
     replicate_emulator.enqueue(pieces(call()))
-    answer = await predict(make_llm(), way)
-    assert (answer[-1] if way in STREAMS else answer) == Owl(**OWL)
+    answer = await predict(make_llm(), method)
+    assert (answer[-1] if method in STREAMS else answer) == Owl(**OWL)
     assert all("You must call the function Owl now" in sent for sent in prompts(replicate_emulator))
     replicate_emulator.reply = "Owls are birds."
     with pytest.raises(core.AnswerFormatError):
-        await predict(make_llm(max_repairs=0), way)
+        await predict(make_llm(max_repairs=0), method)
     assert len(replicate_emulator.predictions) == 3
 
 
-@pytest.mark.parametrize("way", WHOLE + STREAMS)
+@pytest.mark.parametrize("method", WHOLE + STREAMS)
 async def test_half_a_call_is_no_object(
-    make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
+    make_llm: Any, replicate_emulator: Emulator, predict: Any, method: str
 ) -> None:
     half = call()[:-40]
     replicate_emulator.reply = pieces(half)
     with pytest.raises(
         (ValueError, core.AnswerFormatError), match=r"malformed|breaks off|calls no"
     ):
-        await predict(make_llm(max_repairs=0), way)
+        await predict(make_llm(max_repairs=0), method)
 
 
-@pytest.mark.parametrize("way", WHOLE + STREAMS)
+@pytest.mark.parametrize("method", WHOLE + STREAMS)
 async def test_arguments_of_another_kind_are_an_error_that_says_so(
-    make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str
+    make_llm: Any, replicate_emulator: Emulator, predict: Any, method: str
 ) -> None:
     replicate_emulator.reply = pieces(call(arguments={"name": "Bubo"}))
     with pytest.raises(ValueError, match=r"Structured output extraction failed(.|\n)*hunts"):
-        await predict(make_llm(), way)
+        await predict(make_llm(), method)
 
 
-@pytest.mark.parametrize("way", WHOLE + STREAMS)
+@pytest.mark.parametrize("method", WHOLE + STREAMS)
 @pytest.mark.parametrize("settings", [{}, {"pydantic_program_mode": BY_TEXT}])
 async def test_further_arguments_reach_the_model(
-    make_llm: Any, replicate_emulator: Emulator, predict: Any, way: str, settings: Any
+    make_llm: Any, replicate_emulator: Emulator, predict: Any, method: str, settings: Any
 ) -> None:
     replicate_emulator.reply = call() if not settings else json.dumps(OWL)
-    given = {"temperature": 0.25, "seed": 7}
-    await predict(make_llm(**settings), way, llm_kwargs=given)
+    llm_kwargs = {"temperature": 0.25, "seed": 7}
+    await predict(make_llm(**settings), method, llm_kwargs=llm_kwargs)
     (prediction,) = replicate_emulator.predictions.values()
     assert (prediction.input["temperature"], prediction.input["seed"]) == (0.25, 7)
-    assert given == {"temperature": 0.25, "seed": 7}
+    assert llm_kwargs == {"temperature": 0.25, "seed": 7}
 
 
 async def test_a_class_whose_name_is_not_an_identifier_works(
@@ -265,15 +265,15 @@ async def test_a_chat_and_a_completion_can_return_json(
     assert json.loads("".join(streamed)) == OWL
 
 
-@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("method", STREAMS)
 async def test_a_reader_of_objects_who_stops_cancels_once(
-    make_llm: Any, replicate_emulator: Emulator, way: str
+    make_llm: Any, replicate_emulator: Emulator, method: str
 ) -> None:
     endless = {"name": "Bubo", "hunts": ["mice"] * 5000}
     replicate_emulator.behaviour.token_delay = 0.005
     replicate_emulator.reply = pieces(call(arguments=endless))
-    stream: Any = getattr(make_llm(), way)(Owl, ABOUT, topic="owls")
-    if way.startswith("a"):
+    stream: Any = getattr(make_llm(), method)(Owl, ABOUT, topic="owls")
+    if method.startswith("a"):
         async for each in await stream:
             if getattr(each, "name", None):
                 break

@@ -46,7 +46,7 @@ def content_of(*blocks: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("role", "told"),
+    ("role", "converted"),
     [
         (MessageRole.SYSTEM, "system"),
         (MessageRole.DEVELOPER, "system"),
@@ -58,8 +58,8 @@ def content_of(*blocks: Any) -> Any:
         (MessageRole.FUNCTION, "tool"),
     ],
 )
-def test_every_role_is_converted(role: MessageRole, told: Any) -> None:
-    assert to_core([ChatMessage(role=role, content="x")]) == [Message(told, "x")]
+def test_every_role_is_converted(role: MessageRole, converted: Any) -> None:
+    assert to_core([ChatMessage(role=role, content="x")]) == [Message(converted, "x")]
 
 
 def test_no_role_of_the_framework_is_forgotten() -> None:
@@ -78,13 +78,13 @@ def test_reasoning_and_cache_points_are_left_out() -> None:
 
 def test_tool_calls_and_their_results_are_converted() -> None:
     call = ToolCallBlock(tool_call_id="c1", tool_name="search", tool_kwargs={"q": "é"})
-    told = to_core(
+    converted = to_core(
         [
             ChatMessage(role="assistant", blocks=[TextBlock(text="Well"), call]),
             ChatMessage(role="tool", content="found", additional_kwargs={"tool_call_id": "c1"}),
         ]
     )
-    assert told == [
+    assert converted == [
         Message("assistant", "Well", tool_calls=(ToolCall("c1", "search", {"q": "é"}),)),
         Message("tool", "found", tool_call_id="c1"),
     ]
@@ -163,15 +163,15 @@ def test_the_messages_are_not_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "beside",
+    "call",
     [
         {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
         SimpleNamespace(id="c1", function=SimpleNamespace(name="f", arguments='{"a": 1}')),
         {"id": "c1", "type": "tool_use", "name": "f", "input": '{"a": 1}'},
     ],
 )
-def test_calls_in_messages_of_another_provider_are_converted(beside: Any) -> None:
-    message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [beside]})
+def test_calls_in_messages_of_another_provider_are_converted(call: Any) -> None:
+    message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [call]})
     assert to_core([message]) == [
         Message("assistant", "", tool_calls=(ToolCall("c1", "f", '{"a": 1}'),))
     ]
@@ -195,7 +195,7 @@ def model_with(replicate_emulator: Emulator, make_llm: Any) -> Any:
 
 @pytest.fixture
 def sent(replicate_emulator: Emulator) -> Any:
-    """What the one prediction was given."""
+    """Returns the input of the one prediction."""
 
     def sent() -> dict[str, Any]:
         (prediction,) = replicate_emulator.predictions.values()
@@ -204,35 +204,35 @@ def sent(replicate_emulator: Emulator) -> Any:
     return sent
 
 
-async def complete(llm: Replicate, way: str, prompt: str, **given: Any) -> None:
-    answered: Any = getattr(llm, way)(prompt, **given)
-    if way.startswith("a"):
-        answered = await answered
-    if way == "stream_complete":
-        list(answered)
-    if way == "astream_complete":
-        [each async for each in answered]
+async def complete(llm: Replicate, method: str, prompt: str, **kwargs: Any) -> None:
+    result: Any = getattr(llm, method)(prompt, **kwargs)
+    if method.startswith("a"):
+        result = await result
+    if method == "stream_complete":
+        list(result)
+    if method == "astream_complete":
+        [each async for each in result]
 
 
 # Completions
 
 
-@pytest.mark.parametrize("way", COMPLETIONS)
+@pytest.mark.parametrize("method", COMPLETIONS)
 @pytest.mark.parametrize("prompt", ["Once upon a time", "  \n<|im_end|> [INST] </s>\n", RENDERED])
 async def test_a_completion_is_sent_as_it_is(
-    model_with: Any, sent: Any, way: str, prompt: str
+    model_with: Any, sent: Any, method: str, prompt: str
 ) -> None:
     raw = {"prompt": {**TEXT, "default": "<|im_start|>user\nHi<|im_end|>"}}
-    await complete(model_with(raw), way, prompt)
+    await complete(model_with(raw), method, prompt)
     assert sent() == {"prompt": prompt}
 
 
-@pytest.mark.parametrize("way", COMPLETIONS)
+@pytest.mark.parametrize("method", COMPLETIONS)
 async def test_a_formatted_prompt_is_not_put_into_the_models_own_template(
-    model_with: Any, sent: Any, way: str
+    model_with: Any, sent: Any, method: str
 ) -> None:
     template = {"prompt": TEXT, "prompt_template": {**TEXT, "default": TEMPLATE}}
-    await complete(model_with(template), way, RENDERED, formatted=True)
+    await complete(model_with(template), method, RENDERED, formatted=True)
     assert sent() == {"prompt": RENDERED, "prompt_template": "{prompt}"}
 
 
@@ -305,9 +305,9 @@ async def test_a_block_goes_into_the_models_field_for_it(
     model_with: Any, sent: Any, block: Any, field: str, value: str
 ) -> None:
     llm = model_with({"prompt": TEXT, field: URI})
-    said = [ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), block])]
-    for answered in ([each async for each in await llm.astream_chat(said)], said):
-        assert answered
+    messages = [ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), block])]
+    for result in ([each async for each in await llm.astream_chat(messages)], messages):
+        assert result
     assert sent() == {"prompt": "What is it?", field: value}
 
 
@@ -324,13 +324,13 @@ async def test_a_block_that_the_model_has_no_field_for_is_reported(
     model_with: Any, replicate_emulator: Emulator, block: Any, kind: str
 ) -> None:
     llm = model_with({"prompt": TEXT})
-    said = [ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), block])]
+    messages = [ChatMessage(role="user", blocks=[TextBlock(text="What is it?"), block])]
     with pytest.raises(core.UnsupportedParameterError, match=f"no input for {kind}"):
-        await llm.achat(said)
+        await llm.achat(messages)
     assert not replicate_emulator.predictions
     llm.on_unsupported = "warn"
     with pytest.warns(core.ParameterWarning, match=f"no input for {kind}"):
-        await llm.achat(said)
+        await llm.achat(messages)
 
 
 async def test_a_local_image_is_read_when_it_is_sent(
@@ -346,7 +346,7 @@ async def test_a_local_image_is_read_when_it_is_sent(
 
 async def test_an_image_that_a_tool_gave_is_sent(model_with: Any, sent: Any) -> None:
     call = ToolCallBlock(tool_call_id="c1", tool_name="look", tool_kwargs={})
-    said = [
+    messages = [
         ChatMessage(role="user", content="What is there?"),
         ChatMessage(role="assistant", blocks=[call]),
         ChatMessage(
@@ -355,27 +355,27 @@ async def test_an_image_that_a_tool_gave_is_sent(model_with: Any, sent: Any) -> 
             additional_kwargs={"tool_call_id": "c1"},
         ),
     ]
-    await model_with({"prompt": TEXT, "image": URI}).achat(said)
+    await model_with({"prompt": TEXT, "image": URI}).achat(messages)
     assert sent()["image"] == PNG_URI
     assert "a picture" in sent()["prompt"]
 
 
-# What users of `llama_index.llms.replicate.Replicate` give
+# Arguments of `llama_index.llms.replicate.Replicate`
 
 
-@pytest.mark.parametrize("way", ["complete", "acomplete", "achat"])
+@pytest.mark.parametrize("method", ["complete", "acomplete", "achat"])
 async def test_an_image_of_the_object_is_sent_with_every_question(
-    model_with: Any, replicate_emulator: Emulator, tmp_path: Path, way: str
+    model_with: Any, replicate_emulator: Emulator, tmp_path: Path, method: str
 ) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PNG)
     fields = {"prompt": TEXT, "image": URI}
-    if way == "achat":
-        said = [ChatMessage(role="user", content="What?")]
-        await model_with(fields, image=str(picture)).achat(said)
-        assert said[0].content == "What?"
+    if method == "achat":
+        messages = [ChatMessage(role="user", content="What?")]
+        await model_with(fields, image=str(picture)).achat(messages)
+        assert messages[0].content == "What?"
     else:
-        await complete(model_with(fields, image=str(picture)), way, "What?")
+        await complete(model_with(fields, image=str(picture)), method, "What?")
     await complete(model_with(fields, image="https://x.example/a.png"), "acomplete", "What?")
     await complete(model_with(fields, image=""), "acomplete", "What?")
     assert [dict(each.input) for each in replicate_emulator.predictions.values()] == [

@@ -43,7 +43,7 @@ NOW = FunctionTool.from_defaults(now)
 
 
 def call(name: str, **arguments: Any) -> str:
-    """What a model writes to call a tool, in the format that it was told."""
+    """Write a tool call in the format of the prompt."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 
@@ -64,15 +64,17 @@ Use = Callable[..., Any]
 
 @pytest.fixture
 def use() -> Use:
-    """Uses tools by the name of a method; gives its response, or all of a stream's."""
+    """Uses tools by the name of a method; returns its response, or the list of a stream."""
 
-    async def use(llm: Replicate, way: str, tools: Sequence[Any] = (WEATHER,), **given: Any) -> Any:
-        answered = getattr(llm, way)(tools, **{"user_msg": "Weather in Kraków?", **given})
-        if way.startswith("a"):
-            answered = await answered
-        if way.startswith("astream"):
-            return [response async for response in answered]
-        return list(answered) if way.startswith("stream") else answered
+    async def use(
+        llm: Replicate, method: str, tools: Sequence[Any] = (WEATHER,), **kwargs: Any
+    ) -> Any:
+        result = getattr(llm, method)(tools, **{"user_msg": "Weather in Kraków?", **kwargs})
+        if method.startswith("a"):
+            result = await result
+        if method.startswith("astream"):
+            return [response async for response in result]
+        return list(result) if method.startswith("stream") else result
 
     return use
 
@@ -97,37 +99,37 @@ def test_it_is_a_model_that_calls_functions(make_llm: Any) -> None:
     assert not make_llm(is_function_calling_model=False).metadata.is_function_calling_model
 
 
-@pytest.mark.parametrize("way", CHATS)
+@pytest.mark.parametrize("method", CHATS)
 async def test_a_call_is_a_block_and_in_the_list_that_programs_read(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     replicate_emulator.reply = pieces(f"Let me look.\n{call('weather', city='Kraków')}")
     llm = make_llm()
-    response = last(await use(llm, way))
+    response = last(await use(llm, method))
     text, block = response.message.blocks
     assert isinstance(text, TextBlock)
     assert isinstance(block, ToolCallBlock)
     assert text.text.strip() == "Let me look."
     assert (block.tool_name, block.tool_kwargs) == ("weather", {"city": "Kraków"})
     function = {"name": "weather", "arguments": '{"city": "Kraków"}'}
-    beside = {"id": block.tool_call_id, "type": "function", "function": function}
-    assert response.message.additional_kwargs == {"tool_calls": [beside]}
+    openai_calls = {"id": block.tool_call_id, "type": "function", "function": function}
+    assert response.message.additional_kwargs == {"tool_calls": [openai_calls]}
     (selected,) = llm.get_tool_calls_from_response(response)
     assert (selected.tool_id, selected.tool_name) == (block.tool_call_id, "weather")
     assert selected.tool_kwargs == {"city": "Kraków"}
     assert response.raw["finish_reason"] == "tool_calls"
 
 
-@pytest.mark.parametrize("way", ["stream_chat_with_tools", "astream_chat_with_tools"])
+@pytest.mark.parametrize("method", ["stream_chat_with_tools", "astream_chat_with_tools"])
 async def test_a_streamed_call_grows(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     written = f"<think>Hm</think>Well. {call('weather', city='Kraków', unit='F')} So."
     replicate_emulator.reply = pieces(written)
     llm = make_llm()
-    responses: Any = await use(llm, way)
+    responses: Any = await use(llm, method)
     assert all(isinstance(response.delta, str) for response in responses)
-    so_far: list[str] = []
+    partial_arguments: list[str] = []
     for response in responses[:-1]:
         kinds = [block.block_type for block in response.message.blocks]
         assert kinds in (
@@ -138,11 +140,11 @@ async def test_a_streamed_call_grows(
         for block in response.message.blocks:
             if isinstance(block, ToolCallBlock):
                 assert isinstance(block.tool_kwargs, str)
-                so_far.append(block.tool_kwargs)
+                partial_arguments.append(block.tool_kwargs)
                 assert response.message.additional_kwargs["tool_calls"]
-    assert so_far[0] == ""
-    assert all(later.startswith(earlier) for earlier, later in pairwise(so_far))
-    assert len(set(so_far)) > 3
+    assert partial_arguments[0] == ""
+    assert all(later.startswith(earlier) for earlier, later in pairwise(partial_arguments))
+    assert len(set(partial_arguments)) > 3
     partial = [called(llm, response)[0][1] for response in responses if called(llm, response)]
     assert {} in partial
     assert {"city": "Kraków"} in partial
@@ -156,14 +158,14 @@ async def test_a_streamed_call_grows(
     assert responses[-1].raw["usage"]
 
 
-@pytest.mark.parametrize("way", CHATS)
+@pytest.mark.parametrize("method", CHATS)
 async def test_several_calls_of_one_answer_keep_their_order(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     both = f"{call('weather', city='A')}\n{call('now')}\n{call('weather', city='B')}"
     replicate_emulator.reply = pieces(both)
     llm = make_llm()
-    response = last(await use(llm, way, [WEATHER, NOW], allow_parallel_tool_calls=True))
+    response = last(await use(llm, method, [WEATHER, NOW], allow_parallel_tool_calls=True))
     assert called(llm, response) == [
         ("weather", {"city": "A"}),
         ("now", {}),
@@ -174,16 +176,16 @@ async def test_several_calls_of_one_answer_keep_their_order(
     assert response.message.content is None
 
 
-@pytest.mark.parametrize("way", CHATS)
+@pytest.mark.parametrize("method", CHATS)
 async def test_one_call_at_most_without_leave_for_more(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     replicate_emulator.reply = pieces(f"{call('weather', city='A')}\n{call('now')}")
     llm = make_llm()
-    assert called(llm, last(await use(llm, way, [WEATHER, NOW]))) == [("weather", {"city": "A"})]
+    assert called(llm, last(await use(llm, method, [WEATHER, NOW]))) == [("weather", {"city": "A"})]
 
 
-@pytest.mark.parametrize("way", CHATS)
+@pytest.mark.parametrize("method", CHATS)
 @pytest.mark.parametrize(
     "written",
     [
@@ -193,11 +195,11 @@ async def test_one_call_at_most_without_leave_for_more(
     ],
 )
 async def test_a_malformed_call_is_never_one_to_be_made(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str, written: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str, written: str
 ) -> None:
     replicate_emulator.reply = pieces(f"Well. {call('now')} {written}")
     llm = make_llm()
-    response = last(await use(llm, way, [WEATHER, NOW], allow_parallel_tool_calls=True))
+    response = last(await use(llm, method, [WEATHER, NOW], allow_parallel_tool_calls=True))
     assert called(llm, response) == [("now", {})]
     *_, block = response.message.blocks
     assert isinstance(block, ToolCallBlock)
@@ -219,7 +221,7 @@ async def test_a_lonely_malformed_call_is_an_error_where_one_is_expected(
 
 
 @pytest.mark.parametrize(
-    ("so_far", "read"),
+    ("arguments", "parsed"),
     [
         ("", {}),
         ("null", {}),
@@ -234,15 +236,19 @@ async def test_a_lonely_malformed_call_is_an_error_where_one_is_expected(
         ({}, {}),
     ],
 )
-def test_arguments_are_read_as_far_as_they_have_come(make_llm: Any, so_far: Any, read: Any) -> None:
-    block = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs=so_far)
+def test_partial_arguments_are_parsed(make_llm: Any, arguments: Any, parsed: Any) -> None:
+    block = ToolCallBlock(tool_call_id="c", tool_name="f", tool_kwargs=arguments)
     response = ChatResponse(message=ChatMessage(role="assistant", blocks=[block]))
-    assert called(make_llm(), response) == [("f", read)]
+    assert called(make_llm(), response) == [("f", parsed)]
 
 
 def test_calls_that_are_only_beside_the_message_are_read_too(make_llm: Any) -> None:
-    beside = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1'}}
-    message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [beside]})
+    openai_calls = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "f", "arguments": '{"a": 1'},
+    }
+    message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [openai_calls]})
     assert called(make_llm(), ChatResponse(message=message)) == [("f", {"a": 1})]
 
 
@@ -292,30 +298,30 @@ async def test_an_answer_is_the_same_whole_and_in_any_pieces(
 ) -> None:
     llm, seen = make_llm(), []
     sizes = [1, 2, 3, 7, len(written)]
-    for way, size in [("achat_with_tools", 5), *(("astream_chat_with_tools", n) for n in sizes)]:
+    for method, size in [("achat_with_tools", 5), *(("astream_chat_with_tools", n) for n in sizes)]:
         tokens = [written[at : at + size] for at in range(0, len(written), size)]
         replicate_emulator.reply = tokens
-        given = {"allow_parallel_tool_calls": True}
-        message = last(await use(llm, way, [WEATHER, NOW], **given)).message
+        kwargs = {"allow_parallel_tool_calls": True}
+        message = last(await use(llm, method, [WEATHER, NOW], **kwargs)).message
         blocks = [block.model_dump(exclude={"tool_call_id"}) for block in message.blocks]
-        beside = {
+        openai_calls = {
             key: [each["function"] for each in calls]
             for key, calls in message.additional_kwargs.items()
         }
-        seen.append((blocks, beside))
+        seen.append((blocks, openai_calls))
     assert all(each == seen[0] for each in seen)
 
 
 # What goes in
 
 
-@pytest.mark.parametrize("way", CHATS)
+@pytest.mark.parametrize("method", CHATS)
 async def test_the_tools_are_offered_and_the_history_is_not_changed(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     history = [ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Ho")]
     before = copy.deepcopy(history)
-    await use(make_llm(), way, chat_history=history)
+    await use(make_llm(), method, chat_history=history)
     assert history == before
     (sent,) = prompts(replicate_emulator)
     for text in ("Get the weather of a city.", "Kraków?", "Ho", '\\"default\\": \\"C\\"'):
@@ -338,7 +344,7 @@ def test_what_is_prepared_is_what_a_chat_takes(make_llm: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tools", "given", "chosen"),
+    ("tools", "kwargs", "tool_choice"),
     [
         ([WEATHER, NOW], {"tool_required": True}, "required"),
         ([WEATHER], {"tool_required": True}, "weather"),
@@ -348,25 +354,25 @@ def test_what_is_prepared_is_what_a_chat_takes(make_llm: Any) -> None:
     ],
 )
 def test_whether_a_tool_must_be_called(
-    make_llm: Any, tools: Any, given: Any, chosen: str | None
+    make_llm: Any, tools: Any, kwargs: Any, tool_choice: str | None
 ) -> None:
-    assert make_llm()._prepare_chat_with_tools(tools, "Hi", **given)["tool_choice"] == chosen
+    assert make_llm()._prepare_chat_with_tools(tools, "Hi", **kwargs)["tool_choice"] == tool_choice
 
 
-@pytest.mark.parametrize("way", CHATS)
+@pytest.mark.parametrize("method", CHATS)
 @pytest.mark.parametrize(
-    "given", [{"tool_required": True}, {"tool_choice": "now"}, {"tool_choice": "any"}]
+    "kwargs", [{"tool_required": True}, {"tool_choice": "now"}, {"tool_choice": "any"}]
 )
 async def test_an_answer_without_a_required_call_is_repeated(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str, given: Any
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str, kwargs: Any
 ) -> None:
     replicate_emulator.enqueue("I'd rather not.")
     replicate_emulator.enqueue(call("now"))
     llm = make_llm()
-    assert called(llm, last(await use(llm, way, [WEATHER, NOW], **given))) == [("now", {})]
+    assert called(llm, last(await use(llm, method, [WEATHER, NOW], **kwargs))) == [("now", {})]
     replicate_emulator.reply = "I'd rather not."
     with pytest.raises(core.AnswerFormatError):
-        await use(llm, way, [WEATHER, NOW], **given, max_repairs=0)
+        await use(llm, method, [WEATHER, NOW], **kwargs, max_repairs=0)
     assert len(replicate_emulator.predictions) == 3
 
 
@@ -415,8 +421,8 @@ async def test_calls_and_their_results_stay_in_the_conversation(
     result = ChatMessage(
         role="tool", content="sunny", additional_kwargs={"tool_call_id": selected.tool_id}
     )
-    asked = ChatMessage(role="user", content="Weather?")
-    await llm.achat_with_tools([WEATHER], chat_history=[asked, answer.message, result])
+    question = ChatMessage(role="user", content="Weather?")
+    await llm.achat_with_tools([WEATHER], chat_history=[question, answer.message, result])
     _, sent = prompts(replicate_emulator)
     assert json.dumps('"arguments": {"city": "Kraków"}', ensure_ascii=False)[1:-1] in sent
     assert "sunny" in sent
@@ -433,57 +439,57 @@ async def test_a_message_with_a_call_survives_json_and_can_be_sent_again(
     assert to_core([again]) == to_core([message])
 
 
-@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 async def test_a_prediction_calls_the_tool(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     replicate_emulator.reply = call("weather", city="Kraków")
-    answer = await use(make_llm(), way)
+    answer = await use(make_llm(), method)
     assert answer.response == "sunny in Kraków, in C"
     assert [source.tool_name for source in answer.sources] == ["weather"]
 
 
-@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 async def test_a_prediction_calls_several_tools(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     replicate_emulator.reply = f"{call('weather', city='A')}\n{call('now')}"
-    answer = await use(make_llm(), way, [WEATHER, NOW], allow_parallel_tool_calls=True)
+    answer = await use(make_llm(), method, [WEATHER, NOW], allow_parallel_tool_calls=True)
     assert answer.response == "sunny in A, in C\n\nnoon"
 
 
-@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 async def test_a_prediction_without_a_call_is_an_error_or_its_text(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str
 ) -> None:
     replicate_emulator.reply = "It is sunny."
     with pytest.raises(ValueError, match="Expected at least one tool call"):
-        await use(make_llm(), way)
-    answer = await use(make_llm(), way, error_on_no_tool_call=False)
+        await use(make_llm(), method)
+    answer = await use(make_llm(), method, error_on_no_tool_call=False)
     assert (answer.response, answer.sources) == ("It is sunny.", [])
 
 
-@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 @pytest.mark.parametrize("written", [call("rain", city="A"), call("weather", town="A")])
 async def test_a_tool_that_is_not_there_or_fails_is_an_error_of_that_call(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, way: str, written: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, method: str, written: str
 ) -> None:
     replicate_emulator.reply = written
-    answer = await use(make_llm(), way)
+    answer = await use(make_llm(), method)
     (source,) = answer.sources
     assert source.is_error
     with pytest.raises(ValueError, match=r"no tool 'rain'; there are weather|Encountered error"):
-        await use(make_llm(), way, error_on_tool_error=True)
+        await use(make_llm(), method, error_on_tool_error=True)
 
 
-@pytest.mark.parametrize("way", PREDICTIONS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 @pytest.mark.filterwarnings(THE_AGENTS_OWN)
 async def test_a_model_without_function_calling_runs_as_a_react_agent(
-    make_llm: Any, replicate_emulator: Emulator, use: Use, closed_loops: None, way: str
+    make_llm: Any, replicate_emulator: Emulator, use: Use, closed_loops: None, method: str
 ) -> None:
     replicate_emulator.reply = (
         'Thought: I need it.\nAction: weather\nAction Input: {"city": "Kraków"}'
     )
-    answer = await use(make_llm(is_function_calling_model=False), way)
+    answer = await use(make_llm(is_function_calling_model=False), method)
     assert answer.response == "sunny in Kraków, in C"
     assert "Thought" in prompts(replicate_emulator)[0]

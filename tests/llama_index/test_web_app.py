@@ -63,8 +63,8 @@ def make_app(llm: Replicate) -> Starlette:
 class Call:
     """One request to an application, and what has come back of it.
 
-    The caller goes away after `leaves_after` pieces, if ever; an application hears of it as uvicorn
-    tells it, by a message, or as others do, by an error when it sends.
+    The caller goes away after `leaves_after` pieces, if ever. An application learns of it by a
+    message, as from uvicorn, or by an error when it sends, as from other servers.
     """
 
     def __init__(self, question: str, leaves_after: int | None = None, spec: str = "2.3") -> None:
@@ -112,9 +112,9 @@ class Call:
         return "".join(self.pieces)
 
 
-def numbered(given: dict[str, Any]) -> list[str]:
+def numbered(values: dict[str, Any]) -> list[str]:
     """An answer of forty tokens that only this question can have."""
-    (number,) = re.findall(r"number (\d+)", given["prompt"])
+    (number,) = re.findall(r"number (\d+)", values["prompt"])
     return [f"{number}.{token} é\n" for token in range(40)]
 
 
@@ -131,10 +131,10 @@ async def test_fifty_callers_at_once_get_their_own_whole_answers(
     before = len(replicate_emulator.predictions)
     all_there = threading.Barrier(MANY)
 
-    def together(given: dict[str, Any]) -> list[str]:
+    def together(values: dict[str, Any]) -> list[str]:
         # Every prediction waits for all the others: one after the other, none would ever begin.
         all_there.wait(30)
-        return numbered(given)
+        return numbered(values)
 
     replicate_emulator.reply = together
     calls = [Call(f"Question number {n}") for n in range(MANY)]
@@ -179,11 +179,11 @@ async def test_fifty_streams_do_not_hold_up_the_loop(
     with blockbuster_ctx(["llama_index_replicate_stream", "replicate_stream"]):
         ticker = asyncio.create_task(tick())
         calls = [Call(f"Question number {n}") for n in range(MANY)]
-        asked = []
+        tasks = []
         for n, call in enumerate(calls):  # not all in one step: sockets do not bring them so either
-            asked.append(asyncio.create_task(call(app, PATHS[n % 2])))
+            tasks.append(asyncio.create_task(call(app, PATHS[n % 2])))
             await asyncio.sleep(0)
-        await asyncio.gather(*asked)
+        await asyncio.gather(*tasks)
         ticker.cancel()
     assert [call.text for call in calls] == [expected(n) for n in range(MANY)]
     assert len(busy) > 20
@@ -204,11 +204,11 @@ async def test_a_caller_reads_the_beginning_before_the_end_is_made(
         yield "second"
 
     replicate_emulator.reply = answer
-    asked = asyncio.create_task(call(make_app(make_llm()), path))
+    task = asyncio.create_task(call(make_app(make_llm()), path))
     await asyncio.wait_for(call.has_begun.wait(), 10)
     assert call.pieces == ["first "]
     was_read.set()
-    await asked
+    await task
     assert call.text == "first second"
 
 
