@@ -30,6 +30,7 @@ from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions, start_task
 from replicate_stream._errors import (
     ReplicateConnectionError,
+    ReplicateError,
     ReplicateTimeoutError,
     ResponseError,
 )
@@ -293,8 +294,8 @@ async def _handle_orphan(
 ) -> None:
     try:
         await on_orphan(await task)
-    except Exception as error:  # noqa: BLE001 - nobody is left whom it could be raised to
-        # Nothing was created, or it cannot be known what was.
+    except ReplicateError as error:
+        # Nothing was created, or it cannot be known what was, and no caller is left to raise to.
         _log.debug("a request whose caller was cancelled: %s", error)
 
 
