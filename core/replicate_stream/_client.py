@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from replicate_stream._event_stream import EventStream
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.profile import ModelProfile
-    from replicate_stream._types.messages import Completion, Message, Messages, ToolSpec
+    from replicate_stream._types.messages import Completion, Messages, ToolSpec
     from replicate_stream._types.request import ModelInput, PreparedRequest, Request
 
 P = ParamSpec("P")
@@ -133,12 +131,7 @@ class Client:
     async def __aenter__(self) -> Client:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -211,35 +204,29 @@ class Client:
             ReplicateError: On entering and iterating; see its subclasses. `AnswerFormatError` is
                 raised for an answer without the required call or JSON.
         """
-
-        async def open_stream() -> EventStream:
-            await _import_rooms(response_format)
-            from replicate_stream._types.request import build_request
-
-            request = build_request(
-                model,
-                messages,
-                system_prompt=system_prompt,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                top_p=top_p,
-                top_k=top_k,
-                stop=stop,
-                seed=seed,
-                presence_penalty=presence_penalty,
-                frequency_penalty=frequency_penalty,
-                tools=tools,
-                tool_choice=tool_choice,
-                parallel_tool_calls=parallel_tool_calls,
-                response_format=response_format,
-                extra_input=extra_input,
-                prompt_format=prompt_format,
-                include_usage=include_usage,
-                max_repairs=max_repairs,
-            )
-            return await self._open_stream(request)
-
-        return _StreamContext(open_stream)
+        opening = partial(
+            self._open_stream,
+            model,
+            messages,
+            system_prompt=system_prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            stop=stop,
+            seed=seed,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            response_format=response_format,
+            extra_input=extra_input,
+            prompt_format=prompt_format,
+            include_usage=include_usage,
+            max_repairs=max_repairs,
+        )
+        return _StreamContext(opening)
 
     @_same_parameters(stream)
     async def complete(self, model: str, messages: Messages, **parameters: Any) -> Completion:
@@ -247,14 +234,11 @@ class Client:
 
         Cancelling the call cancels the prediction.
         """
-        await _import_rooms(parameters.get("response_format"))
-        from replicate_stream._types.request import build_request
+        opening = partial(self._open_stream, model, messages, is_buffered=True, **parameters)
+        async with _StreamContext(opening) as events:
+            from replicate_stream._response.completion import CompletionBuilder
 
-        request = build_request(model, messages, **parameters)
-        from replicate_stream._response.completion import CompletionBuilder
-
-        builder = CompletionBuilder()
-        async with _StreamContext(partial(self._open_stream, request, is_buffered=True)) as events:
+            builder = CompletionBuilder()
             async for event in events:
                 builder.add(event)
         return builder.build()
@@ -270,10 +254,7 @@ class Client:
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
-        await _import_rooms(parameters.get("response_format"))
-        from replicate_stream._types.request import build_request
-
-        request = build_request(model, messages, **parameters)
+        request = await _build_request(model, messages, **parameters)
         found, model_input = await self._build_model_input(request)
         from replicate_stream._types.request import PreparedRequest
 
@@ -312,15 +293,14 @@ class Client:
         found = self._models.get_cached(model)
         return get_capabilities(model) if found is None else self._get_profile(found).capabilities
 
-    async def _open_stream(self, request: Request, *, is_buffered: bool = False) -> EventStream:
+    async def _open_stream(
+        self, model: str, messages: Messages, *, is_buffered: bool = False, **parameters: Any
+    ) -> EventStream:
+        request = await _build_request(model, messages, **parameters)
         from replicate_stream._event_stream import EventStream
 
-        # Each repair extends the first request, so that failed repairs do not pile up in it.
-        async def request_again(more: Sequence[Message]) -> tuple[PredictionRun, ModelInput]:
-            return await self._start(replace(request, messages=[*request.messages, *more]))
-
         run, model_input = await self._start(request)
-        return EventStream(run, model_input, request, request_again, is_buffered=is_buffered)
+        return EventStream(run, model_input, request, self._start, is_buffered=is_buffered)
 
     async def _start(self, request: Request) -> tuple[PredictionRun, ModelInput]:
         """Create a prediction for a request."""
@@ -386,35 +366,30 @@ class _StreamContext:
 
     def __init__(self, open_stream: Callable[[], Awaitable[EventStream]]) -> None:
         self._open_stream = open_stream
-        self._events: EventStream | None = None
 
     async def __aenter__(self) -> EventStream:
         self._events = await self._open_stream()
         return self._events
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._events is None:
-            return
+    async def __aexit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:
         # A generator around the context is being dropped: its loop may never resume an `await`.
-        if exc_type is not None and issubclass(exc_type, GeneratorExit):
+        if exc_type is GeneratorExit:
             self._events.abandon()
         else:
             await self._events.aclose()
 
 
-async def _import_rooms(response_format: object) -> None:
-    """Import the modules of a first request in a thread, because the loop has others to serve."""
+async def _build_request(model: str, messages: Messages, **parameters: Any) -> Request:
+    # The modules of a first request are imported in a thread: the loop has others to serve.
     from replicate_stream._api.sessions import import_in_thread
 
     await import_in_thread("replicate_stream._request.prepare")
     await import_in_thread("replicate_stream._event_stream")
-    if response_format is not None:
+    if parameters.get("response_format") is not None:
         await import_in_thread("jsonschema")
+    from replicate_stream._types.request import build_request
+
+    return build_request(model, messages, **parameters)
 
 
 def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:

@@ -7,14 +7,15 @@ rejected. It is possible only while no part of the first answer has been emitted
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from replicate_stream._lazy import public
 from replicate_stream._response.completion import derive_finish_reason
 from replicate_stream._response.parser import AnswerParser
-from replicate_stream._types.messages import Finished, Message, StatusChanged, StreamEvent
+from replicate_stream._types.messages import Finished, StatusChanged, StreamEvent
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from replicate_stream._response.check import AnswerCheck
     from replicate_stream._types.request import ModelInput, Request
 
-RequestAgain: TypeAlias = (
-    "Callable[[Sequence[Message]], Awaitable[tuple[PredictionRun, ModelInput]]]"
-)
-"""Creates a prediction for the same request with further messages at its end."""
+Start: TypeAlias = "Callable[[Request], Awaitable[tuple[PredictionRun, ModelInput]]]"
+"""Creates the prediction of a request."""
 
 
 @public
@@ -37,7 +36,7 @@ class EventStream:
         run: PredictionRun,
         model_input: ModelInput,
         request: Request,
-        request_again: RequestAgain,
+        start: Start,
         *,
         is_buffered: bool = False,
     ) -> None:
@@ -47,14 +46,14 @@ class EventStream:
             run: The prediction.
             model_input: The input that it was created with.
             request: The request that the input was built from.
-            request_again: Creates the next prediction for a repair.
+            start: Creates the prediction of a repair.
             is_buffered: True to emit a checked answer only at its end, so that it can always be
                 repaired.
         """
         self._run = run
         self._model_input = model_input
         self._request = request
-        self._request_again = request_again
+        self._start = start
         self._is_buffered = is_buffered
         self._events = self._generate()
 
@@ -111,7 +110,10 @@ class EventStream:
             if not check.is_repairable:
                 raise check.build_error(finished)
             repairs -= 1
-            self._run, self._model_input = await self._request_again(check.build_repair_messages())
+            # Each repair extends the first request, so that failed repairs do not pile up in it.
+            messages = [*self._request.messages, *check.build_repair_messages()]
+            extended = replace(self._request, messages=messages)
+            self._run, self._model_input = await self._start(extended)
         yield finished
 
     def _create_check(self) -> AnswerCheck | None:

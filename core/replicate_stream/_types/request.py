@@ -145,24 +145,17 @@ def build_request(
     messages: Messages,
     *,
     system_prompt: str | None = None,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    top_k: int | None = None,
     stop: str | Sequence[str] | None = None,
-    seed: int | None = None,
-    presence_penalty: float | None = None,
-    frequency_penalty: float | None = None,
     tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
     tool_choice: str | bool | Mapping[str, Any] | None = None,
     parallel_tool_calls: bool | None = None,
     response_format: Mapping[str, Any] | None = None,
     extra_input: Mapping[str, Any] | None = None,
-    prompt_format: str | None = None,
-    include_usage: bool = True,
-    max_repairs: int = 1,
+    **others: Any,
 ) -> Request:
     """Validate the arguments of `Client.stream` and parse them.
+
+    Those that need no parsing, `others`, are fields of `Request`.
 
     Raises:
         InvalidInputError: Names the argument, and what it must be.
@@ -173,20 +166,11 @@ def build_request(
         model=model,
         messages=to_messages(messages),
         system_prompt=system_prompt,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        seed=seed,
-        presence_penalty=presence_penalty,
-        frequency_penalty=frequency_penalty,
         stop=() if stop is None else _parse_stop(stop),
         tools=_parse_tools(tools, tool_choice, parallel_tool_calls),
         response_format=None if response_format is None else parse_response_format(response_format),
         extra_input=_parse_extra_input(extra_input or {}),
-        prompt_format=prompt_format,
-        include_usage=include_usage,
-        max_repairs=max_repairs,
+        **others,
     )
     for parameter in _NUMERIC:
         _check_number(parameter, getattr(request, parameter.name))
