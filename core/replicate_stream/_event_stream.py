@@ -93,8 +93,6 @@ class EventStream:
                 async for batch in batches:
                     if run.prediction.status != status and not run.prediction.is_terminal:
                         yield StatusChanged(status := run.prediction.status)
-                    if isinstance(batch, Prediction):
-                        continue
                     events = parser.feed(batch)
                     for event in events if check is None else check.add(events):
                         yield event

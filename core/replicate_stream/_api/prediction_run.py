@@ -40,8 +40,6 @@ MAX_RECONNECTS = 5
 """Number of times in a row that the stream is reconnected without a new event."""
 FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.25, 1.0
 
-Update: TypeAlias = "list[str] | Prediction"
-"""New pieces of text, or the record when its status has changed."""
 TextExtractor: TypeAlias = Callable[[Any], "str | None"]
 
 
@@ -84,8 +82,8 @@ class PredictionRun:
         self._response: StreamResponse | None = None
         self._end: StreamEnd | None = None
 
-    def stream(self) -> AsyncGenerator[Update, None]:
-        """Stream the text in pieces as they arrive, and the record whenever its status changes.
+    def stream(self) -> AsyncGenerator[list[str], None]:
+        """Stream the text in pieces as they arrive; an empty list if only the record has changed.
 
         Raises:
             PredictionFailedError, PredictionCanceledError: The prediction did not succeed.
@@ -130,23 +128,21 @@ class PredictionRun:
             self._response.close()
             self._response = None
 
-    async def _read_stream(self, url: str) -> AsyncGenerator[Update, None]:
+    async def _read_stream(self, url: str) -> AsyncGenerator[list[str], None]:
         reconnects = 0
         while True:
-            status, event_count = self.prediction.status, self._delivered.event_count
+            event_count = self._delivered.event_count
             decoder = Decoder()
-            update: Update | None = [] if await self._connect(url) else None
-            while update is not None and self._end is None:
-                update = await self._read_update(decoder)
-                if update:
-                    yield update
+            is_open = await self._connect(url)
+            while is_open and self._end is None:
+                texts = await self._read_texts(decoder)
+                if texts is None:
+                    break
+                yield texts
             self.close()
-            if rest := await self._end_connection():
-                yield rest
+            yield await self._end_connection()
             if self.prediction.is_terminal:
                 return
-            if self.prediction.status != status:
-                yield self.prediction
             # The comment `408: …` is the server's idle time-out, which a model reaches that boots
             # or thinks for 30 s. The connection did not break (docs/replicate-api.md 3.6).
             was_idle = (decoder.last_comment or "").startswith("408")
@@ -178,7 +174,7 @@ class PredictionRun:
         self._delivered.start_connection()
         return self._response is not None and self._response.is_event_stream
 
-    async def _read_update(self, decoder: Decoder) -> Update | None:
+    async def _read_texts(self, decoder: Decoder) -> list[str] | None:
         """Read what has arrived, which may be no event; return None at the end of the body."""
         response, delivered, read_timeout = self._response, self._delivered, self._read_timeout
         if response is None:
@@ -205,10 +201,9 @@ class PredictionRun:
         delivered.last_event_id = decoder.last_event_id or delivered.last_event_id
         return texts
 
-    async def _check_idle_prediction(self) -> Update | None:
+    async def _check_idle_prediction(self) -> list[str] | None:
         """Fetch the record during a silence; return None if there is nothing more to wait for."""
         self._check_timeouts()
-        status = self.prediction.status
         self.prediction = await refetch_prediction(
             self._http, self._url, self.prediction, timeout=CHECK_TIMEOUT
         )
@@ -216,7 +211,7 @@ class PredictionRun:
             return None
         interval = self._read_timeout.idle_timeout
         self._read_timeout.idle_timeout = self._limit(interval + min(interval, MAX_CHECK_INTERVAL))
-        return self.prediction if self.prediction.status != status else []
+        return []
 
     async def _end_connection(self) -> list[str]:
         """Find out whether the prediction has ended; return the text that is missing then."""
@@ -239,21 +234,17 @@ class PredictionRun:
             self.prediction = self.prediction.with_status(SUCCEEDED)
         return []
 
-    async def _poll(self) -> AsyncGenerator[Update, None]:
+    async def _poll(self) -> AsyncGenerator[list[str], None]:
         interval = FIRST_POLL_INTERVAL
-        status = self.prediction.status
         while True:
-            if self.prediction.status != status:
-                status = self.prediction.status
-                if not self.prediction.is_terminal:
-                    yield self.prediction
             if self.prediction.is_terminal:
                 self._cancellation.release()
                 self._raise_for_status()
-            if text := self._get_undelivered_text():
+            text = self._get_undelivered_text()
+            if text:
                 self._read_timeout.last_event_at = self._clock()
                 self._delivered.add_text(text)
-                yield [text]
+            yield [text] if text else []
             if self.prediction.is_terminal:
                 return
             self._check_timeouts()
