@@ -56,13 +56,21 @@ _lock = threading.Lock()
 _bridge: _Bridge | None = None
 
 
-def _get_portal() -> BlockingPortal:
+def _start(call: Callable[[], Awaitable[T]]) -> Future[T]:
+    """Start an async call in the background loop."""
     global _bridge
     with _lock:
         if _bridge is None:
             _bridge = _Bridge()
             atexit.register(_stop_bridge)
-        return _bridge.portal
+        portal = _bridge.portal
+    caller = threading.get_ident()
+
+    async def run() -> T:
+        calling_thread.set(caller)
+        return await call()
+
+    return portal.start_task_soon(run)
 
 
 def _stop_bridge() -> None:
@@ -88,13 +96,7 @@ def run_blocking(call: Callable[[], Awaitable[T]]) -> T:
     Args:
         call: Called in the background loop; returns an awaitable, e.g. a coroutine.
     """
-    caller = threading.get_ident()
-
-    async def run() -> T:
-        calling_thread.set(caller)
-        return await call()
-
-    future = _get_portal().start_task_soon(run)
+    future = _start(call)
     try:
         return future.result()
     finally:
@@ -113,15 +115,13 @@ def iterate_blocking(
         open_stream: Called in the background loop; returns the stream's context manager.
     """
     items: SimpleQueue[tuple[T, ...]] = SimpleQueue()  # of one item each; an empty one ends them
-    caller = threading.get_ident()
 
     async def read_stream() -> None:
-        calling_thread.set(caller)
         async with open_stream() as stream:
             async for item in stream:
                 items.put((item,))
 
-    future = _get_portal().start_task_soon(read_stream)
+    future = _start(read_stream)
     future.add_done_callback(lambda _: items.put(()))
     try:
         while item := items.get():

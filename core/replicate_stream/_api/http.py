@@ -83,7 +83,8 @@ class Http:
         is_plain = urlsplit(settings.base_url).scheme == "http"
         has_plain_proxy = is_plain and settings.proxy_for(settings.base_url) is not None
         self._sessions = Sessions(self, force_close=has_plain_proxy)
-        self._rate_limit = _RateLimitQueue()
+        self._queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
+        self._queues = weakref.WeakKeyDictionary()
 
     async def request(
         self,
@@ -118,7 +119,9 @@ class Http:
         is_paid = on_orphan is not None
         retries_left = self.settings.max_retries if retries is None else retries
         attempt = 0
-        async with self._rate_limit.create_slot(self.settings.timeout) as slot:
+        # asyncio's lock is fair: it wakes those who wait in their order.
+        queue = self._queues.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with _QueueSlot(queue, self.settings.timeout) as slot:
             while True:
                 if is_paid and slot.is_behind_others and not await slot.acquire():
                     raise self._build_queue_timeout_error(describe_request(method, path))
@@ -303,34 +306,22 @@ def _compute_backoff(attempt: int) -> float:
     return float(min(0.5 * 2**attempt, 8.0)) * random.uniform(0.75, 1.0)
 
 
-class _RateLimitQueue:
-    """The queues of a client for requests under a rate limit, one for each event loop.
+class _QueueSlot:
+    """The slot of one request in the queue for requests under a rate limit.
 
     If many requests are refused with 429 and all are repeated a second later, most are refused
     again, and some use up their retries. So they are repeated one at a time, in order, and new
     requests queue up behind them: each is sent a few times at most, however many there are.
+
+    An async context manager, which leaves the queue. A request queues up only when it has to.
+
+    Args:
+        queue: The lock that the first in the queue holds.
+        timeout: Longest wait for its turn, in seconds; None for no limit.
     """
 
-    def __init__(self) -> None:
-        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
-        self._locks = weakref.WeakKeyDictionary()
-
-    def create_slot(self, timeout: float | None) -> _QueueSlot:
-        """Create the slot of one request, which queues up only when it has to.
-
-        Args:
-            timeout: Longest wait for its turn, in seconds; None for no limit.
-        """
-        # asyncio's lock is fair: it wakes those who wait in their order.
-        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        return _QueueSlot(lock, timeout)
-
-
-class _QueueSlot:
-    """The slot of one request in the queue, as an async context manager that leaves the queue."""
-
-    def __init__(self, lock: asyncio.Lock, timeout: float | None) -> None:
-        self._lock = lock
+    def __init__(self, queue: asyncio.Lock, timeout: float | None) -> None:
+        self._queue = queue
         self._timeout = timeout
         self._is_first = False
 
@@ -339,12 +330,12 @@ class _QueueSlot:
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._is_first:
-            self._lock.release()
+            self._queue.release()
 
     @property
     def is_behind_others(self) -> bool:
         """Whether other requests are queued, and this one is not the first of them."""
-        return not self._is_first and self._lock.locked()
+        return not self._is_first and self._queue.locked()
 
     async def acquire(self) -> bool:
         """Queue up until it is this request's turn; return False if the time-out passed before."""
@@ -352,6 +343,6 @@ class _QueueSlot:
 
         if not self._is_first:
             with move_on_after(self._timeout):
-                await self._lock.acquire()
+                await self._queue.acquire()
                 self._is_first = True
         return self._is_first
