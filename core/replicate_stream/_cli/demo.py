@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib.util
 import os
 import sys
@@ -34,12 +33,18 @@ def demo(real: bool) -> None:
     A small model on this machine answers, or Replicate itself if there is an API token and you
     confirm the question.
     """
-    # Checked first: without it the error would come after the greeting.
+    # Checked first: without this the errors would come after the greeting.
+    frameworks = ("langchain_core", "llama_index")
+    missing = [name for name in frameworks if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(
+            f"the demo needs {' and '.join(missing)}: pip install 'replicate-stream[all]'"
+        )
     if real and not os.environ.get(TOKEN_VARIABLE):
         raise click.ClickException(str(MissingAuthError()))
     if real or _confirm_costs():
         click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
-        _run_demo(PAID_MODEL, {})
+        asyncio.run(_stream_all(PAID_MODEL, {}))
         return
     # Imported for this command alone, so that the others start fast.
     from replicate_stream.testing import Emulator
@@ -51,7 +56,8 @@ def demo(real: bool) -> None:
         except ImportError as error:
             raise click.ClickException(str(error)) from error
         click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English with little sense.")
-        _run_demo(MODEL, {"api_key": emulator.token, "base_url": emulator.base_url})
+        settings = {"api_key": emulator.token, "base_url": emulator.base_url}
+        asyncio.run(_stream_all(MODEL, settings))
 
 
 def _confirm_costs() -> bool:
@@ -64,17 +70,6 @@ def _confirm_costs() -> bool:
         )
         return False
     return click.confirm(f"{TOKEN_VARIABLE} is set. Use Replicate itself, for a little money?")
-
-
-def _run_demo(model: str, settings: dict[str, Any]) -> None:
-    missing = [
-        name for name in ("langchain_core", "llama_index") if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise click.ClickException(
-            f"the demo needs {' and '.join(missing)}: pip install 'replicate-stream[all]'"
-        )
-    asyncio.run(_stream_all(model, settings))
 
 
 async def _stream_all(model: str, settings: dict[str, Any]) -> None:
@@ -116,31 +111,14 @@ async def _stream_with_langchain(model: str, settings: dict[str, Any]) -> None:
 
 async def _stream_with_llama_index(model: str, settings: dict[str, Any]) -> None:
     # As above.
-    from llama_index.core import Document, VectorStoreIndex
-    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core import Document, SummaryIndex
 
     from llama_index_replicate_stream import Replicate
 
-    class WordEmbedding(BaseEmbedding):
-        """Counts the words of a text: enough to find one of three sentences."""
-
-        def _get_text_embedding(self, text: str) -> list[float]:
-            vector = [0.0] * 256
-            for word in "".join(c if c.isalnum() else " " for c in text.lower()).split():
-                vector[hashlib.sha256(word.encode()).digest()[0]] += 1.0
-            return vector
-
-        def _get_query_embedding(self, query: str) -> list[float]:
-            return self._get_text_embedding(query)
-
-        async def _aget_query_embedding(self, query: str) -> list[float]:
-            return self._get_text_embedding(query)
-
-    index = VectorStoreIndex.from_documents(
-        [Document(text=fact) for fact in _FACTS], embed_model=WordEmbedding()
-    )
     llm = Replicate(model=model, max_tokens=60, temperature=0, **settings)
-    engine = index.as_query_engine(llm=llm, streaming=True, similarity_top_k=1)
+    # An index that needs no embeddings: every question gets all of its few texts.
+    index = SummaryIndex.from_documents([Document(text=fact) for fact in _FACTS])
+    engine = index.as_query_engine(llm=llm, streaming=True)
     answer: Any = await engine.aquery("What is the capital of France?")
     async for text in answer.async_response_gen():
         click.echo(text, nl=False)

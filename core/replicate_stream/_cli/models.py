@@ -13,6 +13,7 @@ from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._types.parameters import PARAMETERS
 
 _LONGEST_DEFAULT = 60  # characters: some models have a whole template as a default
+_WITHOUT_INPUT = {"system_prompt": "goes into the prompt", "stop": "enforced by the client"}
 
 
 @click.command()
@@ -34,13 +35,14 @@ async def _print_model(name: str) -> None:
 def format_profile(profile: ModelProfile) -> list[str]:
     """Format a model's inputs in their own order, then the parameters, one in a line."""
     fields = profile.schema.fields
-    parameters = {"system_prompt": "goes into the prompt"}
-    if profile.system_prompt is not None:
-        parameters["system_prompt"] = profile.system_prompt.name
-    for parameter in PARAMETERS:
-        # The other parameters, such as `max_repairs`, are the client's own.
-        if parameter.name in NAMES_BY_PARAMETER:
-            parameters[parameter.name] = _find_input(profile, parameter.name)
+    # The other parameters, such as `max_repairs`, are the client's own.
+    names = [each.name for each in PARAMETERS if each.name in NAMES_BY_PARAMETER]
+    targets = {"system_prompt": profile.system_prompt}
+    targets |= {name: profile.parameters.get(name) for name in names}
+    parameters = {
+        name: field.name if field else _WITHOUT_INPUT.get(name, "has no input")
+        for name, field in targets.items()
+    }
     width = max(map(len, (*fields, *parameters)))
     return [
         "Inputs",
@@ -49,13 +51,6 @@ def format_profile(profile: ModelProfile) -> list[str]:
         "Parameters",
         *(f"  {name:<{width}}  {target}" for name, target in parameters.items()),
     ]
-
-
-def _find_input(profile: ModelProfile, parameter: str) -> str:
-    field = profile.parameters.get(parameter)
-    if field is not None:
-        return field.name
-    return "enforced by the client" if parameter == "stop" else "has no input"
 
 
 def _format_field(field: InputField) -> str:

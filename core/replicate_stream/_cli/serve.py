@@ -20,6 +20,7 @@ def serve(local_model: bool, host: str, port: int) -> None:
     """Run an emulator of Replicate's API on this machine until Ctrl-C."""
     # Imported here: no other command needs the emulator.
     from replicate_stream.testing import Emulator
+    from replicate_stream.testing.local_model import DESCRIPTION, MODEL
 
     emulator = Emulator(host=host, port=port, one_port=True)
     try:
@@ -29,7 +30,13 @@ def serve(local_model: bool, host: str, port: int) -> None:
     except (ImportError, OSError) as error:
         raise click.ClickException(str(error)) from error
     try:
-        click.echo(_format_greeting(emulator.base_url, emulator.token, local_model=local_model))
+        backend = f"{DESCRIPTION}, as {MODEL}" if local_model else "a script, not a model"
+        click.echo(
+            f"An emulator of Replicate's API runs here. Its answers come from {backend}.\n\n"
+            f"  export REPLICATE_BASE_URL={emulator.base_url}\n"
+            f"  export REPLICATE_API_TOKEN={emulator.token}\n\n"
+            "Ctrl-C ends it."
+        )
         _wait_for_signal()
     finally:
         emulator.stop()
@@ -57,16 +64,3 @@ def _wait_for_signal() -> None:
     # On Windows a signal does not interrupt the wait: its handler runs after the timeout.
     while not is_ended.wait(timeout=1.0):
         pass
-
-
-def _format_greeting(base_url: str, token: str, *, local_model: bool) -> str:
-    # Imported for this command alone, so that the others start fast.
-    from replicate_stream.testing import local_model as local
-
-    backend = f"{local.DESCRIPTION}, as {local.MODEL}" if local_model else "a script, not a model"
-    return (
-        f"An emulator of Replicate's API runs here. Its answers come from {backend}.\n\n"
-        f"  export REPLICATE_BASE_URL={base_url}\n"
-        f"  export REPLICATE_API_TOKEN={token}\n\n"
-        "Ctrl-C ends it."
-    )
