@@ -17,12 +17,7 @@ from replicate_stream.testing.server.listener import Listener
 from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.replies import Script
 from replicate_stream.testing.server.routes import ApiRoutes, StreamRoutes
-from replicate_stream.testing.server.schemas import (
-    DEFAULT_MODEL,
-    TEXT_INPUT,
-    TEXT_STREAM,
-    build_openapi_schema,
-)
+from replicate_stream.testing.server.schemas import DEFAULT_MODEL, build_openapi_schema
 from replicate_stream.testing.server.state import Behaviour, RateLimit, RecordedRequest, State
 
 FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - valid for an emulator only
@@ -120,9 +115,7 @@ class Emulator:
             raise RuntimeError("an emulator can be started once only; make another one")
         started: Future[None] = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(started)),
-            name="replicate-emulator",
-            daemon=True,
+            target=asyncio.run, args=(self._serve(started),), name="replicate-emulator", daemon=True
         )
         self._thread.start()
         started.result()
@@ -161,12 +154,10 @@ class Emulator:
             if not self._one_port:
                 port = await stream_listener.open(self._host, self._ports[1])
                 state.stream_base = self._build_origin(port)
+            started.set_result(None)
+            await stop_event.wait()
         except OSError as error:
-            await api_listener.close()
             started.set_exception(error)
-            return
-        started.set_result(None)
-        await stop_event.wait()
         await api_listener.close()
         await stream_listener.close()
         await state.stop()
@@ -266,11 +257,7 @@ class Emulator:
         Raises:
             ValueError: The name or the version has a wrong form.
         """
-        openapi = build_openapi_schema(
-            TEXT_INPUT if input_schema is None else input_schema,
-            TEXT_STREAM if output_schema is None else output_schema,
-            components or {},
-        )
+        openapi = build_openapi_schema(input_schema, output_schema, components)
         added = Version(version or secrets.token_hex(32), name, openapi, file_stream)
         with self._state.change():
             model = self._state.catalogue.add_version(added, is_latest=latest)

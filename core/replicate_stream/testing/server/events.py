@@ -12,12 +12,11 @@ import asyncio
 import bisect
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from replicate_stream.testing.server.http import ReplyWriter, Response
+from replicate_stream.testing.server.http import ReplyWriter, Response, render_head
 
 EventId: TypeAlias = "tuple[int, int]"
 """Unix seconds, and the event's number within that second."""
@@ -95,44 +94,38 @@ class Subscription:
         after: The last id that the client has received.
         replay: Send the events from before the subscription too.
         idle_timeout: Seconds without an event until the server closes.
+        headers: The reply's headers.
     """
 
     log: EventLog
     after: EventId | None
     replay: bool
     idle_timeout: float
+    headers: Mapping[str, str] = field(default_factory=lambda: HEADERS)
 
-    @contextmanager
-    def write_to(self, reply_writer: ReplyWriter) -> Iterator[None]:
-        """Write the events so far, then each new one and the idle timer's end, while entered."""
+    async def write_to(self, reply_writer: ReplyWriter) -> None:
+        """Write all events so far and each new one, until the stream is idle or closed."""
         loop = asyncio.get_running_loop()
         last_event = loop.time()
-        timer: asyncio.TimerHandle
 
         def write_frame(frame: bytes) -> None:
             nonlocal last_event
             last_event = loop.time()
             reply_writer.write_body(frame)
 
-        def check_idle() -> None:
-            nonlocal timer
-            # Checked at intervals instead of set again for each event: there may be thousands.
-            seconds_left = last_event + self.idle_timeout - loop.time()
-            if seconds_left > 0:
-                timer = loop.call_later(seconds_left, check_idle)
-            else:
-                reply_writer.write_body(TIMEOUT)
-                reply_writer.finish()
-
+        reply_writer.write_head(render_head(200, self.headers))
         events = self.log.render(after=self.after) if self.replay else b""
         reply_writer.write_body(HI + events)
         self.log.subscribers.append(write_frame)
-        timer = loop.call_later(self.idle_timeout, check_idle)
         try:
-            yield
+            # A timer that each event sets again would cost too much: there may be thousands.
+            while (seconds_left := last_event + self.idle_timeout - loop.time()) > 0:
+                if await reply_writer.wait_until_over(seconds_left):
+                    return
+            reply_writer.write_body(TIMEOUT)
+            await reply_writer.finish()
         finally:
             self.log.subscribers.remove(write_frame)
-            timer.cancel()
 
 
 def encode(event: Event, event_id: EventId) -> bytes:

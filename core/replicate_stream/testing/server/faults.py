@@ -7,13 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from replicate_stream.testing.server.http import (
-    NOT_FOUND,
-    PROBLEM_HEADERS,
-    Response,
-    json_response,
-    problem,
-)
+from replicate_stream.testing.server.http import NOT_FOUND, PROBLEM_HEADERS, Response
 
 Kind = Literal[
     "create", "get", "cancel", "model", "version", "deployment", "file", "stream", "other"
@@ -24,8 +18,8 @@ _WITHOUT_BODY = {204, 304}
 
 # The service's own bodies (docs/replicate-api.md 1.3 and 1.5), for faults that have only a status.
 _RESPONSES: Mapping[int, Response] = {
-    401: problem(401, "You did not pass a valid authentication token", "Unauthenticated"),
-    402: problem(
+    401: Response.problem(401, "You did not pass a valid authentication token", "Unauthenticated"),
+    402: Response.problem(
         402,
         "You have insufficient credit to run this model. Go to "
         "https://replicate.com/account/billing#billing to purchase credit. Once you purchase "
@@ -33,12 +27,12 @@ _RESPONSES: Mapping[int, Response] = {
         "Insufficient credit",
     ),
     404: NOT_FOUND,
-    429: json_response(
+    429: Response.from_json(
         429,
         {"detail": "Request was throttled. Your rate limit resets in ~1s."},
         PROBLEM_HEADERS,
     ),
-    500: json_response(500, {"detail": "Internal server error"}, PROBLEM_HEADERS),
+    500: Response.from_json(500, {"detail": "Internal server error"}, PROBLEM_HEADERS),
 }
 
 
@@ -94,9 +88,9 @@ class Fault:
         if status in _WITHOUT_BODY:
             return Response(status)
         if self.body is None:
-            return _RESPONSES.get(status) or problem(status, "Something went wrong.")
+            return _RESPONSES.get(status) or Response.problem(status, "Something went wrong.")
         if isinstance(self.body, Mapping):
-            return json_response(status, self.body)
+            return Response.from_json(status, self.body)
         body = self.body.encode() if isinstance(self.body, str) else self.body
         return Response(status, body, {"Content-Type": _guess_content_type(body)})
 

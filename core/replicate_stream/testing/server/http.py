@@ -14,12 +14,10 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http import HTTPStatus
+from http import client
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-HEAD_LIMIT = 64 * 1024
-"""The longest request head, in bytes."""
 PROBLEM_HEADERS = {"Content-Type": "application/problem+json", "Server": "cloudflare"}
 
 # `struct linger` has two ints; on Windows two shorts.
@@ -55,9 +53,34 @@ class Response:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(
+        cls, status: int, value: Any, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Build a JSON reply: compact, with a line feed at its end as in recorded replies."""
+        body = json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+        content_type = {"Content-Type": "application/json; charset=utf-8"}
+        return cls(status, body.encode(), {**content_type, **(headers or {})})
+
+    @classmethod
+    def problem(cls, status: int, detail: str, title: str | None = None, **more: Any) -> Response:
+        """Build an error reply, with or without a title (docs/replicate-api.md 1.2)."""
+        fields = {"title": title} if title else {}
+        value = {**fields, "detail": detail, "status": status, **more}
+        return cls.from_json(status, value, PROBLEM_HEADERS)
+
     def render_head(self) -> bytes:
         """Render the status line and the headers, with the empty line that ends them."""
         return render_head(self.status, {**self.headers, "Content-Length": str(len(self.body))})
+
+    async def write_to(self, reply_writer: ReplyWriter) -> None:
+        """Write the whole reply."""
+        reply_writer.write_head(self.render_head())
+        reply_writer.write_body(self.body)
+        await reply_writer.finish()
+
+
+NOT_FOUND = Response.problem(404, "The requested resource could not be found.")
 
 
 class RefusalError(Exception):
@@ -72,6 +95,52 @@ class RefusalError(Exception):
         self.response = response
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A connection of a client, numbered in the order of arrival."""
+
+    number: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def read_request(self) -> Request | None:
+        """Read the next request; None once the client has closed the connection.
+
+        Bytes that are not HTTP/1 are answered with a 400, and end the requests.
+
+        Raises:
+            ConnectionError: The connection broke.
+        """
+        try:
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            method, target, headers = _parse_head(head)
+            if headers.get("expect", "").lower() == "100-continue":
+                self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = await _read_body(self.reader, headers)
+        except asyncio.IncompleteReadError:
+            return None
+        except (asyncio.LimitOverrunError, ValueError) as error:
+            refusal = Response.problem(400, str(error), "Bad request")
+            self.writer.write(refusal.render_head() + refusal.body)
+            return None
+        parts = urlsplit(target)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return Request(method, unquote(parts.path), query, headers, body, _decode_json(body))
+
+    async def close(self, *, reset: bool) -> None:
+        """Send what is buffered, then close with FIN, or with RST if `reset`."""
+        transport = self.writer.transport
+        transport.set_write_buffer_limits(0)  # so that `drain` waits until everything is sent
+        await self.writer.drain()
+        if reset:
+            # With SO_LINGER of 0 seconds an abort makes the kernel send RST instead of FIN.
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
+            transport.abort()
+        else:
+            self.writer.close()
+
+
 class ReplyWriter:
     """Writes one reply to a connection, and can cut it or stall it after any byte of the body.
 
@@ -80,32 +149,25 @@ class ReplyWriter:
     """
 
     def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        cut_after: int | None = None,
-        stall_after: int | None = None,
+        self, connection: Connection, cut_after: int | None, stall_after: int | None
     ) -> None:
         """Prepare to write.
 
         Args:
-            reader: The side of the connection that notices when the client closes it.
-            writer: The side of the connection that is written to.
+            connection: The client's connection.
             cut_after: Bytes of the body after which the reply ends.
             stall_after: Bytes of the body after which nothing more is sent, and the reply does
                 not end.
         """
         self.is_complete: bool = True
         self._over = asyncio.Event()
-        self._reader = reader
-        self._writer = writer
+        self._connection = connection
         self._is_cut = cut_after is not None
         self._bytes_left = stall_after if cut_after is None else cut_after
 
     def write_head(self, data: bytes) -> None:
-        """Write the status line and the headers."""
-        self._writer.write(data)
+        """Write the status line and the headers, or what a fault sends in their place."""
+        self._connection.writer.write(data)
         self.write_body(b"")  # a fault after 0 bytes happens here
 
     def write_body(self, data: bytes) -> None:
@@ -117,88 +179,40 @@ class ReplyWriter:
             data = data[: self._bytes_left]
             self._bytes_left -= len(data)
         if data:
-            self._writer.write(data)
+            self._connection.writer.write(data)
         if self._is_cut and not self.is_complete:
             self._over.set()
 
-    def finish(self) -> None:
-        """End the reply, unless its rest is held back."""
-        if self.is_complete:
-            self._over.set()
+    async def finish(self) -> None:
+        """End the reply; if its rest is cut off or held back, wait until it is over."""
+        if not self.is_complete:
+            await self.wait_until_over()
 
-    async def wait_until_over(self) -> None:
-        """Wait until the reply is to end, or the client closes the connection."""
-        disconnect = asyncio.ensure_future(self._reader.read())
-        disconnect.add_done_callback(lambda _: self._over.set())
+    async def wait_until_over(self, timeout: float | None = None) -> bool:
+        """Wait until the reply is cut or the client closes the connection.
+
+        Returns:
+            Whether this happened within `timeout` seconds.
+        """
+        ends = [
+            asyncio.ensure_future(end)
+            for end in (self._over.wait(), self._connection.reader.read())
+        ]
         try:
-            await self._over.wait()
+            done, _ = await asyncio.wait(ends, timeout=timeout, return_when="FIRST_COMPLETED")
+            return bool(done)
         finally:
-            disconnect.cancel()
-            await asyncio.gather(disconnect, return_exceptions=True)
-
-
-async def close(writer: asyncio.StreamWriter, *, reset: bool) -> None:
-    """Send what is buffered, then close the connection with FIN, or with RST if `reset`."""
-    transport = writer.transport
-    transport.set_write_buffer_limits(0)  # so that `drain` waits until everything is sent
-    await writer.drain()
-    if reset:
-        # With SO_LINGER of 0 seconds an abort makes the kernel send RST instead of FIN.
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(_LINGER, 1, 0))
-        transport.abort()
-    else:
-        writer.close()
-
-
-def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """Build a JSON reply: compact, with a line feed at its end as in recorded replies."""
-    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
-    content_type = {"Content-Type": "application/json; charset=utf-8"}
-    return Response(status, body.encode(), {**content_type, **(headers or {})})
-
-
-def problem(status: int, detail: str, title: str | None = None, **more: Any) -> Response:
-    """Build an error reply, with or without a title (docs/replicate-api.md 1.2)."""
-    fields = {"title": title} if title else {}
-    value = {**fields, "detail": detail, "status": status, **more}
-    return json_response(status, value, PROBLEM_HEADERS)
-
-
-NOT_FOUND = problem(404, "The requested resource could not be found.")
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
 
 
 def render_head(status: int, headers: Mapping[str, str]) -> bytes:
     """Render a status line, the header `Date`, the given headers and the empty line."""
-    is_known = status in HTTPStatus._value2member_map_
-    phrase = HTTPStatus(status).phrase if is_known else "Unknown"
+    phrase = client.responses.get(status, "Unknown")
     lines = [f"HTTP/1.1 {status} {phrase}", f"Date: {formatdate(usegmt=True)}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-async def read_request(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> Request | None:
-    """Read the next request of a connection; None once the client has closed it.
-
-    Raises:
-        RefusalError: The bytes are not HTTP/1, which is a 400.
-        ConnectionError: The connection broke.
-    """
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-        method, target, headers = _parse_head(head)
-        if headers.get("expect", "").lower() == "100-continue":
-            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = await _read_body(reader, headers)
-    except asyncio.IncompleteReadError:
-        return None
-    except (asyncio.LimitOverrunError, ValueError) as error:
-        raise RefusalError(problem(400, str(error), "Bad request")) from error
-    parts = urlsplit(target)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return Request(method, unquote(parts.path), query, headers, body, _decode_json(body))
 
 
 def _decode_json(body: bytes) -> Any:

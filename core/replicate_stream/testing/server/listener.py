@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
-from replicate_stream.testing.server.events import HEADERS, Subscription
 from replicate_stream.testing.server.faults import Fault
-from replicate_stream.testing.server.http import (
-    HEAD_LIMIT,
-    RefusalError,
-    ReplyWriter,
-    Request,
-    Response,
-    close,
-    read_request,
-    render_head,
-)
-from replicate_stream.testing.server.routes import Route
+from replicate_stream.testing.server.http import Connection, ReplyWriter, Request, Response
+from replicate_stream.testing.server.routes import Respond, Route
 from replicate_stream.testing.server.state import RecordedRequest, State
 
 _BACKLOG = 2048
+_HEAD_LIMIT = 64 * 1024  # bytes of the longest request head
 
 
 class Listener:
@@ -48,7 +40,7 @@ class Listener:
             The port.
         """
         self._server = await asyncio.start_server(
-            self._accept, host, port, limit=HEAD_LIMIT, backlog=_BACKLOG
+            self._accept, host, port, limit=_HEAD_LIMIT, backlog=_BACKLOG
         )
         address: tuple[str, int] = self._server.sockets[0].getsockname()
         return address[1]
@@ -79,78 +71,59 @@ class Listener:
         task.add_done_callback(self._tasks.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = next(self._state.connection_numbers)
+        connection = Connection(next(self._state.connection_numbers), reader, writer)
         try:
-            try:
-                while request := await read_request(reader, writer):
-                    if not await self._answer(request, number, reader, writer):
-                        break
-            except RefusalError as error:
-                writer.write(error.response.render_head() + error.response.body)
+            while request := await connection.read_request():
+                if not await self._answer(request, connection):
+                    break
             writer.close()
             await writer.wait_closed()
         except ConnectionError:
             writer.transport.abort()  # the client has dropped the connection
 
-    async def _answer(
-        self,
-        request: Request,
-        number: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> bool:
+    async def _answer(self, request: Request, connection: Connection) -> bool:
         """Answer one request; return whether the connection can be used for another one."""
         kind, respond = self._route(request)
         recorded = RecordedRequest(
-            **vars(request), at=time.monotonic(), connection=number, server=self._name, kind=kind
+            **vars(request),
+            at=time.monotonic(),
+            connection=connection.number,
+            server=self._name,
+            kind=kind,
         )
         with self._state.change():
             self._state.requests.append(recorded)
             fault = self._state.take_fault(kind)
-        if fault.drop:
-            await close(writer, reset=fault.reset)
-            return False
-        reply = fault.build_response() or (None if fault.garbage is not None else await respond())
-        if fault.delay:
-            await asyncio.sleep(fault.delay)
-        if fault.garbage is not None or fault.lose_reply or reply is None:
-            writer.write(fault.garbage or b"")
-            await close(writer, reset=fault.reset)
-            return False
-        reply_writer = ReplyWriter(
-            reader, writer, cut_after=fault.cut_after, stall_after=fault.stall_after
-        )
-        if isinstance(reply, Subscription):
-            await self._stream(reply, fault, reply_writer)
-        else:
-            await _send(reply, fault, reply_writer)
-            if reply_writer.is_complete and not fault.reset:
-                await writer.drain()
-                return request.headers.get("connection", "").lower() != "close"
-        await close(writer, reset=fault.reset)
+        reply_writer = ReplyWriter(connection, fault.cut_after, fault.stall_after)
+        is_whole = await self._send_reply(respond, fault, reply_writer)
+        keeps_alive = request.headers.get("connection", "").lower() != "close"
+        if is_whole and keeps_alive and not fault.reset:
+            await connection.writer.drain()
+            return True
+        await connection.close(reset=fault.reset)
         return False
 
-    async def _stream(
-        self, subscription: Subscription, fault: Fault, reply_writer: ReplyWriter
-    ) -> None:
+    async def _send_reply(self, respond: Respond, fault: Fault, reply_writer: ReplyWriter) -> bool:
+        """Send a reply as far as the fault permits; return whether its end was sent."""
+        raw = b"" if fault.drop else fault.garbage
+        reply = None if raw is not None else fault.build_response() or await respond()
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+        if reply is None or fault.lose_reply:
+            reply_writer.write_head(raw or b"")
+            return False
+        reply = replace(reply, headers=fault.edit_headers(reply.headers))
+        if isinstance(reply, Response):
+            await reply.write_to(reply_writer)
+            return reply_writer.is_complete
         with self._state.change():
             self._state.streams_open += 1
         try:
-            reply_writer.write_head(render_head(200, fault.edit_headers(HEADERS)))
-            with subscription.write_to(reply_writer):
-                await reply_writer.wait_until_over()
+            await reply.write_to(reply_writer)
         finally:
             with self._state.change():
                 self._state.streams_open -= 1
-
-
-async def _send(reply: Response, fault: Fault, reply_writer: ReplyWriter) -> None:
-    edited = Response(reply.status, reply.body, fault.edit_headers(reply.headers))
-    reply_writer.write_head(edited.render_head())
-    reply_writer.write_body(reply.body)
-    reply_writer.finish()
-    if not reply_writer.is_complete:
-        await reply_writer.wait_until_over()
+        return False  # an event stream ends with its connection
 
 
 async def _run_pending_callbacks() -> None:

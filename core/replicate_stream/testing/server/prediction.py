@@ -8,10 +8,9 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any
 
-from replicate_stream.testing.server.catalogue import Version
+from replicate_stream.testing.server.catalogue import Version, format_time
 from replicate_stream.testing.server.events import Event, EventLog
 from replicate_stream.testing.server.replies import UNSET, Reply, StreamItem, count_tokens
 
@@ -184,16 +183,6 @@ class EmulatedPrediction:
             metrics[name] = count_tokens(self.input)
             metrics[name.replace("input", "output")] = sum(map(bool, self.tokens))
         return {**metrics, **self.reply.metrics}
-
-
-def format_time(nanoseconds: int, digits: int) -> str:
-    """Format a unix time as ISO 8601 with `Z` and 2 to 9 fraction digits.
-
-    The service's number of digits varies (docs/replicate-api.md 2.4).
-    """
-    seconds, rest = divmod(nanoseconds, 10**9)
-    date = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{date}.{f'{rest:09d}'[:digits]}Z"
 
 
 def _make_random_name(length: int) -> str:

@@ -171,7 +171,8 @@ async def _call_script(script: Script, input_: dict[str, Any], worker: _Worker) 
         return _build_default_text(input_)
     if not callable(script):
         return script
-    value = script(input_) if _is_async(script) else await worker.run(script, input_)
+    is_async = inspect.iscoroutinefunction(script) or inspect.isasyncgenfunction(script)
+    value = script(input_) if is_async else await worker.run(script, input_)
     return await value if inspect.isawaitable(value) else value
 
 
@@ -195,11 +196,6 @@ async def _iterate(tokens: Tokens, worker: _Worker) -> AsyncGenerator[StreamItem
             # In the thread, since a generator cannot be closed while `next` still runs there.
             if inspect.isgenerator(iterator):
                 worker.run_later(iterator.close)
-
-
-def _is_async(function: object) -> bool:
-    candidates = (function, getattr(function, "__call__", None))  # noqa: B004 - not a test for it
-    return any(inspect.iscoroutinefunction(c) or inspect.isasyncgenfunction(c) for c in candidates)
 
 
 def _build_default_text(input_: Mapping[str, Any]) -> str:

@@ -21,14 +21,7 @@ from replicate_stream.testing.server.events import (
     parse_event_id,
 )
 from replicate_stream.testing.server.faults import Kind
-from replicate_stream.testing.server.http import (
-    NOT_FOUND,
-    RefusalError,
-    Request,
-    Response,
-    json_response,
-    problem,
-)
+from replicate_stream.testing.server.http import NOT_FOUND, RefusalError, Request, Response
 from replicate_stream.testing.server.state import State
 
 Respond: TypeAlias = Callable[[], "Awaitable[Response | Subscription]"]
@@ -40,7 +33,7 @@ _Endpoint: TypeAlias = Callable[..., "Awaitable[Response | dict[str, Any] | None
 
 _STREAM_PATH = re.compile(r"/v1/(?:streams|files)/([a-z2-7]{52})")
 
-_NO_LIST = problem(
+_NO_LIST = Response.problem(
     404, "This model is an official model and does not expose a list of versions.", "Not found"
 )
 
@@ -54,11 +47,9 @@ class StreamRoutes:
     def route(self, request: Request) -> tuple[Kind, Respond]:
         """Find the purpose of a request, and the function that answers it."""
         match = _STREAM_PATH.fullmatch(request.path)
-        if match is None:
-            return "other", partial(self._refuse, 404)
-        if request.method != "GET":
-            return "other", partial(self._refuse, 403)
-        return "stream", partial(self._open_stream, request, match[1])
+        if match is not None and request.method == "GET":
+            return "stream", partial(self._open_stream, request, match[1])
+        return "other", partial(self._refuse, 404 if match is None else 403)
 
     async def _open_stream(self, request: Request, stream_id: str) -> Response | Subscription:
         prediction = self._state.find_stream(stream_id)
@@ -91,30 +82,29 @@ class ApiRoutes:
         self._streams = streams
         create = CreateEndpoints(state)
         name, one = r"([^/]+/[^/]+)", r"([^/]+)"
-        endpoints: list[tuple[str, str, Kind, _Endpoint]] = [
-            ("POST", "predictions", "create", create.create_by_version),
-            ("POST", f"models/{name}/predictions", "create", create.create_by_model),
-            ("POST", f"deployments/{name}/predictions", "create", create.create_by_deployment),
-            ("GET", f"predictions/{one}", "get", self._get_prediction),
-            ("POST", f"predictions/{one}/cancel", "cancel", self._cancel),
-            ("GET", f"models/{name}", "model", self._get_model),
-            ("GET", f"models/{name}/versions", "version", self._list_versions),
-            ("GET", f"models/{name}/versions/{one}", "version", self._get_version),
-            ("GET", f"deployments/{name}", "deployment", self._get_deployment),
-            ("POST", "files", "file", create.upload),
-            ("GET", f"files/{one}", "file", self._get_file),
+        routes: list[tuple[str, Kind, _Endpoint]] = [
+            ("POST /v1/predictions", "create", create.create_by_version),
+            (f"POST /v1/models/{name}/predictions", "create", create.create_by_model),
+            (f"POST /v1/deployments/{name}/predictions", "create", create.create_by_deployment),
+            (f"GET /v1/predictions/{one}", "get", self._get_prediction),
+            (f"POST /v1/predictions/{one}/cancel", "cancel", self._cancel),
+            (f"GET /v1/models/{name}", "model", self._get_model),
+            (f"GET /v1/models/{name}/versions", "version", self._list_versions),
+            (f"GET /v1/models/{name}/versions/{one}", "version", self._get_version),
+            (f"GET /v1/deployments/{name}", "deployment", self._get_deployment),
+            ("POST /v1/files", "file", create.upload),
+            (f"GET /v1/files/{one}", "file", self._get_file),
         ]
-        self._routes: list[tuple[str, re.Pattern[str], Kind, _Endpoint]] = [
-            (method, re.compile(f"/v1/{path}"), kind, endpoint)
-            for method, path, kind, endpoint in endpoints
+        self._routes: list[tuple[re.Pattern[str], Kind, _Endpoint]] = [
+            (re.compile(pattern), kind, endpoint) for pattern, kind, endpoint in routes
         ]
 
     def route(self, request: Request) -> tuple[Kind, Respond]:
         """Find the purpose of a request, and the function that answers it."""
         if self._streams is not None and _STREAM_PATH.fullmatch(request.path):
             return self._streams.route(request)
-        for method, pattern, kind, endpoint in self._routes:
-            if method == request.method and (match := pattern.fullmatch(request.path)):
+        for pattern, kind, endpoint in self._routes:
+            if match := pattern.fullmatch(f"{request.method} {request.path}"):
                 return kind, partial(self._answer, kind, request, endpoint, *match.groups())
         return "other", partial(self._answer, "other", request, _find_nothing)
 
@@ -127,7 +117,7 @@ class ApiRoutes:
             answer = await endpoint(request, *names) or NOT_FOUND
         except RefusalError as error:
             answer = error.response
-        reply = answer if isinstance(answer, Response) else json_response(200, answer)
+        reply = answer if isinstance(answer, Response) else Response.from_json(200, answer)
         # The allowances and the header's names are the recorded ones (docs/replicate-api.md 1.5);
         # a reply to a wrong token has none of them.
         left = {"create": self._state.count_creations_left(), "get": 59999}.get(kind, 2999)
@@ -140,17 +130,14 @@ class ApiRoutes:
         return replace(reply, headers={**headers, **reply.headers})
 
     def _check_token(self, request: Request) -> Response | None:
-        if not self._state.token:
-            return None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if not token:
-            detail = "You did not pass an authentication token"
         # Both schemes are accepted (docs/replicate-api.md 1.1).
-        elif scheme.lower() not in {"bearer", "token"} or token.strip() != self._state.token:
-            detail = "You did not pass a valid authentication token"
-        else:
+        is_valid = scheme.lower() in {"bearer", "token"} and token.strip() == self._state.token
+        if is_valid or not self._state.token:
             return None
-        return problem(401, detail, "Unauthenticated")
+        lacking = "a valid" if token else "an"
+        detail = f"You did not pass {lacking} authentication token"
+        return Response.problem(401, detail, "Unauthenticated")
 
     async def _get_prediction(self, _: Request, prediction_id: str) -> dict[str, Any] | None:
         prediction = self._state.predictions.get(prediction_id)
@@ -180,7 +167,7 @@ class ApiRoutes:
             return None
         if model.is_official:
             return _NO_LIST
-        results = [version.build_record() for version in reversed(model.versions)]
+        results = [version.build_record() for version in reversed(model.versions.values())]
         return {"previous": None, "next": None, "results": results}
 
     async def _get_version(self, _: Request, name: str, version_id: str) -> dict[str, Any] | None:

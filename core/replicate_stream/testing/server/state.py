@@ -6,13 +6,13 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, NamedTuple
 
-from replicate_stream.testing.server.catalogue import Catalogue, Version
+from replicate_stream.testing.server.catalogue import Catalogue
 from replicate_stream.testing.server.faults import NO_FAULT, Fault, Kind
 from replicate_stream.testing.server.http import Request
 from replicate_stream.testing.server.prediction import EmulatedPrediction
@@ -92,8 +92,6 @@ class State:
     stream_base: str = ""
     _creation_times: deque[float] = field(default_factory=deque)
     connection_numbers: count[int] = field(default_factory=lambda: count(1))
-    _numbers: count[int] = field(default_factory=count)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -113,38 +111,23 @@ class State:
                 return fault
         return NO_FAULT
 
-    def create(
-        self,
-        version: Version,
-        input_: Mapping[str, Any],
-        *,
-        deadline: float | None,
-        echo: Mapping[str, Any],
-        headers: Mapping[str, str],
-    ) -> EmulatedPrediction:
-        """Create a prediction and run it, whether or not its stream is read."""
-        is_official = self.catalogue.models[version.model].is_official
-        prediction = EmulatedPrediction(
-            version,
-            input_,
-            digits=2 + next(self._numbers) % 8,
-            shown_version="hidden" if is_official else version.id,  # docs/replicate-api.md 2.4
-            echo=echo,
-            headers=headers,
-        )
+    def run(self, prediction: EmulatedPrediction, deadline: float | None) -> None:
+        """Run a new prediction, whether or not its stream is read.
+
+        Args:
+            prediction: The prediction.
+            deadline: Seconds after which it is ended; None for no end.
+        """
         with self.change():
             script = self.scripts.popleft() if self.scripts else self.behaviour.reply
             if isinstance(script, Reply):
                 prediction.reply = script
             self.predictions[prediction.id] = prediction
         loop = asyncio.get_running_loop()
-        task = prediction.task = loop.create_task(self._run(prediction, script))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = prediction.task = loop.create_task(self._run_script(prediction, script))
         if deadline is not None:
             timer = loop.call_later(deadline, self._enforce_deadline, prediction)
             task.add_done_callback(lambda _: timer.cancel())
-        return prediction
 
     def cancel(self, prediction: EmulatedPrediction) -> None:
         """Cancel a prediction on request; one that has ended stays unchanged."""
@@ -189,9 +172,10 @@ class State:
 
     async def stop(self) -> None:
         """End all predictions that still run."""
-        for task in tuple(self._tasks):
+        tasks = [prediction.task for prediction in self.predictions.values() if prediction.task]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _stop(self, prediction: EmulatedPrediction, status: str) -> None:
         with self.change():
@@ -203,7 +187,7 @@ class State:
         # `aborted` if the deadline comes before the start (docs/replicate-api.md 2.5).
         self._stop(prediction, "aborted" if prediction.status == "starting" else "canceled")
 
-    async def _run(self, prediction: EmulatedPrediction, script: Script) -> None:
+    async def _run_script(self, prediction: EmulatedPrediction, script: Script) -> None:
         await asyncio.sleep(self.behaviour.boot_time)
         with self.change():
             prediction.start()

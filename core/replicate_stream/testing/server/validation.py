@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jsonschema import Draft7Validator, ValidationError
 
-from replicate_stream.testing.server.http import RefusalError, problem
+from replicate_stream.testing.server.http import RefusalError, Response
 
 SHORTEST_DEADLINE = 5.0
 """The shortest `Cancel-After`, in seconds."""
@@ -74,7 +74,12 @@ def check_input(value: Mapping[str, Any], openapi: Mapping[str, Any]) -> None:
     """
     components = openapi["components"]
     schema = components["schemas"]["Input"]
-    fields = {name: _allow_null(field) for name, field in schema.get("properties", {}).items()}
+    # OpenAPI 3.0 has `nullable` in the place of a null type; JSON Schema does not know it.
+    fields = {
+        name: field
+        for name, field in schema.get("properties", {}).items()
+        if not (field.get("nullable") and value.get(name, "") is None)
+    }
     known = {
         "components": components,
         "required": schema.get("required", []),
@@ -127,16 +132,13 @@ def _refuse(invalid: list[InvalidField]) -> None:
     if invalid:
         detail = "".join(f"- {_get_prefix(field)}{field.description}\n" for field in invalid)
         fields = [field._asdict() for field in invalid]
-        raise RefusalError(problem(422, detail, "Input validation failed", invalid_fields=fields))
+        raise RefusalError(
+            Response.problem(422, detail, "Input validation failed", invalid_fields=fields)
+        )
 
 
 def _refuse_header(detail: str) -> RefusalError:
-    return RefusalError(problem(422, detail, "Invalid header"))
-
-
-def _allow_null(field: Mapping[str, Any]) -> Mapping[str, Any]:
-    # OpenAPI 3.0 has `nullable` in the place of a null type; JSON Schema does not know it.
-    return {"anyOf": [{"type": "null"}, field]} if field.get("nullable") else field
+    return RefusalError(Response.problem(422, detail, "Invalid header"))
 
 
 def _validate(schema: Mapping[str, Any], value: Any, path: str) -> list[InvalidField]:
@@ -147,7 +149,7 @@ def _validate(schema: Mapping[str, Any], value: Any, path: str) -> list[InvalidF
     ]
 
 
-def _describe(error: ValidationError) -> list[tuple[str, str]]:
+def _describe(error: ValidationError) -> Iterator[tuple[str, str]]:
     """Name a violation as the service does: pairs of type and description."""
     rule: Any = error.validator_value
     instance: Any = error.instance
@@ -156,24 +158,26 @@ def _describe(error: ValidationError) -> list[tuple[str, str]]:
         case "required":
             # jsonschema reports each missing name on its own, with the whole list as its rule.
             name = next(n for n in rule if n not in instance and error.message.startswith(repr(n)))
-            return [("required", f"{name} is required")]
+            yield "required", f"{name} is required"
         case "additionalProperties":
-            unknown = sorted(set(instance) - set(schema["properties"]))
-            type_ = "additional_property_not_allowed"
-            return [(type_, f"Additional property {name} is not allowed") for name in unknown]
+            for name in sorted(set(instance) - set(schema["properties"])):
+                yield (
+                    "additional_property_not_allowed",
+                    f"Additional property {name} is not allowed",
+                )
         case "type":
-            text = f"Invalid type. Expected: {rule}, given: {_get_json_type(instance)}"
-            return [("invalid_type", text)]
+            kind = _get_json_type(instance)
+            yield "invalid_type", f"Invalid type. Expected: {rule}, given: {kind}"
         case "enum":
             name = error.absolute_path[-1] if error.absolute_path else "value"
             allowed = ", ".join(json.dumps(value) for value in rule)
-            return [("enum", f"{name} must be one of the following: {allowed}")]
+            yield "enum", f"{name} must be one of the following: {allowed}"
         case "minimum":
-            return [("number_gte", f"Must be greater than or equal to {_format_number(rule)}")]
+            yield "number_gte", f"Must be greater than or equal to {_format_number(rule)}"
         case "maximum":
-            return [("number_lte", f"Must be less than or equal to {_format_number(rule)}")]
+            yield "number_lte", f"Must be less than or equal to {_format_number(rule)}"
         case other:
-            return [(str(other), error.message)]
+            yield str(other), error.message
 
 
 def _format_number(value: Any) -> str:

@@ -32,6 +32,7 @@ COMPONENTS = {"format": {"enum": ["jpg", "png"], "type": "string"}}
         ({}, "required", "input", "prompt is required"),
         ({"prompt": 5}, "invalid_type", "input.prompt", "Expected: string, given: integer"),
         ({"count": "5"}, "invalid_type", "input.count", "Expected: integer, given: string"),
+        ({"share": "5"}, "invalid_type", "input.share", "Expected: number, given: string"),
         ({"count": None}, "invalid_type", "input.count", "Expected: integer, given: null"),
         ({"count": 5}, "number_lte", "input.count", "Must be less than or equal to 4"),
         ({"count": 0}, "number_gte", "input.count", "Must be greater than or equal to 1"),
