@@ -1,13 +1,14 @@
 """A decoder of event streams without I/O: bytes to events (WHATWG HTML, "Server-sent events").
 
-A token may hold newlines, U+2028, or half a character at the end of a read, so bytes are split at
-LF, CRLF and CR only, and whole lines are decoded. Replicate's stream server writes every event in
+A token may hold newlines, U+2028, or half a character at the end of a read, so text is split at
+LF, CRLF and CR only, and decoded incrementally. Replicate's stream server writes every event in
 one form (docs/replicate-api.md 3.3); a regular expression parses those, and a line-by-line parser
 everything else, with the same events for the same bytes.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TypeAlias
 
@@ -20,7 +21,6 @@ _NCHAN_EVENTS = re.compile(
 # A single event with one line of text: a chunk has just one token if the model is slow.
 _SINGLE_TOKEN = re.compile(r"event: (.+)\nid: ([^\n\0]+)\ndata: (.*)\n\n")
 _NCHAN_FRAME_LENGTH = len("event: \nid: \ndata: \n\n")
-_BOM = b"\xef\xbb\xbf"
 
 
 Event: TypeAlias = "tuple[str, str | None, str]"
@@ -52,9 +52,10 @@ class Decoder:
         self.last_event_id: str | None = None
         self.last_comment: str | None = None
         self._max_event_bytes = max_event_bytes
-        self._is_at_start = True  # a BOM may still come
+        # Drops a BOM at the start, and keeps the bytes of half a character.
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._is_after_cr = False  # an LF at the start of the next chunk belongs to that CR
-        self._pending: list[bytes] = []  # chunks of a line whose end has not come
+        self._pending: list[str] = []  # pieces of a line whose end has not come
         self._size = 0  # bytes of the incomplete event
         self._event_name = ""
         self._id: str | None = None
@@ -76,38 +77,29 @@ class Decoder:
         return self._feed_lines(chunk)
 
     def _feed_lines(self, chunk: bytes) -> list[Event]:
-        self._is_clean = False
-        if self._is_at_start and not (chunk := self._without_bom(chunk)):
-            return []
-        if self._is_after_cr and chunk:
+        text = self._decoder.decode(chunk)
+        if self._is_after_cr and text:
             self._is_after_cr = False
-            chunk = chunk[1:] if chunk[:1] == b"\n" else chunk
-        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+            text = text.removeprefix("\n")
+        end = max(text.rfind("\n"), text.rfind("\r")) + 1
+        rest = text[end:]
         self._size += len(chunk)
-        self._pending.append(chunk[:end] if end else chunk)
+        self._pending.append(text[:end] or rest)
         events: list[Event] = []
         if end:
-            text = b"".join(self._pending).decode("utf-8", "replace")
-            self._pending = [chunk[end:]] if end < len(chunk) else []
-            self._is_after_cr = end == len(chunk) and text[-1] == "\r"
-            self._parse(text, events)
+            lines = "".join(self._pending)
+            self._pending = [rest] if rest else []
+            self._is_after_cr = not rest and lines[-1] == "\r"
+            self._parse(lines, events)
             if not self._is_in_event:
-                self._size = len(chunk) - end
+                self._size = len(chunk) - 1 - max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
         if self._size > self._max_event_bytes:
             raise EventTooLargeError(
                 f"an event of the stream is larger than {self._max_event_bytes} bytes"
             )
-        self._is_clean = not (self._is_in_event or self._pending or self._is_after_cr)
+        is_between_events = not (self._is_in_event or self._pending or self._is_after_cr)
+        self._is_clean = is_between_events and not self._decoder.getstate()[0]
         return events
-
-    def _without_bom(self, chunk: bytes) -> bytes:
-        start = b"".join(self._pending) + chunk
-        if len(start) < len(_BOM) and _BOM.startswith(start):
-            self._pending = [start]
-            return b""
-        self._is_at_start = False
-        self._pending = []
-        return start.removeprefix(_BOM)
 
     def _parse(self, text: str, events: list[Event]) -> None:
         """Parse whole lines: Nchan's events at once, and what comes before them line by line."""
