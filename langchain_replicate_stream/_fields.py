@@ -154,19 +154,16 @@ class ChatReplicateFields(BaseChatModel):
         return self.stop if stop_sequences is None else stop_sequences
 
     def _build_request(
-        self,
-        client: Client,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        kwargs: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        """Build the arguments of the client's `stream`, `complete` and `prepare`.
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> tuple[Client, dict[str, Any]]:
+        """Return the client, and the arguments of its `stream`, `complete` and `prepare`.
 
         Raises:
             InvalidInputError: A message is of a type that has no role for a model.
             TypeError: An argument of the call is unknown.
             ValueError: A tool or the format is of an unknown type.
         """
+        client = self._get_client()
         check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, _REPLACED)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
@@ -175,7 +172,7 @@ class ChatReplicateFields(BaseChatModel):
         request["stop"] = self._get_stop(stop, kwargs)
         request["tools"] = convert_tools(request.get("tools"))
         request["response_format"] = convert_response_format(request.get("response_format"))
-        return request
+        return client, request
 
     # Traces, caches and serialization
 

@@ -7,8 +7,8 @@
 2. `ChatReplicateFields._build_request` merges the call's arguments over the object's fields
    (`adapters.merge_arguments`), and converts the messages (`_to_core.to_core`), the tools and the
    format (`_tools.convert_tools`, `convert_response_format`).
-3. `ChatReplicateFields._get_client` returns the client of the current settings, whose `stream` or
-   `complete` prepares the model's input and creates the prediction.
+3. It also returns the client of the current settings (`_get_client`), whose `stream` or `complete`
+   prepares the model's input and creates the prediction.
 
 **Output (core -> LangChain)**
 
@@ -87,11 +87,9 @@ class ChatReplicate(ChatReplicateFields):
             ls_model_name=str(kwargs.get("model") or self.model),
             ls_model_type="chat",
         )
-        temperature = kwargs.get("temperature", self.temperature)
-        if temperature is not None:
+        if (temperature := kwargs.get("temperature", self.temperature)) is not None:
             params["ls_temperature"] = temperature
-        max_tokens = kwargs.get("max_tokens", self.max_tokens)
-        if max_tokens is not None:
+        if (max_tokens := kwargs.get("max_tokens", self.max_tokens)) is not None:
             params["ls_max_tokens"] = max_tokens
         stop_sequences = self._get_stop(stop, kwargs)
         if isinstance(stop_sequences, str):
@@ -108,8 +106,7 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with raise_as_langchain():
-            client = self._get_client()
-            request = self._build_request(client, messages, stop, kwargs)
+            client, request = self._build_request(messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
             async with client.stream(**request) as events:
                 async for event in events:
@@ -124,8 +121,7 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> ChatResult:
         with raise_as_langchain():
-            client = self._get_client()
-            request = self._build_request(client, messages, stop, kwargs)
+            client, request = self._build_request(messages, stop, kwargs)
             completion = await client.complete(**request)
         return to_result(completion, request["model"])
 
@@ -137,8 +133,7 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with raise_as_langchain():
-            client = self._get_client()
-            request = self._build_request(client, messages, stop, kwargs)
+            client, request = self._build_request(messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
             with closing(iterate_blocking(lambda: client.stream(**request))) as events:
                 for event in events:
@@ -152,8 +147,7 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> ChatResult:
         with raise_as_langchain():
-            client = self._get_client()
-            request = self._build_request(client, messages, stop, kwargs)
+            client, request = self._build_request(messages, stop, kwargs)
             completion = run_blocking(lambda: client.complete(**request))
         return to_result(completion, request["model"])
 
@@ -268,5 +262,5 @@ class ChatReplicate(ChatReplicateFields):
         """Prepare the request that `ainvoke` would send; see `prepare`."""
         converted = self._convert_input(messages).to_messages()
         with raise_as_langchain():
-            client = self._get_client()
-            return await client.prepare(**self._build_request(client, converted, stop, kwargs))
+            client, request = self._build_request(converted, stop, kwargs)
+            return await client.prepare(**request)

@@ -51,13 +51,8 @@ class ChatConverter:
             self._add_call_delta(event)
             return ChatResponse(message=self._make_message(), delta="")
         if isinstance(event, core.Finished):
-            self._calls = [_parse_arguments(call) for call in self._calls]
-            return ChatResponse(
-                message=self._make_message(is_last=True),
-                delta="",
-                raw=_make_raw(event.reason, event.usage, event.prediction),
-                additional_kwargs=_count_tokens(event.usage),
-            )
+            calls = tuple(map(_parse_arguments, self._calls))
+            return to_chat_response(_finish(event, self._text, self._reasoning, calls), delta="")
         return None
 
     def _add_call_delta(self, delta: core.ToolCallDelta) -> None:
@@ -66,8 +61,8 @@ class ChatConverter:
         call = self._calls[delta.index]
         self._calls[delta.index] = replace(call, arguments=f"{call.arguments}{delta.arguments}")
 
-    def _make_message(self, *, is_last: bool = False) -> ChatMessage:
-        return _make_message(self._text, self._reasoning, self._calls, is_last=is_last)
+    def _make_message(self) -> ChatMessage:
+        return _make_message(self._text, self._reasoning, self._calls, is_last=False)
 
 
 class CompletionConverter:
@@ -87,37 +82,39 @@ class CompletionConverter:
             delta = {_THINKING_DELTA: event.text}
             return CompletionResponse(text=self._text, delta="", additional_kwargs=delta)
         if isinstance(event, core.Finished):
-            return CompletionResponse(
-                text=self._text,
-                delta="",
-                raw=_make_raw(event.reason, event.usage, event.prediction),
-                additional_kwargs=_make_completion_kwargs(self._reasoning, event.usage),
-            )
+            return to_completion_response(_finish(event, self._text, self._reasoning), delta="")
         return None
 
 
-def to_chat_response(completion: core.Completion) -> ChatResponse:
-    """Convert a whole answer to a chat response."""
+def to_chat_response(completion: core.Completion, delta: str | None = None) -> ChatResponse:
+    """Convert a whole answer to a chat response; `delta` is that of a stream's last response."""
     text, reasoning, calls = completion.text, completion.reasoning, completion.tool_calls
     return ChatResponse(
         message=_make_message(text, reasoning, calls, is_last=True),
-        raw=_make_raw(completion.finish_reason, completion.usage, completion.prediction),
+        delta=delta,
+        raw=_make_raw(completion),
         additional_kwargs=_count_tokens(completion.usage),
     )
 
 
-def to_completion_response(completion: core.Completion) -> CompletionResponse:
-    """Convert a whole answer to a completion response."""
+def to_completion_response(
+    completion: core.Completion, delta: str | None = None
+) -> CompletionResponse:
+    """Convert a whole answer to a completion response; `delta` as for `to_chat_response`."""
+    # A completion response has no blocks, as a message has, to hold the reasoning.
+    thinking = {"thinking": completion.reasoning} if completion.reasoning else {}
     return CompletionResponse(
         text=completion.text,
-        raw=_make_raw(completion.finish_reason, completion.usage, completion.prediction),
-        additional_kwargs=_make_completion_kwargs(completion.reasoning, completion.usage),
+        delta=delta,
+        raw=_make_raw(completion),
+        additional_kwargs={**_count_tokens(completion.usage), **thinking},
     )
 
 
-def _make_completion_kwargs(reasoning: str, usage: core.Usage | None) -> dict[str, Any]:
-    # A completion response has no blocks, as a message has, to hold the reasoning.
-    return {**_count_tokens(usage), **({"thinking": reasoning} if reasoning else {})}
+def _finish(
+    event: core.Finished, text: str, reasoning: str, calls: tuple[core.ToolCall, ...] = ()
+) -> core.Completion:
+    return core.Completion(text, reasoning, calls, event.reason, event.usage, event.prediction)
 
 
 def _make_message(
@@ -157,7 +154,8 @@ def _parse_arguments(call: core.ToolCall) -> core.ToolCall:
     return replace(call, arguments=arguments) if call.name and arguments is not None else call
 
 
-def _make_raw(reason: str, usage: core.Usage | None, prediction: core.Prediction) -> dict[str, Any]:
+def _make_raw(completion: core.Completion) -> dict[str, Any]:
+    prediction = completion.prediction
     # A dict, not an object: the framework's token counter converts `raw` to one for its `usage`.
     known = {
         name: value
@@ -167,10 +165,10 @@ def _make_raw(reason: str, usage: core.Usage | None, prediction: core.Prediction
     return {
         "id": prediction.id,
         "status": prediction.status,
-        "finish_reason": reason,
+        "finish_reason": completion.finish_reason,
         **known,
         "metrics": dict(prediction.metrics),
-        "usage": _count_tokens(usage),
+        "usage": _count_tokens(completion.usage),
     }
 
 
