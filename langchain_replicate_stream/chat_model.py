@@ -146,10 +146,7 @@ class ChatReplicate(ChatReplicateFields):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        with raise_as_langchain():
-            client, request = self._build_request(messages, stop, kwargs)
-            completion = run_blocking(lambda: client.complete(**request))
-        return to_result(completion, request["model"])
+        return run_blocking(lambda: self._agenerate(messages, stop, **kwargs))
 
     def bind_tools(
         self,

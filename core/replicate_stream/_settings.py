@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
@@ -57,6 +57,13 @@ class Settings:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_retries: int = 2
     requires_auth: bool = True
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("timeout", self.timeout), ("deadline", self.deadline)):
+            if seconds is not None and seconds <= 0:
+                raise invalid_value(name, seconds, "more than 0 seconds, or None")
+        if self.max_retries < 0:
+            raise invalid_value("max_retries", self.max_retries, "0 or more")
 
     async def authorization(self) -> str | None:
         """Return the value of the `Authorization` header; None without a token.
@@ -119,13 +126,13 @@ def read_settings(
     *,
     base_url: str | None = None,
     proxy: str | None = None,
-    timeout: float | None = 180.0,
-    deadline: float | None = None,
     headers: Mapping[str, str] | None = None,
-    max_retries: int = 2,
     requires_auth: bool = True,
+    **limits: Any,
 ) -> Settings:
     """Validate the settings, and take the missing ones from the environment.
+
+    The others, `limits`, are `timeout`, `deadline` and `max_retries` of `Settings`.
 
     Raises:
         InvalidInputError: Names an argument of a wrong type or out of its range.
@@ -141,20 +148,13 @@ def read_settings(
     base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
     if not base_url:
         base_url = DEFAULT_BASE_URL if api_key or requires_auth else KEYLESS_BASE_URL
-    for name, seconds in (("timeout", timeout), ("deadline", deadline)):
-        if seconds is not None and seconds <= 0:
-            raise invalid_value(name, seconds, "more than 0 seconds, or None")
-    if max_retries < 0:
-        raise invalid_value("max_retries", max_retries, "0 or more")
     return Settings(
         base_url=normalize_base_url(base_url),
         api_key=api_key,
         proxies={"all": _check_proxy(proxy)} if proxy else _read_environment_proxies(),
-        timeout=timeout,
-        deadline=deadline,
         headers=dict(headers or {}),
-        max_retries=max_retries,
         requires_auth=requires_auth,
+        **limits,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -132,21 +133,14 @@ def _parse_retry_after(
     response: Response, body: Mapping[str, Any], detail: str | None
 ) -> float | None:
     """Parse the seconds to wait from header, body or text (docs/replicate-api.md 1.5)."""
-    header = next((v for k, v in response.headers.items() if k.lower() == "retry-after"), None)
-    for value in (header, body.get("retry_after")):
-        if value is not None:
-            try:
-                return max(0.0, float(value))
-            except (TypeError, ValueError):
-                pass
-    if header:
-        try:
-            date = parsedate_to_datetime(header)
-        except (TypeError, ValueError):
-            pass
-        else:
-            date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-            return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
+    header = next((v for k, v in response.headers.items() if k.lower() == "retry-after"), "")
+    for value in (header, body.get("retry_after", "")):
+        with suppress(TypeError, ValueError):
+            return max(0.0, float(value))
+    with suppress(TypeError, ValueError):
+        date = parsedate_to_datetime(header)
+        date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
     match = _RESETS_IN.search(detail or "")
     return float(match[1]) if match else None
 
