@@ -102,7 +102,25 @@ class Fault:
         return {k: v for k, v in headers.items() if k.lower() not in edited} | edits
 
 
-NO_FAULT = Fault("any")
+_NO_FAULT = Fault("any")
+
+
+def take_fault(pending: list[tuple[Fault, int | None]], kind: Kind) -> Fault:
+    """Take the first fault for a request of a kind; one without effect if there is none.
+
+    Args:
+        pending: The faults that have not happened yet, each with the number of times that it is
+            still to happen; None for always.
+        kind: The purpose of the request.
+    """
+    for index, (fault, times) in enumerate(pending):
+        if fault.on in {kind, "any"}:
+            if times == 1:
+                del pending[index]
+            elif times is not None:
+                pending[index] = (fault, times - 1)
+            return fault
+    return _NO_FAULT
 
 
 def _guess_content_type(body: bytes) -> str:

@@ -194,10 +194,8 @@ class ReplyWriter:
         Returns:
             Whether this happened within `timeout` seconds.
         """
-        ends = [
-            asyncio.ensure_future(end)
-            for end in (self._over.wait(), self._connection.reader.read())
-        ]
+        disconnect = self._connection.reader.read()
+        ends = [asyncio.ensure_future(end) for end in (self._over.wait(), disconnect)]
         try:
             done, _ = await asyncio.wait(ends, timeout=timeout, return_when="FIRST_COMPLETED")
             return bool(done)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from replicate_stream.testing.server.faults import Fault
+from replicate_stream.testing.server.faults import Fault, take_fault
 from replicate_stream.testing.server.http import Connection, ReplyWriter, Request, Response
 from replicate_stream.testing.server.routes import Respond, Route
 from replicate_stream.testing.server.state import RecordedRequest, State
@@ -93,7 +93,7 @@ class Listener:
         )
         with self._state.change():
             self._state.requests.append(recorded)
-            fault = self._state.take_fault(kind)
+            fault = take_fault(self._state.faults, kind)
         reply_writer = ReplyWriter(connection, fault.cut_after, fault.stall_after)
         is_whole = await self._send_reply(respond, fault, reply_writer)
         keeps_alive = request.headers.get("connection", "").lower() != "close"

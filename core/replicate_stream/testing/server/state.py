@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Literal, NamedTuple
 
 from replicate_stream.testing.server.catalogue import Catalogue
-from replicate_stream.testing.server.faults import NO_FAULT, Fault, Kind
+from replicate_stream.testing.server.faults import Fault, Kind
 from replicate_stream.testing.server.http import Request
 from replicate_stream.testing.server.prediction import EmulatedPrediction
 from replicate_stream.testing.server.replies import Reply, Script, run_script
@@ -99,17 +99,6 @@ class State:
         with self.condition:
             yield
             self.condition.notify_all()
-
-    def take_fault(self, kind: Kind) -> Fault:
-        """Take the first fault for a request of this kind; `NO_FAULT` if there is none."""
-        for index, (fault, times) in enumerate(self.faults):
-            if fault.on in {kind, "any"}:
-                if times == 1:
-                    del self.faults[index]
-                elif times is not None:
-                    self.faults[index] = (fault, times - 1)
-                return fault
-        return NO_FAULT
 
     def run(self, prediction: EmulatedPrediction, deadline: float | None) -> None:
         """Run a new prediction, whether or not its stream is read.
