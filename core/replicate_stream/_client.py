@@ -343,9 +343,7 @@ class Client:
         from replicate_stream._response.output import extract_text
 
         if model_input.uploads:
-            from replicate_stream._uploads import upload_files
-
-            await upload_files(model_input, self._files)
+            await self._files.place_files(model_input)
         kind = model_input.output_kind
         has_tools = model_input.expected_answer.tools is not None
         prediction, deadline_at = await create_prediction(

@@ -1,15 +1,22 @@
-"""Uploads of files that are too large to be part of a request."""
+"""The files of a model's input: small ones become data URIs, large ones are uploaded."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mimetypes
 import time
 import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
-from replicate_stream._errors import ResponseError
+from replicate_stream._errors import InvalidInputError, ResponseError
+
+if TYPE_CHECKING:
+    from replicate_stream._types.media import Upload
+    from replicate_stream._types.request import ModelInput
 
 REUSE_SECONDS = 12 * 3600.0
 """Time for which an uploaded file is used again.
@@ -26,12 +33,28 @@ class Files:
         self._http = http
         self._uploaded: dict[str, tuple[str, float]] = {}  # URL and end of its use, by digest
 
-    async def upload(self, data: bytes, mime_type: str) -> str:
-        """Upload a file, and return the URL that an input takes (docs/replicate-api.md 2.1).
+    async def place_files(self, model_input: ModelInput) -> None:
+        """Replace the placeholders of files in an input by data URIs and URLs of uploads.
 
         Raises:
-            ResponseError: The API refused, or its response has no URL.
+            InvalidInputError: A local file cannot be read.
+            ResponseError: The API refused an upload, or its response has no URL.
         """
+        # Imported here, because most clients send no files.
+        from replicate_stream._types.media import DATA_URI_LIMIT, place_upload, to_data_uri
+
+        for upload in model_input.uploads:
+            data = upload.data
+            if data is None:
+                data = await asyncio.to_thread(_read, upload)
+            if len(data) <= DATA_URI_LIMIT:
+                uri = to_data_uri(data, upload.mime_type)
+            else:
+                uri = await self._upload(data, upload.mime_type)
+            place_upload(model_input.input, upload, uri)
+
+    async def _upload(self, data: bytes, mime_type: str) -> str:
+        """Upload a file, and return the URL that an input takes (docs/replicate-api.md 2.1)."""
         digest = f"{mime_type} {hashlib.sha256(data).hexdigest()}"
         url, expires_at = self._uploaded.get(digest, ("", 0.0))
         if expires_at > time.monotonic():
@@ -53,3 +76,13 @@ class Files:
             raise ResponseError("POST /files: the response has no URL", status=response.status)
         self._uploaded[digest] = (new_url, time.monotonic() + REUSE_SECONDS)
         return new_url
+
+
+def _read(upload: Upload) -> bytes:
+    try:
+        return Path(upload.path or "").read_bytes()
+    except OSError as error:
+        raise InvalidInputError(
+            f"{upload.input_name}: the file {upload.path} cannot be read: {error.strerror}",
+            fields=(upload.input_name,),
+        ) from error
