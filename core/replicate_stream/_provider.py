@@ -81,15 +81,9 @@ class Replicate:
             ResponseError: The response has an error status or no `id`.
             TypeError: Neither `Client` nor `Client.stream` has an argument of that name.
         """
+        kwargs.setdefault("requires_auth", cls.needs_auth)
         settings = {name: kwargs.pop(name) for name in _CLIENT_ARGUMENTS & kwargs.keys()}
-        client = Client(
-            api_key,
-            proxy=proxy,
-            timeout=timeout,
-            headers=headers,
-            requires_auth=settings.pop("requires_auth", cls.needs_auth),
-            **settings,
-        )
+        client = Client(api_key, proxy=proxy, timeout=timeout, headers=headers, **settings)
         request = {
             "system_prompt": system_prompt,
             "max_tokens": max_tokens,

@@ -20,6 +20,7 @@ CANCELED = frozenset({"canceled", "aborted"})
 TERMINAL = CANCELED | {SUCCEEDED, FAILED}
 """Statuses of a prediction that has ended. An unknown one is not terminal."""
 
+_TEXT_FIELDS = ("model", "version", "error", "logs", "created_at", "started_at", "completed_at")
 # Some official models print their counts into `logs` instead (docs/replicate-api.md 2.6).
 _LOGGED_COUNT = re.compile(r"^\s*(Input|Output) token count:\s*(\d+)\s*$", re.MULTILINE)
 
@@ -102,16 +103,10 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
     return Prediction(
         id=prediction_id,
         status=_to_text(body.get("status")) or "starting",
-        model=_to_text(body.get("model")),
-        version=_to_text(body.get("version")),
         output=body.get("output"),
-        error=_to_text(body.get("error")),
-        logs=_to_text(body.get("logs")),
         metrics=_to_mapping(body.get("metrics")),
-        created_at=_to_text(body.get("created_at")),
-        started_at=_to_text(body.get("started_at")),
-        completed_at=_to_text(body.get("completed_at")),
         urls={k: v for k, v in _to_mapping(body.get("urls")).items() if isinstance(v, str)},
+        **{name: _to_text(body.get(name)) for name in _TEXT_FIELDS},
     )
 
 
