@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from replicate_stream._model import families, field_names
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
-from replicate_stream._model.families.turn import neutralize
+from replicate_stream._model.families.turn import ROLE_LABELS, SPECIAL_TOKENS, neutralize
 from replicate_stream._model.input_schema import InputField, InputSchema, parse_input_schema
 from replicate_stream._types.media import MediaKind
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from replicate_stream._model.capabilities import ModelCapabilities
 
 _PLACEHOLDER = re.compile(r"\{[a-z_]*\}")
-_TOKENS = re.compile(r"<\|[^|<>\s]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|\[/?[A-Z_]+\]|</?s>|<<?/?SYS>>?")
-_EXAMPLE = re.compile(rf"{_TOKENS.pattern}|### ?\w+:|\bUSER:|\bchat-?ml\b")
+_EXAMPLE = re.compile(rf"{SPECIAL_TOKENS}|### ?\w+:|\bUSER:|\bchat-?ml\b")
 # The words of vLLM's own SamplingParams: such a model hands its prompt to the engine as it is.
 _ENGINE = re.compile(r"\bper output sequence\b")
 _JSON_MESSAGES = re.compile(r"\bjson\b.*\bmessages\b|\bmessages\b.*\bjson\b")
@@ -161,12 +160,12 @@ class ModelProfile:
 
     @cached_property
     def _control_marks(self) -> re.Pattern[str] | None:
-        """A pattern for the marks of the chat template, or else of `prompt_template`."""
+        """A pattern for the marks of the chat template, or else of every known one."""
         if self.chat_template is not None:
             return re.compile(self.chat_template.control_marks)
-        shown = _text(self.prompt_template.default) if self.prompt_template is not None else ""
-        tokens = _TOKENS.findall(shown)
-        return re.compile("|".join(map(re.escape, tokens))) if tokens else None
+        if re.search(families.TABLES.hosted_names, self.model.lower()):
+            return None
+        return re.compile(f"{SPECIAL_TOKENS}|{ROLE_LABELS}")
 
 
 def build_profile(schema: Mapping[str, Any] | None, model: str) -> ModelProfile:

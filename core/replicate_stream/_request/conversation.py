@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicate_stream._errors import wrong_type
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import Neutralize, ToolFormat, ToolResult
 from replicate_stream._model.families.turn import Role, Turn
+from replicate_stream._model.families.turn import neutralize as neutralize_marks
 from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._types.media import Media, is_text_part, parse_media
-from replicate_stream._types.messages import Message, ToolCall
+from replicate_stream._types.messages import Message, ToolCall, ToolSpec
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
 
@@ -48,16 +49,17 @@ class ParsedMessage:
         # A prompt has no other place for the name of one of several users.
         return Turn(role, f"{name}: {self.text}" if name and role == "user" else self.text)
 
-    def to_openai(self, text: str) -> dict[str, Any]:
-        """Convert it to OpenAI's format, with `text` as its content."""
+    def to_openai(self, neutralize: Neutralize) -> dict[str, Any]:
+        """Convert it to OpenAI's format, with the marks of turns broken in everything."""
         message = self.message
-        converted: dict[str, Any] = {"role": message.role, "content": text}
+        converted: dict[str, Any] = {"role": message.role, "content": neutralize(self.text)}
         if message.name:
-            converted["name"] = message.name
+            converted["name"] = neutralize(message.name)
         if message.tool_call_id:
-            converted["tool_call_id"] = message.tool_call_id
+            converted["tool_call_id"] = neutralize(message.tool_call_id)
         if message.tool_calls:
-            converted["tool_calls"] = [_call_to_openai(call) for call in message.tool_calls]
+            calls = [_call_to_openai(call, neutralize) for call in message.tool_calls]
+            converted["tool_calls"] = calls
         return converted
 
 
@@ -176,16 +178,23 @@ class Conversation:
             return [message.to_turn() for message in self.messages]
         return _render_turns_with_tools(self.messages, tool_format)
 
-    def render_system(self, system: str, tool_format: ToolFormat | None) -> str:
-        """Join the system text and the instructions."""
-        instructions = self.instructions
-        parts = [system, instructions.tool_choice]
+    def offered_tools(self, tool_format: ToolFormat) -> list[ToolSpec]:
+        """The tools that the prompt has to describe, with the marks in their names broken."""
+        tools = () if self.tools_in_prompt is None else self.tools_in_prompt.tools
+        return [replace(tool, name=tool_format.neutralize(tool.name)) for tool in tools]
+
+    def render_system(self, neutralize: Neutralize, tool_format: ToolFormat | None) -> str:
+        """Join the system text and the instructions, with the marks in them broken."""
+        instructions, expected = self.instructions, self.instructions.response_format
+        has_tools = instructions.tools is not None
+        instruction = "" if expected is None else expected.instruction(has_tools=has_tools)
+        # The instructions quote names of tools, and the schema of the answer.
+        parts = [neutralize(each) for each in (self.system, instructions.tool_choice, instruction)]
+        if tool_format is not None:
+            parts = [neutralize_marks(tool_format.control_marks, part) for part in parts]
         if tool_format is not None and self.tools_in_prompt is not None:
-            offer = tool_format.render_tools(self.tools_in_prompt.tools)
+            offer = tool_format.render_tools(self.offered_tools(tool_format))
             parts.insert(0 if tool_format.is_before_system else 1, offer)
-        if instructions.response_format is not None:
-            has_tools = instructions.tools is not None
-            parts.append(instructions.response_format.instruction(has_tools=has_tools))
         return "\n\n".join(part for part in parts if part)
 
     def put_system(self) -> str:
@@ -194,7 +203,7 @@ class Conversation:
         Returns:
             The system text if the model has no such input, else an empty string.
         """
-        system = self.render_system(self.neutralize(self.system), self.tool_format(self.neutralize))
+        system = self.render_system(self.neutralize, self.tool_format(self.neutralize))
         if system and self.builder.profile.system_prompt is not None:
             self.builder.input[self.builder.profile.system_prompt.name] = system
             return ""
@@ -221,6 +230,7 @@ def _has_tool_messages(messages: Iterable[ParsedMessage]) -> bool:
 def _render_turns_with_tools(
     messages: Sequence[ParsedMessage], tool_format: ToolFormat
 ) -> list[Turn]:
+    neutralize = tool_format.neutralize
     tool_names = {call.id: call.name for each in messages for call in each.message.tool_calls}
     turns: list[Turn] = []
     results: list[ToolResult] = []
@@ -229,9 +239,9 @@ def _render_turns_with_tools(
         message = parsed.message
         if message.role == "tool":
             name = message.name or tool_names.get(message.tool_call_id or "")
-            results.append(
-                ToolResult(tool_format.neutralize(parsed.text), name, message.tool_call_id)
-            )
+            name, call_id = name and neutralize(name), message.tool_call_id
+            call_id = call_id and neutralize(call_id)
+            results.append(ToolResult(neutralize(parsed.text), name, call_id))
             continue
         # Parallel results belong together: several templates write them into one turn.
         if results:
@@ -239,9 +249,11 @@ def _render_turns_with_tools(
             results = []
             follows_results = True
         turn = parsed.to_turn()
-        text = tool_format.neutralize(turn.text)
+        text = neutralize(turn.text)
         if message.tool_calls:
-            turn = tool_format.render_answer(text, message.tool_calls)
+            turn = tool_format.render_answer(
+                text, [_neutralize_call(call, tool_format) for call in message.tool_calls]
+            )
         else:
             turn = Turn(turn.role, text, is_rendered=True)
         if follows_results and turn.role == "assistant" and tool_format.is_continued:
@@ -252,7 +264,13 @@ def _render_turns_with_tools(
     return turns + (tool_format.render_results(results) if results else [])
 
 
-def _call_to_openai(call: ToolCall) -> dict[str, Any]:
+def _neutralize_call(call: ToolCall, tool_format: ToolFormat) -> ToolCall:
+    neutralize = tool_format.neutralize
+    return replace(call, id=neutralize(call.id), name=neutralize(call.name))
+
+
+def _call_to_openai(call: ToolCall, neutralize: Neutralize) -> dict[str, Any]:
     arguments = call.arguments
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
+    function = {"name": neutralize(call.name), "arguments": neutralize(text)}
+    return {"id": neutralize(call.id), "type": "function", "function": function}

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from replicate_stream._errors import invalid_value
+from replicate_stream._model.families.tool_format import to_json
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._request.conversation import PromptInstructions
 from replicate_stream._request.input_builder import InputBuilder
@@ -48,7 +49,11 @@ def put_tools_and_format(
 def _put_tools(tools: ToolChoice, field: InputField, builder: InputBuilder) -> bool:
     """Put tools and their choice into their inputs; returns whether the choice has one."""
     profile, model_input = builder.profile, builder.input
-    model_input[field.name] = _encode(list(tools.openai_tools), field)
+    listed = list(tools.openai_tools)
+    written = to_json(listed)
+    safe = profile.neutralize(written)
+    # The model's own template writes them into its prompt, where a mark would open a turn.
+    model_input[field.name] = _encode(listed if safe == written else json.loads(safe), field)
     choice = profile.parameters.get("tool_choice")
     if choice is not None and tools.choice != "auto":
         model_input[choice.name] = _encode(tools.openai_choice, choice)

@@ -17,10 +17,10 @@ def put_messages(conversation: Conversation, field: InputField) -> None:
     if conversation.has_tools and not conversation.has_tools_input:
         messages = _write_tools_as_text(conversation)
     else:
-        messages = [each.to_openai(neutralize(each.text)) for each in conversation.messages]
+        messages = [each.to_openai(neutralize) for each in conversation.messages]
     if conversation.builder.profile.messages_hold_system:
         tool_format = conversation.tool_format(neutralize)
-        system = conversation.render_system(neutralize(conversation.system), tool_format)
+        system = conversation.render_system(neutralize, tool_format)
     else:
         system = conversation.put_system()
     if system:

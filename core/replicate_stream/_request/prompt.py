@@ -109,7 +109,7 @@ def _render_plain(conversation: Conversation) -> str:
     tool_format = conversation.tool_format(str)
     turns = conversation.render_turns(tool_format)
     prompt = "\n\n".join(turn.text for turn in turns if turn.text)
-    system = conversation.render_system(conversation.system, tool_format)
+    system = conversation.render_system(str, tool_format)
     template = profile.prompt_template
     if template is not None and template.default != "{prompt}" and profile.is_rendered(prompt):
         # The prompt was rendered by the caller: the model's template would wrap it again.
@@ -126,9 +126,7 @@ def _render_unmarked(conversation: Conversation) -> str:
     builder, neutralize = conversation.builder, conversation.neutralize
     if not conversation.messages:
         builder.note("The system text was sent as the prompt: there is no other message.")
-        return conversation.render_system(
-            neutralize(conversation.system), conversation.tool_format(neutralize)
-        )
+        return conversation.render_system(neutralize, conversation.tool_format(neutralize))
     system = conversation.put_system()
     if not conversation.is_single_question:
         builder.note("The conversation was written into the prompt as a transcript.")
@@ -163,7 +161,7 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
     conversation.note_broken_marks(template)
     tool_format = conversation.tool_format(template.render_text, template)
     turns = conversation.render_turns(tool_format)
-    system = conversation.render_system(template.render_system(conversation.system), tool_format)
+    system = conversation.render_system(template.render_system, tool_format)
     if tool_format is None:
         prompt = template.render(system, turns, is_system_rendered=True)
         return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(template))
@@ -171,9 +169,9 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
     tools = conversation.tools_in_prompt
     prefix = ""
     if tools is not None:
-        turns = tool_format.insert_tools(tools.tools, turns)
+        turns = tool_format.insert_tools(conversation.offered_tools(tool_format), turns)
     if tools is not None and tools.is_forced:
-        prefix = tool_format.prefill(tools.name)
+        prefix = tool_format.prefill(tools.name and tool_format.neutralize(tools.name))
         builder.note(
             "The prompt ends with the beginning of a tool call, which the model completes."
         )

@@ -102,12 +102,13 @@ def test_the_system_text_belongs_into_messages_that_replace_the_prompt() -> None
     assert not build(messages=MESSAGES, system_prompt=TEXT).messages_hold_system
 
 
-def test_marks_of_the_default_template_are_broken_where_no_family_is_known() -> None:
+def test_all_marks_of_known_shapes_are_broken_where_no_family_is_known() -> None:
     template = {"type": "string", "default": "<|me|>{prompt}<|you|>"}
     profile = build(prompt_template=template)
     assert profile.chat_template is None
-    assert profile.neutralize("a <|me|> b <|im_end|>") == "a <|me| > b <|im_end|>"
-    assert build().neutralize("<|me|>") == "<|me|>"
+    for each in (profile, build()):
+        assert each.neutralize("<|me|> b [/INST] USER: </s>") == "<|me| > b [/INST ] USER : </s >"
+        assert each.neutralize("[TODO] a <| b |> c[i] <b>") == "[TODO] a <| b |> c[i] <b>"
     assert profile.is_rendered("<|me|>Hi")
     assert not profile.is_rendered("Hi")
 

@@ -43,6 +43,7 @@ class FamilyTables:
         vision_names: A pattern for the names of models that take images.
         thinking_names: A pattern for the names of models that reason before they answer.
         chat_names: A pattern for the names of models that were trained on chats.
+        hosted_names: A pattern for the names of models in whose texts no control token can stand.
         thinking_tags: The tags around reasoning: pairs of an opening and a closing one.
         call_marks: The marks that open a call, by their text; a text may introduce several headers.
         frame_marks: The marks around all calls of an answer.
@@ -57,6 +58,7 @@ class FamilyTables:
         self.vision_names = _join(_VISION_NAMES, *(f.vision_names for f in self.families))
         self.thinking_names = _join(_THINKING_NAMES, *(f.thinking_names for f in self.families))
         self.chat_names = _join(_CHAT_NAMES, *(f.chat_names for f in self.families))
+        self.hosted_names = _join(*(f.hosted_names for f in self.families))
         self.thinking_tags = _chain(family.thinking_tags for family in self.families)
         formats = dict.fromkeys(template.tool_format for template in self.templates)
         marks = _chain(

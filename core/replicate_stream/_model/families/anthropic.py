@@ -13,4 +13,5 @@ FAMILY = Family(
         ContextWindow(r"claude", 200_000),
     ),
     vision_names=r"claude",
+    hosted_names=r"claude-",
 )

@@ -176,6 +176,8 @@ class Family(NamedTuple):
             not contain a word such as `instruct`.
         thinking_tags: The tags around the reasoning, each an opening and a closing one.
         call_marks: Marks behind which its models write calls, besides those of the tool formats.
+        hosted_names: A pattern for the models that their vendor hosts: its service keeps texts
+            apart from control tokens, so that no text can hold one.
     """
 
     templates: tuple[ChatTemplate, ...] = ()
@@ -185,3 +187,4 @@ class Family(NamedTuple):
     chat_names: str | None = None
     thinking_tags: tuple[Marks, ...] = ()
     call_marks: tuple[CallMark, ...] = ()
+    hosted_names: str | None = None

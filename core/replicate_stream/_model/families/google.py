@@ -28,4 +28,5 @@ FAMILY = Family(
         ContextWindow(r"gemma", 8_192),
     ),
     vision_names=r"gemini|gemma-?3-(?:4|12|27)b",
+    hosted_names=r"gemini-",
 )

@@ -17,4 +17,5 @@ FAMILY = Family(
         ContextWindow(r"\bo[134](?:-mini|-pro)?\b", 200_000, 100_000),
     ),
     vision_names=r"gpt-4o|gpt-4\.1|gpt-5|\bo[134]\b",
+    hosted_names=r"\b(?:chat)?gpt-[345]|\bo[134]\b",
 )

@@ -22,6 +22,15 @@ Calls: TypeAlias = "Sequence[ToolCall]"
 
 LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
 """A pattern for the place where a label opens a turn, for all that programs take as a line end."""
+SPECIAL_TOKENS = (
+    r"<\|[^|<>\s]+\|>|<\|[a-z_]+>|<[a-z_]+\|>|</?\uff5c[^\uff5c<>]+\uff5c>?|<</?SYS>>|</?s>"
+    r"|\[/?(?:INST|[A-Z]+_PROMPT|TOOL_[A-Z]+|AVAILABLE_TOOLS|CALL_ID|ARGS|THINK|gMASK)\]|<sop>"
+    r"|<(?:start|end)_of_turn>|</?(?:bos|eos|BOS_TOKEN|EOS_TOKEN)>|<SPECIAL_\d+>"
+    r"|<(?:begin|beginning|end)_of_(?:document|sentence)>|\]~!?b[\[\]]|\[e~\["
+)
+"""A pattern for the marks of all known chat formats, by their shapes."""
+ROLE_LABELS = r"GPT4(?: Correct)? \w+:|(?:USER|ASSISTANT):"
+"""A pattern for the labels that open a turn within a line: those of OpenChat and Vicuna."""
 
 
 class Turn(NamedTuple):
