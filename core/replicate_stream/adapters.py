@@ -6,7 +6,6 @@ this distribution use these names and the package's public ones, and nothing els
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -14,7 +13,9 @@ from typing import Any, ClassVar, Literal
 from replicate_stream._client import Client
 from replicate_stream._settings import ApiKey, without_secrets
 from replicate_stream._sync import iterate_blocking, run_blocking
+from replicate_stream._types.json_schema import find_references, resolve, to_parameters
 from replicate_stream._types.parameters import PARAMETERS, Parameter
+from replicate_stream._types.strict_json import parse_strict_json
 
 __all__ = [
     "PARAMETERS",
@@ -22,10 +23,13 @@ __all__ = [
     "Connection",
     "Parameter",
     "check_argument_names",
+    "find_references",
     "iterate_blocking",
     "merge_arguments",
     "parse_json_object",
+    "resolve",
     "run_blocking",
+    "to_parameters",
     "without_secrets",
 ]
 
@@ -174,7 +178,7 @@ def merge_arguments(
 def parse_json_object(text: str) -> dict[str, Any] | None:
     """Parse a tool call's arguments; None for text that is not a JSON object."""
     try:
-        value = json.loads(text)
+        value = parse_strict_json(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._errors import InvalidInputError, wrong_type
+from replicate_stream._types.json_schema import find_mismatch, find_schema_problem, inline_root
+from replicate_stream._types.strict_json import parse_strict_json
 
 _FIRST_CHARACTERS = {"object": "{", "array": "["}
+_SCALARS = frozenset({"string", "number", "integer", "boolean", "null"})
 _NOTHING_ELSE = "with nothing else: no code fence, and no words before it or after it."
 
 
@@ -47,20 +50,19 @@ class ResponseFormat:
         if not text.startswith(tuple(self.first_characters)):
             return "it holds no JSON"
         try:
-            value = json.loads(text)
+            value = parse_strict_json(text)
         except ValueError:
             return "its JSON is malformed, or breaks off"
         if self.schema is None:
             return None
-        # Imported here for the same reason as in `_check_schema`.
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
+        mismatch = find_mismatch(self.schema, value, self._name)
+        return None if mismatch is None else f"its JSON{mismatch}"
 
-        error = best_match(Draft202012Validator(dict(self.schema)).iter_errors(value))
-        if error is None:
-            return None
-        path = "".join(f"[{key!r}]" for key in error.absolute_path)
-        return f"its JSON{path} does not fit the schema ({error.validator})"
+    @property
+    def _name(self) -> str:
+        """The name of the format, or else of its schema."""
+        named = self.openai_format.get("json_schema") or self.openai_format
+        return str(named.get("name") or "")
 
 
 def parse_response_format(response_format: Any) -> ResponseFormat | None:
@@ -89,25 +91,27 @@ def parse_response_format(response_format: Any) -> ResponseFormat | None:
     if kind == "json_schema":
         inner = response_format.get("json_schema")
         outer = inner if isinstance(inner, Mapping) else response_format
-        schema = outer.get("schema")
-        if not isinstance(schema, Mapping):
+        if not isinstance(outer.get("schema"), Mapping):
             raise _invalid_format("has no json_schema.schema")
-        _check_schema(schema)
-        return ResponseFormat(schema, response_format)
-    _check_schema(response_format)
-    name = str(response_format.get("title") or "answer")
-    json_schema = {"name": name, "schema": dict(response_format)}
-    return ResponseFormat(response_format, {"type": "json_schema", "json_schema": json_schema})
+        schema = _parse_schema(outer["schema"])
+        outer = {**outer, "schema": schema}
+        is_nested = isinstance(inner, Mapping)
+        return ResponseFormat(
+            schema, {**response_format, "json_schema": outer} if is_nested else outer
+        )
+    schema = _parse_schema(response_format)
+    json_schema = {"name": str(schema.get("title") or "answer"), "schema": schema}
+    return ResponseFormat(schema, {"type": "json_schema", "json_schema": json_schema})
 
 
-def _check_schema(schema: Mapping[str, Any]) -> None:
-    # Imported here, because it costs more than all of this package and few requests need it.
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(dict(schema))
-    except SchemaError as error:
-        raise _invalid_format(f"is not a valid JSON schema: {error.message}") from None
+def _parse_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    problem = find_schema_problem(schema)
+    if problem is not None:
+        raise _invalid_format(f"is not a valid JSON schema: {problem}")
+    root = inline_root(schema)
+    if root.get("type") in _SCALARS:
+        raise _invalid_format(f"is of type {root['type']}; it must be an object or an array")
+    return root
 
 
 def _invalid_format(problem: str) -> InvalidInputError:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._errors import InvalidInputError, wrong_type
+from replicate_stream._types.json_schema import (
+    find_mismatch,
+    find_schema_problem,
+    to_parameters,
+)
 from replicate_stream._types.messages import ToolSpec
 
 Choice: TypeAlias = Literal["auto", "none", "required", "named"]
@@ -117,9 +122,23 @@ def as_function(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
+def find_arguments_problem(tool: ToolSpec, arguments: Mapping[str, Any] | str) -> str | None:
+    """Describe why a call's arguments do not fit its tool, without their text; None if they fit.
+
+    Arguments that are text are malformed. A tool's schema that is itself invalid fits everything.
+    """
+    if isinstance(arguments, str):
+        return "its call of a tool is malformed, or breaks off"
+    if find_schema_problem(tool.parameters) is not None:
+        return None
+    mismatch = find_mismatch(tool.parameters, dict(arguments), tool.name)
+    return None if mismatch is None else f"its call of {tool.name}{mismatch}"
+
+
 def _parse_tool(tool: Any, path: str) -> tuple[ToolSpec, Mapping[str, Any]]:
     if isinstance(tool, ToolSpec):
-        return tool, {"type": "function", "function": as_function(tool)}
+        spec = replace(tool, parameters=to_parameters(tool.parameters))
+        return spec, {"type": "function", "function": as_function(spec)}
     function: Any = tool.get("function", tool) if isinstance(tool, Mapping) else {}
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or not name:
@@ -131,7 +150,7 @@ def _parse_tool(tool: Any, path: str) -> tuple[ToolSpec, Mapping[str, Any]]:
     schema = next((function[key] for key in _SCHEMA_KEYS if function.get(key)), None)
     if schema is not None and not isinstance(schema, Mapping):
         raise wrong_type(f"{path}.parameters", schema, "a JSON schema")
-    spec = ToolSpec(name, str(function.get("description") or ""), schema or {"type": "object"})
+    spec = ToolSpec(name, str(function.get("description") or ""), to_parameters(schema or {}))
     # Further keys, such as OpenAI's `strict`, go to a model that has an input for tools.
     others = function if "parameters" in function else {}
     return spec, {"type": "function", "function": {**others, **as_function(spec)}}

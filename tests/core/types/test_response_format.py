@@ -17,6 +17,16 @@ CITY = {
     "properties": {"name": {"type": "string"}, "size": {"type": "integer"}},
     "required": ["name"],
 }
+NODE: Any = {
+    "$ref": "#/$defs/Node",
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}},
+            "required": ["name"],
+        }
+    },
+}
 OPENAI = {"type": "json_schema", "json_schema": {"name": "City", "schema": CITY, "strict": True}}
 
 
@@ -32,6 +42,13 @@ OPENAI = {"type": "json_schema", "json_schema": {"name": "City", "schema": CITY,
         (CITY, "{}", r"does not fit the schema \(required\)"),
         ({"type": "json_object"}, '{"any": 1}', None),
         (OPENAI, '{"size": "secret words"}', "does not fit"),
+        (OPENAI, '{"city": {"name": "secret"}}', "is wrapped in an object of one key"),
+        (CITY, '{"name": "Rome", "size": NaN}', "malformed"),
+        ({"type": "json_object"}, '{"size": 1e400}', "malformed"),
+        ({"type": "json_object"}, '{"size": [-1e999]}', "malformed"),
+        (CITY, '{"name": ' + "[" * 100_000, "malformed"),
+        (NODE, '{"name": "a", "next": {"name": "b"}}', None),
+        (NODE, '{"name": "a", "next": {"name": 1}}', r"\['next'\]\['name'\] does not fit"),
     ],
 )
 def test_an_answer_is_checked_against_its_format(
@@ -55,6 +72,11 @@ def test_plain_text_has_no_response_format(schema: Any) -> None:
         ("json", "response_format is of type str"),
         ({"type": "json_schema"}, "no json_schema.schema"),
         ({"type": "no such type"}, "is not a valid JSON schema"),
+        (
+            {"$ref": "#/$defs/City"},
+            r"valid JSON schema: '#/\$defs/City' refers to nothing",
+        ),
+        ({"type": "integer"}, "is of type integer; it must be an object or an array"),
     ],
 )
 def test_an_invalid_format_is_refused(schema: Any, error: str) -> None:
@@ -73,3 +95,20 @@ def test_a_format_is_sent_in_an_input_of_the_model_or_else_in_the_prompt() -> No
     prompt = prepare()["prompt"]
     assert json.dumps(CITY) in prompt
     assert prompt.endswith("\n\nhi")
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [
+        NODE,
+        {"type": "json_schema", "json_schema": {"name": "Node", "schema": NODE}},
+        {"type": "json_schema", "name": "Node", "schema": NODE},
+    ],
+)
+def test_a_recursive_schema_reaches_the_model_with_its_root(response_format: Any) -> None:
+    parsed = parse_response_format(response_format)
+    assert parsed is not None
+    assert parsed.schema == {**NODE["$defs"]["Node"], "$defs": NODE["$defs"]}
+    sent = parsed.openai_format
+    assert sent.get("json_schema", sent)["schema"] == parsed.schema
+    assert parsed.first_characters == "{"

@@ -1,0 +1,143 @@
+"""JSON schemas of answers and of tools' arguments: their references, and values that do not fit.
+
+The schema of a recursive class is a reference to one of its own definitions. Models, and services
+with an input for tools, look for the properties at the root instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+ROOT = "root"
+"""The property that holds a value which is not an object, as in Pydantic's `RootModel`."""
+_REFERENCE = re.compile(r'"\$ref": "([^"]*)"')
+_LOCAL_REFERENCE = re.compile(r'(?<="\$ref": ")#')
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples"})
+_VALUE_KEYS = frozenset({"items", "prefixItems", "enum", "const"})
+# Keys that models put around a value, beside the name of the tool or of the class.
+_WRAPPERS = frozenset({"properties", "parameters", "arguments"})
+
+
+def find_references(schema: Any) -> set[str]:
+    """Find the references in a schema, or in a part of one."""
+    return set(_REFERENCE.findall(json.dumps(schema, ensure_ascii=False, default=str)))
+
+
+def resolve(schema: Mapping[str, Any], reference: str) -> Any:
+    """Return the part of a schema that a reference leads to; None if there is none."""
+    # Imported here, as jsonschema is: few schemas have references.
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
+    try:
+        return resolver.lookup(reference).contents
+    except Unresolvable:
+        return None
+
+
+def inline_root(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace a reference at the root of a schema by what it leads to."""
+    root, seen = dict(schema), set[str]()
+    while isinstance(reference := root.get("$ref"), str) and reference not in seen:
+        seen.add(reference)
+        target = resolve(schema, reference)
+        if not isinstance(target, Mapping) or _contradict(root, target):
+            break
+        del root["$ref"]
+        root = {**target, **root}
+    return root
+
+
+def _contradict(root: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
+    common = root.keys() & target.keys() - _ANNOTATIONS - {"$ref"}
+    return any(root[key] != target[key] for key in common)
+
+
+def to_parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a schema to that of a tool's arguments, which are always an object.
+
+    A value of another kind, such as a list, becomes the property `root`.
+    """
+    root = inline_root(schema)
+    if _describes_object(root, root):
+        return root if "type" in root else {"type": "object", **root}
+    text = _LOCAL_REFERENCE.sub(f"#/properties/{ROOT}", json.dumps(root))
+    return {"type": "object", "properties": {ROOT: json.loads(text)}, "required": [ROOT]}
+
+
+def _describes_object(
+    schema: Mapping[str, Any], root: Mapping[str, Any], seen: frozenset[str] = frozenset()
+) -> bool:
+    """True unless a schema allows a value that is not an object."""
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        target = None if reference in seen else resolve(root, reference)
+        return not isinstance(target, Mapping) or _describes_object(
+            target, root, seen | {reference}
+        )
+    kind = schema.get("type")
+    if kind is not None:
+        return kind == "object" or (isinstance(kind, list) and {*kind} <= {"object", "null"})
+    branches = schema.get("anyOf") or schema.get("oneOf") or ()
+    return not schema.keys() & _VALUE_KEYS and all(
+        _describes_object(branch, root, seen) for branch in branches if isinstance(branch, Mapping)
+    )
+
+
+def find_schema_problem(schema: Mapping[str, Any]) -> str | None:
+    """Describe why a JSON schema is invalid; None if it is valid."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(dict(schema))
+    except SchemaError as error:
+        return error.message
+    missing = sorted(each for each in find_references(schema) if resolve(schema, each) is None)
+    return f"{missing[0]!r} refers to nothing in it" if missing else None
+
+
+def find_mismatch(schema: Mapping[str, Any], value: Any, name: str) -> str | None:
+    """Describe how a value does not fit a valid schema, without any text of it; None if it fits.
+
+    Args:
+        schema: The schema.
+        value: The value, parsed from JSON.
+        name: The name of the tool or of the format, which models put around a value.
+    """
+    # Imported here, because it costs more than all of this package and few requests need it.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+
+    if _is_wrapped(schema, value, name):
+        return " is wrapped in an object of one key"
+    # An empty registry: the default one fetches references from the network.
+    validator = Draft202012Validator(dict(schema), registry=Registry[Any]())
+    try:
+        error = best_match(validator.iter_errors(value))
+    except RecursionError:
+        return " is nested too deeply"
+    if error is None:
+        return None
+    # A key that the schema does not name is text of the answer.
+    known = {*error.absolute_schema_path}
+    keys = (key for key in error.absolute_path if isinstance(key, int) or key in known)
+    path = "".join(f"[{key!r}]" for key in keys)
+    return f"{path} does not fit the schema ({error.validator})"
+
+
+def _is_wrapped(schema: Mapping[str, Any], value: Any, name: str) -> bool:
+    """True if a value stands under a key that is no property of its schema, but the schema's."""
+    root = inline_root(schema)
+    properties = root.get("properties")
+    is_open = root.get("additionalProperties") or "patternProperties" in root
+    if not properties or is_open or not isinstance(value, dict) or len(value) != 1:
+        return False
+    ((key, inner),) = value.items()
+    is_wrapper = key in _WRAPPERS or key.lower() == name.lower()
+    return is_wrapper and key not in properties and isinstance(inner, dict)
