@@ -15,7 +15,7 @@ from langchain_core.utils import secret_from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from langchain_replicate_stream._to_core import to_core
-from langchain_replicate_stream._tools import convert_response_format, convert_tools
+from langchain_replicate_stream._tools import convert_arguments
 from replicate_stream import Client, __version__
 from replicate_stream.adapters import (
     PARAMETERS,
@@ -170,9 +170,7 @@ class ChatReplicateFields(BaseChatModel):
         request = merge_arguments(settings, own, _ALIASES)
         request["messages"] = to_core(messages, files_url=f"{client.base_url}/files")
         request["stop"] = self._get_stop(stop, kwargs)
-        request["tools"] = convert_tools(request.get("tools"))
-        request["response_format"] = convert_response_format(request.get("response_format"))
-        return client, request
+        return client, convert_arguments(request)
 
     # Traces, caches and serialization
 
@@ -190,7 +188,9 @@ class ChatReplicateFields(BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The key of caches. The framework's own is made of the object's first serialization: after
-        # a setting was changed it would return the old setting's answers.
+        # a setting was changed it would return the old setting's answers. Two classes of one name,
+        # or two functions, would be the same in it: their schemas are not.
+        kwargs = convert_arguments(kwargs)
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
         return str(sorted(params.items()))
 

@@ -17,10 +17,13 @@ from langchain_core.output_parsers import (
     JsonOutputParser,
     PydanticOutputParser,
 )
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
 from langchain_core.outputs import ChatGeneration, Generation
+from pydantic import ValidationError
+from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_replicate_stream._to_core import MALFORMED_MARK
+from replicate_stream.adapters import ROOT
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -63,21 +66,41 @@ class ClosablePydanticParser(ClosableParser, PydanticOutputParser[Any]):
     """Parses JSON text into an instance of a Pydantic class."""
 
 
-class CallParser(ClosableParser):
-    """A parser of a tool call, which the answer must have."""
+class ToolCallParser(ClosableParser, JsonOutputKeyToolsParser):
+    """Parses the tool call that an answer must have: its arguments, or an instance of a class.
+
+    Attributes:
+        key_name: The tool's name.
+        is_wrapped: The value is no object, but a property of the arguments (`adapters.ROOT`).
+        cls: A Pydantic class, of version 1 too; None for plain values.
+    """
+
+    first_tool_only: bool = True
+    is_wrapped: bool = False
+    cls: Any = None
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Parse an answer; the framework's own parser returns None for a malformed call."""
         _require_call(result, partial=partial)
-        return super().parse_result(result, partial=partial)
-
-
-class ToolArgumentsParser(CallParser, JsonOutputKeyToolsParser):
-    """Parses a tool call into its arguments."""
-
-
-class PydanticToolParser(CallParser, PydanticToolsParser):
-    """Parses a tool call into an instance of a Pydantic class."""
+        value = super().parse_result(result, partial=partial)
+        if value is None and not partial:
+            raise _make_error(f"it calls another tool than {self.key_name}")
+        if self.is_wrapped and value is not None:
+            value = value.get(ROOT)
+        if self.cls is None or value is None:
+            return value
+        validate = getattr(self.cls, "model_validate", None) or self.cls.parse_obj
+        try:
+            return validate(value)
+        except (ValidationError, ValidationErrorV1) as error:
+            if partial:
+                return None
+            # As text: the exception itself may hold values that cannot be pickled.
+            problems = "; ".join(
+                f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+            )
+            problem = f"its call does not fit {self.cls.__name__}: {problems}"
+            raise _make_error(problem) from error
 
 
 def _require_call(result: list[Generation], *, partial: bool) -> None:
@@ -94,4 +117,8 @@ def _require_call(result: list[Generation], *, partial: bool) -> None:
     # In a stream an incomplete call looks like a malformed one, until it is marked.
     if not partial or any((call["args"] or "").endswith(MALFORMED_MARK) for call in bad):
         problem = "its call is malformed, or breaks off" if bad else "it calls no tool"
-        raise OutputParserException(f"The model's answer is not what was asked for: {problem}")
+        raise _make_error(problem)
+
+
+def _make_error(problem: str) -> OutputParserException:
+    return OutputParserException(f"The model's answer is not what was asked for: {problem}")

@@ -8,21 +8,20 @@ most models write best. Tool calls need a format that many were never trained on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_replicate_stream._from_core import to_message
 from langchain_replicate_stream._output_parsers import (
     ClosableJsonParser,
     ClosablePydanticParser,
-    PydanticToolParser,
-    ToolArgumentsParser,
+    ToolCallParser,
 )
 from langchain_replicate_stream._tools import to_openai_tools
 from replicate_stream import AnswerFormatError
+from replicate_stream.adapters import describes_object
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -45,18 +44,26 @@ def build_runnable(
     """Build the runnable that `ChatReplicate.with_structured_output` returns."""
     _check_arguments(schema, method, strict)
     bound = dict(kwargs)
+    # Converted here: of a recursive class the framework's traces can make nothing.
+    as_tool = schema is not None and method == "function_calling"
+    tool: Any = schema
+    if schema is not None and (as_tool or not isinstance(schema, Mapping)):
+        (tool,) = to_openai_tools([schema], strict=strict)
     if schema is not None:  # for traces
         details = {"method": method, **({} if strict is None else {"strict": strict})}
-        bound["ls_structured_output_format"] = {"kwargs": details, "schema": schema}
-    if method == "function_calling" and schema is not None:
-        choice = {"tool_choice": _get_tool_name(schema), "parallel_tool_calls": False}
-        model = llm.bind_tools([schema], strict=strict, **{**choice, **bound})
+        bound["ls_structured_output_format"] = {"kwargs": details, "schema": tool}
+    if as_tool:
+        choice = {"tool_choice": tool["function"]["name"], "parallel_tool_calls": False}
+        model = llm.bind_tools([tool], **{**choice, **bound})
     else:
         has_schema = schema is not None and method == "json_schema"
         bound["response_format"] = schema if has_schema else {"type": "json_object"}
         model = llm.bind_tools(bound.pop("tools", ()), strict=strict, **bound)
-    parser = _make_parser(schema, method)
-    return _include_raw(llm, model, parser) if include_raw else model | parser
+    parser = _make_parser(schema, tool["function"] if as_tool else None)
+    if not include_raw:
+        return model | parser
+    answer = _RawAnswer(llm.model, model, parser)
+    return RunnableLambda(answer.invoke, answer.ainvoke)
 
 
 def _check_arguments(schema: Schema | None, method: Method, strict: bool | None) -> None:
@@ -70,50 +77,56 @@ def _check_arguments(schema: Schema | None, method: Method, strict: bool | None)
         raise ValueError("method 'json_mode' has no schema to be strict about")
 
 
-def _get_tool_name(schema: Schema) -> str:
-    """Return the name of the tool generated for a schema."""
-    name: str = to_openai_tools([schema], strict=None)[0]["function"]["name"]
-    return name
+def _make_parser(schema: Schema | None, function: Mapping[str, Any] | None) -> Runnable[Any, Any]:
+    """Make the parser of the answers.
 
-
-def _make_parser(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
+    Args:
+        schema: The schema that was given.
+        function: The function that the model has to call, in OpenAI's format; None for JSON.
+    """
     cls: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
-    if method == "function_calling" and schema is not None:
-        if cls is not None:
-            return PydanticToolParser(tools=[cls], first_tool_only=True)
-        return ToolArgumentsParser(key_name=_get_tool_name(schema), first_tool_only=True)
+    if function is not None:
+        is_wrapped = not describes_object(function.get("parameters", {}))
+        return ToolCallParser(key_name=function["name"], is_wrapped=is_wrapped, cls=cls)
     return ClosableJsonParser() if cls is None else ClosablePydanticParser(pydantic_object=cls)
 
 
-def _include_raw(
-    llm: ChatReplicate, model: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]
-) -> Runnable[LanguageModelInput, Any]:
-    """Return message, parsed value and error beside each other.
+class _RawAnswer(NamedTuple):
+    """Returns message, parsed value and error beside each other. Can be pickled.
 
     In one step, because fallbacks do not catch errors that a stream raises after its start.
     """
-    assign = RunnablePassthrough.assign
-    parse = assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None).with_fallbacks(
-        [assign(parsed=lambda _: None)], exception_key="parsing_error"
-    )
 
-    def keep_error(error: AnswerFormatError, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        name = str(kwargs.get("model") or llm.model)
-        raw = to_message(error.completion, name)
-        return {"raw": raw, "parsing_error": error, "parsed": None}
+    name: str
+    model: Runnable[LanguageModelInput, Any]
+    parser: Runnable[Any, Any]
 
-    def invoke(messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
+    def invoke(self, messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
         try:
-            raw = model.invoke(messages, config, **kwargs)
+            raw = self.model.invoke(messages, config, **kwargs)
         except AnswerFormatError as error:
-            return keep_error(error, kwargs)
-        return parse.invoke({"raw": raw}, config)
-
-    async def ainvoke(messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any) -> Any:
+            return self._keep_error(error, kwargs)
         try:
-            raw = await model.ainvoke(messages, config, **kwargs)
-        except AnswerFormatError as error:
-            return keep_error(error, kwargs)
-        return await parse.ainvoke({"raw": raw}, config)
+            return _make_result(raw, self.parser.invoke(raw, config))
+        except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
+            return _make_result(raw, None, error)
 
-    return RunnableLambda(invoke, ainvoke)
+    async def ainvoke(
+        self, messages: LanguageModelInput, config: RunnableConfig, **kwargs: Any
+    ) -> Any:
+        try:
+            raw = await self.model.ainvoke(messages, config, **kwargs)
+        except AnswerFormatError as error:
+            return self._keep_error(error, kwargs)
+        try:
+            return _make_result(raw, await self.parser.ainvoke(raw, config))
+        except Exception as error:  # noqa: BLE001 - as above
+            return _make_result(raw, None, error)
+
+    def _keep_error(self, error: AnswerFormatError, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        name = str(kwargs.get("model") or self.name)
+        return _make_result(to_message(error.completion, name), None, error)
+
+
+def _make_result(raw: Any, parsed: Any, error: Exception | None = None) -> dict[str, Any]:
+    return {"raw": raw, "parsed": parsed, "parsing_error": error}

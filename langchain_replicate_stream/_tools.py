@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
-from pydantic import BaseModel
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -16,7 +13,6 @@ if TYPE_CHECKING:
 ToolLike: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any] | BaseTool"
 Schema: TypeAlias = "Mapping[str, Any] | type"
 
-_REF = re.compile(r'"#/\$defs/([^"]+)"')
 _FORMAT_TYPES = frozenset({"text", "json_object", "json_schema"})
 _TOOL_KEYS = frozenset({"function", "parameters", "input_schema", "toolSpec"})
 
@@ -27,7 +23,12 @@ def to_openai_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[d
     Raises:
         ValueError: A tool is of an unknown type.
     """
-    return [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    # Imported by the first tools: the framework's own take long to import.
+    from langchain_replicate_stream._recursive_schemas import read_recursive_tool
+
+    return [
+        convert_to_openai_tool(read_recursive_tool(tool) or tool, strict=strict) for tool in tools
+    ]
 
 
 def to_response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:
@@ -36,19 +37,16 @@ def to_response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]
     Raises:
         ValueError: The schema is of an unknown type.
     """
-    if not isinstance(schema, Mapping):
-        function = convert_to_openai_function(schema, strict=strict)
-        parameters = _get_recursive_schema(schema) or function.get("parameters", {})
-        json_schema = {"name": function["name"], "schema": parameters}
+    if isinstance(schema, Mapping) and schema.get("type") in _FORMAT_TYPES:
+        return dict(schema)
+    if not isinstance(schema, Mapping) or _TOOL_KEYS & schema.keys():
+        (tool,) = to_openai_tools([schema], strict=strict)
+        function = tool["function"]
+        json_schema = {"name": function["name"], "schema": function.get("parameters", {})}
         if function.get("description"):
             json_schema["description"] = function["description"]
-    elif schema.get("type") in _FORMAT_TYPES:
-        return dict(schema)
     elif isinstance(schema.get("schema"), Mapping):
         json_schema = dict(schema)
-    elif _TOOL_KEYS & schema.keys():
-        function = convert_to_openai_tool(dict(schema))["function"]
-        json_schema = {"name": function["name"], "schema": function["parameters"]}
     else:
         json_schema = {"name": schema.get("title") or "answer", "schema": dict(schema)}
     if strict is not None:
@@ -56,33 +54,18 @@ def to_response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]
     return {"type": "json_schema", "json_schema": json_schema}
 
 
-def convert_tools(tools: Any) -> Any:
-    """Convert the tools of a call; any other value is left for the core to reject."""
-    if not tools or not isinstance(tools, Sequence) or isinstance(tools, str):
-        return tools
-    if all(isinstance(tool, Mapping) and "function" in tool for tool in tools):
-        return tools  # bound tools have been converted already
-    return to_openai_tools(tools, strict=None)
+def convert_arguments(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the tools and the format of a call; what is neither is left for the core to reject.
 
-
-def convert_response_format(response_format: Any) -> Any:
-    """Convert a class that a call has as its format; any other value is left to the core."""
-    if isinstance(response_format, type):
-        return to_response_format(response_format, strict=None)
-    return response_format
-
-
-def _get_recursive_schema(schema: type) -> dict[str, Any] | None:
-    """Return the schema of a class that refers to itself, None for any other class.
-
-    The framework's converter inlines references, and drops those that lead back to themselves.
+    In the key of a cache too, where two classes of one name would be the same.
     """
-    if not issubclass(schema, BaseModel):
-        return None
-    whole = schema.model_json_schema()
-    definitions = whole.get("$defs", {})
-    references = {name: set(_REF.findall(json.dumps(each))) for name, each in definitions.items()}
-    # Definitions without further references are removed, again and again: a circle remains.
-    while leaves := {name for name, to in references.items() if not to & references.keys()}:
-        references = {name: to for name, to in references.items() if name not in leaves}
-    return whole if references else None
+    converted = dict(kwargs)
+    tools: Any = kwargs.get("tools")
+    response_format = kwargs.get("response_format")
+    is_list = isinstance(tools, Sequence) and not isinstance(tools, str)
+    # Bound tools have been converted already.
+    if is_list and not all(isinstance(tool, Mapping) and "function" in tool for tool in tools):
+        converted["tools"] = to_openai_tools(tools, strict=None)
+    if isinstance(response_format, type):
+        converted["response_format"] = to_response_format(response_format, strict=None)
+    return converted

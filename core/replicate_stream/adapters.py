@@ -13,17 +13,27 @@ from typing import Any, ClassVar, Literal
 from replicate_stream._client import Client
 from replicate_stream._settings import ApiKey, without_secrets
 from replicate_stream._sync import iterate_blocking, run_blocking
-from replicate_stream._types.json_schema import find_references, resolve, to_parameters
+from replicate_stream._types.json_schema import (
+    ROOT,
+    describes_object,
+    find_references,
+    inline_root,
+    resolve,
+    to_parameters,
+)
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 from replicate_stream._types.strict_json import parse_strict_json
 
 __all__ = [
     "PARAMETERS",
+    "ROOT",
     "ClientCache",
     "Connection",
     "Parameter",
     "check_argument_names",
+    "describes_object",
     "find_references",
+    "inline_root",
     "iterate_blocking",
     "merge_arguments",
     "parse_json_object",

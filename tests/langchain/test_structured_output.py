@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from langchain_core.exceptions import ModelError, OutputParserException
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import BaseModel, Field, field_validator
 from pydantic.v1 import BaseModel as BaseModelV1
+from pydantic.v1 import validator
 from typing_extensions import TypedDict
 
 import replicate_stream as core
@@ -297,6 +299,67 @@ async def test_usage_is_that_of_all_attempts(
     message = (await llm.ainvoke("Hi"))["raw"]
     counts = [p.metrics()["output_token_count"] for p in replicate_emulator.predictions.values()]
     assert message.usage_metadata["output_tokens"] == sum(counts)
+
+
+# Pickles
+
+
+@every_method
+@every_schema
+@pytest.mark.parametrize("include_raw", [False, True])
+async def test_the_runnable_can_be_pickled(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    schema: Any,
+    method: Any,
+    include_raw: bool,
+) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", replicate_emulator.token)
+    replicate_emulator.reply = write_answer(method, get_name(schema), FIELDS)
+    llm = make_llm().with_structured_output(schema, method=method, include_raw=include_raw)
+    copy = pickle.loads(pickle.dumps(llm))
+    for result in (await copy.ainvoke("Hi"), copy.invoke("Hi")):
+        assert get_fields(result["parsed"] if include_raw else result) == FIELDS
+
+
+class Strict(Clean):
+    """A joke whose error holds what cannot be pickled."""
+
+    @field_validator("punchline")
+    @classmethod
+    def _is_short(cls, punchline: str | None) -> str | None:
+        class LocalError(ValueError):
+            pass
+
+        raise LocalError("too long")
+
+
+class StrictV1(JokeV1):
+    """A joke that is never right."""
+
+    @validator("setup")
+    def _fails(cls, setup: str) -> str:  # noqa: N805 - of Pydantic 1
+        raise ValueError("too long")
+
+
+@every_method
+@pytest.mark.parametrize("schema", [Strict, StrictV1])
+@pytest.mark.parametrize("answer", [FIELDS, {"setup": 3}, None])
+async def test_results_and_their_errors_can_be_pickled(
+    replicate_emulator: Emulator, make_llm: MakeLLM, method: Any, schema: Any, answer: Any
+) -> None:
+    name = get_name(schema)
+    replicate_emulator.reply = "No." if answer is None else write_answer(method, name, answer)
+    llm = make_llm().with_structured_output(schema, method=method, include_raw=True)
+    result = await llm.ainvoke("Hi")
+    error = result["parsing_error"]
+    assert isinstance(error, OutputParserException)
+    copy = pickle.loads(pickle.dumps(result))
+    assert copy["raw"] == result["raw"]
+    assert type(copy["parsing_error"]) is type(error)
+    # The framework adds a line to the text whenever its exception is made, so by unpickling too.
+    assert str(copy["parsing_error"]).startswith(str(error))
 
 
 # Formats and traces

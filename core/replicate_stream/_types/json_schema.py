@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 ROOT = "root"
 """The property that holds a value which is not an object, as in Pydantic's `RootModel`."""
@@ -28,7 +29,22 @@ def find_references(schema: Any) -> set[str]:
 
 def resolve(schema: Mapping[str, Any], reference: str) -> Any:
     """Return the part of a schema that a reference leads to; None if there is none."""
-    # Imported here, as jsonschema is: few schemas have references.
+    if reference != "#" and not reference.startswith("#/"):
+        return _look_up(schema, reference)
+    part: Any = schema
+    for step in unquote(reference).split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        index: Any = int(key) if isinstance(part, list) and key.isdigit() else key
+        try:
+            part = part[index]
+        except (LookupError, TypeError):
+            return None
+    return part
+
+
+def _look_up(schema: Mapping[str, Any], reference: str) -> Any:
+    """Resolve a reference to an anchor or an id. Nothing is fetched."""
+    # Imported here, because it takes long and few schemas have such references.
     from referencing import Registry
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
@@ -64,29 +80,29 @@ def to_parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
     A value of another kind, such as a list, becomes the property `root`.
     """
     root = inline_root(schema)
-    if _describes_object(root, root):
+    if describes_object(root):
         return root if "type" in root else {"type": "object", **root}
     text = _LOCAL_REFERENCE.sub(f"#/properties/{ROOT}", json.dumps(root))
     return {"type": "object", "properties": {ROOT: json.loads(text)}, "required": [ROOT]}
 
 
-def _describes_object(
-    schema: Mapping[str, Any], root: Mapping[str, Any], seen: frozenset[str] = frozenset()
-) -> bool:
+def describes_object(schema: Mapping[str, Any]) -> bool:
     """True unless a schema allows a value that is not an object."""
+    return _is_object(schema, schema, frozenset())
+
+
+def _is_object(schema: Any, root: Mapping[str, Any], seen: frozenset[str]) -> bool:
+    if not isinstance(schema, Mapping):
+        return True
     reference = schema.get("$ref")
     if isinstance(reference, str):
         target = None if reference in seen else resolve(root, reference)
-        return not isinstance(target, Mapping) or _describes_object(
-            target, root, seen | {reference}
-        )
+        return _is_object(target, root, seen | {reference})
     kind = schema.get("type")
     if kind is not None:
         return kind == "object" or (isinstance(kind, list) and {*kind} <= {"object", "null"})
     branches = schema.get("anyOf") or schema.get("oneOf") or ()
-    return not schema.keys() & _VALUE_KEYS and all(
-        _describes_object(branch, root, seen) for branch in branches if isinstance(branch, Mapping)
-    )
+    return not schema.keys() & _VALUE_KEYS and all(_is_object(b, root, seen) for b in branches)
 
 
 def find_schema_problem(schema: Mapping[str, Any]) -> str | None:

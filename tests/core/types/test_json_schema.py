@@ -116,7 +116,13 @@ def test_another_value_becomes_a_property_of_the_arguments(
     assert not fits(parameters, {})
 
 
-@pytest.mark.parametrize("schema", [SELF, LISTS, Node.model_json_schema(), {}, {"$ref": "#"}])
+ODD: Any = {
+    "$defs": {"a/b %": {"type": "string"}, "c": {"$anchor": "here"}},
+    "anyOf": [{"$ref": "#/$defs/a~1b%20%25"}, {"$ref": "#here"}, {"$ref": "#/anyOf/0"}],
+}
+
+
+@pytest.mark.parametrize("schema", [SELF, LISTS, ODD, Node.model_json_schema(), {}, {"$ref": "#"}])
 def test_a_schema_whose_references_lead_somewhere_is_valid(schema: Any) -> None:
     assert find_schema_problem(schema) is None
 
@@ -126,6 +132,8 @@ def test_a_schema_whose_references_lead_somewhere_is_valid(schema: Any) -> None:
     [
         ({"type": "no such type"}, "is not valid under any"),
         ({"items": {"$ref": "#/$defs/none"}}, "'#/$defs/none' refers to nothing"),
+        ({"items": {"$ref": "#/type/x"}, "type": "array"}, "refers to nothing"),
+        ({"anyOf": [{"$ref": "#/anyOf/7"}]}, "refers to nothing"),
         ({"$ref": "https://example.org/schema.json"}, "refers to nothing"),
     ],
 )
