@@ -54,7 +54,7 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], str]] = {
     "meta/meta-llama-3.1-70b-instruct": (RAW, "llama"),
     "mistralai/mistral-7b-instruct-v0.3": (RAW, "mistral"),
     "ibm-granite/granite-3.3-8b-instruct": (RAW, "granite"),
-    "deepseek-ai/deepseek-v3": (RAW, "deepseek"),
+    "deepseek-ai/deepseek-v3.1": (RAW, "deepseek"),
     NATIVE: (ToolUser.native_input["properties"], "native"),
 }
 FAULTS: dict[str, MakeModel] = {

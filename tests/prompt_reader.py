@@ -62,10 +62,14 @@ DEEPSEEK_SPEAKERS = {
     deepseek_mark("begin of sentence"): "system",
     deepseek_mark("User"): "user",
     deepseek_mark("Assistant"): "assistant",
-    deepseek_mark("tool outputs begin"): "tool",
-    deepseek_mark("tool outputs end"): "assistant",
+    OUTPUT[0]: "tool",
+    OUTPUT[1]: "assistant",
 }
-DEEPSEEK = re.compile(f"({'|'.join([*DEEPSEEK_SPEAKERS, deepseek_mark('end of sentence')])})")
+DEEPSEEK = re.compile(
+    f"({'|'.join([*DEEPSEEK_SPEAKERS, deepseek_mark('end of sentence')])})"
+    # V3.1 closes a thought that it does not have; V3 has a frame around all results.
+    f"(?:</think>|{deepseek_mark('tool outputs begin')}|{deepseek_mark('tool outputs end')})?"
+)
 LABEL = re.compile(
     r"(?:^|(?<=\n))(?:###[ ]*)?(System|User|Human|Assistant|Tool|Instruction|Response)[ ]?:[ \n]?"
     r"|(?:^|(?<=[ \n>]))(USER|ASSISTANT):[ ]?",
@@ -371,7 +375,6 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
 def _read_results(text: str) -> Iterator[str]:
     """The results of tools in a turn."""
     framed = re.findall(r"<tool_response>\n(.*?)\n</tool_response>", text, re.DOTALL)
-    framed += re.findall(rf"{OUTPUT[0]}(.*?){OUTPUT[1]}", text, re.DOTALL)
     for each in framed or [text]:
         value = _decode(each)
         if isinstance(value, dict) and "content" in value:

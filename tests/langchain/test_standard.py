@@ -234,7 +234,7 @@ class TestGranite(Suite):
 class TestDeepSeek(Suite):
     """A DeepSeek: calls between its own marks."""
 
-    name = "deepseek-ai/deepseek-v3"
+    name = "deepseek-ai/deepseek-v3.1"
     schema = RAW
 
 

@@ -163,7 +163,7 @@ class Conversation:
             return None
         if template is None:
             return self.builder.profile.tool_format(neutralize)
-        return template.tool_format(neutralize, template.assistant)
+        return template.tool_format(neutralize, template.assistant, template.system)
 
     def has_bare_calls(self, template: ChatTemplate | None = None) -> bool:
         """Whether the model is going to write tool calls as JSON without marks."""
@@ -183,18 +183,29 @@ class Conversation:
         tools = () if self.tools_in_prompt is None else self.tools_in_prompt.tools
         return [replace(tool, name=tool_format.neutralize(tool.name)) for tool in tools]
 
-    def render_system(self, neutralize: Neutralize, tool_format: ToolFormat | None) -> str:
-        """Join the system text and the instructions, with the marks in them broken."""
+    def render_system(
+        self, neutralize: Neutralize, tool_format: ToolFormat | None, system: str | None = None
+    ) -> str:
+        """Join the system text and the instructions, with the marks in them broken.
+
+        Args:
+            neutralize: Breaks the marks of turns in a text.
+            tool_format: The format in which the tools are offered; None without tools.
+            system: The system text, rendered; None for that of the request.
+        """
         instructions, expected = self.instructions, self.instructions.response_format
         has_tools = instructions.tools is not None
         instruction = "" if expected is None else expected.instruction(has_tools=has_tools)
         # The instructions quote names of tools, and the schema of the answer.
-        parts = [neutralize(each) for each in (self.system, instructions.tool_choice, instruction)]
+        quoted = (instructions.tool_choice, instruction)
+        parts = [neutralize(each) for each in (self.system, *quoted)]
+        if system is not None:
+            parts[0] = system
         if tool_format is not None:
             parts = [neutralize_marks(tool_format.control_marks, part) for part in parts]
         if tool_format is not None and self.tools_in_prompt is not None:
             offer = tool_format.render_tools(self.offered_tools(tool_format))
-            parts.insert(0 if tool_format.is_before_system else 1, offer)
+            parts[0] = tool_format.join_system(parts[0], offer)
         return "\n\n".join(part for part in parts if part)
 
     def put_system(self) -> str:
@@ -256,9 +267,10 @@ def _render_turns_with_tools(
             )
         else:
             turn = Turn(turn.role, text, is_rendered=True)
-        if follows_results and turn.role == "assistant" and tool_format.is_continued:
+        if follows_results and turn.role == "assistant" and tool_format.after_results is not None:
             # DeepSeek's answer goes on right behind the results, without a mark that opens a turn.
-            turn = Turn("none", turn.text + tool_format.assistant[1], is_rendered=True)
+            text = tool_format.after_results + turn.text + tool_format.assistant[1]
+            turn = Turn("none", text, is_rendered=True)
         turns.append(turn)
         follows_results = False
     return turns + (tool_format.render_results(results) if results else [])

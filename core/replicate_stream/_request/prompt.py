@@ -161,21 +161,25 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
     conversation.note_broken_marks(template)
     tool_format = conversation.tool_format(template.render_text, template)
     turns = conversation.render_turns(tool_format)
-    system = conversation.render_system(template.render_system, tool_format)
+    system = template.render_system(conversation.system) or template.default_system or ""
+    system = conversation.render_system(template.neutralize, tool_format, system)
     if tool_format is None:
         prompt = template.render(system, turns, is_system_rendered=True)
         return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(template))
-    ends_with_results = tool_format.is_continued and bool(turns) and turns[-1].role == "none"
+    after_results = tool_format.after_results if turns and turns[-1].role == "none" else None
     tools = conversation.tools_in_prompt
     prefix = ""
     if tools is not None:
-        turns = tool_format.insert_tools(conversation.offered_tools(tool_format), turns)
+        offered = conversation.offered_tools(tool_format)
+        turns = tool_format.insert_tools(offered, turns)
+        template = template._replace(start=tool_format.render_start(template.start, offered))
     if tools is not None and tools.is_forced:
         prefix = tool_format.prefill(tools.name and tool_format.neutralize(tools.name))
         builder.note(
             "The prompt ends with the beginning of a tool call, which the model completes."
         )
     prompt = template.render(
-        system, turns, is_system_rendered=True, has_generation_prompt=not ends_with_results
+        system, turns, is_system_rendered=True, has_generation_prompt=after_results is None
     )
+    prompt += after_results or ""
     return RenderedPrompt(prompt + prefix, prefix, conversation.has_bare_calls(template))

@@ -183,7 +183,12 @@ def test_braces_and_all_other_characters_pass_unchanged(text: str) -> None:
         ("microsoft/phi-4-mini-instruct", "phi4-mini"),
         ("ibm-granite/granite-3.1-8b-instruct", "granite"),
         ("ibm-granite/granite-8b-code-instruct-128k", "granite-code"),
-        ("deepseek-ai/deepseek-r1-distill-llama-70b", "deepseek"),
+        ("deepseek-ai/deepseek-r1-distill-llama-70b", "deepseek-r1"),
+        ("deepseek-ai/deepseek-r1-0528", "deepseek"),
+        ("deepseek-ai/deepseek-v3-0324", "deepseek"),
+        ("deepseek-ai/deepseek-v3.1", "deepseek-v3.1"),
+        ("deepseek-ai/deepseek-v3.2-exp", "deepseek-v3.1"),
+        ("deepseek-ai/deepseek-v3.2", "deepseek-v3.2"),
         ("deepseek-ai/deepseek-coder-v2-lite-instruct", "deepseek-v2"),
         ("kcaverly/deepseek-coder-33b-instruct-gguf", "deepseek-coder"),
         ("huggingfaceh4/zephyr-7b-beta", "zephyr"),
@@ -210,7 +215,8 @@ def test_a_template_is_found_by_its_marks(name: str) -> None:
     shown = template(name).render("", [Turn("user", "{prompt}")])
     found = TABLES.find_by_hint(shown)
     same_marks = {"llama2": "mistral", "deepseek-coder": "alpaca", "mistral-v7": "mistral-v3",
-                  "mistral-v7-tekken": "mistral-v3-tekken"}  # fmt: skip
+                  "mistral-v7-tekken": "mistral-v3-tekken",
+                  "deepseek-v3.2": "deepseek-v3.1"}  # fmt: skip
     assert found is not None
     assert found.name == same_marks.get(name, name)
 

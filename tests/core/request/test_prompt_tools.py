@@ -137,28 +137,6 @@ def test_granite() -> None:
     assert "respond with <|tool_call|> followed by a JSON list" in made
 
 
-def mark(words: str) -> str:
-    return f"<\uff5c{words.replace(' ', chr(0x2581))}\uff5c>"
-
-
-def test_deepseek_writes_no_answer_mark_after_results() -> None:
-    made = prepare(CHAT, **raw("deepseek-ai/deepseek-v3")).input["prompt"]
-    head, _, tail = made.partition(mark("User"))
-    assert head.startswith(f"{mark('begin of sentence')}Be brief.\n\n## Tools\n")
-    assert "### add\nDescription: Adds.\n\nParameters: " + json.dumps(dict(ADD.parameters)) in head
-    assert tail == (
-        f"1+1?{mark('Assistant')}I add.{mark('tool calls begin')}{mark('tool call begin')}add"
-        f'{mark("tool sep")}{{"a": "ä"}}{mark("tool call end")}{mark("tool calls end")}'
-        f"{mark('end of sentence')}{mark('tool outputs begin')}"
-        f"{mark('tool output begin')}2{mark('tool output end')}"
-        f"{mark('tool output begin')}3{mark('tool output end')}{mark('tool outputs end')}"
-    )
-    again = prepare([*CHAT, Message("assistant", "2"), Message("user", "sure?")],
-                    **raw("deepseek-ai/deepseek-v3")).input["prompt"]  # fmt: skip
-    ending = f"{mark('tool outputs end')}2{mark('end of sentence')}{mark('User')}sure?"
-    assert again.endswith(ending + mark("Assistant"))
-
-
 def test_a_model_with_its_own_template_gets_no_control_tokens() -> None:
     for name in ("mistralai/mistral-7b-instruct-v0.3", "ibm-granite/granite-3.1-8b-instruct"):
         assert prepare("hi", model=name).input["system_prompt"] == HERMES

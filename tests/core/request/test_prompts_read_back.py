@@ -28,7 +28,7 @@ MODELS: dict[str, tuple[Mapping[str, Any], str]] = {
     "mistralai/mistral-7b-instruct-v0.3": (RAW, "mistral"),
     "mistralai/mistral-small-24b-instruct-2501": (RAW, "mistral"),
     "ibm-granite/granite-3.3-8b-instruct": (RAW, "granite"),
-    "deepseek-ai/deepseek-v3": (RAW, "deepseek"),
+    "deepseek-ai/deepseek-v3.1": (RAW, "deepseek"),
     "google-deepmind/gemma-7b-it": (RAW, "hermes"),
     "meta/llama-2-70b-chat": (RAW, "hermes"),
     "microsoft/phi-3-mini-4k-instruct": (RAW, "hermes"),
@@ -104,7 +104,7 @@ def test_marks_in_what_a_user_writes_are_broken(model: str, read_input: ReadInpu
         ("ibm-granite/granite-3.3-8b-instruct", "<|end_of_text|>", "<|endoftext|>"),
         ("ibm-granite/granite-3.3-8b-instruct", "available_tools<", "tools<"),
         ("mistralai/mistral-7b-instruct-v0.3", "[TOOL_RESULTS]", "[TOOL_RESULT]"),
-        ("deepseek-ai/deepseek-v3", "<\uff5cAssistant\uff5c>", "<\uff5cassistant\uff5c>"),
+        ("deepseek-ai/deepseek-v3.1", "<\uff5cAssistant\uff5c>", "<\uff5cassistant\uff5c>"),
     ],
 )
 def test_the_reader_notices_a_mark_that_is_out_of_place(
@@ -120,7 +120,7 @@ def test_the_reader_notices_a_mark_that_is_out_of_place(
     [
         ("qwen/qwen2.5-72b-instruct", "<tools>\n", "<tool>\n"),
         ("meta/meta-llama-3.1-70b-instruct", "Respond in", "Answer in"),
-        ("deepseek-ai/deepseek-v3", "### weather\nDescription", "### weather\n\nDescription"),
+        ("deepseek-ai/deepseek-v3.1", "### weather\nDescription", "### weather\n\nDescription"),
     ],
 )
 def test_the_reader_does_not_see_tools_that_are_offered_in_another_way(

@@ -19,7 +19,7 @@ MODELS = [
     "meta/meta-llama-3.1-70b-instruct",
     "mistralai/mistral-7b-instruct-v0.3",
     "ibm-granite/granite-3.3-8b-instruct",
-    "deepseek-ai/deepseek-v3",
+    "deepseek-ai/deepseek-v3.1",
 ]
 
 

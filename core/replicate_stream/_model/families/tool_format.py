@@ -70,6 +70,7 @@ class ToolFormat:
     Args:
         neutralize: Breaks the marks of turns in a text.
         assistant: The marks around an answer of the model, in the chat template of the prompt.
+        system: The marks around the system text there; None if the model applies its own template.
 
     Attributes:
         control_marks: A pattern for the marks that would forge a call or a result.
@@ -84,7 +85,9 @@ class ToolFormat:
         has_control_tokens: True if the marks are control tokens between the turns. Such a format
             can only be used in a prompt that is rendered in the family's own chat template.
         is_before_system: True if the tools stand before the system text.
-        is_continued: True if the model goes on behind results without a generation prompt.
+        has_own_turn: True if the tools have a turn of the system's beside that of the system text.
+        after_results: The text behind results, where the model goes on without a mark that opens a
+            turn; None if a turn is opened.
     """
 
     control_marks: ClassVar[str]
@@ -98,10 +101,17 @@ class ToolFormat:
     has_bare_calls: ClassVar[bool] = False
     has_control_tokens: ClassVar[bool] = False
     is_before_system: ClassVar[bool] = False
-    is_continued: ClassVar[bool] = False
+    has_own_turn: ClassVar[bool] = False
+    after_results: ClassVar[str | None] = None
 
-    def __init__(self, neutralize: Neutralize, assistant: Marks = ("", "")) -> None:
+    def __init__(
+        self,
+        neutralize: Neutralize,
+        assistant: Marks = ("", ""),
+        system: Marks | None = None,
+    ) -> None:
         self.assistant = assistant
+        self.system = system
         self._neutralize = neutralize
 
     def neutralize(self, text: str) -> str:
@@ -111,6 +121,17 @@ class ToolFormat:
     def render_tools(self, tools: Tools) -> str:
         """Render the offer of the tools in the system text; empty if they stand elsewhere."""
         return ""
+
+    def join_system(self, system: str, offer: str) -> str:
+        """Join the system text and the offer of the tools, either of which may be empty."""
+        parts = (offer, system) if self.is_before_system else (system, offer)
+        opening, closing = self.system or ("", "\n\n")
+        separator = closing + opening if self.has_own_turn else "\n\n"
+        return separator.join(part for part in parts if part)
+
+    def render_start(self, start: str, tools: Tools) -> str:
+        """Render the beginning of the prompt, before the system text."""
+        return start
 
     def insert_tools(self, tools: Tools, turns: list[Turn]) -> list[Turn]:
         """Insert the tools into the conversation, if they have a turn of their own."""
@@ -147,6 +168,10 @@ class ToolFormat:
         """Render tools as one JSON list in OpenAI's format."""
         return self.neutralize(to_json([_to_openai(tool) for tool in tools], indent))
 
+    def dump_function(self, tool: ToolSpec) -> str:
+        """Render a tool as JSON without the frame that OpenAI's format has around it."""
+        return self.neutralize(to_json(_to_openai(tool)["function"]))
+
     def dump_call(self, call: ToolCall) -> str:
         """Render a call as JSON."""
         arguments = self.dump_arguments(call)
@@ -154,13 +179,35 @@ class ToolFormat:
 
     def dump_arguments(self, call: ToolCall) -> str:
         """Render the arguments of a call as JSON, or as the model wrote them if malformed."""
-        arguments: Any = call.arguments
-        if isinstance(arguments, str):
-            # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees
-            # what it wrote next to the tool's error message.
-            with suppress(ValueError):
-                arguments = json.loads(arguments)
+        arguments = _load_arguments(call)
         return self.neutralize(arguments if isinstance(arguments, str) else to_json(arguments))
+
+    def dump_parameters(
+        self, call: ToolCall, layout: str, dump: Callable[[Any], str] | None = None
+    ) -> str:
+        """Render each argument of a call by a layout, or all as the model wrote them if malformed.
+
+        Args:
+            call: The call.
+            layout: The layout of one, with `{key}`, `{value}`, and `{is_text}`, `true` or `false`.
+            dump: Renders a value that is not a text; None for JSON.
+        """
+        arguments = _load_arguments(call)
+        if not isinstance(arguments, dict):
+            return self.dump_arguments(call)
+        dump = to_json if dump is None else dump
+        return "".join(
+            layout.format(
+                key=self.neutralize_name(key),
+                value=self.neutralize(value if isinstance(value, str) else dump(value)),
+                is_text="true" if isinstance(value, str) else "false",
+            )
+            for key, value in arguments.items()
+        )
+
+    def neutralize_name(self, name: str) -> str:
+        """Break the marks in a name, also one that `>` behind the name would complete."""
+        return self.neutralize(f"{name}>")[:-1]
 
 
 class HermesToolFormat(ToolFormat):
@@ -203,6 +250,16 @@ class HermesToolFormat(ToolFormat):
 
     def prefill(self, name: str | None) -> str:
         return self.calls_layout[0] if name is None else super().prefill(name)
+
+
+def _load_arguments(call: ToolCall) -> Any:
+    arguments: Any = call.arguments
+    if isinstance(arguments, str):
+        # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees
+        # what it wrote next to the tool's error message.
+        with suppress(ValueError):
+            arguments = json.loads(arguments)
+    return arguments
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -1,0 +1,79 @@
+"""Whole prompts, character by character, as the vendors' templates render them.
+
+`vendor_prompts/` has one file a template: the name of a model that was trained on it, and the
+prompt of each conversation below. The docstring of each family's file names the template.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate_stream import Message, ToolCall, ToolSpec, prepare_input
+
+FOLDER = Path(__file__).with_name("vendor_prompts")
+# These words are vLLM's own: such a model hands the prompt to the engine as it is.
+BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
+SCHEMA = {"properties": {"prompt": {"type": "string"}, "max_tokens": BOUND}}
+
+CITY = {"type": "string", "description": "The city."}
+TOOLS = (
+    ToolSpec(
+        "get_weather",
+        "Get the weather of a city.",
+        {
+            "type": "object",
+            "properties": {"city": CITY, "days": {"type": "integer"}},
+            "required": ["city"],
+        },
+    ),
+    ToolSpec("now", "Get the time.", {"type": "object", "properties": {}}),
+)
+# The ids are Kimi's, and others do not write them.
+PARIS = ToolCall("functions.get_weather:0", "get_weather", {"city": "Paris", "days": 2})
+NOW = ToolCall("functions.now:1", "now", {})
+SYSTEM, HELLO = Message("system", "Be brief."), Message("user", "Hello")
+RAIN = Message("tool", "It rains.", name="get_weather", tool_call_id=PARIS.id)
+
+CASES: dict[str, tuple[list[Message], tuple[ToolSpec, ...] | None]] = {
+    "question": ([HELLO], None),
+    "turns": (
+        [SYSTEM, HELLO, Message("assistant", "Hi there."), Message("user", "Who are you?")],
+        None,
+    ),
+    "tools": ([SYSTEM, HELLO], TOOLS),
+    "tools without system": ([HELLO], TOOLS),
+    "call": ([Message("user", "Weather?"), Message("assistant", tool_calls=(PARIS,)), RAIN], TOOLS),
+    "two calls": (
+        [
+            Message("user", "Weather?"),
+            Message("assistant", "I look.", tool_calls=(PARIS, NOW)),
+            RAIN,
+            Message("tool", "Noon.", name="now", tool_call_id=NOW.id),
+            Message("assistant", "It rains at noon."),
+            Message("user", "Thanks."),
+        ],
+        TOOLS,
+    ),
+}
+
+
+def read_rows() -> list[Any]:
+    rows = []
+    for path in sorted(FOLDER.glob("*.json")):
+        table = json.loads(path.read_text(encoding="utf-8"))
+        rows += [
+            pytest.param(table["model"], case, prompt, id=f"{path.stem}-{case}")
+            for case, prompt in table["prompts"].items()
+        ]
+    return rows
+
+
+@pytest.mark.parametrize(("model", "case", "expected"), read_rows())
+def test_a_prompt_is_the_one_of_the_vendors_template(model: str, case: str, expected: str) -> None:
+    messages, tools = CASES[case]
+    prepared = prepare_input(messages, model=model, schema=SCHEMA, tools=tools)
+    assert prepared.input["prompt"] == expected
