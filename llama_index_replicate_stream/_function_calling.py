@@ -21,6 +21,7 @@ from llama_index_replicate_stream._tools import (
     get_tool_choice,
     get_tool_selections,
     join_messages,
+    make_callable,
     make_missing_call_error,
 )
 
@@ -98,8 +99,10 @@ class FunctionCallingMixin(FunctionCallingLLM):
         response = self.chat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, **kwargs
         )
+        callable_tools = [*map(make_callable, tools)]
         outputs = [
-            _reject_unknown_tool(call, tools) or call_tool_with_selection(call, tools, verbose)
+            _reject_unknown_tool(call, tools)
+            or call_tool_with_selection(call, callable_tools, verbose)
             for call in self.get_tool_calls_from_response(response, error_on_no_tool_call)
         ]
         return _make_agent_response(response, outputs, raises=error_on_tool_error)
@@ -123,9 +126,11 @@ class FunctionCallingMixin(FunctionCallingLLM):
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, **kwargs
         )
 
+        callable_tools = [*map(make_callable, tools)]
+
         async def run(call: ToolSelection) -> ToolOutput:
             rejection = _reject_unknown_tool(call, tools)
-            return rejection or await acall_tool_with_selection(call, tools, verbose)
+            return rejection or await acall_tool_with_selection(call, callable_tools, verbose)
 
         calls = self.get_tool_calls_from_response(response, error_on_no_tool_call)
         outputs = await asyncio.gather(*map(run, calls))

@@ -51,7 +51,7 @@ class _ObjectParser:
 
     def _update_partial(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
-            partial = self._output_cls.model_validate(arguments)
+            partial = self._output_cls(**arguments)
         except Exception:  # noqa: BLE001 - users' own validators may raise anything at a partial object
             partial = self._partial_cls.model_validate(arguments)
         # While a value grows it may be invalid for a moment; the object before it is kept.
@@ -62,7 +62,7 @@ class _ObjectParser:
 
 def _validate(output_cls: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
     try:
-        return output_cls.model_validate(arguments)
+        return output_cls(**arguments)  # as the framework makes it of a whole answer
     except ValidationError as error:
         # The framework's wording for a whole answer, but without the values.
         problems = "; ".join(

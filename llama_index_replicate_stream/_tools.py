@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.tools.types import BaseTool
+from llama_index.core.tools.function_tool import FunctionTool
+from llama_index.core.tools.types import BaseTool, ToolMetadata
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from llama_index_replicate_stream._from_core import MALFORMED_CALLS
 from llama_index_replicate_stream._to_core import convert_call_block, parse_additional_calls
+from replicate_stream.adapters import to_parameters
+
+_LABELS = frozenset({"title", "description"})  # the tool has its own
 
 
 def convert_tools(tools: Any) -> Any:
@@ -23,12 +29,40 @@ def convert_tools(tools: Any) -> Any:
 
 def _convert_tool(tool: BaseTool) -> dict[str, Any]:
     # Not `to_openai_tool`, which changes names: agents look a tool up by the name in the call.
+    metadata = tool.metadata
     function = {
-        "name": tool.metadata.get_name(),
-        "description": tool.metadata.description,
-        "parameters": tool.metadata.get_parameters_dict(),
+        "name": metadata.get_name(),
+        "description": metadata.description,
+        "parameters": _complete_schema(metadata.get_parameters_dict(), metadata.fn_schema),
     }
     return {"type": "function", "function": function}
+
+
+def _complete_schema(schema: Mapping[str, Any], cls: type[BaseModel] | None) -> dict[str, Any]:
+    """Add what the framework leaves out of the schema of a tool's class.
+
+    It keeps five keys of an object, and neither a reference nor any other value at the root.
+    """
+    whole = {} if cls is None else cls.model_json_schema()
+    parameters = to_parameters({**whole, **schema})
+    return {key: value for key, value in parameters.items() if key not in _LABELS}
+
+
+class _CompleteMetadata(ToolMetadata):
+    def get_parameters_dict(self) -> dict[str, Any]:
+        schema = _complete_schema(super().get_parameters_dict(), self.fn_schema)
+        return {"properties": {}, **schema}
+
+
+def make_callable(tool: BaseTool) -> BaseTool:
+    """Return a tool that the framework can call: it looks for properties in the tool's schema."""
+    old = tool.metadata
+    if not isinstance(tool, FunctionTool) or "properties" in old.get_parameters_dict():
+        return tool
+    metadata = _CompleteMetadata(old.description, old.name, old.fn_schema, old.return_direct)
+    tool = copy(tool)
+    tool._metadata = metadata  # noqa: SLF001 - a tool has no other way to change it
+    return tool
 
 
 def join_messages(
