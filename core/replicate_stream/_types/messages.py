@@ -43,7 +43,8 @@ class ToolSpec:
     Attributes:
         name: The tool's name.
         description: The purpose of the tool, written for the model.
-        parameters: The JSON schema of its arguments, of type object.
+        parameters: The JSON schema of its arguments, which may be recursive. A value that is not an
+            object becomes the property `root` of one.
     """
 
     name: str
