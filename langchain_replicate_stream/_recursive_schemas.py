@@ -22,11 +22,17 @@ def read_recursive_tool(tool: Any) -> dict[str, Any] | None:
     """Read a tool whose schema the framework's converter would lose; None for any other.
 
     Args:
-        tool: A tool, a class, a function, or a JSON schema with a title.
+        tool: A tool, a class, a function, a JSON schema with a title, or OpenAI's
+            `response_format`.
 
     Returns:
         OpenAI's function, with the whole schema.
     """
+    if isinstance(tool, Mapping) and tool.get("type") == "json_schema":
+        tool = tool.get("json_schema", tool)
+    if isinstance(tool, Mapping) and "name" in tool and "schema" in tool:  # OpenAI's format
+        description = tool.get("description", "")
+        return {"name": tool["name"], "description": description, "parameters": tool["schema"]}
     try:
         schema = _read_schema(tool)
     except PydanticUserError:  # the framework's converter explains it

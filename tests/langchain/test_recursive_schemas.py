@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from jsonschema import Draft202012Validator
 from langchain.agents import create_agent
-from langchain.agents.structured_output import ToolStrategy
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, Field, RootModel
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -265,12 +265,14 @@ def test_descriptions_and_defaults_of_a_typed_dict_are_kept() -> None:
 
 
 @pytest.mark.parametrize("schema", [Tree, TreeDict, ByName])
+@pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
 async def test_an_agent_answers_with_a_recursive_object(
-    replicate_emulator: Emulator, make_llm: MakeLLM, schema: Any
+    replicate_emulator: Emulator, make_llm: MakeLLM, schema: Any, strategy: Any
 ) -> None:
     value = {"x": TREE} if schema is ByName else TREE
-    replicate_emulator.reply = ToolUser(calls=[(get_name(schema), value)])
-    agent: Any = create_agent(make_llm(), [], response_format=ToolStrategy(schema))
+    calls = [(get_name(schema), value)] if strategy is ToolStrategy else []
+    replicate_emulator.reply = ToolUser(calls=calls, answer=json.dumps(value))
+    agent: Any = create_agent(make_llm(), [], response_format=strategy(schema))
     state = await agent.ainvoke({"messages": [("human", "Plant.")]})
     assert to_plain(state["structured_response"]) == value
     (prediction,) = replicate_emulator.predictions.values()

@@ -380,6 +380,13 @@ def test_every_kind_of_schema_becomes_the_same_format(make_llm: MakeLLM, form: A
     assert bound.kwargs["response_format"] == FORMS["OpenAI's format"]
 
 
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_kind_of_schema_becomes_the_same_tool(make_llm: MakeLLM, form: Any) -> None:
+    llm: Any = make_llm().with_structured_output(form, method="function_calling")
+    (tool,) = llm.first.kwargs["tools"]
+    assert (tool["function"]["name"], tool["function"]["parameters"]) == ("f", PLAIN)
+
+
 def test_a_bare_json_schema_is_named_by_its_title(make_llm: MakeLLM) -> None:
     for schema, name in (({**PLAIN, "title": "T"}, "T"), (PLAIN, "answer")):
         bound: Any = make_llm().bind_tools([], response_format=schema, strict=True)

@@ -223,6 +223,17 @@ async def test_a_malformed_call_is_invalid_and_keeps_its_text(
     assert '{"query": ' in (bad["args"] or "")
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
+async def test_a_streamed_call_with_a_number_that_is_none_is_invalid(
+    replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, number: str
+) -> None:
+    replicate_emulator.reply = list(write_call("search", query=7).replace("7", number))
+    message = reduce(add, await ask(make_llm().bind_tools([search]), "astream"))
+    assert message.tool_calls == []
+    (bad,) = message.invalid_tool_calls
+    assert number in (bad["args"] or "")
+
+
 async def test_a_call_is_streamed_while_the_model_writes_it(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:

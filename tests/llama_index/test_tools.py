@@ -209,6 +209,17 @@ async def test_a_malformed_call_is_never_one_to_be_made(
     assert [each["id"] for each in about["invalid_tool_calls"]] == [block.tool_call_id]
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
+async def test_a_streamed_call_with_a_number_that_is_none_is_malformed(
+    make_llm: Any, replicate_emulator: Emulator, use: Use, number: str
+) -> None:
+    replicate_emulator.reply = pieces(call("weather", city=7).replace("7", number))
+    llm = make_llm()
+    response = last(await use(llm, "astream_chat_with_tools"))
+    assert called(llm, response) == []
+    assert "invalid_tool_calls" in response.message.additional_kwargs
+
+
 async def test_a_lonely_malformed_call_is_an_error_where_one_is_expected(
     make_llm: Any, replicate_emulator: Emulator, use: Use
 ) -> None:
