@@ -34,13 +34,16 @@ INVENTED_RESULTS = {
 
 
 def write_prose_first(values: Input, prompt: Prompt, reply: Reply) -> Reply:
-    """Write a sentence before calls, or before JSON."""
+    """Write a sentence before calls, or before JSON.
+
+    Llama's calls have no marks: behind a sentence they are no calls.
+    """
     prose = "I will use a tool."
     if isinstance(reply.output, dict):
         return replace(reply, output={**reply.output, "content": prose})
     text = _text(reply)
     is_json = text.startswith((*CALL_STARTS, "{"))
-    if prompt.prefix or not is_json:
+    if prompt.prefix or not is_json or (prompt.format == "llama" and '"name": "' in text):
         return reply
     return replace(reply, tokens=_split(f"{prose}\n\n{text}"))
 

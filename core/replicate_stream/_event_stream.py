@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from replicate_stream._lazy import public
 from replicate_stream._response.completion import derive_finish_reason
-from replicate_stream._response.parser import AnswerParser
+from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
 from replicate_stream._types.messages import Finished, StatusChanged, StreamEvent
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
@@ -47,8 +47,7 @@ class EventStream:
             model_input: The input that it was created with.
             request: The request that the input was built from.
             start: Creates the prediction of a repair.
-            is_buffered: True to emit a checked answer only at its end, so that it can always be
-                repaired.
+            is_buffered: True to emit an answer only at its end, so that it can always be repaired.
         """
         self._run = run
         self._model_input = model_input
@@ -85,7 +84,8 @@ class EventStream:
         repairs = self._request.max_repairs
         while True:
             run, model_input = self._run, self._model_input
-            parser = AnswerParser(model_input.stop, model_input.expected_answer, _new_call_id)
+            create_parser = BufferedAnswerParser if self._is_buffered else AnswerParser
+            parser = create_parser(model_input.stop, model_input.expected_answer, _new_call_id)
             check = self._create_check()
             status = ""
             async with aclosing(run.stream()) as batches:
@@ -103,25 +103,33 @@ class EventStream:
                 yield event
             usage = _add(usage, await self._end_run(is_stopped=parser.is_stopped))
             finished = self._build_finished(parser, usage)
-            if check is None or check.is_accepted:
+            if check is None:
                 break
-            if not check.is_repairable:
-                raise check.build_error(finished)
+            for event in check.accept_cut_off(finished.reason):
+                yield event
+            if check.is_accepted:
+                break
             repairs -= 1
-            # Each repair extends the first request, so that failed repairs do not pile up in it.
-            messages = [*self._request.messages, *check.build_repair_messages()]
-            extended = replace(self._request, messages=messages)
-            self._run, self._model_input = await self._start(extended)
+            self._run, self._model_input = await self._start(self._extend_request(check, finished))
         yield finished
+
+    def _extend_request(self, check: AnswerCheck, finished: Finished) -> Request:
+        """Build the request of a repair, or raise the error of an answer that cannot be repaired.
+
+        Each repair extends the first request, so that failed repairs do not pile up in it.
+        """
+        if not check.is_repairable:
+            raise check.build_error(finished)
+        messages = [*self._request.messages, *check.build_repair_messages()]
+        return replace(self._request, messages=messages)
 
     def _create_check(self) -> AnswerCheck | None:
         if not self._model_input.expected_answer.is_checked:
             return None
-        # Imported here, because most answers are not checked: only those with a required tool call
-        # or a response format.
+        # Imported here, because most answers are not checked: only those with tools or a format.
         from replicate_stream._response.check import AnswerCheck
 
-        return AnswerCheck(self._model_input.expected_answer, is_buffered=self._is_buffered)
+        return AnswerCheck(self._model_input.expected_answer)
 
     async def _end_run(self, *, is_stopped: bool) -> Usage | None:
         """Cancel a prediction that still runs, or else get its final record; return its usage."""

@@ -139,6 +139,15 @@ class ModelProfile:
             return HermesToolFormat
         return template.tool_format
 
+    @cached_property
+    def trained_tool_formats(self) -> tuple[type[ToolFormat], ...]:
+        """The formats in which the model was trained to call tools, as far as they are known."""
+        known = families.TABLES.find_tool_format(self.model)
+        formats = [] if known is None else [known]
+        if self.chat_template is not None:
+            formats.append(self.chat_template.tool_format)
+        return tuple(formats)
+
     def find_chat_template(self, name: str) -> ChatTemplate | None:
         """Find the chat template that `prompt_format=` names, in the model's own variant if any."""
         own = self.chat_template

@@ -165,12 +165,14 @@ class Conversation:
             return self.builder.profile.tool_format(neutralize)
         return template.tool_format(neutralize, template.assistant, template.system)
 
-    def has_bare_calls(self, template: ChatTemplate | None = None) -> bool:
-        """Whether the model is going to write tool calls as JSON without marks."""
+    def get_tool_formats(self, template: ChatTemplate | None = None) -> tuple[str, ...]:
+        """Return the names of the tool formats in which the answer may call tools."""
         if self.instructions.tools is None:
-            return False
-        tool_format = self.builder.profile.tool_format if template is None else template.tool_format
-        return tool_format.has_bare_calls
+            return ()
+        profile = self.builder.profile
+        offered = profile.tool_format if template is None else template.tool_format
+        formats = (offered, *profile.trained_tool_formats)
+        return tuple(dict.fromkeys(each.__name__ for each in formats))
 
     def render_turns(self, tool_format: ToolFormat | None) -> list[Turn]:
         """Convert the messages to turns of a prompt; with a tool format their text is final."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replicate_stream._errors import InvalidInputError
+from replicate_stream._model import families
 from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._request.conversation import (
     Conversation,
@@ -19,7 +20,7 @@ from replicate_stream._request.conversation import (
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
 from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._request.media_inputs import put_media, tag_media
-from replicate_stream._request.prompt import render_conversation
+from replicate_stream._request.prompt import RenderedPrompt, render_conversation
 from replicate_stream._request.sampling import put_sampling, put_stop
 from replicate_stream._request.validation import check_input
 from replicate_stream._types.media import Upload
@@ -161,7 +162,11 @@ def build_model_input(
         # A file that `extra_input` replaced need not be read or uploaded.
         uploads=[each for each in uploads if each.input_name not in request.extra_input],
         expected_answer=ExpectedAnswer(
-            request.tools, prompt.is_bare, prompt.prefix, request.response_format
+            request.tools,
+            conversation.get_tool_formats(prompt.template),
+            prompt.prefix,
+            request.response_format,
+            _find_reasoning_tag(profile, prompt),
         ),
     )
 
@@ -169,6 +174,14 @@ def build_model_input(
 def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -> str:
     texts = [each.text for each in messages if each.message.role == "system"]
     return "\n\n".join(text for text in (system_prompt, *texts) if text)
+
+
+def _find_reasoning_tag(profile: ModelProfile, prompt: RenderedPrompt) -> str:
+    """Find the opening tag of the reasoning that the prompt ends with; empty for none."""
+    if prompt.template is None:
+        return families.TABLES.find_reasoning_tag(profile.model)
+    tags = (opening for opening, _ in families.TABLES.thinking_tags)
+    return next((tag for tag in tags if prompt.prompt.rstrip().endswith(tag)), "")
 
 
 def _find_answer_limit(profile: ModelProfile, model_input: Mapping[str, Any]) -> int | None:

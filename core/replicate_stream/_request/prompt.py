@@ -17,17 +17,17 @@ _PLAIN = "plain"
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """A prompt, and how the answer to it is going to look.
+    """A prompt.
 
     Attributes:
         prompt: The prompt; empty if the conversation went into an input for messages.
         prefix: The beginning of the answer, which the prompt ends with.
-        is_bare: True if the model writes tool calls as JSON without marks.
+        template: The chat template that it is rendered in; None if the model applies its own.
     """
 
     prompt: str = field(default="", repr=False)
     prefix: str = field(default="", repr=False)
-    is_bare: bool = False
+    template: ChatTemplate | None = None
 
 
 def render_conversation(
@@ -49,7 +49,7 @@ def render_conversation(
         if prompt_format == _PLAIN:
             builder.note("The prompt was sent as a message: the model only takes those.")
         put_messages(conversation, profile.messages)
-        return RenderedPrompt(is_bare=conversation.has_bare_calls())
+        return RenderedPrompt()
     if prompt_field is None:
         raise InvalidInputError(
             f"The model takes no prompt; its inputs are {', '.join(profile.schema.fields)}",
@@ -77,14 +77,14 @@ def _is_sent_as_messages(conversation: Conversation, prompt_format: str | None) 
 
 def _render_prompt(conversation: Conversation, prompt_format: str | None) -> RenderedPrompt:
     if prompt_format == _PLAIN:
-        return RenderedPrompt(_render_plain(conversation), is_bare=conversation.has_bare_calls())
+        return RenderedPrompt(_render_plain(conversation))
     if prompt_format is not None:
         return _render_template(conversation, _find_template(conversation, prompt_format))
     profile = conversation.builder.profile
     if profile.history is not None and not conversation.has_tools:
         question = put_history(conversation, profile.history)
         if question is not None:
-            return RenderedPrompt(question, is_bare=conversation.has_bare_calls())
+            return RenderedPrompt(question)
     # A model's own template has a place for one question, but none for a conversation.
     fits_template = conversation.is_single_question and (
         profile.system_prompt is not None or not conversation.has_system
@@ -92,7 +92,7 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
     writes_marks = profile.is_raw or (profile.prompt_template is not None and not fits_template)
     if writes_marks and profile.chat_template is not None and not profile.is_base:
         return _render_template(conversation, profile.chat_template)
-    return RenderedPrompt(_render_unmarked(conversation), is_bare=conversation.has_bare_calls())
+    return RenderedPrompt(_render_unmarked(conversation))
 
 
 def _find_template(conversation: Conversation, prompt_format: str) -> ChatTemplate:
@@ -165,7 +165,7 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
     system = conversation.render_system(template.neutralize, tool_format, system)
     if tool_format is None:
         prompt = template.render(system, turns, is_system_rendered=True)
-        return RenderedPrompt(prompt, is_bare=conversation.has_bare_calls(template))
+        return RenderedPrompt(prompt, template=template)
     after_results = tool_format.after_results if turns and turns[-1].role == "none" else None
     tools = conversation.tools_in_prompt
     prefix = ""
@@ -182,4 +182,4 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
         system, turns, is_system_rendered=True, has_generation_prompt=after_results is None
     )
     prompt += after_results or ""
-    return RenderedPrompt(prompt + prefix, prefix, conversation.has_bare_calls(template))
+    return RenderedPrompt(prompt + prefix, prefix, template)

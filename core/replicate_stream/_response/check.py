@@ -18,6 +18,10 @@ from replicate_stream._types.messages import (
     ToolCall,
 )
 from replicate_stream._types.request import ExpectedAnswer
+from replicate_stream._types.tool_choice import ToolChoice, find_arguments_problem
+
+_MALFORMED = "its call of a tool is malformed, or breaks off"
+_CALL_AGAIN = "Write the call again, in the format that you were shown, and nothing else."
 
 
 class AnswerCheck:
@@ -25,7 +29,6 @@ class AnswerCheck:
 
     Args:
         expected: The tools and the format that the answer is checked against.
-        is_buffered: Emit nothing before the end.
 
     Attributes:
         problem: After `close`: what `find_problem` returns for the answer.
@@ -33,11 +36,10 @@ class AnswerCheck:
         is_repairable: After `close`: True if it is rejected and the model can be asked again.
     """
 
-    def __init__(self, expected: ExpectedAnswer, *, is_buffered: bool) -> None:
+    def __init__(self, expected: ExpectedAnswer) -> None:
         self.problem: str | None = None
         self.is_accepted = self.is_repairable = False
         self._expected = expected
-        self._is_buffered = is_buffered
         self._has_emitted = False
         self._pending: list[StreamEvent] = []
         self._builder = CompletionBuilder()
@@ -47,9 +49,6 @@ class AnswerCheck:
         new = list(events)
         for event in new:
             self._builder.add(event)
-        if self._is_buffered:
-            self._pending += new
-            return []
         self._has_emitted = self._has_emitted or not all(isinstance(e, ReasoningDelta) for e in new)
         return new
 
@@ -73,6 +72,19 @@ class AnswerCheck:
         self.is_accepted = not self.is_repairable and (self.problem is None or is_usable)
         return self._pending if self.is_accepted else []
 
+    def accept_cut_off(self, finish_reason: str) -> Sequence[StreamEvent]:
+        """Accept a malformed call if the limit of the answer cut it off; return its events.
+
+        Asked again, the model would reach the same limit. A required call is asked for all the
+        same: without it the answer is of no use.
+        """
+        tools = self._expected.tools
+        is_cut_off = self.is_repairable and finish_reason == "length"
+        if not is_cut_off or tools is None or tools.is_forced or not self._builder.tool_calls:
+            return []
+        self.is_accepted = True
+        return self._pending
+
     def build_error(self, finished: Finished) -> AnswerFormatError:
         """Build the error for an answer that is neither accepted nor repaired."""
         self._builder.add(finished)
@@ -83,11 +95,14 @@ class AnswerCheck:
         text, calls = self._builder.text, self._builder.tool_calls
         tools, response_format = self._expected.tools, self._expected.response_format
         instruction = ""
-        if tools is not None and tools.is_forced:
-            instruction = tools.instruction
+        if tools is not None and (tools.is_forced or calls):
+            instruction = tools.instruction or _CALL_AGAIN
         elif response_format is not None:
             instruction = response_format.instruction(has_tools=tools is not None)
         request = Message("user", f"That answer will not do: {self.problem}. {instruction}")
+        # What has no name cannot be written as a call.
+        text += "".join(str(call.arguments) for call in calls if not call.name)
+        calls = tuple(call for call in calls if call.name)
         answer = Message("assistant", text, tool_calls=calls)
         return [answer, request] if text or calls else [request]
 
@@ -107,12 +122,27 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
     is_forced = tools is not None and tools.is_forced
     if tools is not None and _calls_another_tool(expected, calls):
         return f"it calls another tool than {tools.name}, which had to be called"
-    if calls:
-        is_malformed = is_forced and all(isinstance(call.arguments, str) for call in calls)
-        return "its call of a tool is malformed, or breaks off" if is_malformed else None
+    if calls and tools is not None:
+        if is_forced:
+            problems = [_find_call_problem(tools, call) for call in calls]
+            return problems[0] if all(problems) else None
+        # Beside a text a malformed call is no loss of the whole answer.
+        is_lost = not text.strip() and all(map(_is_malformed, calls))
+        return _MALFORMED if is_lost else None
     if tools is not None and is_forced:
         return f"it calls no tool, and {tools.name or 'one'} had to be called"
     return None if response_format is None else response_format.find_problem(text)
+
+
+def _find_call_problem(tools: ToolChoice, call: ToolCall) -> str | None:
+    tool = next((each for each in tools.tools if each.name == call.name), None)
+    if tool is None or _is_malformed(call):
+        return _MALFORMED
+    return find_arguments_problem(tool, call.arguments)
+
+
+def _is_malformed(call: ToolCall) -> bool:
+    return isinstance(call.arguments, str) or not call.name
 
 
 def _calls_another_tool(expected: ExpectedAnswer, calls: Sequence[ToolCall]) -> bool:

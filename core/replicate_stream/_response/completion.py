@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from replicate_stream._types.messages import (
     ToolCallDelta,
 )
 from replicate_stream._types.prediction import Usage
+from replicate_stream._types.strict_json import parse_strict_json
 
 
 def derive_finish_reason(
@@ -94,7 +94,7 @@ def _to_call(deltas: Sequence[ToolCallDelta]) -> ToolCall:
 
 def _parse_arguments(text: str) -> Mapping[str, Any] | str:
     try:
-        value = json.loads(text)
+        value = parse_strict_json(text)
     except ValueError:
         return text
     return value if isinstance(value, dict) else text

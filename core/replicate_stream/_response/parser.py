@@ -7,9 +7,14 @@ way: it becomes `TextDelta`s in one list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from replicate_stream._response.reasoning import Piece, ReasoningSplitter
+from replicate_stream._response.reasoning import (
+    Piece,
+    ReasoningSplitter,
+    find_unopened_reasoning,
+)
 from replicate_stream._response.stop import StopFilter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
 from replicate_stream._types.request import ExpectedAnswer
@@ -31,6 +36,7 @@ class AnswerParser:
         stop: The stop sequences.
         expected: The tools and the format of the request.
         new_id: Creates the id of a tool call.
+        is_buffered: True if nothing has to be returned before `flush`.
 
     Attributes:
         is_stopped: True once the answer has ended early. The rest of the stream is not needed.
@@ -38,14 +44,19 @@ class AnswerParser:
     """
 
     def __init__(
-        self, stop: Sequence[str], expected: ExpectedAnswer, new_id: Callable[[], str]
+        self,
+        stop: Sequence[str],
+        expected: ExpectedAnswer,
+        new_id: Callable[[], str],
+        *,
+        is_buffered: bool = False,
     ) -> None:
         self.is_stopped = self.has_calls = False
-        self._splitter: ReasoningSplitter | None = ReasoningSplitter()
+        self._splitter: ReasoningSplitter | None = ReasoningSplitter(expected.reasoning_tag)
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None
         if expected.tools is not None or expected.response_format is not None:
-            self._content = _ContentParser(expected, new_id)
+            self._content = _ContentParser(expected, new_id, is_buffered=is_buffered)
 
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return the events that are certain."""
@@ -116,6 +127,41 @@ class AnswerParser:
         return [] if self._stop is None else _wrap(self._stop.flush())
 
 
+class BufferedAnswerParser(AnswerParser):
+    """Parses one answer whose events are needed at its end only, and so knows more of it.
+
+    Args:
+        stop: As for `AnswerParser`, like all others.
+        expected: As for `AnswerParser`.
+        new_id: As for `AnswerParser`.
+    """
+
+    def __init__(
+        self, stop: Sequence[str], expected: ExpectedAnswer, new_id: Callable[[], str]
+    ) -> None:
+        super().__init__(stop, expected, new_id, is_buffered=True)
+        self._arguments = stop, expected, new_id
+        self._chunks: list[str] = []
+        self._events: list[StreamEvent] = []
+
+    def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
+        """Parse the next chunks of text; return nothing."""
+        self._chunks += chunks
+        self._events += super().feed(chunks)
+        return ()
+
+    def flush(self) -> Iterable[StreamEvent]:
+        """Return all events, after the last chunk."""
+        stop, expected, new_id = self._arguments
+        tag = find_unopened_reasoning("".join(self._chunks))
+        if not tag or expected.reasoning_tag:
+            return [*self._events, *super().flush()]
+        parser = AnswerParser(stop, replace(expected, reasoning_tag=tag), new_id, is_buffered=True)
+        events = [*parser.feed(self._chunks), *parser.flush()]
+        self.is_stopped, self.has_calls = parser.is_stopped, parser.has_calls
+        return events
+
+
 class _ContentParser:
     """Parses the content of an answer that may hold tool calls or must be JSON.
 
@@ -125,12 +171,15 @@ class _ContentParser:
     Args:
         expected: The tools and the format of the request.
         new_id: Creates the id of a tool call.
+        is_buffered: As for `AnswerParser`.
 
     Attributes:
         is_stopped: True once the rest of the answer is not needed.
     """
 
-    def __init__(self, expected: ExpectedAnswer, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, expected: ExpectedAnswer, new_id: Callable[[], str], *, is_buffered: bool
+    ) -> None:
         tools, response_format = expected.tools, expected.response_format
         self.is_stopped = False
         self._tools = tools
@@ -145,13 +194,13 @@ class _ContentParser:
         if response_format is not None:
             from replicate_stream._response.json_answer import JsonAnswerReader
 
-            self._json_reader = JsonAnswerReader(response_format.first_characters)
+            self._json_reader = JsonAnswerReader(response_format, is_buffered=is_buffered)
         if tools is not None:
             from replicate_stream._response.tool_calls import ToolCallReader
 
             self._pending = [] if tools.is_forced else None
             self._call_reader = ToolCallReader(
-                tools.names, new_id, is_bare=expected.is_bare, is_single=tools.is_single
+                tools.schemas, new_id, expected.tool_formats, is_single=tools.is_single
             )
 
     def feed(self, text: str) -> list[StreamEvent]:

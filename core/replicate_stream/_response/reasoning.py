@@ -1,16 +1,26 @@
 """Split the reasoning of a model from its answer while it streams.
 
-Models write their reasoning between tags before the answer. The traps: a tag that is split between
-two chunks, and an answer that merely mentions a tag. So only a tag at the very start counts.
+Models write their reasoning between tags before the answer, or in a channel of its own. The traps:
+a tag that is split between two chunks, and an answer that merely mentions a tag. So only a tag at
+the very start counts, or, where the prompt ends with the opening tag, the first closing one.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from replicate_stream._model import families
 
 Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
+
+_HARMONY_STARTS = ("<|channel|>", "<|start|>assistant")
+_HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>")
+_HARMONY_END = re.compile("|".join(map(re.escape, _HARMONY_ENDS)))
+_HARMONY_CALL = "<|channel|>commentary to="
+_MESSAGE = "<|message|>"
+_LONGEST_HEADER = 200
 
 
 class ReasoningSplitter:
@@ -18,42 +28,56 @@ class ReasoningSplitter:
 
     White space before the opening tag belongs to the reasoning; the tags are dropped. A block that
     is never closed is reasoning to the end.
+
+    Args:
+        opening: The tag of a block that is open already; empty for none.
     """
 
-    __slots__ = ("_closing", "_is_start", "_pending")
+    __slots__ = ("_closing", "_harmony", "_is_start", "_pending")
 
-    def __init__(self) -> None:
+    def __init__(self, opening: str = "") -> None:
         self._pending = ""
         self._is_start = True  # until an opening tag is found or excluded
-        self._closing = ""  # the closing tag of the open block; empty outside of a block
+        # The closing tag of the open block; empty outside of a block.
+        self._closing = dict(families.TABLES.thinking_tags).get(opening, "")
+        self._harmony: _HarmonySplitter | None = None
 
     @property
     def is_done(self) -> bool:
         """True once all further text belongs to the answer, so that it need not pass through."""
-        return not self._is_start and not self._closing
+        return not self._is_start and not self._closing and self._harmony is None
 
     def feed(self, text: str) -> list[Piece]:
         """Add text; return the pieces that are certain, none of them empty."""
+        if self._harmony is not None:
+            return self._harmony.feed(text)
         rest, self._pending = self._pending + text, ""
         pieces: list[Piece] = []
         if self._is_start:
             rest = self._open(rest, pieces)
-        if self._closing:
-            rest = self._close(rest, pieces)
-        elif self._is_start:
+        if self._harmony is not None:
+            return self._harmony.feed(rest)
+        if self._is_start:
             self._pending, rest = rest, ""
+        elif self._closing:
+            rest = self._close(rest, pieces)
         if rest:
             pieces.append(("text", rest))
         return pieces
 
     def flush(self) -> list[Piece]:
         """Return the pending text, after the last `feed`."""
+        if self._harmony is not None:
+            return self._harmony.flush()
         text, self._pending = self._pending, ""
         return [("reasoning" if self._closing else "text", text)] if text else []
 
     def _open(self, text: str, pieces: list[Piece]) -> str:
         """Find an opening tag at the start; return the text after it, or the whole text."""
         body, tags = text.lstrip(), families.TABLES.thinking_tags
+        if body.startswith(_HARMONY_STARTS):
+            self._harmony = _HarmonySplitter()
+            return body
         for opening, closing in tags:
             if body.startswith(opening):
                 self._is_start, self._closing = False, closing
@@ -61,7 +85,8 @@ class ReasoningSplitter:
                 if blanks:
                     pieces.append(("reasoning", blanks))
                 return body[len(opening) :]
-        self._is_start = any(opening.startswith(body) for opening, _ in tags)
+        openings = (*(opening for opening, _ in tags), *_HARMONY_STARTS)
+        self._is_start = any(opening.startswith(body) for opening in openings)
         return text
 
     def _close(self, text: str, pieces: list[Piece]) -> str:
@@ -71,14 +96,86 @@ class ReasoningSplitter:
             rest = text[end + len(self._closing) :]
             self._closing = ""
         else:
-            end = len(text) - _count_partial(text, self._closing)
+            end = len(text) - _count_partial(text, (self._closing,))
             self._pending, rest = text[end:], ""
         if end:
             pieces.append(("reasoning", text[:end]))
         return rest
 
 
-def _count_partial(text: str, tag: str) -> int:
-    """Return the number of characters at the end of the text that may begin the tag."""
-    sizes = range(min(len(tag) - 1, len(text)), 0, -1)
-    return next((size for size in sizes if tag.startswith(text[-size:])), 0)
+class _HarmonySplitter:
+    """Splits the messages of gpt-oss by their channels; calls are passed on behind one mark.
+
+    Source: https://developers.openai.com/cookbook/articles/openai-harmony.
+    """
+
+    def __init__(self) -> None:
+        self._pending = ""
+        self._kind: Literal["header", "text", "reasoning", "call"] = "header"
+
+    def feed(self, text: str) -> list[Piece]:
+        self._pending += text
+        pieces: list[Piece] = []
+        while self._read(pieces):
+            pass
+        return pieces
+
+    def flush(self) -> list[Piece]:
+        text, self._pending = self._pending, ""
+        # A header without a message says nothing.
+        if not text.strip() or (self._kind == "header" and text.lstrip().startswith("<|")):
+            return []
+        return [("reasoning" if self._kind == "reasoning" else "text", text)]
+
+    def _read(self, pieces: list[Piece]) -> bool:
+        """Read a header, or what is there of a message; return True if more can be read."""
+        if self._kind == "header":
+            header, is_whole, rest = self._pending.partition(_MESSAGE)
+            if is_whole:
+                self._pending = rest
+                self._start_message(header, pieces)
+            elif len(header) > _LONGEST_HEADER:
+                self._kind = "text"
+            return self._kind != "header"
+        end = _HARMONY_END.search(self._pending)
+        size = len(self._pending)
+        stop = size - _count_partial(self._pending, _HARMONY_ENDS) if end is None else end.start()
+        body = self._pending[:stop]
+        if end is not None and self._kind == "call":
+            body += end.group()
+        if body:
+            pieces.append(("reasoning" if self._kind == "reasoning" else "text", body))
+        self._pending = self._pending[stop if end is None else end.end() :]
+        self._kind = self._kind if end is None else "header"
+        return end is not None
+
+    def _start_message(self, header: str, pieces: list[Piece]) -> None:
+        recipient = re.search(r"\bto=([^\s<]+)", header)
+        if recipient is not None and recipient[1] != "user":
+            self._kind = "call"
+            pieces.append(("text", f"{_HARMONY_CALL}{recipient[1]}{_MESSAGE}"))
+        else:
+            self._kind = "reasoning" if "<|channel|>analysis" in header else "text"
+
+
+def find_unopened_reasoning(text: str) -> str:
+    """Find the tag that an answer closes on a line of its own, and never opened; empty for none.
+
+    The opening tag then was the end of the prompt that the model's own template rendered.
+    """
+    for opening, closing in families.TABLES.thinking_tags:
+        if re.search(rf"(?m)^[ \t]*{re.escape(closing)}|{re.escape(closing)}[ \t]*$", text):
+            before = text[: text.index(closing)]
+            if opening not in before and "`" not in before.rpartition("\n")[2]:
+                return opening
+    return ""
+
+
+def _count_partial(text: str, tags: Iterable[str]) -> int:
+    """Return the number of characters at the end of the text that may begin one of the tags."""
+    return max(
+        next(
+            (n for n in range(min(len(tag) - 1, len(text)), 0, -1) if tag.startswith(text[-n:])), 0
+        )
+        for tag in tags
+    )

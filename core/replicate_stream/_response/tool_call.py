@@ -1,20 +1,32 @@
 """Read one tool call from its JSON while it streams: `{"name": …, "arguments": {…}}`.
 
-The trap is a call that breaks off: the closing brace of its arguments is emitted only when the call
-itself has ended, so that an incomplete call never looks complete.
+The trap is a call that breaks off, or that holds more than a name and arguments: the closing brace
+of its arguments is emitted only when the whole call is known to be as it must be, so that any other
+never looks complete.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from replicate_stream._model.families.tool_format import ParsedCall, Schemas
 from replicate_stream._response.json_repair import JsonScanner, Member, repair_object
 from replicate_stream._types.messages import ToolCallDelta
+from replicate_stream._types.strict_json import parse_strict_json
 
 NO_ARGUMENTS = "{}"
+_NO_TEXT = "no arguments"  # of a malformed call; frameworks take an empty text for {}
+NAME_KEYS = ("name", "tool_name")
+DECORATIONS = frozenset({"id", "type", "index", "tool_call_id", "call_id"})
+"""Members of a call that say nothing about its arguments."""
 _ARGUMENTS_KEYS = ("arguments", "parameters")
+# The words under which models write arguments. One counts only if nothing else can be meant.
+_ARGUMENTS_WORDS = frozenset(
+    {*_ARGUMENTS_KEYS, "args", "input", "inputs", "params", "parameter", "kwargs", "argument"}
+    | {"action_input", "tool_input"}
+)
 
 
 class CallBody:
@@ -23,17 +35,21 @@ class CallBody:
     Args:
         index: The number of the call in the answer, from 0.
         new_id: Creates the id of the call.
+        schemas: The schemas of the offered tools' arguments.
         name: The tool, if it stands before the JSON. The JSON is then its arguments alone.
 
     Attributes:
         scanner: The scanner of the JSON, which the owner feeds before it calls `read`.
     """
 
-    __slots__ = ("_fixed_name", "_index", "_new_id", "_sent", "scanner")
+    __slots__ = ("_fixed_name", "_index", "_new_id", "_schemas", "_sent", "scanner")
 
-    def __init__(self, index: int, new_id: Callable[[], str], name: str | None = None) -> None:
+    def __init__(
+        self, index: int, new_id: Callable[[], str], schemas: Schemas, name: str | None = None
+    ) -> None:
         self._index = index
         self._new_id = new_id
+        self._schemas = schemas
         self._fixed_name = name
         self.scanner = JsonScanner()
         self._sent: int | None = None  # characters of the arguments in deltas; None before the name
@@ -41,42 +57,13 @@ class CallBody:
     @property
     def name(self) -> str | None:
         """The tool; None until it is known."""
-        if self._fixed_name is not None:
-            return self._fixed_name
-        for member in self.scanner.members:
-            if member.key == "name" and member.start is not None and member.end is not None:
-                name = json.loads(self.scanner.get_part(member.start, member.end))
-                return name if isinstance(name, str) else None
-        return None
+        return self._fixed_name if self._fixed_name is not None else find_name(self.scanner)
 
     @property
     def has_complete_arguments(self) -> bool:
         """True if the object of arguments is complete, even if the call around it is not."""
         member = self._find_arguments()
         return self._fixed_name is None and member is not None and member.end is not None
-
-    @property
-    def is_call(self) -> bool | None:
-        """True if JSON without any marks is a call; None while that is not certain.
-
-        A call has a name and an object of arguments, and no other members before these. The order
-        of the members decides, so that the result is the same for every chunking.
-        """
-        has_name = has_arguments = False
-        for member in self.scanner.members:
-            if member.key not in {"name", "type", "id", *_ARGUMENTS_KEYS}:
-                return False
-            if member.start is not None:
-                is_object = self.scanner.get_part(member.start, member.start + 1) == "{"
-                if is_object != (member.key in _ARGUMENTS_KEYS):
-                    return False
-                has_arguments = has_arguments or is_object
-            has_name = has_name or (member.key == "name" and self.name is not None)
-            if has_name and has_arguments:
-                return True
-        if self.scanner.is_done:
-            return has_name
-        return False if self.scanner.is_broken else None
 
     def read(self) -> list[ToolCallDelta]:
         """Return the new deltas that are certain."""
@@ -117,14 +104,21 @@ class CallBody:
         return ToolCallDelta(self._index, self._new_id(), name, "")
 
     def _end(self) -> list[ToolCallDelta]:
+        name, arguments = self._parse()
         if self._sent:
-            return [self._delta("}")]
-        value = json.loads(self.scanner.text)
-        if self._sent is not None:
-            arguments = value if self._fixed_name is not None else _get_arguments(value)
-            return [self._delta(_dump_arguments(arguments))]
-        name, text = _parse_nested_call(value) or ("", self.scanner.text)
-        return [self._start(name), self._delta(text)]
+            # What was sent lacks the closing brace, and stays without it if the call is malformed.
+            return [self._delta("}")] if arguments is not None else []
+        start = [self._start(name)] if self._sent is None else []
+        return [*start, self._delta(dump_arguments(arguments, self.scanner.text))]
+
+    def _parse(self) -> ParsedCall:
+        try:
+            value = parse_strict_json(self.scanner.text)
+        except ValueError:
+            return self.name or "", None
+        if self._fixed_name is not None:
+            return self._fixed_name, _parse_arguments(value)
+        return parse_call(value, self._schemas)
 
     def _find_arguments(self) -> Member | None:
         return next((m for m in self.scanner.members if m.key in _ARGUMENTS_KEYS), None)
@@ -143,27 +137,96 @@ class CallBody:
         return ToolCallDelta(self._index, None, None, arguments)
 
 
-def _parse_nested_call(value: Any) -> tuple[str, str] | None:
-    """Parse `{"function": {…}}` or `{"function": name, "arguments": {…}}`: name and arguments."""
+def find_name(scanner: JsonScanner) -> str | None:
+    """Find the name of the tool in the JSON of a call so far."""
+    for member in scanner.members:
+        if member.key in NAME_KEYS and member.start is not None and member.end is not None:
+            name = json.loads(scanner.get_part(member.start, member.end))
+            return name if isinstance(name, str) else None
+    return None
+
+
+def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
+    """Parse the JSON value of a call, in the forms of all vendors.
+
+    Returns:
+        The tool's name, empty if there is none, and the arguments; None if they are malformed. They
+        are, too, if the value has members whose meaning is not certain.
+    """
     if not isinstance(value, Mapping):
-        return None
-    call = value.get("function")
-    if isinstance(call, str):
-        call = {**value, "name": call}
-    if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
-        return None
-    return call["name"], _dump_arguments(_get_arguments(call))
+        return "", None
+    members = {key: value[key] for key in value if key not in DECORATIONS}
+    function = members.get("function")
+    if isinstance(function, Mapping) and len(members) == 1:
+        return parse_call(function, schemas)
+    names = [members.pop(key) for key in (*NAME_KEYS, "function") if key in members]
+    if len(names) != 1 or not isinstance(names[0], str):
+        return "", None
+    if not members:
+        return names[0], {}
+    key, arguments = next(iter(members.items()))
+    if len(members) > 1 or not _is_arguments_key(key, schemas.get(names[0], {})):
+        return names[0], None
+    return names[0], _parse_arguments(arguments)
 
 
-def _get_arguments(call: Mapping[str, Any]) -> Any:
-    return next((call[key] for key in _ARGUMENTS_KEYS if key in call), None)
+def build_deltas(
+    calls: Iterable[ParsedCall], raw: str, start: int, new_id: Callable[[], str]
+) -> list[ToolCallDelta]:
+    """Build the deltas of whole calls.
+
+    Args:
+        calls: The calls.
+        raw: The text of the calls, for those that are malformed.
+        start: The number of the first call in the answer.
+        new_id: Creates the id of a call.
+    """
+    return [
+        delta
+        for index, (name, arguments) in enumerate(calls, start)
+        for delta in (
+            ToolCallDelta(index, new_id(), name, ""),
+            ToolCallDelta(index, None, None, dump_arguments(arguments, raw)),
+        )
+    ]
 
 
-def _dump_arguments(value: Any) -> str:
-    """Return the JSON text of arguments. It is an object only if the value is one."""
+def dump_arguments(arguments: Mapping[str, Any] | None, raw: str) -> str:
+    """Return the JSON text of arguments; for malformed ones the raw text, which is no object."""
+    if arguments is not None:
+        return json.dumps(arguments, ensure_ascii=False)
+    text = raw.strip()
+    if text.startswith("{"):
+        # A whole call as JSON is an object too: without its braces it cannot pass for arguments.
+        text = text.strip("{}").strip()
+    return text or _NO_TEXT
+
+
+def is_arguments_word(key: str) -> bool:
+    """Return True for a key under which models write the arguments of a call."""
+    return key.lower() in _ARGUMENTS_WORDS
+
+
+def _is_arguments_key(key: str, schema: Mapping[str, Any]) -> bool:
+    # An argument of that name, flat beside the tool's name, would be another reading.
+    properties = schema.get("properties")
+    is_argument = isinstance(properties, Mapping) and key in properties
+    return key in _ARGUMENTS_KEYS or (is_arguments_word(key) and not is_argument)
+
+
+def _parse_arguments(value: Any) -> dict[str, Any] | None:
     if value is None or value == "":
-        return NO_ARGUMENTS
+        return {}
     if isinstance(value, str):
         # OpenAI's API encodes arguments twice, and some models were trained on that.
-        return repair_object(value) or value
-    return json.dumps(value, ensure_ascii=False)
+        return _decode_arguments(value)
+    return value if isinstance(value, dict) else None
+
+
+def _decode_arguments(text: str) -> dict[str, Any] | None:
+    repaired = repair_object(text)
+    try:
+        value = None if repaired is None else parse_strict_json(repaired)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

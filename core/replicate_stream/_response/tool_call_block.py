@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from replicate_stream._model.families.tool_format import Schemas
 from replicate_stream._response.tool_call import NO_ARGUMENTS, CallBody
-from replicate_stream._response.tool_call_marks import FENCE, Opening, find_end, skip_blanks
-from replicate_stream._types.messages import StreamEvent, TextDelta
+from replicate_stream._response.tool_call_marks import Marks, Opening, find_end, skip_blanks
+from replicate_stream._types.messages import StreamEvent
 
 _State: TypeAlias = Callable[[str], str]
+
+_SEPARATORS = ",;"  # between two calls that are no list; DeepSeek and Llama write these
 
 
 class CallBlockReader:
@@ -17,16 +20,15 @@ class CallBlockReader:
 
     Args:
         opening: The mark.
-        mark: The text of the mark.
+        marks: The marks that are known in the answer.
         call_count: The number of calls before the block.
         new_id: Creates the id of a call.
-        is_tool: Returns True for a name with which JSON without marks is a call.
+        schemas: The schemas of the offered tools' arguments.
         is_single: True if a second call is not wanted.
         has_prefix: True if the prompt ends with the beginning of the call; see `ToolCallReader`.
 
     Attributes:
         call_count: The number of calls that have begun, those before the block included.
-        has_calls: True once a call of the block has begun.
         is_done: True once text follows the block.
         is_stopped: True once a second call has begun that is not wanted.
     """
@@ -34,37 +36,30 @@ class CallBlockReader:
     def __init__(
         self,
         opening: Opening,
-        mark: str,
+        marks: Marks,
         call_count: int,
         new_id: Callable[[], str],
-        is_tool: Callable[[str], bool],
+        schemas: Schemas,
         *,
         is_single: bool,
-        has_prefix: bool,
+        has_prefix: bool = False,
     ) -> None:
         self.call_count = call_count
-        self.has_calls = self.is_done = self.is_stopped = False
-        self._is_bare = opening.body == "bare"  # until the JSON is certain to be a call
+        self.is_done = self.is_stopped = False
         self._is_arguments = opening.body == "arguments"
         self._closing = list(opening.closing)
-        self._raw = mark  # all text of a bare block, which may turn out to be no call
-        self._mark_size = len(mark)
+        self._marks = marks
         self._new_id = new_id
-        self._is_tool = is_tool
+        self._schemas = schemas
         self._is_single = is_single
         self._has_prefix = has_prefix
         self._events: list[StreamEvent] = []
         self._is_final = False
         self._in_list = False
         self._searched = 0  # how much of the text behind a broken call has no end of it
-        self._body = CallBody(call_count, new_id, opening.name)
+        self._body = CallBody(call_count, new_id, schemas, opening.name)
         self._is_counted = False  # of the current call
         self._state: _State = self._read_start
-
-    @property
-    def is_in_fence(self) -> bool:
-        """True if a code fence around the block is still open: more calls may follow in it."""
-        return FENCE in self._closing
 
     def read(self, text: str, events: list[StreamEvent], *, is_final: bool) -> str:
         """Read text and append the events that are certain.
@@ -92,10 +87,10 @@ class CallBlockReader:
         if at < len(text) and text[at] == "[":
             self._in_list = True
             self._state = self._read_item
-            return self._skip(text, at + 1)
+            return text[at + 1 :]
         if at < len(text):
             self._start_call()
-        return self._skip(text, at)
+        return text[at:]
 
     def _read_start_of_arguments(self, text: str) -> str:
         if text.startswith(tuple(self._closing)):
@@ -109,41 +104,31 @@ class CallBlockReader:
     def _read_item(self, text: str) -> str:
         at = skip_blanks(text, 0)
         if at == len(text):
-            return self._skip(text, at)
+            return text[at:]
         if text[at] == "]":
             self._in_list = False
-            self._state = self._reject if self._is_bare else self._read_closing
-            return self._skip(text, at + 1)
-        if self._is_counted:
-            self._body = CallBody(self.call_count, self._new_id)
-            self._is_counted = False
-        self._start_call()
-        return self._skip(text, at)
+            self._state = self._read_closing
+            return text[at + 1 :]
+        self._start_next_call()
+        return text[at:]
 
     def _read_json(self, text: str) -> str:
-        body = self._body
-        text = self._skip(text, body.scanner.feed(text))
-        if self._is_bare:
-            is_call = body.is_call
-            if is_call is None:
-                return text
-            if not is_call or not self._is_tool(body.name or ""):
-                self._state = self._reject
-                return text
-            self._is_bare = False
-            self._count_call()
+        text = text[self._body.scanner.feed(text) :]
         if not self.is_stopped:
             self._read_deltas()
         return text
 
     def _read_broken(self, text: str) -> str:
         """Find the end of a call whose JSON is broken."""
-        end = find_end(text, self._closing, self._searched)
+        end = find_end(self._marks, text, self._closing, self._searched)
         if end < 0:
             self._searched = len(text)
             return text
         self._searched = 0
-        is_whole = not text[:end].strip() and self._body.scanner.lacks_closing and not self._in_list
+        scanner = self._body.scanner
+        # An object that holds nothing may lack anything, so nobody can tell what it was to be.
+        is_whole = scanner.lacks_closing and bool(scanner.members)
+        is_whole = is_whole and not text[:end].strip() and not self._in_list
         self._events += self._body.close() if is_whole else self._body.abort(text[:end])
         self._in_list = False
         self._state = self._read_closing
@@ -162,41 +147,37 @@ class CallBlockReader:
         return text[at + (text[at] == "]") :]
 
     def _read_closing(self, text: str) -> str:
-        """Read the closing marks, each at most once and in any order."""
+        """Read the closing marks, each at most once and in any order, and further calls."""
         at = skip_blanks(text, 0)
         for mark in self._closing:
             if text.startswith(mark, at):
                 self._closing.remove(mark)
                 return text[at + len(mark) :]
-        is_partial = _may_begin_any(text[at:], self._closing)
+        if text[at : at + 1] in ("}", "]"):
+            return text[at + 1 :]  # one bracket too many
+        next_at = skip_blanks(text, at + 1) if text[at : at + 1] in _SEPARATORS else at
+        if self._closing and not self._is_arguments and text[next_at : next_at + 1] == "{":
+            self._start_next_call()
+            return text[next_at:]
+        is_partial = _may_begin_any(text[at:], self._closing) or next_at == len(text)
         self.is_done = self._is_final or not is_partial
         return "" if is_partial and self._is_final else text
 
-    def _reject(self, text: str) -> str:
-        """Emit the bracket of JSON that does not call a tool; return what follows it, as text."""
-        end = self._mark_size + 1
-        self._events.append(TextDelta(self._raw[:end]))
-        self.is_done = True
-        return self._raw[end:] + text
-
-    def _skip(self, text: str, end: int) -> str:
-        if self._is_bare:
-            self._raw += text[:end]
-        return text[end:]
+    def _start_next_call(self) -> None:
+        if self._is_counted:
+            self._body = CallBody(self.call_count, self._new_id, self._schemas)
+            self._is_counted = False
+        self._start_call()
 
     def _start_call(self) -> None:
         self._state = self._read_json
-        if not self._is_bare:
-            self._count_call()
-
-    def _count_call(self) -> None:
         if self._is_counted:
             return
         if self._is_single and self.call_count:
             self.is_stopped = True
             return
         self.call_count += 1
-        self.has_calls = self._is_counted = True
+        self._is_counted = True
 
     def _read_deltas(self) -> None:
         self._events += self._body.read()
@@ -210,12 +191,9 @@ class CallBlockReader:
         if self._state in (self._read_separator, self._read_closing):
             return
         body = self._body
-        if self._is_bare and not (body.name and self._is_tool(body.name)):
-            self._events.append(TextDelta(self._raw + text))
-            return
         if self._state == self._read_item and self._is_counted:
             return  # a list that ends after a comma lacks no call
-        self._count_call()
+        self._start_call()
         if self.is_stopped:
             return
         # Without a prefix the closing bracket is the model's to write, and an answer that was cut

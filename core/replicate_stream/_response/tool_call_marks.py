@@ -1,15 +1,17 @@
 """Find the marks of tool calls in the text of an answer.
 
-The marks of all families are known at once, because a model that was shown one format may fall
-back on the one that it was trained on.
+A mark that is a special token is known in every answer, whatever the model: a model that was shown
+one format may fall back on the one that it was trained on. Other marks may as well be text, and are
+known only where the model was shown them or trained on them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from replicate_stream._model import families
@@ -22,8 +24,10 @@ _FENCE_WORD = re.compile(r"```[ \t]*[a-z_]*\s*")
 _LONGEST_HEADER = 200
 # A shorter piece of a mark at the end of an answer, as `<` or `[TO`, may as well be text.
 _SHORTEST_PARTIAL = 4
+# The shapes of special tokens; `<tool_call>` is one of Qwen's and of GLM's.
+_SPECIAL = re.compile(r"</?[|\uff5c]|\[/?[A-Z_]+\]|</?(?:\w+:)?tool_(?:call|response)\b|<\w+\|>")
 
-Body: TypeAlias = Literal["call", "arguments", "bare"]
+Body: TypeAlias = Literal["call", "arguments", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,12 @@ class Opening:
 
     Attributes:
         end: The position behind the mark.
-        body: The JSON behind the mark: of one or several calls (`call`), of a call's arguments
-            alone (`arguments`), or JSON without marks that may be a call (`bare`). None for a mark
-            that only frames calls.
+        body: What follows the mark: the JSON of one or several calls (`call`), the JSON of a
+            call's arguments alone (`arguments`), or text that `mark.parse` parses as a whole
+            (`text`). None for a mark that only frames calls.
         name: The tool, if the mark names it.
         closing: The marks that may close the call.
+        mark: The mark of the call; None for other marks.
         is_result: True if the mark opens the result of a tool: the model plays the tool.
         is_stray: True if the mark closes a call that is closed already.
     """
@@ -45,6 +50,7 @@ class Opening:
     body: Body | None = None
     name: str | None = None
     closing: tuple[str, ...] = ()
+    mark: CallMark | None = None
     is_result: bool = False
     is_stray: bool = False
 
@@ -54,63 +60,114 @@ OpeningMatch: TypeAlias = "Opening | Literal['partial'] | None"
 
 
 class Marks:
-    """The marks of all families, in the groups in which they are searched.
+    """The marks that are known in an answer, in the groups in which they are searched.
+
+    Args:
+        tables: The families.
+        tool_formats: The names of the formats whose marks are known even where they may be text.
 
     Attributes:
+        call_marks: The marks that open a call, by their text; a text may introduce several headers.
+        frame_marks: The marks around all calls of an answer.
+        result_marks: The marks that open the result of a tool.
+        closing_marks: The marks that close a call.
+        calls: The marks that begin a call.
         starts: The marks that begin a call or frame calls.
         ends: The marks of results, and those that close a call.
         ends_of_broken_calls: The marks that begin the call after a broken one.
         all: All marks, the longest first, because a mark may begin with another one.
         longest: The length of the longest mark.
         first: Matches the first character of any mark.
-        first_or_json: Matches that, and the first character of a call as bare JSON.
     """
 
-    def __init__(self, tables: FamilyTables) -> None:
-        self.starts = (*tables.call_marks, *tables.frame_marks)
-        self.ends_of_broken_calls = tuple(
-            opening
-            for opening, marks in tables.call_marks.items()
-            if any(mark.ends_broken_call for mark in marks)
+    def __init__(self, tables: FamilyTables, tool_formats: Sequence[str]) -> None:
+        formats = tables.tool_formats.values()
+        own = {tables.tool_formats[name] for name in tool_formats}
+
+        def is_known(format_: object, mark: str) -> bool:
+            return format_ in own or _SPECIAL.match(mark) is not None
+
+        marks = dict.fromkeys(
+            mark for each in formats for mark in each.call_marks if is_known(each, mark.opening)
         )
-        self.ends = (*tables.result_marks, *tables.closing_marks)
-        self.all = sorted({*self.starts, *self.ends, FENCE}, key=lambda mark: (-len(mark), mark))
+        self.call_marks: dict[str, tuple[CallMark, ...]] = {}
+        for mark in marks:
+            self.call_marks[mark.opening] = (*self.call_marks.get(mark.opening, ()), mark)
+        self.closing_marks = frozenset(chain.from_iterable(mark.closings for mark in marks))
+        self.frame_marks, self.result_marks = (
+            frozenset(m for each in formats for m in getattr(each, group) if is_known(each, m))
+            for group in ("frame_marks", "result_marks")
+        )
+        self.calls = tuple(self.call_marks)
+        self.starts = (*self.call_marks, *self.frame_marks)
+        self.ends = (*self.result_marks, *self.closing_marks)
+        self.ends_of_broken_calls = tuple({mark.opening for mark in marks if mark.ends_broken_call})
+        self.all = sorted({*self.starts, *self.ends}, key=lambda mark: (-len(mark), mark))
         self.longest = len(self.all[0])
         first = re.escape("".join(sorted({mark[0] for mark in self.all})))
         self.first = re.compile(f"[{first}]")
-        self.first_or_json = re.compile(f"[{first}{{]")
 
 
-_build_marks = lru_cache(maxsize=1)(Marks)
+_build_marks = lru_cache(maxsize=64)(Marks)
 
 
-def get_marks() -> Marks:
-    """Return the marks of all families, which are built once."""
-    return _build_marks(families.TABLES)
+def get_marks(tool_formats: Sequence[str]) -> Marks:
+    """Return the marks that are known in the answers of a model; see `Marks`."""
+    return _build_marks(families.TABLES, tuple(tool_formats))
 
 
-def find_opening(text: str, at: int, *, is_final: bool) -> OpeningMatch:
+def find_opening(marks: Marks, text: str, at: int, *, is_final: bool) -> OpeningMatch:
     """Find the mark at a position of the text.
 
     Args:
+        marks: The marks that are known in the answer.
         text: The text so far.
         at: The position.
         is_final: True if no more text comes, so that no mark can be partial.
     """
-    marks = get_marks().all
-    for mark in marks:
+    for mark in marks.all:
         if text.startswith(mark, at):
-            match = _parse_opening(mark, text, at + len(mark))
+            match = _parse_opening(marks, mark, text, at + len(mark))
             return None if match == "partial" and is_final else match
-    if not is_final and any(mark.startswith(text[at:]) for mark in marks):
+    if not is_final and any(mark.startswith(text[at:]) for mark in marks.all):
         return "partial"
     return None
 
 
-def find_end(text: str, closing: Iterable[str], start: int) -> int:
+def find_empty_block(marks: Marks, text: str, at: int, *, is_final: bool) -> OpeningMatch:
+    """Find marks around no call: around nothing, or around a few words.
+
+    Args:
+        marks: The marks that are known in the answer.
+        text: The text so far.
+        at: The position of the opening mark, at the start of a line.
+        is_final: True if no more text comes.
+    """
+    mark = next((m for m in marks.call_marks if text.startswith(m, at)), None)
+    closings = () if mark is None else tuple(c for m in marks.call_marks[mark] for c in m.closings)
+    if mark is None or not closings:
+        return None
+    start = at + len(mark)
+    words = text[start : start + _LONGEST_HEADER]
+    is_short = len(words) < _LONGEST_HEADER
+    closing = re.search("|".join(map(re.escape, closings)), words)
+    block = Opening(start, "text", closing=closings, mark=CallMark(mark, closings))
+    if closing is None:
+        if is_final and is_short and len(words.split()) == 1:
+            return block
+        return "partial" if is_short and not is_final else None
+    # Marks that are named in a sentence have more of it behind them.
+    behind = text[start + closing.end() :].lstrip(" \t")
+    if not behind and not is_final:
+        return "partial"
+    return block if not behind or behind[0] in "\r\n<[" else None
+
+
+def find_end(marks: Marks, text: str, closing: Iterable[str], start: int) -> int:
     """Find the end of a call whose JSON is broken: a closing mark, or the opening one of another.
 
     Args:
+        marks: The marks that are known in the answer.
         text: The text from where the JSON is broken.
         closing: The marks that may close the call.
         start: The length of the text that was searched before.
@@ -118,12 +175,21 @@ def find_end(text: str, closing: Iterable[str], start: int) -> int:
     Returns:
         The position before the mark; -1 if the text has no such mark.
     """
-    known = get_marks()
-    start = max(0, start - known.longest)
+    start = max(0, start - marks.longest)
     # Broken JSON may well hold the fence's backticks, so they do not count as its end.
-    marks = [mark for mark in closing if len(mark) > len(FENCE)]
-    positions = [text.find(mark, start) for mark in (*marks, *known.ends_of_broken_calls)]
+    ends = [mark for mark in closing if len(mark) > len(FENCE)]
+    positions = [text.find(mark, start) for mark in (*ends, *marks.ends_of_broken_calls)]
     return min((position for position in positions if position >= 0), default=-1)
+
+
+def is_cut_call(marks: Marks, text: str) -> bool:
+    """Return True if the end of an answer is the beginning of a call, cut off in its mark."""
+    opening = next((mark for mark in marks.starts if text.startswith(mark)), None)
+    if opening is None:
+        return is_cut_mark(text, marks.starts)
+    rest = text[len(opening) :]
+    headers = (mark.header_start for mark in marks.call_marks.get(opening, ()) if mark.header)
+    return not rest.strip() or any(re.fullmatch(header, rest) for header in headers)
 
 
 def is_cut_mark(text: str, marks: Iterable[str]) -> bool:
@@ -140,21 +206,21 @@ def skip_blanks(text: str, at: int) -> int:
     return at
 
 
-def _parse_opening(mark: str, text: str, at: int) -> OpeningMatch:
+def _parse_opening(marks: Marks, opening: str, text: str, at: int) -> OpeningMatch:
     """Parse what belongs to a mark behind it: the tool's name, a code fence, the JSON's bracket."""
-    tables = families.TABLES
-    if mark == FENCE:
-        return _parse_fence(text, at - len(mark))
-    if mark in tables.frame_marks:
+    if opening in marks.frame_marks:
         return Opening(at)
-    if mark in tables.result_marks:
+    if opening in marks.result_marks:
         return Opening(at, is_result=True)
     # A mark may have several headers, of which at most one matches.
-    for call_mark in tables.call_marks.get(mark, ()):
-        opening = (_parse_calls if call_mark.header is None else _parse_header)(call_mark, text, at)
-        if opening is not None:
-            return opening
-    return Opening(at, is_stray=True) if mark in tables.closing_marks else None
+    matches = [
+        (_parse_calls if mark.header is None else _parse_header)(mark, text, at)
+        for mark in marks.call_marks.get(opening, ())
+    ]
+    found = next((match for match in matches if isinstance(match, Opening)), None)
+    if found is not None or "partial" in matches:
+        return found or "partial"
+    return Opening(at, is_stray=True) if opening in marks.closing_marks else None
 
 
 def _parse_calls(mark: CallMark, text: str, at: int) -> OpeningMatch:
@@ -164,24 +230,27 @@ def _parse_calls(mark: CallMark, text: str, at: int) -> OpeningMatch:
         return "partial"
     if text[start] not in "{[":
         return None
-    return Opening(start, "call", closing=_get_closing(mark, text, at))
+    return Opening(start, "call", closing=_get_closing(mark, text, at), mark=mark)
 
 
 def _parse_header(mark: CallMark, text: str, at: int) -> OpeningMatch:
-    """Match a header with a tool's name, which only the arguments of the call follow."""
+    """Match a header, which the arguments of the call follow, or text that is parsed as a whole."""
     header = re.compile(mark.header or "").match(text, at)
-    if header is None or header.lastindex is None:
+    if header is None:
         # Wait for more of a header, but not for ever: text without its end must not be held back.
         is_short = len(text) - at < _LONGEST_HEADER
         may_grow = is_short and re.compile(mark.header_start).fullmatch(text, at) is not None
         return "partial" if may_grow else None
-    name, at = header[header.lastindex].strip(), header.end()
+    name = header[header.lastindex].strip() if header.lastindex else ""
+    at = header.end()
+    if mark.parse is not None:
+        return Opening(at, "text", name, mark.closings, mark)
     if not mark.has_fence:
-        return Opening(at, "arguments", name, mark.closings)
+        return Opening(at, "arguments", name, mark.closings, mark)
     start = _skip_fence(text, at)
     if start is None:
         return "partial"
-    return Opening(start, "arguments", name, _get_closing(mark, text, at))
+    return Opening(start, "arguments", name, _get_closing(mark, text, at), mark)
 
 
 def _skip_fence(text: str, at: int) -> int | None:
@@ -199,18 +268,3 @@ def _get_closing(mark: CallMark, text: str, at: int) -> tuple[str, ...]:
     """Return the closing marks of a call, with the end of the fence that it stands in."""
     has_fence = text.startswith(FENCE, skip_blanks(text, at))
     return (*mark.closings, FENCE) if has_fence else mark.closings
-
-
-def _parse_fence(text: str, at: int) -> OpeningMatch:
-    """Match a code fence around a call: before JSON, or before a mark."""
-    start = _skip_fence(text, at)
-    if start is None:
-        return "partial"
-    if text[start] in "{[":
-        return Opening(start, "bare", closing=(FENCE,))
-    if text.startswith(FENCE[0], start):
-        return None  # a fence in a fence is somebody's text about fences
-    inner = find_opening(text, start, is_final=False)
-    if not isinstance(inner, Opening):
-        return inner
-    return replace(inner, closing=(*inner.closing, FENCE))

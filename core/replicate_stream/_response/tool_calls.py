@@ -6,19 +6,22 @@ chunking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-from replicate_stream._model import families
-from replicate_stream._response.tool_call import CallBody
+from replicate_stream._model.families.tool_format import Schemas
+from replicate_stream._response.quotation import QuotationTracker
+from replicate_stream._response.text_block import TextBlockReader
+from replicate_stream._response.tool_call import CallBody, build_deltas
 from replicate_stream._response.tool_call_block import CallBlockReader
 from replicate_stream._response.tool_call_marks import (
-    FENCE,
     Opening,
+    find_empty_block,
     find_opening,
     get_marks,
+    is_cut_call,
     is_cut_mark,
 )
+from replicate_stream._response.unmarked_calls import UnmarkedAnswer, unfence
 from replicate_stream._types.messages import StreamEvent, TextDelta
 
 
@@ -26,10 +29,9 @@ class ToolCallReader:
     """Splits one answer into text and tool calls.
 
     Args:
-        names: The offered tools. JSON without marks is a call only of one of these.
+        schemas: The schemas of the offered tools' arguments.
         new_id: Creates the id of a call.
-        is_bare: True if the model writes calls without marks. Then such JSON is a call whatever its
-            name, and may begin on any line.
+        tool_formats: The names of the formats that the model was offered or trained on.
         is_single: True if a second call is not wanted.
 
     Attributes:
@@ -41,34 +43,46 @@ class ToolCallReader:
 
     def __init__(
         self,
-        names: Collection[str],
+        schemas: Schemas,
         new_id: Callable[[], str],
+        tool_formats: Sequence[str] = (),
         *,
-        is_bare: bool = False,
         is_single: bool = False,
     ) -> None:
         self.is_stopped = False
         self.has_prefix = False
-        self._names = names
+        self._schemas = schemas
         self._new_id = new_id
-        self._is_bare = is_bare
         self._is_single = is_single
-        self._marks = get_marks()
-        self._first_in_text = self._marks.first_or_json if is_bare else self._marks.first
+        self._marks = get_marks(tool_formats)
         self._call_count = 0
         self._pending = ""
-        self._block: CallBlockReader | None = None
-        self._in_fence = False
+        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(schemas)  # None: there are marks
+        self._block: CallBlockReader | TextBlockReader | None = None
+        self._quotation = QuotationTracker()
         self._is_at_edge = True  # only white space since the start, or since a call
-        self._is_line_start = True
 
     def feed(self, text: str) -> list[StreamEvent]:
         """Add more of the answer; return the events that are certain."""
+        if self._unmarked is not None and not self.has_prefix:
+            if self._unmarked.feed(text):
+                return []
+            text = self._unmarked.text
+        self._unmarked = None
         self._pending += text
         return self._read(is_final=False)
 
     def flush(self) -> list[StreamEvent]:
         """Return the events of the pending text, after the last `feed`."""
+        if self._unmarked is not None:
+            text = self._unmarked.text
+            calls = self._unmarked.parse() or ()
+            if calls:
+                self.is_stopped = self._is_single and len(calls) > 1
+                kept = calls[:1] if self.is_stopped else calls
+                return [*build_deltas(kept, text, 0, self._new_id)]
+            # Marks in a fence count too, where the whole answer is in it.
+            self._pending = unfence(text) or text
         return self._read(is_final=True)
 
     def _read(self, *, is_final: bool) -> list[StreamEvent]:
@@ -84,23 +98,27 @@ class ToolCallReader:
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
         text = self._pending
-        pattern = self._marks.first_or_json if self._is_at_edge else self._first_in_text
-        for match in pattern.finditer(text):
+        if self.has_prefix and not self._call_count and text.lstrip().startswith("{"):
+            self._open(Opening(0, "call"))
+            return True
+        for match in self._marks.first.finditer(text):
             at = match.start()
-            opening = find_opening(text, at, is_final=is_final)
-            is_cut = is_final and is_cut_mark(text[at:], self._marks.starts)
-            if opening is None and not is_cut and text[at] in "{[" and self._may_be_bare(text[:at]):
-                opening = Opening(at, "bare", closing=families.TABLES.call_separators)
-            if opening == "partial":
-                self._emit(text, at, events)
-                return False
+            opening = find_opening(self._marks, text, at, is_final=is_final)
+            if opening is None and not text.startswith(self._marks.calls, at):
+                continue
+            before = self._quotation.add_to_copy(text[:at])
+            if opening is None and before.is_line_start:
+                opening = find_empty_block(self._marks, text, at, is_final=is_final)
             if opening is None:
                 continue
-            if (opening.is_result or opening.is_stray) and not self._call_count:
-                continue  # text about such marks; only behind a call they are the model's mistake
+            if opening != "partial" and (before.is_quoted or self._is_loose(opening)):
+                self._emit(text, at + 1, events)
+                return True
             self._emit(text, at, events)
+            if opening == "partial":
+                return False
             self._pending = text[opening.end :]
-            self._open(opening, text[at : opening.end])
+            self._open(opening)
             return True
         if is_final:
             self._emit_rest(events)
@@ -108,12 +126,12 @@ class ToolCallReader:
             self._emit(text, len(text), events)
         return False
 
-    def _may_be_bare(self, before: str) -> bool:
-        """Return True if a call without marks may begin behind this text."""
-        if self._is_at_edge and not before.strip():
-            return True
-        line = before.rstrip(" \t")
-        return self._is_bare and (line.endswith("\n") or (not line and self._is_line_start))
+    def _is_loose(self, opening: Opening) -> bool:
+        """Return True for a mark of a result, or a closing one, that stands behind no call.
+
+        It is text about such marks then. Behind a call it is the model's mistake.
+        """
+        return (opening.is_result or opening.is_stray) and not self._call_count
 
     def _emit(self, text: str, end: int, events: list[StreamEvent]) -> None:
         """Emit text up to a position, but no white space that may turn out to precede a call."""
@@ -121,51 +139,56 @@ class ToolCallReader:
         if not emitted or (self._is_at_edge and not emitted.strip()):
             return
         events.append(TextDelta(emitted))
+        self._quotation.add(emitted)
         self._pending = text[end:]
         self._is_at_edge = False
-        line = emitted.rstrip(" \t")
-        self._is_line_start = line.endswith("\n") if line else self._is_line_start
 
     def _emit_rest(self, events: list[StreamEvent]) -> None:
         """Emit the end of the answer, unless it is the beginning of a mark that was cut off."""
         text, self._pending = self._pending, ""
         tail = text.lstrip() if self._is_at_edge else text
-        if is_cut_mark(tail, self._marks.starts):
-            events += CallBody(self._call_count, self._new_id).abort(tail.strip())
+        if is_cut_call(self._marks, tail) and not self._quotation.is_quoted:
+            events += CallBody(self._call_count, self._new_id, self._schemas).abort(tail.strip())
         elif self._call_count and is_cut_mark(tail, self._marks.ends):
             self.is_stopped = True
         elif text.strip() or (text and not self._call_count):
             events.append(TextDelta(text))
 
-    def _open(self, opening: Opening, mark: str) -> None:
+    def _open(self, opening: Opening) -> None:
         self._is_at_edge = True
-        if self._in_fence and FENCE not in opening.closing:
-            opening = replace(opening, closing=(*opening.closing, FENCE))
+        self._quotation = QuotationTracker()
         self.is_stopped = opening.is_result
-        if opening.body is not None:
-            self._block = CallBlockReader(
-                opening,
-                mark,
+        if opening.body == "text" and opening.mark is not None:
+            self._block = TextBlockReader(
+                opening.mark,
+                opening.name or "",
                 self._call_count,
                 self._new_id,
-                self._is_tool,
+                self._schemas,
+                is_single=self._is_single,
+            )
+        elif opening.body is not None:
+            self._block = CallBlockReader(
+                opening,
+                self._marks,
+                self._call_count,
+                self._new_id,
+                self._schemas,
                 is_single=self._is_single,
                 has_prefix=self.has_prefix and not self._call_count,
             )
 
     def _read_block(
-        self, block: CallBlockReader, events: list[StreamEvent], *, is_final: bool
+        self,
+        block: CallBlockReader | TextBlockReader,
+        events: list[StreamEvent],
+        *,
+        is_final: bool,
     ) -> bool:
         """Read the calls of a block; return True if text follows it."""
         self._pending = block.read(self._pending, events, is_final=is_final)
         self._call_count = block.call_count
         self.is_stopped = block.is_stopped
-        if not block.is_done:
-            return False
-        self._block = None
-        self._in_fence = block.has_calls and block.is_in_fence
-        self._is_at_edge = self._is_line_start = block.has_calls
-        return True
-
-    def _is_tool(self, name: str) -> bool:
-        return bool(name) and (self._is_bare or name in self._names)
+        if block.is_done:
+            self._block = None
+        return block.is_done

@@ -74,20 +74,23 @@ class ExpectedAnswer:
 
     Attributes:
         tools: The tools that the model was offered; None for none.
-        is_bare: True if the model writes tool calls as JSON without marks.
+        tool_formats: The names of the tool formats that the model was offered or trained on.
         prefix: The start of the answer, if the prompt ends with it.
         response_format: The format that the answer must have; None for text.
+        reasoning_tag: The opening tag of the reasoning that the answer begins in, if the prompt
+            ends with it; empty if the model writes it itself.
     """
 
     tools: ToolChoice | None = None
-    is_bare: bool = False
+    tool_formats: tuple[str, ...] = ()
     prefix: str = field(default="", repr=False)
     response_format: ResponseFormat | None = None
+    reasoning_tag: str = ""
 
     @property
     def is_checked(self) -> bool:
         """True if an answer can be rejected."""
-        return self.response_format is not None or (self.tools is not None and self.tools.is_forced)
+        return self.response_format is not None or self.tools is not None
 
 
 @public

@@ -53,6 +53,11 @@ class ToolChoice:
         return tuple(tool.name for tool in self.tools)
 
     @property
+    def schemas(self) -> dict[str, Mapping[str, Any]]:
+        """The schema of each tool's arguments, by the name of the tool."""
+        return {tool.name: tool.parameters for tool in self.tools}
+
+    @property
     def instruction(self) -> str:
         """The choice in words, for a prompt; empty if the choice is free."""
         if self.choice == "named":

@@ -23,7 +23,10 @@ from replicate_stream.testing import Emulator
 
 class NovaToolFormat(ToolFormat):
     control_marks = r"</?nova:[a-z]+>"
-    call_marks = (CallMark("<nova:call>", ("</nova:call>",), header=r"\s*(\w+)\s*:"),)
+    call_marks = (
+        CallMark("<nova:call>", ("</nova:call>",), header=r"\s*(\w+)\s*:"),
+        CallMark("<nova:json>", ("</nova:json>",)),
+    )
     result_marks = ("<nova:result>",)
 
     def render_tools(self, tools: Sequence[ToolSpec]) -> str:
@@ -58,7 +61,6 @@ NOVA = Family(
     thinking_names=r"nova-muse",
     chat_names=r"nova",
     thinking_tags=(("<nova:muse>", "</nova:muse>"),),
-    call_marks=(CallMark("<nova:json>", ("</nova:json>",)),),
 )
 MODEL = "acme/nova-7b"
 # These words are vLLM's own: such a model hands the prompt to the engine as it is.
@@ -136,7 +138,7 @@ async def test_reasoning_and_calls_are_read_from_its_answer(
     assert (call.name, call.arguments) == ("weather", {"city": "Paris"})
 
 
-async def test_a_call_behind_a_mark_of_the_family_is_read_beside_its_tool_format(
+async def test_a_call_behind_another_mark_of_its_tool_format_is_read(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model(MODEL, SCHEMA, official=True)

@@ -27,6 +27,7 @@ def expect_tools(
     return ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], choice, parallel), **options)
 
 
+LLAMA = ("LlamaToolFormat",)
 HERMES, MISTRAL = '<tool_call>\n{"name": "write", "arguments":', '[TOOL_CALLS] [{"name":'
 OBJECT, LIST = (
     parse_response_format({"type": "json_object"}),
@@ -38,10 +39,10 @@ EXPECTED = {
     "a list": ExpectedAnswer(response_format=LIST),
     "tools": expect_tools(),
     "a call": expect_tools("required"),
-    "one call of a bare format": expect_tools(parallel=False, is_bare=True),
+    "one call of a bare format": expect_tools(parallel=False, tool_formats=LLAMA),
     "the named call, prefixed": expect_tools("write", prefix=HERMES),
     "a call, prefixed": expect_tools("required", prefix=MISTRAL),
-    "a bare call, prefixed": expect_tools("required", is_bare=True, prefix='{"name":'),
+    "a bare call, prefixed": expect_tools("required", tool_formats=LLAMA, prefix='{"name":'),
     "tools or an object": expect_tools(response_format=OBJECT),
 }
 BAR, LOW = "\uff5c", "\u2581"

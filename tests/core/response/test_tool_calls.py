@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -17,12 +17,16 @@ from replicate_stream._response.tool_calls import ToolCallReader
 
 Part = tuple[Any, ...]
 NAMES = ("f", "g", "get_weather")
+SCHEMAS: dict[str, dict[str, Any]] = {name: {"type": "object"} for name in NAMES}
+FORMATS = ("LlamaToolFormat",)
 
 
-def read(pieces: Iterable[str], **settings: bool) -> list[Part]:
+def read(
+    pieces: Iterable[str], formats: Sequence[str] = FORMATS, *, is_single: bool = False
+) -> list[Part]:
     """Parts of an answer: ("text", …) for a text, (name, arguments) for a call."""
     numbers = itertools.count()
-    reader = ToolCallReader(NAMES, lambda: f"call_{next(numbers)}", **settings)
+    reader = ToolCallReader(SCHEMAS, lambda: f"call_{next(numbers)}", formats, is_single=is_single)
     events = [event for piece in pieces for event in reader.feed(piece)]
     parts: list[list[Any]] = []
     for event in [*events, *reader.flush()]:
@@ -72,8 +76,8 @@ ANSWERS: dict[str, tuple[str, list[Part]]] = {
         [F],
     ),
     "a fence around the marks": (
-        '```xml\n<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n```\nbye',
-        [F, ("text", "\nbye")],
+        '```xml\n<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>\n```\n',
+        [F],
     ),
     "arguments first": ('<tool_call>{"arguments": {"a": 1}, "name": "f"}</tool_call>', [F]),
     "no arguments": ('<tool_call>{"name": "g"}</tool_call>', [G]),
@@ -109,8 +113,8 @@ ANSWERS: dict[str, tuple[str, list[Part]]] = {
     "bare": ('{"name": "f", "parameters": {"a": 1}}', [F]),
     "bare and fenced": ('```json\n{"name": "f", "arguments": {"a": 1}}\n```', [F]),
     "several bare in a fence": (
-        '```json\n{"name": "f", "arguments": {"a": 1}}\n{"name": "g", "arguments": {}}\n```\nbye',
-        [F, G, ("text", "\nbye")],
+        '```json\n{"name": "f", "arguments": {"a": 1}}\n{"name": "g", "arguments": {}}\n```\n',
+        [F, G],
     ),
     "mistral, fenced": (
         '[TOOL_CALLS] ```json\n[{"name": "f", "arguments": {"a": 1}}]\n```',
@@ -191,10 +195,10 @@ def test_text_without_calls_is_not_changed(text: str) -> None:
 def test_every_chunking_of_any_answer_has_the_same_result(data: st.DataObject) -> None:
     bits = [text for text, _ in ANSWERS.values()] + list(TEXTS) + ["\n", " ", "{", "}", "<", "```"]
     text = "".join(data.draw(st.lists(st.sampled_from(bits), max_size=4)))
-    settings = {name: data.draw(st.booleans()) for name in ("is_bare", "is_single")}
+    formats, is_single = data.draw(st.sampled_from([(), FORMATS])), data.draw(st.booleans())
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     pieces = [text[a:b] for a, b in itertools.pairwise([0, *places, len(text)])]
-    assert read(pieces, **settings) == read([text], **settings)
+    assert read(pieces, formats, is_single=is_single) == read([text], formats, is_single=is_single)
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -260,13 +264,13 @@ def test_a_call_that_breaks_off_before_a_tag_of_python_stays_malformed(broken: s
 
 
 def test_text_is_emitted_before_the_call_behind_it_is_complete() -> None:
-    reader = ToolCallReader(NAMES, str)
+    reader = ToolCallReader(SCHEMAS, str)
     assert reader.feed("Let me see.\n<tool") == [TextDelta("Let me see.\n")]
     assert reader.feed("_call>") == []
 
 
 def test_a_call_is_emitted_while_it_streams() -> None:
-    reader = ToolCallReader(NAMES, lambda: "id")
+    reader = ToolCallReader(SCHEMAS, lambda: "id")
     assert reader.feed('<tool_call>{"name": "f"') == [ToolCallDelta(0, "id", "f", "")]
     assert reader.feed(', "arguments": {"a": "some') == [
         ToolCallDelta(0, None, None, '{"a": "some')
@@ -283,10 +287,16 @@ def test_a_second_call_ends_an_answer_that_is_limited_to_one() -> None:
     assert read(listed, is_single=True) == [F]
 
 
-def test_models_that_write_calls_without_marks_may_call_any_tool_on_any_line() -> None:
-    text = 'Well:\n{"name": "new", "parameters": {}}; {"name": "f", "parameters": {"a": 1}}'
-    assert read(text, is_bare=True) == [("text", "Well:\n"), ("new", "{}"), F]
-    assert read(text) == [("text", text)]
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Well:\n{"name": "f", "parameters": {"a": 1}}',
+        '{"name": "f", "parameters": {"a": 1}} is a call.',
+        '{"name": "new", "parameters": {}}; {"name": "f", "parameters": {"a": 1}}',
+    ],
+)
+def test_calls_without_marks_count_only_as_a_whole_answer_and_for_offered_tools(text: str) -> None:
+    assert read(text) == read([text]) == [("text", text)]
 
 
 ARGUMENTS = st.dictionaries(
@@ -311,7 +321,7 @@ def test_calls_as_a_prompt_renders_them_are_found_in_an_answer(family: str) -> N
         text = tool_format.render_calls(
             [ToolCall(f"call_{at}", name, args) for at, (name, args) in enumerate(calls)]
         )
-        parsed = read([text], is_bare=tool_format.has_bare_calls)
+        parsed = read([text])
         arguments = "".join(json.dumps(args) for _, args in calls)
         has_marks = tool_format.neutralize(arguments) != arguments
         assert has_marks or [(name, json.loads(args)) for name, args in parsed] == calls

@@ -14,16 +14,16 @@ from itertools import chain
 from typing import TypeVar
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
-from replicate_stream._model.families.tool_format import CallMark
+from replicate_stream._model.families.tool_format import ToolFormat
 
 _Item = TypeVar("_Item")
 
 # Fine-tunes bring their own format along and keep the name of what they were made from
 # (dolphin-2.9-llama3, starling on mistral), so their families come before those of base models.
 _FILES = (
-    "openai", "anthropic", "google", "xai", "deepseek", "openchat", "zephyr", "alpaca", "vicuna",
-    "solar", "phi", "qwen", "chatml", "cohere", "granite", "falcon", "moonshot", "glm", "mistral",
-    "llama", "transcript",
+    "openai", "anthropic", "google", "xai", "minimax", "nvidia", "deepseek", "openchat", "zephyr",
+    "alpaca", "vicuna", "solar", "phi", "qwen", "chatml", "cohere", "granite", "falcon",
+    "moonshot", "glm", "mistral", "llama", "transcript",
 )  # fmt: skip
 # Words that mean the same in the name of any family's model.
 _CHAT_NAMES = r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned"
@@ -45,11 +45,7 @@ class FamilyTables:
         chat_names: A pattern for the names of models that were trained on chats.
         hosted_names: A pattern for the names of models in whose texts no control token can stand.
         thinking_tags: The tags around reasoning: pairs of an opening and a closing one.
-        call_marks: The marks that open a call, by their text; a text may introduce several headers.
-        frame_marks: The marks around all calls of an answer.
-        result_marks: The marks that open the result of a tool.
-        closing_marks: The marks that close a call.
-        call_separators: The texts that may stand between two calls without marks.
+        tool_formats: All tool formats, by the names of their classes.
     """
 
     def __init__(self, families: Iterable[Family]) -> None:
@@ -60,17 +56,9 @@ class FamilyTables:
         self.chat_names = _join(_CHAT_NAMES, *(f.chat_names for f in self.families))
         self.hosted_names = _join(*(f.hosted_names for f in self.families))
         self.thinking_tags = _chain(family.thinking_tags for family in self.families)
-        formats = dict.fromkeys(template.tool_format for template in self.templates)
-        marks = _chain(
-            (*(each.call_marks for each in formats), *(f.call_marks for f in self.families))
-        )
-        self.call_marks: dict[str, tuple[CallMark, ...]] = {}
-        for mark in marks:
-            self.call_marks[mark.opening] = (*self.call_marks.get(mark.opening, ()), mark)
-        self.closing_marks = frozenset(_chain(mark.closings for mark in marks))
-        self.frame_marks = frozenset(_chain(each.frame_marks for each in formats))
-        self.result_marks = frozenset(_chain(each.result_marks for each in formats))
-        self.call_separators = _chain(each.call_separators for each in formats)
+        formats = [template.tool_format for template in self.templates]
+        formats += [each for family in self.families for _, each in family.tool_formats]
+        self.tool_formats = {each.__name__: each for each in formats}
         # A name is looked up for every schema, and searching takes a pattern for each template.
         self.find_by_model = lru_cache(maxsize=512)(self._find_by_model)
 
@@ -88,6 +76,20 @@ class FamilyTables:
         """Find the chat template that a model was trained on, by the model's name."""
         name = model.lower()
         return next((t for t in self.templates if t.names and re.search(t.names, name)), None)
+
+    def find_tool_format(self, model: str) -> type[ToolFormat] | None:
+        """Find the tool format of a model that has no chat template, by the model's name."""
+        name = model.lower()
+        formats = (pair for family in self.families for pair in family.tool_formats)
+        return next((each for names, each in formats if re.search(names, name)), None)
+
+    def find_reasoning_tag(self, model: str) -> str:
+        """Find the tag with which a model's own template opens its reasoning; empty for none."""
+        name = model.lower()
+        for family in self.families:
+            if family.unopened_names and re.search(family.unopened_names, name):
+                return family.thinking_tags[0][0]
+        return ""
 
     def find_window(self, name: str) -> ContextWindow | None:
         """Find a model's context window by its name in lower case, without its owner."""

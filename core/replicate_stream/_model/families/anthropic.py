@@ -3,9 +3,24 @@
 Source: the table of models at https://docs.anthropic.com/en/docs/about-claude/models/overview.
 """
 
+from replicate_stream._model.families.call_syntax import INVOKE
 from replicate_stream._model.families.family import ContextWindow, Family
+from replicate_stream._model.families.tool_format import HermesToolFormat
+
+
+class ClaudeToolFormat(HermesToolFormat):
+    """The format of Hermes, and the tags in which Claude writes calls by itself.
+
+    Source: https://docs.anthropic.com/en/docs/legacy-tool-use, and for the attributes the prompts
+    at https://docs.anthropic.com/en/docs/build-with-claude/tool-use/overview.
+    """
+
+    call_marks = (*HermesToolFormat.call_marks, INVOKE)
+    frame_marks = ("<function_calls>", "</function_calls>")
+
 
 FAMILY = Family(
+    tool_formats=((r"claude", ClaudeToolFormat),),
     windows=(
         ContextWindow(r"claude-(?:3\.5|3-5)", 200_000, 8_192),
         ContextWindow(r"claude-(?:4-opus|opus-4\.1|4\.1-opus)", 200_000, 32_000),

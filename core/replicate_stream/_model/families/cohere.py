@@ -6,6 +6,19 @@ CohereLabs/command-a-reasoning-08-2025.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
+from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat
+
+
+class CommandToolFormat(HermesToolFormat):
+    """The format of Hermes, and the marks behind which Command R and R7B write calls themselves."""
+
+    control_marks = rf"{HermesToolFormat.control_marks}|Action:(?=\s*(?:```|[\[{{]))|<\|[A-Z_]+\|>"
+    call_marks = (
+        *HermesToolFormat.call_marks,
+        CallMark("Action:", ends_broken_call=False),
+        CallMark("<|START_ACTION|>", ("<|END_ACTION|>",)),
+    )
+
 
 _COMMAND_R = ChatTemplate(
     name="command-r",
@@ -18,6 +31,7 @@ _COMMAND_R = ChatTemplate(
         assistant="CHATBOT",
         tool="SYSTEM",  # the template has results in a turn of the system
     ),
+    tool_format=CommandToolFormat,
     is_trimmed=True,
     control_marks=r"<\|[A-Z_]+_TOKEN\|>|<(?:BOS|EOS)_TOKEN>",
     hint=r"<\|START_OF_TURN_TOKEN\|>",

@@ -9,6 +9,7 @@ model is not to reason, which is the default of the templates.
 
 from collections.abc import Sequence
 
+from replicate_stream._model.families.call_syntax import parse_tags
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
 from replicate_stream._model.families.turn import LINE_START, Calls, Tools, Turn
@@ -24,6 +25,7 @@ _CALLS = _mark("tool calls begin"), _mark("tool calls end")
 _CALL = _mark("tool call begin"), _mark("tool call end")
 _OUTPUTS = _mark("tool outputs begin"), _mark("tool outputs end")
 _OUTPUT = _mark("tool output begin"), _mark("tool output end")
+_DSML = "\uff5cDSML\uff5c"  # of V3.2
 _SEPARATOR = _mark("tool sep")
 _DSML = "\uff5cDSML\uff5c"
 # Any mark, known or not: they are single tokens, which no text of a user has to contain.
@@ -43,7 +45,7 @@ class DeepSeekToolFormat(ToolFormat):
         call_separator: The text between two calls.
     """
 
-    control_marks = _ANY_MARK
+    control_marks = rf"{_ANY_MARK}|</?{_DSML}[a-z_]*"
     call_marks = (
         CallMark(
             _CALL[0],
@@ -51,8 +53,19 @@ class DeepSeekToolFormat(ToolFormat):
             header=rf"\s*function\s*{_SEPARATOR}([\w.\-]+)\s*\n"
             rf"|(?!\s*function\s*{_SEPARATOR})([\s\S]{{0,200}}?){_SEPARATOR}",
         ),
+        CallMark(
+            f"<{_DSML}invoke name=",
+            (f"</{_DSML}invoke>",),
+            header=r"\"([^\"<>]+)\"\s*>",
+            header_start=r"\"?[^\"<>]*\"?\s*",
+            parse=parse_tags(
+                rf'<{_DSML}parameter name="(?P<key>[^"]+)"(?: string="(?P<is_text>true|false)")?>'
+                rf"(?P<value>[\s\S]*?)</{_DSML}parameter>"
+            ),
+            needs_closing=True,
+        ),
     )
-    frame_marks = _CALLS
+    frame_marks = (*_CALLS, f"<{_DSML}function_calls>", f"</{_DSML}function_calls>")
     result_marks = (_OUTPUTS[0],)
     before_calls = ""
     has_control_tokens = True
@@ -270,5 +283,7 @@ FAMILY = Family(
     thinking_names=r"deepseek-r1",
     # The published V3 and R1 are tuned, except for those named `base`.
     chat_names=r"deepseek-(?:v3|r1)(?!.*base)",
+    # Since February 2025 the template of R1 and of its distillations ends with the opening tag.
+    unopened_names=r"deepseek-r1",
     thinking_tags=(("<think>", "</think>"),),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
-from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat, ToolFormat
+from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
 from replicate_stream._model.families.turn import Marks, Turn, neutralize
 
 
@@ -178,9 +178,12 @@ class Family(NamedTuple):
         chat_names: A pattern for the models that were trained on chats, as far as their names do
             not contain a word such as `instruct`.
         thinking_tags: The tags around the reasoning, each an opening and a closing one.
-        call_marks: Marks behind which its models write calls, besides those of the tool formats.
         hosted_names: A pattern for the models that their vendor hosts: its service keeps texts
             apart from control tokens, so that no text can hold one.
+        unopened_names: A pattern for the models whose own template opens the reasoning, so that
+            their answers only close it. The tag is the first of `thinking_tags`.
+        tool_formats: The formats in which models without a chat template of their own call tools:
+            pairs of a pattern for their names and the format.
     """
 
     templates: tuple[ChatTemplate, ...] = ()
@@ -189,5 +192,6 @@ class Family(NamedTuple):
     thinking_names: str | None = None
     chat_names: str | None = None
     thinking_tags: tuple[Marks, ...] = ()
-    call_marks: tuple[CallMark, ...] = ()
     hosted_names: str | None = None
+    unopened_names: str | None = None
+    tool_formats: tuple[tuple[str, type[ToolFormat]], ...] = ()

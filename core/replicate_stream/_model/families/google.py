@@ -6,7 +6,28 @@ https://ai.google.dev/gemini-api/docs/models; the model card of google/flan-t5-x
 system role: the template of Gemma 3 puts the text before the first user turn, as here.
 """
 
+from replicate_stream._model.families.call_syntax import parse_gemma
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
+from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat
+
+
+class Gemma4ToolFormat(HermesToolFormat):
+    """The format of Hermes, and the marks behind which Gemma 4 writes calls by itself.
+
+    Source: `chat_template.jinja` of google/gemma-4-31B-it.
+    """
+
+    call_marks = (
+        *HermesToolFormat.call_marks,
+        CallMark(
+            "<|tool_call>",
+            ("<tool_call|>",),
+            header=r"\s*call:([\w.\-]+)(?=\{)",
+            header_start=r"\s*(?:c(?:a(?:l(?:l(?::[\w.\-]*)?)?)?)?)?",
+            parse=parse_gemma,
+        ),
+    )
+
 
 _GEMMA = ChatTemplate(
     name="gemma",
@@ -19,6 +40,7 @@ _GEMMA = ChatTemplate(
 )
 FAMILY = Family(
     templates=(_GEMMA,),
+    tool_formats=((r"gemma-?4", Gemma4ToolFormat),),
     windows=(
         ContextWindow(r"gemini-2\.0", 1_048_576, 8_192),
         ContextWindow(r"gemini-(?:2\.5|3)", 1_048_576, 65_536),

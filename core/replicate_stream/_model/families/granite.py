@@ -7,7 +7,7 @@ conversation without one; it is left out, because it changes from day to day.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
-from replicate_stream._model.families.tool_format import PIPE_CALL, ToolFormat
+from replicate_stream._model.families.tool_format import PIPE_CALL, CallMark, ToolFormat
 from replicate_stream._model.families.turn import LINE_START, Tools, Turn
 
 
@@ -17,8 +17,8 @@ class GraniteToolFormat(ToolFormat):
     Source: `chat_template` of ibm-granite/granite-3.1-8b-instruct, tokenizer_config.json.
     """
 
-    control_marks = r"<\|tool_call\|>"
-    call_marks = (PIPE_CALL,)
+    control_marks = r"<\|tool_call\|>|</?function_call>"
+    call_marks = (PIPE_CALL, CallMark("<function_call>", ("</function_call>",)))
     before_calls = ""
     calls_layout = (f"{PIPE_CALL.opening}[", ", ", "]")
     has_control_tokens = True

@@ -10,9 +10,15 @@ the template's own default, because a prompt that changes from day to day could 
 
 from collections.abc import Sequence
 
+from replicate_stream._model.families.call_syntax import parse_python
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
 from replicate_stream._model.families.turn import Tools, Turn
+
+_PYTHON_MARKS = {
+    "<|python_tag|>": ("<|eom_id|>", "<|eot_id|>"),
+    "<|python_start|>": ("<|python_end|>", "<|eom|>", "<|eot|>"),
+}
 
 
 class LlamaToolFormat(ToolFormat):
@@ -30,14 +36,19 @@ class LlamaToolFormat(ToolFormat):
             "<function=",
             ("</function>",),
             header=r"\s*[\"']?([\w.\-]+)[\"']?\s*>",
-            header_start=r"[^>]*",
+            header_start=r"[^<>\s]*\s*",
             has_fence=False,
         ),
-        CallMark("<|python_tag|>", has_fence=False, ends_broken_call=False),
+        *(
+            CallMark(opening, closings, header, header_start, False, False, parse)
+            for opening, closings in _PYTHON_MARKS.items()
+            for header, header_start, parse in (
+                (None, "", None),
+                (r"\s*(?=[\[A-Za-z_][\w.\s]*\()", r"\s*[\[A-Za-z_]?[\w.\s]*", parse_python),
+            )
+        ),
     )
-    call_separators = (";",)
     arguments_key = "parameters"
-    has_bare_calls = True
     is_before_system = True
 
     def render_tools(self, tools: Tools) -> str:

@@ -4,8 +4,29 @@ Source: the table of models at https://platform.openai.com/docs/models.
 """
 
 from replicate_stream._model.families.family import ContextWindow, Family
+from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat
+
+
+class HarmonyToolFormat(HermesToolFormat):
+    """The format of Hermes, and the channel in which gpt-oss writes calls by itself.
+
+    Source: https://developers.openai.com/cookbook/articles/openai-harmony.
+    """
+
+    call_marks = (
+        *HermesToolFormat.call_marks,
+        CallMark(
+            "<|channel|>commentary to=",
+            ("<|call|>",),
+            header=r"(?:functions\.)?([^<\s]+)<\|message\|>",
+            header_start=r"[^<\s]*(?:<[|a-z]*)?",
+            has_fence=False,
+        ),
+    )
+
 
 FAMILY = Family(
+    tool_formats=((r"gpt-oss", HarmonyToolFormat),),
     windows=(
         ContextWindow(r"gpt-4\.1", 1_047_576, 32_768),
         ContextWindow(r"gpt-5-chat", 128_000, 16_384),

@@ -7,7 +7,21 @@ mark of calls.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
-from replicate_stream._model.families.tool_format import PIPE_CALL
+from replicate_stream._model.families.tool_format import PIPE_CALL, CallMark, HermesToolFormat
+
+
+class PhiToolFormat(HermesToolFormat):
+    """The format of Hermes, and the marks behind which Phi 4 mini writes calls by itself."""
+
+    control_marks = (
+        rf"{HermesToolFormat.control_marks}|<\|/?tool(?:_call)?\|>|functools(?=\s*[\[{{])"
+    )
+    call_marks = (
+        *HermesToolFormat.call_marks,
+        PIPE_CALL,
+        CallMark("functools", has_fence=False, ends_broken_call=False),
+    )
+
 
 _PHI3 = ChatTemplate(
     name="phi3",
@@ -20,6 +34,7 @@ _PHI3 = ChatTemplate(
 _PHI4_MINI = _PHI3._replace(
     name="phi4-mini",
     **mark_roles("<|{}|>", "<|end|>"),
+    tool_format=PhiToolFormat,
     hint=r"<\|end\|>(?!\n)",  # Phi 3 has a newline there
     names=r"phi-?4-(?:mini|multimodal)",
 )
@@ -38,6 +53,4 @@ FAMILY = Family(
         ContextWindow(r"phi-?4", 16_384),
         ContextWindow(r"phi-?2\b", 2_048),
     ),
-    # Phi 4 mini reads the format of Hermes, and writes calls behind its own mark too.
-    call_marks=(PIPE_CALL,),
 )

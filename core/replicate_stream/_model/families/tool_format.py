@@ -7,7 +7,7 @@ introduced it and Qwen adopted it. It is the default for models whose own format
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
@@ -22,12 +22,23 @@ Neutralize: TypeAlias = Callable[[str], str]
 """Breaks the marks of turns that a text holds."""
 
 
+ParsedCall: TypeAlias = "tuple[str, dict[str, Any] | None]"
+"""The name of a tool and the arguments of its call; None for arguments that are malformed."""
+Schemas: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""The schema of each offered tool's arguments, by the name of the tool."""
+
+
 class CallMark(NamedTuple):
     """A mark that opens a tool call in an answer.
 
+    A mark that is a special token of a tokenizer is known in the answers of every model, because
+    models fall back on each other's formats. Any other mark is known only where its format is the
+    model's own, or was offered.
+
     Attributes:
         opening: The mark.
-        closings: The marks that may follow the call's JSON.
+        closings: The marks that may follow the call's JSON. With `parse`, the call ends at one of
+            them, or with the answer.
         header: A pattern for the text between the mark and the arguments, with the tool's name in
             its only group that matches; None if the JSON of a call or of a list of calls follows.
         header_start: A pattern for the beginnings of a header: while it matches, more text may
@@ -35,6 +46,11 @@ class CallMark(NamedTuple):
         has_fence: True if the JSON may stand in a code fence.
         ends_broken_call: True if the mark ends a call before it whose JSON is broken; False for a
             mark that only opens an answer, and that no second call has.
+        parse: Parses the whole text between the header and the closing mark, where that is not
+            JSON: takes it, the name in the header ("" for none) and the schemas of all tools, and
+            returns the calls; None if it is malformed or incomplete.
+        needs_closing: True if text that `parse` takes may still lack an argument, so that it counts
+            only with a closing mark.
     """
 
     opening: str
@@ -43,6 +59,8 @@ class CallMark(NamedTuple):
     header_start: str = r"[\s\S]*"
     has_fence: bool = True
     ends_broken_call: bool = True
+    parse: Callable[[str, str, Schemas], Sequence[ParsedCall] | None] | None = None
+    needs_closing: bool = False
 
 
 PIPE_CALL = CallMark("<|tool_call|>", ("<|/tool_call|>", "</tool_call>"))
@@ -80,8 +98,6 @@ class ToolFormat:
         before_calls: The characters between the text of an answer and its calls.
         calls_layout: The characters before all calls, between two, and behind all.
         arguments_key: The member of a call's JSON that holds the arguments.
-        call_separators: The texts that may stand between two calls without marks.
-        has_bare_calls: True if a call is JSON without marks around it.
         has_control_tokens: True if the marks are control tokens between the turns. Such a format
             can only be used in a prompt that is rendered in the family's own chat template.
         is_before_system: True if the tools stand before the system text.
@@ -97,8 +113,6 @@ class ToolFormat:
     before_calls: ClassVar[str] = "\n"
     calls_layout: ClassVar[tuple[str, str, str]] = ("", "\n", "")
     arguments_key: ClassVar[str] = "arguments"
-    call_separators: ClassVar[tuple[str, ...]] = ()
-    has_bare_calls: ClassVar[bool] = False
     has_control_tokens: ClassVar[bool] = False
     is_before_system: ClassVar[bool] = False
     has_own_turn: ClassVar[bool] = False
@@ -221,7 +235,7 @@ class HermesToolFormat(ToolFormat):
     """
 
     control_marks = r"</?tool_(?:call|response)>|</?tools>"
-    call_marks = (CallMark("<tool_call>", ("</tool_call>",)),)
+    call_marks: ClassVar[tuple[CallMark, ...]] = (CallMark("<tool_call>", ("</tool_call>",)),)
     result_marks = ("<tool_response>",)
     calls_layout = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
     result_role: ClassVar[Role] = "tool"

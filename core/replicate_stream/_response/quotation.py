@@ -1,0 +1,78 @@
+"""Tell where a text quotes: in a code fence, in backticks, behind a quotation mark.
+
+A call that an answer quotes, to show or to explain it, must not be executed.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+_FENCES = ("```", "~~~")
+_QUOTES = ('"', "'", "\u201c", "\u2018", "\u201e", "\u00ab", "\u2039", "\u300c", "\u300e", "`",
+           "<code>", "<pre>")  # fmt: skip
+_LONGEST_QUOTE = max(map(len, _QUOTES))
+_CODE_INDENT = 4  # of a block of code in Markdown
+
+
+class QuotationTracker:
+    """Follows the text of an answer in Markdown, line by line."""
+
+    __slots__ = ("_backticks", "_fence", "_has_text", "_head", "_tail")
+
+    def __init__(self) -> None:
+        self._has_text = False
+        self._fence = ""  # the fence that is open
+        self._head = ""  # the beginning of the line: its indent, and what may open a fence
+        self._tail = ""  # the end of the line
+        self._backticks = 0  # in the line
+
+    def add(self, text: str) -> None:
+        """Add the next text of the answer."""
+        *ended, last = text.split("\n")
+        for line in ended:
+            self._add_to_line(line)
+            self._end_line()
+        self._add_to_line(last)
+
+    def add_to_copy(self, text: str) -> QuotationTracker:
+        """Return a tracker that has a further text."""
+        tracker = copy(self)
+        tracker.add(text)
+        return tracker
+
+    @property
+    def is_line_start(self) -> bool:
+        """True if the line has white space only."""
+        return not self._head.strip()
+
+    @property
+    def is_quoted(self) -> bool:
+        """True if what stands behind the text is quoted. An answer as a whole is no quotation."""
+        head = self._head.lstrip()
+        indent = len(self._head.expandtabs(_CODE_INDENT)) - len(head)
+        return self._has_text and (
+            bool(self._fence)
+            or self._backticks % 2 == 1
+            or head.startswith((*_FENCES, ">"))
+            or self._tail.endswith(_QUOTES)
+            or (indent >= _CODE_INDENT and not head)
+        )
+
+    def _add_to_line(self, text: str) -> None:
+        if not text:
+            return
+        if len(self._head.lstrip()) < len(_FENCES[0]):
+            indent = len(text) - len(text.lstrip())
+            self._head += text[: indent + len(_FENCES[0])]
+        self._backticks += text.count("`")
+        self._tail = (self._tail + text)[-_LONGEST_QUOTE:]
+        self._has_text = self._has_text or not text.isspace()
+
+    def _end_line(self) -> None:
+        mark = self._head.lstrip()[: len(_FENCES[0])]
+        if self._fence:
+            self._fence = "" if mark == self._fence else self._fence
+        elif mark in _FENCES:
+            self._fence = mark
+        self._head = self._tail = ""
+        self._backticks = 0

@@ -1,0 +1,171 @@
+"""Read calls without marks: JSON, JSON in a code fence, a list of calls as Python, `tool_code`.
+
+Such text may as well be an example, so it counts only if the whole answer is nothing else, and only
+for tools that were offered. The answer is held back as long as that is possible.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from replicate_stream._model.families.call_syntax import parse_python
+from replicate_stream._model.families.tool_format import ParsedCall, Schemas
+from replicate_stream._response.json_repair import JsonScanner
+from replicate_stream._response.tool_call import (
+    DECORATIONS,
+    NAME_KEYS,
+    find_name,
+    is_arguments_word,
+    parse_call,
+)
+from replicate_stream._types.strict_json import parse_strict_json
+
+_Form: TypeAlias = Literal["json", "other", "text"]
+
+_CODE = "tool_code"
+_FENCE = re.compile(r"```[ \t]*(json|xml|tool_calls?|tool_code|)[ \t]*(?=[\n{\[<])")
+_FENCE_START = re.compile(r"`{1,2}|```[ \t]*[a-z_]*[ \t]*")
+_FENCED = re.compile(r"\s*```[ \t]*(\w*)([\s\S]*?)```(?=\s|\Z)\s*")
+_PYTHON_START = re.compile(r"\[\s*([A-Za-z_][\w.]*)?")
+_PYTHON = re.compile(r"\[\s*([A-Za-z_][\w.]*)\s*\(")
+_JSON = re.compile(r"(?:\[\s*)?\{")
+_SEPARATORS = " \t\r\n;,}]"  # between two calls, and behind the last one: one bracket too many
+_CALLS_KEY = "tool_calls"
+
+
+class UnmarkedAnswer:
+    """The beginning of an answer, held back as long as the answer may be calls without marks.
+
+    Args:
+        schemas: The schemas of the offered tools' arguments.
+    """
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        self._buffer = io.StringIO()
+        self._head: str | None = ""  # what is not decided yet; None once it is
+        self._form: _Form = "other"
+        self._scanner = JsonScanner()  # of the first object
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._buffer.getvalue()
+
+    def feed(self, text: str) -> bool:
+        """Add text; return True if the answer may still be calls and nothing else."""
+        self._buffer.write(text)
+        if self._head is not None:
+            self._head = (self._head + text).lstrip()
+            text = self._decide(self._head)
+        if self._form == "json" and self._head is None:
+            self._scan(text)
+        return self._form != "text"
+
+    def _decide(self, head: str) -> str:
+        """Decide on the form by the first characters; return those to scan as JSON."""
+        fence = _FENCE.match(head)
+        body = head if fence is None else head[fence.end() :].lstrip()
+        if fence is None and (not head or _FENCE_START.fullmatch(head)):
+            return ""
+        if fence is not None and (fence[1] == _CODE or body.startswith("<")):
+            self._form, self._head = "other", None
+            return ""
+        json_start, python = _JSON.match(body), _PYTHON.match(body)
+        if json_start is not None:
+            self._form, self._head = "json", None
+            return body[json_start.end() - 1 :]
+        if python is not None:
+            self._form = "other" if python[1] in self._schemas else "text"
+        elif body and not _PYTHON_START.fullmatch(body):
+            self._form = "text"
+        if python is not None or self._form == "text":
+            self._head = None
+        return ""
+
+    def _scan(self, text: str) -> None:
+        """Scan the first object, which shows by its keys if it is a call."""
+        scanner = self._scanner
+        scanner.feed(text)
+        # The first key that decides counts, so that the result is the same for every chunking.
+        for key in (member.key for member in scanner.members):
+            if key in NAME_KEYS and (name := find_name(scanner)) is not None:
+                self._form = "other" if name in self._schemas else "text"
+                return
+            if key in {"function", _CALLS_KEY}:
+                self._form = "other"
+                return
+            if key not in {*DECORATIONS, *NAME_KEYS} and not is_arguments_word(key):
+                break
+        else:
+            if not scanner.is_done and not scanner.is_broken:
+                return
+        self._form = "text"
+
+    def parse(self) -> Sequence[ParsedCall] | None:
+        """Parse the whole answer; None if it is text."""
+        return parse_unmarked_calls(self.text, self._schemas)
+
+
+def parse_unmarked_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
+    """Parse an answer that is calls and nothing else, of tools that were offered; else None."""
+    calls: list[ParsedCall] = []
+    for word, part in _split_fences(text):
+        found = (
+            parse_python(part, "", schemas)
+            if word == _CODE or _PYTHON.match(part)
+            else _parse_json_calls(part, schemas)
+        )
+        if not found:
+            return None
+        calls += found
+    # Behind a call, one that was cut off may lack its name.
+    is_offered = calls and all(name in schemas for name, _ in calls[:-1] or calls)
+    return calls if is_offered and calls[-1][0] in {*schemas, ""} else None
+
+
+def _split_fences(text: str) -> Iterator[tuple[str, str]]:
+    """Split a text into code fences, each with the word behind its backticks, and the rest."""
+    at = 0
+    while (fence := _FENCED.match(text, at)) is not None:
+        yield fence[1], fence[2].strip()
+        at = fence.end()
+    if rest := text[at:].strip():
+        yield "", rest
+
+
+def _parse_json_calls(text: str, schemas: Schemas) -> list[ParsedCall] | None:
+    """Parse objects and lists of calls, one behind the other."""
+    calls: list[ParsedCall] = []
+    at = 0
+    while at < len(text):
+        scanner = JsonScanner()
+        at = scanner.feed(text, at)
+        malformed: list[ParsedCall] = [(find_name(scanner) or "", None)]
+        if not scanner.is_done:
+            # The answer was cut off, or its JSON is wrong, unless words follow it.
+            is_call = not scanner.is_broken or text.endswith(("}", "]"))
+            return [*calls, *malformed] if is_call else None
+        try:
+            value = parse_strict_json(scanner.text)
+        except ValueError:
+            value = []
+            calls += malformed
+        if calls and isinstance(value, Mapping) and not value.keys() & {*NAME_KEYS, "function"}:
+            return calls  # a result that the model invents, and what it makes of it
+        if isinstance(value, Mapping) and value.keys() == {_CALLS_KEY}:
+            value = value[_CALLS_KEY]
+        values = value if isinstance(value, list) else [value]
+        calls += [parse_call(each, schemas) for each in values]
+        while at < len(text) and text[at] in _SEPARATORS:
+            at += 1
+    return calls
+
+
+def unfence(text: str) -> str | None:
+    """Return the text in the code fence around a whole answer; None if there is no such fence."""
+    fence = _FENCED.fullmatch(text)
+    return None if fence is None else fence[2].strip()
