@@ -24,11 +24,9 @@ def to_openai_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[d
         ValueError: A tool is of an unknown type.
     """
     # Imported by the first tools: the framework's own take long to import.
-    from langchain_replicate_stream._recursive_schemas import read_recursive_tool
+    from langchain_replicate_stream._schemas import read_whole
 
-    return [
-        convert_to_openai_tool(read_recursive_tool(tool) or tool, strict=strict) for tool in tools
-    ]
+    return [convert_to_openai_tool(read_whole(tool) or tool, strict=strict) for tool in tools]
 
 
 def to_response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -252,6 +252,36 @@ def test_arguments_of_tools_are_described_whole(tool: Any) -> None:
     assert function["name"] == "plant"
     assert function["description"].startswith("Plant a tree.")
     assert_is_whole(function["parameters"], {"tree": TREE}, {"tree": BAD_TREE})
+
+
+class Author(TypedDict):
+    name: str
+
+
+class Book(TypedDict, total=False):
+    """A book."""
+
+    title: Required[str]
+    author: Author | None
+    year: Annotated[int | None, 1984, "When it appeared."]
+    kind: Literal["novel", "poems"]
+
+
+@pytest.mark.parametrize("strict", [None, True])
+def test_a_typed_dict_keeps_none_and_what_may_be_missing(strict: bool | None) -> None:
+    (tool,) = to_openai_tools([Book], strict=strict)
+    parameters = tool["function"]["parameters"]
+    assert tool["function"]["description"] == "A book."
+    assert "$ref" not in json.dumps(parameters)
+    year = parameters["properties"]["year"]
+    assert (year["description"], year["default"]) == ("When it appeared.", 1984)
+    whole = {"title": "1984", "author": {"name": "Orwell"}, "year": 1949, "kind": "novel"}
+    validator = Draft202012Validator(parameters)
+    for good in (whole, {**whole, "author": None, "year": None}):
+        assert validator.is_valid(good)
+    for bad in ({**whole, "author": {}}, {**whole, "kind": "essay"}, {**whole, "title": None}):
+        assert not validator.is_valid(bad)
+    assert validator.is_valid({"title": "1984"}) == (strict is None)
 
 
 def test_descriptions_and_defaults_of_a_typed_dict_are_kept() -> None:

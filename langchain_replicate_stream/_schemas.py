@@ -1,7 +1,7 @@
-"""Tools and classes whose schema leads back to itself, as OpenAI's functions. Pure.
+"""Schemas of which the framework's own converter loses a part, as OpenAI's functions. Pure.
 
-The framework's own converter inlines references, and drops those that it is inside of: of a tree it
-leaves `"items": {}`. A recursive TypedDict it copies until Python's limit.
+It inlines references, and drops those that it is inside of: of a tree it leaves `"items": {}`. Of a
+TypedDict it drops `None` and `total=False`, and it copies a recursive one until Python's limit.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.tools import BaseTool, create_schema_from_function
+from langchain_core.utils.json_schema import dereference_refs
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field, PydanticUserError, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict, is_typeddict
 
 from replicate_stream.adapters import find_references, inline_root, resolve
 
 
-def read_recursive_tool(tool: Any) -> dict[str, Any] | None:
-    """Read a tool whose schema the framework's converter would lose; None for any other.
+def read_whole(tool: Any) -> dict[str, Any] | None:
+    """Read a tool of which the framework's converter would lose a part; None for any other.
 
     Args:
         tool: A tool, a class, a function, a JSON schema with a title, or OpenAI's
@@ -37,7 +39,13 @@ def read_recursive_tool(tool: Any) -> dict[str, Any] | None:
         schema = _read_schema(tool)
     except PydanticUserError:  # the framework's converter explains it
         return None
-    if schema is None or not (isinstance(tool, Mapping) or _is_recursive(schema)):
+    if schema is None:
+        return None
+    is_recursive = _is_recursive(schema)
+    if not is_recursive and is_typeddict(tool):
+        schema = dereference_refs(schema)  # as the converter does
+        schema.pop("$defs", None)
+    elif not is_recursive and not isinstance(tool, Mapping):
         return None
     parameters = inline_root(schema)
     name, description = parameters.pop("title", ""), parameters.pop("description", "")
@@ -53,7 +61,7 @@ def _read_schema(tool: Any) -> dict[str, Any] | None:
         is_lost = "title" in tool and not tool.keys() & {"name", "properties"}
         return dict(tool) if is_lost else None
     if is_typeddict(tool):
-        return TypeAdapter(_copy_typed_dict(tool, {})).json_schema()
+        return TypeAdapter(_copy_typed_dict(tool, {})).json_schema(schema_generator=_Untitled)
     cls: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
     if isinstance(cls, Mapping):
         return dict(cls)
@@ -66,6 +74,13 @@ def _read_schema(tool: Any) -> dict[str, Any] | None:
         )
     schema: dict[str, Any] = (getattr(cls, "model_json_schema", None) or cls.schema)()
     return schema
+
+
+class _Untitled(GenerateJsonSchema):
+    """Leaves out titles of fields, which repeat their names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
 def _is_recursive(schema: Mapping[str, Any]) -> bool:
@@ -107,10 +122,12 @@ def _copy_hint(hint: Any, copies: dict[Any, Any]) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if not args or origin is Literal:
         return hint
+    if _is_described(hint):
+        default = {"default": args[1]} if _has_default(hint) else {}
+        field = Field(description=args[2], json_schema_extra=default)
+        return Annotated[_copy_hint(args[0], copies), field]
     if origin is Annotated:
-        inner = _copy_hint(args[0], copies)
-        described = Field(description=args[2]) if _is_described(hint) else None
-        return Annotated[(inner, described) if described else (inner, *args[1:])]
+        return Annotated[(_copy_hint(args[0], copies), *args[1:])]
     copied: Any = tuple(_copy_hint(arg, copies) for arg in args)
     generic: Any = Union if origin is types.UnionType else origin
     return generic[copied[0] if len(copied) == 1 else copied]
