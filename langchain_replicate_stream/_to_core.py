@@ -1,17 +1,14 @@
 """LangChain's messages to the core's. Pure.
 
 A conversation may have been started with another provider, whose content blocks are still in it.
-What the system, the user or a tool contributed is kept, or is an error; an assistant's reasoning is
-left out, and its calls are read from wherever that provider puts them.
+The core reads those; here are only what LangChain keeps beside the content, and ids of files.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Any, Literal
 
 from langchain_core.messages import (
     AIMessage,
@@ -25,8 +22,6 @@ from langchain_core.messages import (
 
 import replicate_stream as core
 
-Content: TypeAlias = "str | Sequence[Any]"
-
 MALFORMED_MARK = " /* malformed */"
 """Ends the arguments of a malformed call in the sum of a stream's chunks; see `_from_core`."""
 _MALFORMED_SUFFIX = re.compile(r' "?[\]}]' + re.escape(MALFORMED_MARK) + r"\Z")
@@ -38,15 +33,6 @@ _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "assistant": "assistant",
     "ai": "assistant",
 }
-_TEXT = frozenset({"text", "input_text", "extract_text"})
-_MEDIA = frozenset(
-    {"image", "image_url", "input_image", "audio", "input_audio", "audio_url", "video"}
-    | {"video_url", "input_video", "file", "input_file", "document"}
-)
-_ASSISTANT_BLOCKS = _TEXT | _MEDIA | {"text-plain", "refusal"}
-_TOOL_BLOCKS = _TEXT | _MEDIA | {"text-plain"}
-_CALL_ARGUMENTS = {"tool_use": "input", "tool_call": "args", "function_call": "arguments"}
-"""The key of the arguments in each type of block that is a call."""
 
 
 def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[core.Message]:
@@ -62,138 +48,34 @@ def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[cor
     Raises:
         InvalidInputError: A message is of a type that has no role for a model.
     """
-    converted: list[core.Message] = []
-    tool_names: dict[str, str] = {}  # by the ids of their calls
-    for index, message in enumerate(messages):
-        for each in _convert_message(index, message):
-            tool_names.update((call.id, call.name) for call in each.tool_calls)
-            name, content = each.name, each.content
-            if each.role == "tool":  # most providers name the tool in the call only
-                name = name or tool_names.get(each.tool_call_id or "")
-            if not isinstance(content, str):
-                content = [_resolve_file_id(part, files_url) for part in content]
-            converted.append(replace(each, name=name, content=content))
-    return converted
+    return [_convert_message(index, each, files_url) for index, each in enumerate(messages)]
 
 
-def _convert_message(index: int, message: BaseMessage) -> list[core.Message]:
-    content, name = message.content, message.name
-    if isinstance(message, SystemMessage):
-        return [core.Message("system", _convert_content(content), name=name)]
-    if isinstance(message, HumanMessage):
-        return _convert_human(content, name)
+def _convert_message(index: int, message: BaseMessage, files_url: str) -> core.Message:
+    content: Any = message.content
+    if not isinstance(content, str):
+        content = _resolve_file_ids(content, files_url)
     if isinstance(message, AIMessage):
         calls = tuple(_collect_calls(message))
-        parts = _convert_assistant_content(content)
-        return [core.Message("assistant", parts, name=name, tool_calls=calls)]
+        return core.Message("assistant", content, name=message.name, tool_calls=calls)
     if isinstance(message, ToolMessage):
-        parts = _convert_tool_content(content, is_error=message.status == "error")
-        return [core.Message("tool", parts, name=name, tool_call_id=message.tool_call_id)]
+        call_id = message.tool_call_id
+        if message.status == "error":
+            content = [{"type": "tool_result", "content": content, "is_error": True}]
+        return core.Message("tool", content, name=message.name, tool_call_id=call_id)
     if isinstance(message, FunctionMessage):
-        return [core.Message("tool", _convert_tool_content(content, is_error=False), name=name)]
-    if isinstance(message, ChatMessage) and (role := _ROLES.get(message.role)):
-        convert = _convert_assistant_content if role == "assistant" else _convert_content
-        return [core.Message(role, convert(content), name=name)]
+        return core.Message("tool", content, name=message.name)
+    if isinstance(message, SystemMessage):
+        return core.Message("system", content, name=message.name)
+    if isinstance(message, HumanMessage):
+        return core.Message("user", content, name=message.name)
+    if isinstance(message, ChatMessage) and message.role in _ROLES:
+        return core.Message(_ROLES[message.role], content, name=message.name)
     raise core.InvalidInputError(
         f"messages[{index}] is a {type(message).__name__} of type {message.type!r}, "
         "which cannot be sent to a model",
         fields=(f"messages[{index}]",),
     )
-
-
-def _convert_human(content: Content, name: str | None) -> list[core.Message]:
-    # Anthropic puts the results of tools into the user's next message.
-    results = [
-        core.Message(
-            "tool",
-            _convert_tool_content(block.get("content") or "", is_error=bool(block.get("is_error"))),
-            tool_call_id=str(block.get("tool_use_id") or ""),
-        )
-        for block in ([] if isinstance(content, str) else content)
-        if _is_tool_result(block)
-    ]
-    rest = _convert_content(content)
-    return results if results and not rest else [*results, core.Message("user", rest, name=name)]
-
-
-def _convert_content(content: Content) -> str | list[Any]:
-    """Convert the content of a system's or user's message, except for results of tools."""
-    if isinstance(content, str):
-        return content
-    return [
-        _convert_block(block)
-        for block in content
-        if not (_is_tool_result(block) or _is_cache_point(block))
-    ]
-
-
-def _convert_assistant_content(content: Content) -> str | list[Any]:
-    """Convert an assistant's text and media; reasoning, calls and unknown blocks are left out."""
-    if isinstance(content, str):
-        return content
-    return [
-        _convert_block(block)
-        for block in content
-        if isinstance(block, str) or _get_type(block) in _ASSISTANT_BLOCKS
-    ]
-
-
-def _convert_tool_content(content: Any, *, is_error: bool) -> str | list[Any]:
-    """Convert a tool's result; a block that is neither text nor a file becomes JSON text."""
-    blocks = content if isinstance(content, Sequence) else [_make_json(content)]
-    if not isinstance(blocks, str):
-        blocks = [
-            _convert_block(block)
-            if isinstance(block, str) or _get_type(block) in _TOOL_BLOCKS
-            else _make_json(block)
-            for block in blocks
-        ]
-    return _prefix_error(blocks) if is_error else blocks
-
-
-def _convert_block(block: Any) -> Any:
-    if not isinstance(block, Mapping):
-        return block
-    kind, source = block.get("type"), block.get("source")
-    if kind == "refusal":
-        return _make_text(block.get("refusal"))
-    if kind == "document" and isinstance(source, Mapping) and source.get("type") == "text":
-        return _make_text(source.get("data"))
-    if kind == "text-plain":
-        text = block.get("text")
-        return {**block, "type": "file"} if text is None else _make_text(text)
-    return block
-
-
-def _make_text(text: Any) -> dict[str, Any]:
-    return {"type": "text", "text": text or ""}
-
-
-def _make_json(value: Any) -> dict[str, Any]:
-    return _make_text(json.dumps(value, ensure_ascii=False, default=str))
-
-
-def _prefix_error(content: str | list[Any]) -> str | list[Any]:
-    """Prefix `Error: ` where it is missing: a prompt has no other place for a tool's status."""
-    parts = [content] if isinstance(content, str) else content
-    texts = (part if isinstance(part, str) else str(part.get("text") or "") for part in parts)
-    if "".join(texts).lstrip().lower().startswith("error"):
-        return content
-    return f"Error: {content}" if isinstance(content, str) else [_make_text("Error: "), *content]
-
-
-def _get_type(block: Any) -> str:
-    kind = block.get("type") if isinstance(block, Mapping) else None
-    return kind if isinstance(kind, str) else ""
-
-
-def _is_tool_result(block: Any) -> TypeGuard[Mapping[str, Any]]:
-    return _get_type(block) == "tool_result"
-
-
-def _is_cache_point(block: Any) -> bool:
-    """Whether a block only marks a place for Amazon's prompt cache: `{"cachePoint": {…}}`."""
-    return isinstance(block, Mapping) and "type" not in block and "cachePoint" in block
 
 
 # Calls
@@ -205,19 +87,7 @@ def _collect_calls(message: AIMessage) -> list[core.ToolCall]:
     for bad in message.invalid_tool_calls:
         arguments = _MALFORMED_SUFFIX.sub("", bad["args"] or "")
         calls.append(core.ToolCall(bad["id"] or "", bad["name"] or "", arguments))
-    if calls:
-        return calls
-    blocks = () if isinstance(message.content, str) else message.content
-    calls = [_parse_call_block(b) for b in blocks if _get_type(b) in _CALL_ARGUMENTS]
     return calls or _parse_openai_calls(message.additional_kwargs)
-
-
-def _parse_call_block(block: Any) -> core.ToolCall:
-    arguments = block.get(_CALL_ARGUMENTS[block["type"]])
-    if arguments is None or arguments == "":
-        arguments = block.get("partial_json") or {}
-    call_id = str(block.get("call_id") or block.get("id") or "")
-    return core.ToolCall(call_id, str(block.get("name") or ""), arguments)
 
 
 def _parse_openai_calls(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
@@ -243,11 +113,17 @@ def _parse_openai_calls(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:
 # Files
 
 
-def _resolve_file_id(part: Any, files_url: str) -> Any:
-    """Replace a block that has an uploaded file's id by one with its address."""
-    if not isinstance(part, Mapping) or not (file_id := _find_file_id(part)):
-        return part
-    return {"type": part.get("type"), "url": f"{files_url}/{file_id}"}
+def _resolve_file_ids(blocks: Any, files_url: str) -> Any:
+    """Add the address to the blocks that have an uploaded file's id."""
+    if isinstance(blocks, list):
+        return [_resolve_file_ids(block, files_url) for block in blocks]
+    if not isinstance(blocks, Mapping):
+        return blocks
+    if file_id := _find_file_id(blocks):
+        return {**blocks, "url": f"{files_url}/{file_id}"}
+    if "content" in blocks:
+        return {**blocks, "content": _resolve_file_ids(blocks["content"], files_url)}
+    return blocks
 
 
 def _find_file_id(part: Mapping[str, Any]) -> str | None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
-if TYPE_CHECKING:
-    from replicate_stream import Message
+from replicate_stream import Message
+from replicate_stream.adapters import parse_contents
 
 _PIECE = (  # compiled at first use, because that takes milliseconds
     "[\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
@@ -35,20 +35,12 @@ def count_tokens(
     messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], count: Callable[[str], int]
 ) -> int:
     """Count the tokens of a conversation; `count` counts those of a text."""
-    texts = [*map(_to_json, tools), *map(_extract_text, messages)]
-    return _TOKENS_PER_MESSAGE * len(messages) + sum(map(count, texts))
-
-
-def _extract_text(message: Message) -> str:
-    """Extract a message's text, calls included; media have none."""
-    content = message.content
-    parts = [content] if isinstance(content, str) else content
-    texts = [message.name] if message.name else []
-    texts += [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
-    texts += [
-        _to_json({"name": call.name, "arguments": call.arguments}) for call in message.tool_calls
-    ]
-    return "\n".join(text for text in texts if text)
+    texts = [_to_json(tool) for tool in tools]
+    parsed = parse_contents(messages)
+    for message, text, _ in parsed:  # media have no text
+        calls = [_to_json({"name": c.name, "arguments": c.arguments}) for c in message.tool_calls]
+        texts.append("\n".join(each for each in (message.name, text, *calls) if each))
+    return _TOKENS_PER_MESSAGE * len(parsed) + sum(map(count, texts))
 
 
 def _to_json(value: Mapping[str, Any]) -> str:

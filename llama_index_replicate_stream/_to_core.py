@@ -85,13 +85,18 @@ class PromptConverter(NamedTuple):
         if render is None or render is messages_to_prompt:
             converted = self._add_image(to_core(messages))
             return PromptArguments(converted, system_prompt, self.prompt_format)
+        # The function renders texts; everything else comes behind them.
+        others = [
+            part
+            for index, message in enumerate(messages)
+            for block in message.blocks
+            if not isinstance(block, TextBlock | ToolCallBlock)
+            for part in _convert_block(block, f"messages[{index}]")
+        ]
         if system_prompt:
             messages = [ChatMessage(role=MessageRole.SYSTEM, content=system_prompt), *messages]
-        contents: list[Any] = [message.content for message in to_core(messages)]
-        parts = [part for content in contents if not isinstance(content, str) for part in content]
-        media = [part for part in parts if part["type"] != "text"]
         text = render(messages)
-        question = [{"type": "text", "text": text}, *media] if media else text
+        question = [{"type": "text", "text": text}, *others] if others else text
         converted = self._add_image([core.Message("user", question)])
         return PromptArguments(converted, None, self.prompt_format or _PLAIN)
 
@@ -137,17 +142,23 @@ def _convert_message(index: int, message: ChatMessage) -> core.Message:
     for block in message.blocks:
         if isinstance(block, ToolCallBlock):
             calls.append(convert_call_block(block))
-        else:
-            parts += _convert_block(block, f"messages[{index}]")
-    texts = [part["text"] for part in parts if part["type"] == "text"]
+            continue
+        # Blocks of text are joined by newlines, as in the framework's own `content`.
+        if isinstance(block, TextBlock) and any(part.get("type") == "text" for part in parts):
+            parts.append({"type": "text", "text": "\n"})
+        parts += _convert_block(block, f"messages[{index}]")
+    texts = [part["text"] for part in parts if _is_text(part)]
     return core.Message(
         _ROLES[message.role],
-        # Blocks of text are joined by newlines, as in the framework's own `content`.
-        "\n".join(texts) if len(texts) == len(parts) else parts,
+        "".join(texts) if len(texts) == len(parts) else parts,
         name=message.additional_kwargs.get("name"),
         tool_calls=tuple(calls or parse_additional_calls(message)),
         tool_call_id=message.additional_kwargs.get("tool_call_id"),
     )
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    return set(part) == {"type", "text"} and isinstance(part["text"], str)
 
 
 def convert_call_block(block: ToolCallBlock) -> core.ToolCall:
@@ -178,11 +189,15 @@ def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
         yield {"type": "text", "text": block.text}
     elif isinstance(block, ThinkingBlock | CachePoint):
         return  # earlier reasoning is not sent again, and a cache point has no content
-    elif isinstance(block, CitableBlock):
-        for inner in block.content:
-            yield from _convert_block(inner, owner)
-    elif isinstance(block, CitationBlock):
-        yield from _convert_block(block.cited_content, owner)
+    elif isinstance(block, CitableBlock | CitationBlock):
+        inner = block.content if isinstance(block, CitableBlock) else [block.cited_content]
+        content = [part for each in inner for part in _convert_block(each, owner)]
+        yield {
+            "type": "search_result",
+            "title": block.title,
+            "source": block.source,
+            "content": content,
+        }
     elif isinstance(block, ImageBlock):
         yield _make_media_part("image", block, block.image, mime_type=block.image_mimetype)
     elif isinstance(block, AudioBlock):
@@ -190,7 +205,12 @@ def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
     elif isinstance(block, VideoBlock):
         yield _make_media_part("video", block, block.video, mime_type=block.video_mimetype)
     elif isinstance(block, DocumentBlock):
-        yield _make_media_part("file", block, block.data, mime_type=block.document_mimetype)
+        # The framework gives a document without a title this one.
+        title = None if block.title == "input_document" else block.title
+        mime_type = block.document_mimetype
+        yield _make_media_part("file", block, block.data, mime_type=mime_type, title=title)
+    elif isinstance(block, Mapping):
+        yield block  # another provider's, which the core reads
     else:
         raise core.InvalidInputError(
             f"{owner} has a {type(block).__name__}, which cannot be sent to a model",

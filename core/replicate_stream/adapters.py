@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from replicate_stream._client import Client
 from replicate_stream._settings import ApiKey, without_secrets
 from replicate_stream._sync import iterate_blocking, run_blocking
+from replicate_stream._types.contents import parse_contents
 from replicate_stream._types.json_schema import (
     ROOT,
     describes_object,
@@ -36,6 +37,7 @@ __all__ = [
     "inline_root",
     "iterate_blocking",
     "merge_arguments",
+    "parse_contents",
     "parse_json_object",
     "resolve",
     "run_blocking",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable
 from functools import reduce
 from operator import add
@@ -18,7 +17,6 @@ from langchain_core.messages import (
 )
 
 from langchain_replicate_stream import ChatReplicate
-from langchain_replicate_stream._to_core import to_core
 from replicate_stream import InvalidInputError
 from replicate_stream.testing import Emulator
 
@@ -252,12 +250,3 @@ async def test_an_unknown_block_is_an_error_before_anything_is_paid(
     with pytest.raises(InvalidInputError):
         await llm.ainvoke(["Hi", message])
     assert replicate_emulator.predictions == {}
-
-
-@pytest.mark.parametrize("content", [5, {"a": 1}, [5, None]])
-def test_a_tool_result_without_text_becomes_json(content: Any) -> None:
-    block = {"type": "tool_result", "tool_use_id": "1", "content": content}
-    (result,) = to_core([HumanMessage([block])])
-    assert isinstance(result.content, list)
-    values = [json.loads(part["text"]) for part in result.content if isinstance(part, dict)]
-    assert values == (content if isinstance(content, list) else [content])

@@ -15,6 +15,7 @@ from llama_index.core.base.llms.types import (
     CacheControl,
     CachePoint,
     CitableBlock,
+    CitationBlock,
     DocumentBlock,
     ImageBlock,
     TextBlock,
@@ -29,6 +30,7 @@ import replicate_stream as core
 from llama_index_replicate_stream import Replicate
 from llama_index_replicate_stream._to_core import to_core
 from replicate_stream import InvalidInputError, Message, ToolCall
+from replicate_stream.adapters import parse_contents
 from replicate_stream.testing import Emulator
 
 PNG = b"\x89PNG\r\n\x1a\n\xff\xfe"
@@ -97,9 +99,25 @@ def test_media_stand_beside_their_text() -> None:
     ]
 
 
-def test_the_content_of_a_citable_block_is_converted() -> None:
-    block = CitableBlock(title="T", source="S", content=[TextBlock(text="a"), TextBlock(text="b")])
-    assert content_of(block) == "a\nb"
+def test_a_citable_block_keeps_its_title_and_source() -> None:
+    content: list[Any] = [TextBlock(text="a"), ImageBlock(url="https://x.example/a.png")]
+    block = CitableBlock(title="T", source="S", content=content)
+    cited = CitationBlock(
+        title="U", source="V", cited_content=TextBlock(text="b"), additional_location_info={}
+    )
+    message = ChatMessage(role="user", blocks=[block, cited])
+    ((_, text, media),) = parse_contents(to_core([message]))
+    assert text == "T\nS\na\n\nU\nV\nb"
+    assert [each.url for each in media] == ["https://x.example/a.png"]
+
+
+def test_a_document_of_text_is_text_with_its_title() -> None:
+    blocks = [
+        DocumentBlock(data=b"Owls hunt.", document_mimetype="text/plain", title="Birds"),
+        DocumentBlock(data=b"Bats too.", document_mimetype="text/plain"),
+    ]
+    ((_, text, _),) = parse_contents(to_core([ChatMessage(role="user", blocks=blocks)]))
+    assert text == "Birds\nOwls hunt.\n\nBats too."
 
 
 def test_a_local_file_is_converted_to_its_path(tmp_path: Path) -> None:
@@ -280,6 +298,15 @@ async def test_a_chat_in_the_users_own_format_goes_out_as_it_is(model_with: Any,
     assert sent() == {"prompt": "<|system|>Be brief.|<|user|></s> What?", "image": PNG_URI}
 
 
+async def test_a_chat_in_the_users_own_format_keeps_what_the_format_leaves_out(
+    model_with: Any, sent: Any
+) -> None:
+    llm = model_with({"prompt": TEXT}, messages_to_prompt=lambda messages: messages[0].content)
+    cited = CitableBlock(title="Birds", source="S", content=[TextBlock(text="Owls")])
+    await llm.achat([ChatMessage(role="user", blocks=[TextBlock(text="What?"), cited])])
+    assert sent() == {"prompt": "What?\n\nBirds\nS\nOwls"}
+
+
 # Media
 
 
@@ -288,7 +315,7 @@ async def test_a_chat_in_the_users_own_format_goes_out_as_it_is(model_with: Any,
     [
         (ImageBlock(image=PNG), "image", PNG_URI),
         (ImageBlock(url="https://x.example/a.png"), "image", "https://x.example/a.png"),
-        (AudioBlock(audio=b"ID3\x03", format="mp3"), "audio", "data:audio/mp3;base64,SUQzAw=="),
+        (AudioBlock(audio=b"ID3\x03", format="mp3"), "audio", "data:audio/mpeg;base64,SUQzAw=="),
         (
             VideoBlock(video=b"\x00\xff", video_mimetype="video/mp4"),
             "video",

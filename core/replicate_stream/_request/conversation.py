@@ -1,8 +1,8 @@
 """A conversation as every way of sending it needs it: as prompt, messages or history.
 
-`parse_messages` splits each message into text and media. `Conversation` joins them with the model's
-profile and renders the system text and the turns. The functions at the end write tool calls and
-results; they are only entered when there are tools, or calls in earlier messages.
+`Conversation` joins the messages with the model's profile and renders the system text and the
+turns. The functions at the end write tool calls and results; they are only entered when there are
+tools, or calls in earlier messages.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from replicate_stream._errors import wrong_type
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import Neutralize, ToolFormat, ToolResult
 from replicate_stream._model.families.turn import Role, Turn
 from replicate_stream._model.families.turn import neutralize as neutralize_marks
 from replicate_stream._request.input_builder import InputBuilder
-from replicate_stream._types.media import Media, is_text_part, parse_media
+from replicate_stream._types.media import Media
 from replicate_stream._types.messages import Message, ToolCall, ToolSpec
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
@@ -31,9 +30,9 @@ class ParsedMessage:
     """A message with its text and its media apart.
 
     Attributes:
-        message: The message as given.
-        text: All text parts, joined.
-        media: All other parts, in their order.
+        message: The message, with the calls of its blocks.
+        text: All texts, joined.
+        media: All media, in their order.
     """
 
     message: Message
@@ -61,34 +60,6 @@ class ParsedMessage:
             calls = [_call_to_openai(call, neutralize) for call in message.tool_calls]
             converted["tool_calls"] = calls
         return converted
-
-
-def parse_messages(messages: Sequence[Message]) -> list[ParsedMessage]:
-    """Split every message into text and media.
-
-    Raises:
-        InvalidInputError: A content is neither a string nor a list, or the type of a part is
-            unknown.
-    """
-    return [_parse_message(message, f"messages[{i}]") for i, message in enumerate(messages)]
-
-
-def _parse_message(message: Message, path: str) -> ParsedMessage:
-    content: Any = message.content
-    if isinstance(content, str):
-        return ParsedMessage(message, content)
-    if not isinstance(content, Sequence) or isinstance(content, bytes):
-        raise wrong_type(f"{path}.content", content, "a string or a list of parts")
-    texts: list[str] = []
-    media: list[Media] = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif is_text_part(part):
-            texts.append(str(part.get("text") or ""))
-        else:
-            media.append(parse_media(part, path))
-    return ParsedMessage(message, "".join(texts), tuple(media))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,14 @@ from typing import Any
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model import families
 from replicate_stream._model.profile import ModelProfile, build_profile
-from replicate_stream._request.conversation import (
-    Conversation,
-    ParsedMessage,
-    parse_messages,
-)
+from replicate_stream._request.conversation import Conversation, ParsedMessage
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
 from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._request.media_inputs import put_media, tag_media
 from replicate_stream._request.prompt import RenderedPrompt, render_conversation
 from replicate_stream._request.sampling import put_sampling, put_stop
 from replicate_stream._request.validation import check_input
+from replicate_stream._types.contents import parse_contents
 from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Messages, ToolSpec
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
@@ -129,7 +126,8 @@ def build_model_input(
         builder.note(
             f"The input schema of {request.model} is not known; the usual names were used."
         )
-    messages = parse_messages(request.messages)
+    contents = parse_contents(request.messages, builder.note_once)
+    messages = [ParsedMessage(*each) for each in contents]
     uploads: list[Upload] = []
     # Media come before the prompt, which may have to name the inputs that hold them.
     if media := [each for message in messages for each in message.media]:

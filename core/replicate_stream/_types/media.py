@@ -1,4 +1,4 @@
-"""Images, audio, video and files in messages: the parts of OpenAI, Anthropic and LangChain.
+"""Images, audio, video and files of messages. Their media type decides which of these they are.
 
 Nothing is opened or fetched here. A local file is only read for the key `"path"`: a `file:` URL in
 a message from elsewhere must not read this machine's files.
@@ -11,28 +11,33 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Any, Literal, TypeAlias
 
 from replicate_stream._errors import InvalidInputError, wrong_type
 
 MediaKind: TypeAlias = Literal["image", "audio", "video", "file"]
 
+MEDIA_KINDS: Mapping[str, MediaKind] = {
+    "image": "image", "image_url": "image", "input_image": "image", "computer_screenshot": "image",
+    "image_generation_call": "image",
+    "audio": "audio", "audio_url": "audio", "input_audio": "audio",
+    "video": "video", "video_url": "video", "input_video": "video",
+    "file": "file", "input_file": "file", "document": "file", "text_plain": "file",
+    "search_result": "file", "resource": "file",
+    "media": "file", "inline_data": "file", "file_data": "file",
+}  # fmt: skip
+"""The types of blocks that hold media, in snake case."""
+
 DATA_URI_LIMIT = 256 * 1024
 """The largest file that is sent inside the request, in bytes (docs/replicate-api.md 2.1)."""
 
-_TEXT_TYPES = frozenset({"text", "input_text", "extract_text"})
-_KINDS: Mapping[str, MediaKind] = {
-    "image_url": "image", "input_image": "image", "image": "image",
-    "audio_url": "audio", "input_audio": "audio", "audio": "audio",
-    "video_url": "video", "input_video": "video", "video": "video",
-    "file": "file", "input_file": "file", "document": "file",
-}  # fmt: skip
 _DEFAULT_TYPES = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
 _TYPES_BY_SUFFIX = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
     "webp": "image/webp", "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm",
     "wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg",
     "m4a": "audio/mp4", "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown",
+    "csv": "text/csv", "html": "text/html",
 }  # fmt: skip
 _MAGIC_NUMBERS = (
     (b"\x89PNG", "image/png"),
@@ -43,6 +48,13 @@ _MAGIC_NUMBERS = (
     (b"fLaC", "audio/flac"),
     (b"OggS", "audio/ogg"),
 )
+# Types that do not tell audio and video from files.
+_GENERIC_TYPES = frozenset(
+    {"application/octet-stream", "binary/octet-stream", "application/mp4", "application/ogg"}
+)
+_URL_KEYS = ("url", "file_url", "file_uri", "uri", "image_url", "audio_url", "video_url")
+_DATA_KEYS = ("base64", "data", "file_data", "bytes", "blob", "result")
+_URL_STARTS = ("data:", "http://", "https://")
 _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
 
 
@@ -93,35 +105,32 @@ def place_upload(model_input: dict[str, Any], upload: Upload, uri: str) -> None:
         model_input[upload.input_name][upload.index] = uri
 
 
-def is_text_part(part: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Return True if a part of a message is a dict that holds text."""
-    return isinstance(part, Mapping) and str(part.get("type", "text")) in _TEXT_TYPES
-
-
-def parse_media(part: Any, path: str) -> Media:
-    """Parse a part of a message that is not text.
+def parse_media(block_type: str, fields: Mapping[str, Any], path: str) -> Media:
+    """Parse a block that holds media.
 
     Args:
-        part: `{"type": "image_url", "image_url": {"url": …}}`, `{"type": "image", "url" | "base64"
-            | "data" | "path": …, "mime_type": …}`, and the same for the other kinds.
-        path: The message's name in errors, e.g. `messages[0]`.
+        block_type: One of `MEDIA_KINDS`. A media type that contradicts it wins.
+        fields: The block's keys in snake case, with those of its inner dicts.
+        path: The block's place in errors, e.g. `messages[0].content[1]`.
 
     Raises:
-        InvalidInputError: The part has an unknown type or lacks its content, or its media type
-            contradicts its kind.
+        InvalidInputError: The block lacks its content.
     """
-    part_type = str(part.get("type")) if isinstance(part, Mapping) else type(part).__name__
-    kind = _KINDS.get(part_type)
-    if kind is None:
-        known = ", ".join(_KINDS)
-        raise _invalid(f"a part of type {part_type!r}; it must be text, {known}", path)
-    media = _from_mapping(part, part_type, kind, path)
-    default = _DEFAULT_TYPES.get(kind, "application/octet-stream")
-    mime_type = media.mime_type or _guess_type(media) or default
-    # `application/octet-stream` fits every kind, and a file may be anything.
-    if kind != "file" and mime_type.partition("/")[0].lower() not in {kind, "application"}:
-        raise _invalid(f"{mime_type} as its {kind}", path)
-    return replace(media, mime_type=mime_type)
+    kind = MEDIA_KINDS[block_type]
+    mime_type = fields.get("mime_type") or fields.get("media_type") or ""
+    if not isinstance(mime_type, str):
+        raise wrong_type(f"{path}.mime_type", mime_type, "a string")
+    suffix = mime_type or fields.get("format")
+    if isinstance(suffix, str) and "/" not in mime_type:
+        mime_type = _find_type(suffix, kind) or ("" if kind == "file" else f"{kind}/{suffix}")
+    media = _find_content(kind, fields, mime_type, path)
+    if media is None:
+        sources = "a url, base64, data or path"
+        raise _invalid(f"a block of type {block_type!r} without {sources}", path)
+    if not media.mime_type or media.mime_type.lower() in _GENERIC_TYPES:
+        default = media.mime_type or _DEFAULT_TYPES.get(kind, "application/octet-stream")
+        media = replace(media, mime_type=_guess_type(media) or default)
+    return replace(media, kind=_find_kind(media.mime_type, kind))
 
 
 def to_data_uri(data: bytes, mime_type: str) -> str:
@@ -129,43 +138,53 @@ def to_data_uri(data: bytes, mime_type: str) -> str:
     return f"data:{mime_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 
+def _find_kind(mime_type: str, kind: MediaKind) -> MediaKind:
+    main: Any = mime_type.partition("/")[0].strip().lower()
+    if main in _DEFAULT_TYPES:
+        found: MediaKind = main
+        return found
+    return kind if mime_type.lower() in _GENERIC_TYPES else "file"
+
+
+def _find_type(suffix: str, kind: MediaKind) -> str | None:
+    return _fit_container(_TYPES_BY_SUFFIX.get(suffix.lower()), kind)
+
+
+def _fit_container(mime_type: str | None, kind: MediaKind) -> str | None:
+    """Give a type the main type of its block: the same containers hold audio and video."""
+    if mime_type and {kind, mime_type[:5]} == {"audio", "video"}:
+        return kind + mime_type[5:]
+    return mime_type
+
+
 def _guess_type(media: Media) -> str | None:
     if media.path is not None:
-        return _TYPES_BY_SUFFIX.get(media.path.rpartition(".")[2].lower())
+        return _find_type(media.path.rpartition(".")[2], media.kind)
     data = media.data or b""
     # RIFF is a container; the format of its content follows the length.
     if data[:4] == b"RIFF":
         return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(data[8:12])
-    return next((mime for start, mime in _MAGIC_NUMBERS if data.startswith(start)), None)
+    guess = next((mime for start, mime in _MAGIC_NUMBERS if data.startswith(start)), None)
+    return _fit_container(guess, media.kind)
 
 
-def _from_mapping(part: Mapping[str, Any], part_type: str, kind: MediaKind, path: str) -> Media:
-    inner = part.get(part_type) or part.get("source") or part
-    if part_type == "input_image":
-        inner = part.get("image_url") or part
-    if isinstance(inner, str):
-        inner = {"url": inner}
-    # The content may stand in the part itself or one level down; keys of the inner level win.
-    merged = {**part, **inner} if isinstance(inner, Mapping) else dict(part)
-    mime_type = merged.get("mime_type") or merged.get("media_type") or ""
-    suffix = merged.get("format")
-    if not mime_type and isinstance(suffix, str) and kind != "file":
-        mime_type = f"{kind}/{suffix}"
-    if not isinstance(mime_type, str):
-        raise wrong_type(f"{path}.mime_type", mime_type, "a string")
-    url = merged.get("url") or merged.get("file_url")
-    content = merged.get("base64") or merged.get("data") or merged.get("file_data")
-    if isinstance(content, str) and content.startswith("data:"):
-        url = content
-    if isinstance(url, str):
-        return _from_url(url, kind, mime_type, path)
-    if isinstance(content, bytes | bytearray):
-        return Media(kind, mime_type, data=bytes(content))
+def _find_content(
+    kind: MediaKind, fields: Mapping[str, Any], mime_type: str, path: str
+) -> Media | None:
+    given = (fields.get(key) for key in _DATA_KEYS)
+    content = next((each for each in given if each and isinstance(each, str | bytes)), None)
+    url = next((fields[key] for key in _URL_KEYS if isinstance(fields.get(key), str)), None)
+    content = content or url or fields.get("value")
+    # A URL may stand wherever base64 may.
+    if isinstance(content, str) and (content is url or content.startswith(_URL_STARTS)):
+        return _from_url(content, kind, mime_type, path)
+    if isinstance(content, bytes):
+        return Media(kind, mime_type, data=content)
     if isinstance(content, str):
         return Media(kind, mime_type, data=_decode_base64(content, path))
-    if merged.get("path") is not None:
-        return Media(kind, mime_type, path=str(merged["path"]))
-    raise _invalid(f"a part of type {part_type!r} without a url, base64, data or path", path)
+    if fields.get("path") is not None:
+        return Media(kind, mime_type, path=str(fields["path"]))
+    return None
 
 
 def _from_url(url: str, kind: MediaKind, mime_type: str, path: str) -> Media:
@@ -192,4 +211,4 @@ def _decode_base64(text: str, path: str) -> bytes:
 
 
 def _invalid(content: str, path: str) -> InvalidInputError:
-    return InvalidInputError(f"{path} has {content}", fields=(path,))
+    return InvalidInputError(f"{path} has {content}", fields=(path.partition(".")[0],))

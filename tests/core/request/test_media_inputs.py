@@ -231,9 +231,6 @@ def test_media_replaced_by_extra_input_are_not_uploaded() -> None:
         ({"type": "image", "base64": "%%%"}, "not base64"),
         ({"type": "image"}, "without a url"),
         ({"type": "hologram", "url": URL}, "of type 'hologram'"),
-        ({"type": "image", "url": "data:video/mp4;base64,AAAA"}, "video/mp4 as its image"),
-        ({"type": "audio", "path": "cat.png"}, "image/png as its audio"),
-        ({"type": "image", "data": b"%PDF-1.7", "mime_type": "text/plain"}, "text/plain as its"),
         (7, "of type 'int'"),
     ],
 )
@@ -241,6 +238,21 @@ def test_an_invalid_part_is_rejected(part: Any, match: str) -> None:
     with pytest.raises(InvalidInputError, match=match) as caught:
         prepare(part, fields={"image": FILE})
     assert caught.value.fields == ("messages[0]",)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"type": "image", "url": "data:video/mp4;base64,AAAA"}, "video"),
+        ({"type": "image", "data": b"%PDF-1.7"}, "file"),
+        ({"type": "image", "url": URL, "mime_type": "application/pdf"}, "file"),
+        ({"type": "audio", "path": "song.mp4"}, "audio"),
+        ({"type": "file", "path": "cat.png"}, "image"),
+    ],
+)
+def test_the_media_type_decides_which_input_is_needed(part: dict[str, Any], kind: str) -> None:
+    with pytest.raises(UnsupportedParameterError, match=f"no input for {kind} parts"):
+        prepare(part, fields={})
 
 
 def test_a_missing_required_image_raises_an_error() -> None:
