@@ -174,6 +174,8 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
         turns = tool_format.insert_tools(offered, turns)
         template = template._replace(start=tool_format.render_start(template.start, offered))
     if tools is not None and tools.is_forced:
+        if (template.generation_prompt or "").rstrip().endswith("<think>"):
+            template = template._replace(generation_prompt=None)  # a thought holds no call
         prefix = tool_format.prefill(tools.name and tool_format.neutralize(tools.name))
         builder.note(
             "The prompt ends with the beginning of a tool call, which the model completes."

@@ -198,6 +198,19 @@ def test_braces_and_all_other_characters_pass_unchanged(text: str) -> None:
         ("nateraw/starling", "openchat"),
         ("joehoover/falcon-40b-instruct", "falcon"),
         ("cohere/command-r-plus", "command-r"),
+        ("thudm/chatglm3-6b", "chatglm3"),
+        ("thudm/glm-4-9b-chat", "glm4"),
+        ("zai-org/glm-4.5-air", "glm4.5"),
+        ("zai-org/glm-4.7-flash", "glm4.7"),
+        ("moonshotai/kimi-k2-instruct", "kimi-k2"),
+        ("moonshotai/kimi-k2-thinking", "kimi-k2-thinking"),
+        ("minimaxai/minimax-m1-80k", "minimax-m1"),
+        ("minimaxai/minimax-m2", "minimax-m2"),
+        ("nvidia/llama-3_3-nemotron-super-49b-v1_5", "nemotron-super"),
+        ("nvidia/llama-3.1-nemotron-70b-instruct", "llama3.1"),
+        ("nvidia/nvidia-nemotron-nano-9b-v2", "nemotron-nano-2"),
+        ("nvidia/nvidia-nemotron-3-nano-30b-a3b", "nemotron-3"),
+        ("openai/gpt-oss-20b", "gpt-oss"),
     ],
 )
 def test_the_template_is_found_by_the_models_name(model: str, name: str) -> None:
@@ -216,7 +229,9 @@ def test_a_template_is_found_by_its_marks(name: str) -> None:
     found = TABLES.find_by_hint(shown)
     same_marks = {"llama2": "mistral", "deepseek-coder": "alpaca", "mistral-v7": "mistral-v3",
                   "mistral-v7-tekken": "mistral-v3-tekken",
-                  "deepseek-v3.2": "deepseek-v3.1"}  # fmt: skip
+                  "deepseek-v3.2": "deepseek-v3.1", "glm4.5": "glm4", "glm4.7": "glm4",
+                  "kimi-k2-thinking": "kimi-k2", "nemotron-super": "llama3",
+                  "nemotron-3": "chatml"}  # fmt: skip
     assert found is not None
     assert found.name == same_marks.get(name, name)
 

@@ -77,3 +77,17 @@ def test_a_prompt_is_the_one_of_the_vendors_template(model: str, case: str, expe
     messages, tools = CASES[case]
     prepared = prepare_input(messages, model=model, schema=SCHEMA, tools=tools)
     assert prepared.input["prompt"] == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "ending"),
+    [
+        ("qwen/qwq-32b", '<|im_start|>assistant\n<tool_call>\n{"name": "now", "arguments":'),
+        ("minimaxai/minimax-m2", ']~b]ai\n<minimax:tool_call>\n<invoke name="now">\n'),
+        ("zai-org/glm-4.6", "<|assistant|>\n<think></think>\n<tool_call>now\n"),
+        ("openai/gpt-oss-20b", " to=functions.now<|channel|>commentary json<|message|>"),
+    ],
+)
+def test_a_forced_call_does_not_begin_within_a_thought(model: str, ending: str) -> None:
+    prepared = prepare_input([HELLO], model=model, schema=SCHEMA, tools=TOOLS, tool_choice="now")
+    assert prepared.input["prompt"].endswith(ending)

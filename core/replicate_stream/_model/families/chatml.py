@@ -1,11 +1,43 @@
 """ChatML and the models that were tuned on it: Hermes 2 and later, Dolphin, OpenOrca, Yi, SmolLM.
 
+Hermes has a tool format of its own; the other models are offered tools in Qwen's words.
+
 Sources: `chat_template` of teknium/OpenHermes-2.5-Mistral-7B, 01-ai/Yi-34B-Chat,
 internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_config.json, and
 `max_position_embeddings` in config.json. Qwen has a file of its own.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
+from replicate_stream._model.families.tool_format import HermesToolFormat
+from replicate_stream._model.families.turn import Tools
+
+
+class NousToolFormat(HermesToolFormat):
+    """Hermes's own words, in a turn of the system's before that of the system text.
+
+    Source: the template `tool_use` of NousResearch/Hermes-2-Pro-Llama-3-8B and
+    Hermes-3-Llama-3.1-8B, tokenizer_config.json, but for the tools and results: they are JSON as in
+    the models' cards, because the template does not escape what it writes into JSON.
+    """
+
+    is_before_system = True
+    has_own_turn = True
+
+    def render_tools(self, tools: Tools) -> str:
+        listed = "\n".join(map(self.dump_tool, tools))
+        return (
+            "You are a function calling AI model. You are provided with function signatures "
+            "within <tools></tools> XML tags. You may call one or more functions to assist with "
+            "the user query. Don't make assumptions about what values to plug into functions. Here "
+            f"are the available tools: <tools> {listed} </tools>Use the following pydantic model "
+            'json schema for each tool call you will make: {"properties": {"name": {"title": '
+            '"Name", "type": "string"}, "arguments": {"title": "Arguments", "type": "object"}}, '
+            '"required": ["name", "arguments"], "title": "FunctionCall", "type": '
+            '"object"}}\nFor each function call return a json object with function name '
+            "and arguments within <tool_call></tool_call> XML tags as follows:\n<tool_call>\n"
+            '{"name": <function-name>, "arguments": <args-dict>}\n</tool_call>'
+        )
+
 
 CHATML = ChatTemplate(
     name="chatml",
@@ -15,8 +47,9 @@ CHATML = ChatTemplate(
     hint=r"<\|im_start\|>|(?i:\bchat-?ml\b)",
     names=r"dolphin|hermes|openorca|orca-2|\byi-.*chat|internlm2|smollm|chatml|aquila",
 )
+_HERMES = CHATML._replace(hint=None, names=r"hermes", tool_format=NousToolFormat)
 FAMILY = Family(
-    templates=(CHATML,),
+    templates=(_HERMES, CHATML),
     windows=(
         ContextWindow(r"\byi-\d+b", 4_096),
         ContextWindow(r"internlm2", 32_768),

@@ -25,9 +25,8 @@ _CALLS = _mark("tool calls begin"), _mark("tool calls end")
 _CALL = _mark("tool call begin"), _mark("tool call end")
 _OUTPUTS = _mark("tool outputs begin"), _mark("tool outputs end")
 _OUTPUT = _mark("tool output begin"), _mark("tool output end")
-_DSML = "\uff5cDSML\uff5c"  # of V3.2
 _SEPARATOR = _mark("tool sep")
-_DSML = "\uff5cDSML\uff5c"
+_DSML = "\uff5cDSML\uff5c"  # of V3.2
 # Any mark, known or not: they are single tokens, which no text of a user has to contain.
 _ANY_MARK = r"(?:<\uff5c[^\uff5c<>]*\uff5c>|</?\uff5cDSML\uff5c)"
 
@@ -45,7 +44,7 @@ class DeepSeekToolFormat(ToolFormat):
         call_separator: The text between two calls.
     """
 
-    control_marks = rf"{_ANY_MARK}|</?{_DSML}[a-z_]*"
+    control_marks = _ANY_MARK
     call_marks = (
         CallMark(
             _CALL[0],

@@ -32,7 +32,7 @@ class ChatTemplate(NamedTuple):
         system: The marks around the system text; None if it has no turn of its own.
         system_in_user: The marks around the system text at the head of the first user turn,
             where `system` is None.
-        system_heading: The text before a system text, within its marks.
+        system_frame: The texts around a system text, within its marks.
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
         tool_format: The format in which the models were trained to call tools.
@@ -50,7 +50,7 @@ class ChatTemplate(NamedTuple):
     start: str = ""
     system: Marks | None = None
     system_in_user: Marks = ("", "\n\n")
-    system_heading: str = ""
+    system_frame: Marks = ("", "")
     default_system: str | None = None
     tool: Marks | None = None
     tool_format: type[ToolFormat] = HermesToolFormat
@@ -99,7 +99,7 @@ class ChatTemplate(NamedTuple):
     def render_system(self, text: str) -> str:
         """Render the system text as the vendor's template does, with its marks broken."""
         rendered = self.neutralize(text.strip() if self.is_system_trimmed else text)
-        return self.system_heading + rendered if rendered else ""
+        return self.system_frame[0] + rendered + self.system_frame[1] if rendered else ""
 
     def _render_turn(self, turn: Turn) -> str:
         marks = {"none": ("", ""), "assistant": self.assistant, "tool": self.tool}.get(turn.role)

@@ -1,20 +1,37 @@
-"""ChatGLM 3 and GLM 4.
+"""ChatGLM 3, GLM 4, and GLM 4.5 and later.
 
-Source: `chat_template` of THUDM/chatglm3-6b, tokenizer_config.json, and PROMPT.md of
-THUDM/ChatGLM3 for the newline after each role; `max_position_embeddings` of zai-org/GLM-4.5.
+Sources: `chat_template` of THUDM/chatglm3-6b, tokenizer_config.json, and PROMPT.md of
+THUDM/ChatGLM3 for the newline after each role; `chat_template` of THUDM/glm-4-9b-chat,
+tokenizer_config.json; chat_template.jinja of zai-org/GLM-4.5, GLM-4.6 and GLM-4.7-Flash (in
+models/templates/ of ggml-org/llama.cpp); `max_position_embeddings` of zai-org/GLM-4.5. GLM 4 is
+offered tools in Hermes's format: its template does it in a Chinese system text of its own.
 """
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 from replicate_stream._model.families.call_syntax import parse_tags
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
-from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat
+from replicate_stream._model.families.tool_format import (
+    CallMark,
+    HermesToolFormat,
+    ToolFormat,
+    ToolResult,
+)
+from replicate_stream._model.families.turn import Calls, Tools, Turn
+
+_ROLES = r"<\|(?:system|user|assistant|observation)\|>"
 
 
-class GlmToolFormat(HermesToolFormat):
-    """The format of Hermes, and the tags in which GLM 4.5 and later write calls by themselves.
+class GlmToolFormat(ToolFormat):
+    """A name and pairs of keys and values between tags, one on a line.
 
-    Source: `chat_template.jinja` of zai-org/GLM-4.5.
+    Attributes:
+        line: The end of a line: empty for GLM 4.7, which writes all in one.
+        before_name: The tags behind the mark of an answer, as far as that does not hold them.
     """
 
+    control_marks = r"</?tool_(?:call|response)>|</?arg_(?:key|value)>|</?tools>"
     call_marks = (
         *HermesToolFormat.call_marks,
         CallMark(
@@ -29,17 +46,99 @@ class GlmToolFormat(HermesToolFormat):
             needs_closing=True,
         ),
     )
+    result_marks = ("<tool_response>",)
+    is_before_system = True
+    has_own_turn = True
+    line: ClassVar[str] = "\n"
+    before_name: ClassVar[str] = "\n<think></think>\n"
+
+    def render_tools(self, tools: Tools) -> str:
+        listed = "\n".join(map(self.dump_tool, tools))
+        pairs = "".join(
+            f"<arg_key>{{arg-key-{n}}}</arg_key>{self.line}"
+            f"<arg_value>{{arg-value-{n}}}</arg_value>{self.line}"
+            for n in (1, 2)
+        )
+        return (
+            "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
+            "You are provided with function signatures within <tools></tools> XML tags:\n"
+            f"<tools>\n{listed}\n</tools>\n\n"
+            "For each function call, output the function name and arguments within the following "
+            f"XML format:\n<tool_call>{{function-name}}{self.line}{pairs}...{self.line}</tool_call>"
+        )
+
+    def render_calls(self, calls: Calls) -> str:
+        layout = f"<arg_key>{{key}}</arg_key>{self.line}<arg_value>{{value}}</arg_value>{self.line}"
+        return self.line.join(
+            f"<tool_call>{call.name}{self.line}{self.dump_parameters(call, layout)}</tool_call>"
+            for call in calls
+        )
+
+    def render_answer(self, text: str, calls: Calls) -> Turn:
+        parts = [part for part in (text, self.render_calls(calls)) if part]
+        return Turn("assistant", self.line.join(parts), is_rendered=True)
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        listed = self.line.join(
+            f"<tool_response>{self.line}{result.text}{self.line}</tool_response>"
+            for result in results
+        )
+        return [Turn("tool", listed, is_rendered=True)]
+
+    def prefill(self, name: str | None) -> str:
+        return f"{self.before_name}<tool_call>" + ("" if name is None else f"{name}{self.line}")
 
 
+class Glm47ToolFormat(GlmToolFormat):
+    """The tags of GLM 4.5 without line breaks."""
+
+    line = ""
+    before_name = ""
+
+    def render_tools(self, tools: Tools) -> str:
+        return f"\n{super().render_tools(tools)}"
+
+
+_GLM4 = ChatTemplate(
+    name="glm4",
+    start="[gMASK]<sop>",
+    **mark_roles("<|{}|>\n", "", tool="observation"),
+    control_marks=rf"{_ROLES}|\[gMASK\]|<sop>",
+    hint=r"\[gMASK\] ?<sop>",
+    names=r"glm-?4|glm-z1",
+)
+_GLM45 = _GLM4._replace(
+    name="glm4.5",
+    # A thought of an earlier answer is left out, and its tags are kept.
+    assistant=("<|assistant|>\n<think></think>\n", ""),
+    generation_prompt="<|assistant|>",
+    is_trimmed=True,
+    hint=None,
+    names=r"glm-?4[._-][56]",
+    tool_format=GlmToolFormat,
+)
+_GLM47 = _GLM45._replace(
+    name="glm4.7",
+    system=("<|system|>", ""),
+    user=("<|user|>", ""),
+    assistant=("<|assistant|></think>", ""),
+    tool=("<|observation|>", ""),
+    generation_prompt="<|assistant|><think>",
+    names=r"glm-?4[._-]7|glm-?5",
+    tool_format=Glm47ToolFormat,
+)
 _CHATGLM3 = ChatTemplate(
     name="chatglm3",
     **mark_roles("<|{}|>\n", "\n", tool="observation"),
-    control_marks=r"<\|(?:system|user|assistant|observation)\|>",
+    control_marks=_ROLES,
     hint=r"<\|observation\|>",
-    names=r"chatglm3|glm-4",
+    names=r"chatglm3",
 )
 FAMILY = Family(
-    templates=(_CHATGLM3,),
-    tool_formats=((r"glm-4", GlmToolFormat),),
+    templates=(_GLM47, _GLM45, _GLM4, _CHATGLM3),
     windows=(ContextWindow(r"glm-4\.5", 131_072),),
+    # The untuned models are those named `base`.
+    chat_names=r"glm-?[45](?!.*base)|glm-z1",
+    unopened_names=r"glm-?4[._-]7|glm-?5",
+    thinking_tags=(("<think>", "</think>"),),
 )

@@ -110,6 +110,7 @@ _PHIND = ChatTemplate(
     **mark_roles(
         "### {}\n", "\n\n", system="System Prompt", user="User Message", assistant="Assistant"
     ),
+    default_system="You are an intelligent programming assistant.",
     control_marks=r"###\s*(?:System Prompt|User Message|Assistant)",
     hint=r"### User Message\n",
     names=r"phind",

@@ -1,16 +1,33 @@
-"""Qwen, QwQ and QVQ: ChatML, with tool results in the user's turn.
+"""Qwen, QwQ and QVQ: ChatML, with tool results in the user's turn; Qwen 3 Coder's XML.
 
-Sources: `chat_template` of Qwen/Qwen2.5-7B-Instruct and Qwen/Qwen3-8B, tokenizer_config.json, and
-`max_position_embeddings` in config.json. The templates of Qwen 1.5 to 2.5 fill in a system text for
-a conversation without one; it asks for nothing that the models do not do anyway, and is left out.
+Sources: `chat_template` of Qwen/Qwen2-7B-Instruct, Qwen2.5-7B-Instruct, Qwen2.5-Math-7B-Instruct,
+QwQ-32B-Preview, QwQ-32B, Qwen3-8B and Qwen3-30B-A3B-Thinking-2507, tokenizer_config.json, and
+`max_position_embeddings` in config.json.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from replicate_stream._model.families.call_syntax import parse_tags
 from replicate_stream._model.families.chatml import CHATML
 from replicate_stream._model.families.family import ContextWindow, Family
-from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat
+from replicate_stream._model.families.tool_format import (
+    CallMark,
+    HermesToolFormat,
+    ToolResult,
+    to_json,
+)
+from replicate_stream._model.families.turn import Calls, Tools, Turn
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolSpec
 
 _PARAMETER = r"<parameter=(?P<key>[^<>]+?)>\n?(?P<value>[\s\S]*?)\n?</parameter>"
+_CODER_SYSTEM = (
+    "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
+)
 
 
 class QwenToolFormat(HermesToolFormat):
@@ -21,11 +38,13 @@ class QwenToolFormat(HermesToolFormat):
 
 
 class QwenCoderToolFormat(QwenToolFormat):
-    """The format of Qwen, and the tags in which Qwen3-Coder writes calls by itself.
+    """Tools and calls as XML, in which a value that is not text is JSON or Python's `str`.
 
-    Source: `chat_template` of Qwen/Qwen3-Coder-30B-A3B-Instruct, tokenizer_config.json.
+    Source: `chat_template` of Qwen/Qwen3-Coder-480B-A35B-Instruct, tokenizer_config.json, which is
+    examples/tool_chat_template_qwen3coder.jinja of vllm-project/vllm.
     """
 
+    control_marks = rf"{HermesToolFormat.control_marks}|</?(?:function|parameter)(?:=[^>\n]*)?>"
     call_marks = (
         *QwenToolFormat.call_marks,
         *(
@@ -42,12 +61,104 @@ class QwenCoderToolFormat(QwenToolFormat):
             )
         ),
     )
+    before_calls = "\n\n"
+
+    def render_tools(self, tools: Tools) -> str:
+        listed = "".join(map(self._render_tool, tools))
+        return (
+            "# Tools\n\nYou have access to the following functions:\n\n"
+            f"<tools>{listed}\n</tools>\n\n"
+            "If you choose to call a function ONLY reply in the following format with NO suffix:"
+            "\n\n<tool_call>\n<function=example_function_name>\n"
+            "<parameter=example_parameter_1>\nvalue_1\n</parameter>\n"
+            "<parameter=example_parameter_2>\nThis is the value for the second parameter\n"
+            "that can span\nmultiple lines\n</parameter>\n</function>\n</tool_call>\n\n"
+            "<IMPORTANT>\nReminder:\n- Function calls MUST follow the specified format: an inner "
+            "<function=...></function> block must be nested within <tool_call></tool_call> XML "
+            "tags\n- Required parameters MUST be specified\n- You may provide optional reasoning "
+            "for your function call in natural language BEFORE the function call, but NOT after\n"
+            "- If there is no function call available, answer the question like normal with your "
+            "current knowledge and do not tell the user about function calls\n</IMPORTANT>"
+        )
+
+    def join_system(self, system: str, offer: str) -> str:
+        return f"{system or _CODER_SYSTEM}\n\n{offer}"
+
+    def render_calls(self, calls: Calls) -> str:
+        layout = "<parameter={key}>\n{value}\n</parameter>\n"
+        return "\n".join(
+            f"<tool_call>\n<function={self.neutralize_name(call.name)}>\n"
+            f"{self.dump_parameters(call, layout, _dump)}</function>\n</tool_call>"
+            for call in calls
+        )
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        written = "".join(f"<tool_response>\n{each.text}\n</tool_response>\n" for each in results)
+        return [Turn(self.result_role, written, is_rendered=True)]
+
+    def prefill(self, name: str | None) -> str:
+        start = "<tool_call>\n<function="
+        return start if name is None else f"{start}{self.neutralize_name(name)}>\n"
+
+    def _render_tool(self, tool: ToolSpec) -> str:
+        parameters = dict(tool.parameters)
+        properties: Mapping[str, Any] = parameters.get("properties") or {}
+        listed = "".join(
+            f"\n<parameter>{self._tag('name', name)}{self._render_schema(schema)}\n</parameter>"
+            for name, schema in properties.items()
+        )
+        others = {k: v for k, v in parameters.items() if k not in ("type", "properties")}
+        return (
+            f"\n<function>{self._tag('name', tool.name)}"
+            f"{self._tag('description', tool.description.strip())}\n<parameters>{listed}"
+            f"{self._render_tags(others)}\n</parameters>\n</function>"
+        )
+
+    def _render_schema(self, schema: Any) -> str:
+        """Render the schema of one parameter, its type and description first."""
+        if not isinstance(schema, Mapping):
+            return ""
+        tags = {"type": str(schema["type"])} if "type" in schema else {}
+        if "description" in schema:
+            tags["description"] = str(schema["description"]).strip()
+        others = {k: v for k, v in schema.items() if k not in ("name", *tags)}
+        return self._render_tags({**tags, **others})
+
+    def _render_tags(self, values: Mapping[str, Any]) -> str:
+        return "".join(self._tag(key, value) for key, value in values.items())
+
+    def _tag(self, key: str, value: Any) -> str:
+        text = value if isinstance(value, str) else _dump(value)
+        return "\n" + self.neutralize(f"<{key}>{text}</{key}>")
 
 
+def _dump(value: Any) -> str:
+    return to_json(value) if isinstance(value, Mapping | list | tuple) else str(value)
+
+
+# Without a hint: its turns look like those of any other model on ChatML.
+_QWEN3 = CHATML._replace(hint=None, names=r"qwen-?3", tool_format=QwenToolFormat)
+_CODER3 = _QWEN3._replace(names=r"qwen-?3.*coder", tool_format=QwenCoderToolFormat)
+_THINKING = _QWEN3._replace(
+    names=r"qwen-?3.*thinking|qwq(?!.*preview)",
+    generation_prompt="<|im_start|>assistant\n<think>\n",
+)
+_PREVIEW = _QWEN3._replace(
+    names=r"qwq|qvq",
+    default_system="You are a helpful and harmless assistant. You are Qwen developed by Alibaba. "
+    "You should think step-by-step.",
+)
+_MATH = _QWEN3._replace(
+    names=r"qwen-?2[._]?5-?math",
+    default_system="Please reason step by step, and put your final answer within \\boxed{}.",
+)
+_QWEN25 = _QWEN3._replace(
+    names=r"qwen-?2[._]?5(?!-?(?:vl|omni))",
+    default_system="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+)
+_QWEN = _QWEN3._replace(names=r"qwen", default_system="You are a helpful assistant.")
 FAMILY = Family(
-    # Without a hint: its turns look like those of any other model on ChatML.
-    templates=(CHATML._replace(hint=None, names=r"qwen|qwq|qvq", tool_format=QwenToolFormat),),
-    tool_formats=((r"qwen-?3-coder", QwenCoderToolFormat),),
+    templates=(_CODER3, _THINKING, _QWEN3, _PREVIEW, _MATH, _QWEN25, _QWEN),
     windows=(
         ContextWindow(r"qwen-?3.*2507", 262_144),
         ContextWindow(r"qwq", 131_072),

@@ -1,7 +1,8 @@
 """Formats of tool calling: how a prompt offers tools, calls and results, and how calls are read.
 
 `ToolFormat` is the base class, `HermesToolFormat` the format that most models follow: Hermes 2 Pro
-introduced it and Qwen adopted it. It is the default for models whose own format is not known.
+introduced it, and Qwen gave it the words below. It is the default for models whose own format is
+not known.
 """
 
 from __future__ import annotations
@@ -227,7 +228,8 @@ class ToolFormat:
 class HermesToolFormat(ToolFormat):
     """JSON between `<tool_call>` tags.
 
-    Source: `chat_template` of NousResearch/Hermes-2-Pro-Llama-3-8B, tokenizer_config.json.
+    Sources: the model card of NousResearch/Hermes-2-Pro-Llama-3-8B for calls and results, and
+    `chat_template` of Qwen/Qwen2.5-7B-Instruct, tokenizer_config.json, for the offer.
 
     Attributes:
         result_role: The role whose marks go around results.
