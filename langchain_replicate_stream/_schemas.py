@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.tools import BaseTool, create_schema_from_function
@@ -35,18 +36,21 @@ def read_whole(tool: Any) -> dict[str, Any] | None:
     if isinstance(tool, Mapping) and "name" in tool and "schema" in tool:  # OpenAI's format
         description = tool.get("description", "")
         return {"name": tool["name"], "description": description, "parameters": tool["schema"]}
+    is_typed_dict = is_typeddict(tool)
+    is_other = not is_typed_dict and not isinstance(tool, Mapping | BaseTool)
     try:
+        if is_other and not (callable(tool) and _is_recursive_class(tool)):
+            return None
         schema = _read_schema(tool)
     except PydanticUserError:  # the framework's converter explains it
         return None
     if schema is None:
         return None
-    is_recursive = _is_recursive(schema)
-    if not is_recursive and is_typeddict(tool):
+    if not isinstance(tool, Mapping) and not _is_recursive(schema):
+        if not is_typed_dict:
+            return None
         schema = dereference_refs(schema)  # as the converter does
         schema.pop("$defs", None)
-    elif not is_recursive and not isinstance(tool, Mapping):
-        return None
     parameters = inline_root(schema)
     name, description = parameters.pop("title", ""), parameters.pop("description", "")
     if isinstance(tool, BaseTool):
@@ -66,14 +70,18 @@ def _read_schema(tool: Any) -> dict[str, Any] | None:
     if isinstance(cls, Mapping):
         return dict(cls)
     if not isinstance(cls, type) or not is_basemodel_subclass(cls):
-        if not callable(cls):
-            return None
         # As the converter makes it.
         cls = create_schema_from_function(
             cls.__name__, cls, filter_args=(), parse_docstring=True, include_injected=False
         )
     schema: dict[str, Any] = (getattr(cls, "model_json_schema", None) or cls.schema)()
     return schema
+
+
+@lru_cache(maxsize=256)  # a class is often bound for each request, and its schema takes long
+def _is_recursive_class(cls: Any) -> bool:
+    schema = _read_schema(cls)
+    return schema is not None and _is_recursive(schema)
 
 
 class _Untitled(GenerateJsonSchema):
