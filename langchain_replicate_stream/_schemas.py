@@ -33,9 +33,8 @@ def read_whole(tool: Any) -> dict[str, Any] | None:
     """
     if isinstance(tool, Mapping) and tool.get("type") == "json_schema":
         tool = tool.get("json_schema", tool)
-    if isinstance(tool, Mapping) and "name" in tool and "schema" in tool:  # OpenAI's format
-        description = tool.get("description", "")
-        return {"name": tool["name"], "description": description, "parameters": tool["schema"]}
+    if isinstance(tool, Mapping) and "schema" in tool and "parameters" not in tool:
+        return {"parameters": tool["schema"], **tool}
     is_typed_dict = is_typeddict(tool)
     is_other = not is_typed_dict and not isinstance(tool, Mapping | BaseTool)
     try:

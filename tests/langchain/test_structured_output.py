@@ -387,6 +387,18 @@ def test_every_kind_of_schema_becomes_the_same_tool(make_llm: MakeLLM, form: Any
     assert (tool["function"]["name"], tool["function"]["parameters"]) == ("f", PLAIN)
 
 
+def test_openais_format_keeps_its_other_keys_as_a_tool(make_llm: MakeLLM) -> None:
+    form = {"name": "f", "description": "Finds.", "strict": True, "schema": PLAIN}
+    llm: Any = make_llm().with_structured_output(form, method="function_calling")
+    (tool,) = llm.first.kwargs["tools"]
+    assert tool["function"] == {
+        "name": "f",
+        "description": "Finds.",
+        "strict": True,
+        "parameters": PLAIN,
+    }
+
+
 def test_a_bare_json_schema_is_named_by_its_title(make_llm: MakeLLM) -> None:
     for schema, name in (({**PLAIN, "title": "T"}, "T"), (PLAIN, "answer")):
         bound: Any = make_llm().bind_tools([], response_format=schema, strict=True)
