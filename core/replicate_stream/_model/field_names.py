@@ -18,7 +18,8 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "max_tokens": (
         "max_new_tokens", "max_completion_tokens", "max_output_tokens", "max_tokens",
         "max_tokens_to_sample", "max_response_tokens", "max_generated_tokens", "max_gen_tokens",
-        "max_gen_len", "max_output_len", "max_output_length", "max_new_token", "max_token",
+        "max_gen_len", "max_output_len", "max_output_length", "max_length_tokens",
+        "max_new_token", "max_token",
         "new_tokens", "num_tokens", "n_predict", "num_predict", "n_tokens", "max_length", "max_len",
         "maximum_length", "max_sequence", "max_sequence_length", "max_seq_len", "max_seq_length",
         "total_tokens", "max_total_tokens",
@@ -65,9 +66,13 @@ THINKING_SWITCH = ("extended_thinking", "enable_thinking", "thinking", "reasonin
 
 # The words of a description by which a limit on tokens counts the prompt too.
 _TOTAL = re.compile(
-    r"\ball\b|\btotal\b|input \+|prompt \+|(?:prompt|input) and|including (?:the )?(?:prompt|input)"
-    r"|context (?:length|window|size)|sequence length"
+    r"\b(?:prompt|input) (?:\+|and|plus)|\+ (?:prompt|input)\b|including (?:the )?(?:prompt|input)"
 )
+# Words that mean the same, unless the description speaks of the answer alone.
+_VAGUE_TOTAL = re.compile(
+    r"\b(?:in all|total|overall|context (?:length|window|size)|sequence length)\b"
+)
+_ABOUT_ANSWER = re.compile(r"generat|\bcompletion|\boutput|\bresponse|\banswer|\bnew tokens?\b")
 _TOTAL_NAMES = frozenset({"total_tokens", "max_total_tokens", "max_sequence", "max_seq_len"})
 _ABOUT_SYSTEM = re.compile(
     r"\bsystem (?:\(or developer\) )?(?:prompt|message|instruction)|\bdeveloper message"
@@ -156,7 +161,9 @@ def _is_stop(field: InputField) -> bool:
 
 def counts_prompt(field: InputField) -> bool:
     """Return True if the input limits the tokens of prompt and answer together."""
-    return field.name in _TOTAL_NAMES or bool(_TOTAL.search(field.description))
+    text = field.description
+    is_total = bool(_VAGUE_TOTAL.search(text)) and not _ABOUT_ANSWER.search(text)
+    return field.name in _TOTAL_NAMES or is_total or bool(_TOTAL.search(text))
 
 
 def find_system_prompt(schema: InputSchema) -> InputField | None:

@@ -20,9 +20,9 @@ from replicate_stream._types.tool_choice import ToolChoice
 
 # Parameters without an argument of their own; `extra_input` takes them under these names too.
 _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
-_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh")
+_LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Tokens for each level; `low` to `high` as Google maps them (ai.google.dev/gemini-api/docs/openai).
-_BUDGETS = (0, 512, 1024, 8192, 24576, 32768)
+_BUDGETS = (0, 512, 1024, 8192, 24576, 32768, 32768)
 
 
 def put_tools_and_format(
@@ -96,10 +96,12 @@ def put_extra_input(extra_input: Mapping[str, Any], builder: InputBuilder) -> No
         field = profile.schema.fields.get(name)
         if field is None and name in _CANONICAL_NAMES:
             field = profile.parameters.get(name)
+        is_level = field is not None and field is profile.effort_level
         if field is None:
-            is_effort = name == "reasoning_effort"
-            if not is_effort or not _put_reasoning_effort(value, builder):
+            if name != "reasoning_effort" or not _put_reasoning_effort(value, builder):
                 builder.handle_unsupported(name)
+        elif is_level and value not in field.choices and value in _LEVELS:
+            model_input[field.name] = _choose_level(name, _LEVELS.index(value), field, builder)
         # Where the schema is nullable, None is a value of its own.
         elif value is None and not field.spec.get("nullable"):
             model_input.pop(field.name, None)
@@ -124,7 +126,7 @@ def _put_reasoning_effort(value: Any, builder: InputBuilder) -> bool:
     profile, model_input = builder.profile, builder.input
     enum, switch, budget = profile.effort_level, profile.thinking_switch, profile.thinking_budget
     if enum is not None:
-        model_input[enum.name] = _choose_level(level, enum, builder)
+        model_input[enum.name] = _choose_level("reasoning_effort", level, enum, builder)
         return True
     if switch is not None:
         model_input[switch.name] = level > 0
@@ -136,7 +138,7 @@ def _put_reasoning_effort(value: Any, builder: InputBuilder) -> bool:
     return switch is not None or budget is not None
 
 
-def _choose_level(level: int, enum: InputField, builder: InputBuilder) -> Any:
+def _choose_level(parameter: str, level: int, enum: InputField, builder: InputBuilder) -> Any:
     """Choose the model's own value for the level, or for the nearest level that it has."""
     known = {_LEVELS.index(str(c).lower()): c for c in enum.choices if str(c).lower() in _LEVELS}
     if level in known:
@@ -145,7 +147,7 @@ def _choose_level(level: int, enum: InputField, builder: InputBuilder) -> Any:
         return enum.choices[min(level, len(enum.choices) - 1)]
     chosen = known[min(known, key=lambda each: (abs(each - level), each))]
     builder.warn(
-        f"{enum.name} is {chosen} instead of {_LEVELS[level]}: "
+        f"{enum.name} is {chosen} instead of {parameter}={_LEVELS[level]}: "
         f"it must be one of {', '.join(map(str, enum.choices))}."
     )
     return chosen

@@ -52,11 +52,12 @@ def _fit(parameter: str, value: float, field: InputField, builder: InputBuilder)
                 parameter, value, f"{_format_range(field)} for the model's {field.name}"
             )
         builder.warn(
-            f"{field.name} is {allowed:g} instead of {value:g}: it must be {_format_range(field)}."
+            f"{field.name} is {_format(allowed)} instead of {parameter}={_format(value)}: "
+            f"it must be {_format_range(field)}."
         )
     if field.kind == "integer":
         return round(allowed)
-    return f"{allowed:g}" if field.kind == "string" else allowed
+    return _format(allowed) if field.kind == "string" else allowed
 
 
 def _changes_meaning(parameter: str, value: float, allowed: float) -> bool:
@@ -68,11 +69,15 @@ def _changes_meaning(parameter: str, value: float, allowed: float) -> bool:
 
 
 def _format_range(field: InputField) -> str:
-    if field.minimum is None:
-        return f"{field.maximum:g} or less"
     if field.maximum is None:
-        return f"{field.minimum:g} or more"
-    return f"{field.minimum:g} to {field.maximum:g}"
+        return f"{_format(field.minimum or 0)} or more"
+    if field.minimum is None:
+        return f"{_format(field.maximum)} or less"
+    return f"{_format(field.minimum)} to {_format(field.maximum)}"
+
+
+def _format(number: float) -> str:
+    return f"{number:.15g}"  # the default precision turns 1048577 into 1.04858e+06
 
 
 def _put_switches(chosen: list[str], is_greedy: bool, builder: InputBuilder) -> None:

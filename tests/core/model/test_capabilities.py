@@ -30,6 +30,16 @@ def schema(**properties: Any) -> dict[str, Any]:
         ("acme/gemma-7b:" + "a" * 64, 8_192),
         ("deployments/acme/gemma-7b", 8_192),
         ("openai/gpt-4.1-mini", 1_047_576),
+        ("openai/gpt-5-mini", 400_000),
+        ("openai/gpt-5-pro", 400_000),
+        ("openai/gpt-5.2", 400_000),
+        ("openai/gpt-5.4", 1_050_000),
+        ("openai/gpt-5.4-mini", 400_000),
+        ("openai/gpt-5.4-nano", None),  # no source
+        ("openai/gpt-5.5", 1_050_000),
+        ("openai/gpt-5.6-terra", None),  # no source
+        ("moonshotai/kimi-k2-instruct", 131_072),
+        ("moonshotai/kimi-k2.5", 262_144),
         ("anthropic/claude-3.7-sonnet", 200_000),
         ("acme/unknown", None),
         ("a" * 64, None),

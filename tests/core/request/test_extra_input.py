@@ -103,3 +103,27 @@ def test_an_effort_between_two_levels_becomes_the_nearest_with_a_warning(prepare
     with pytest.warns(ParameterWarning, match="thinking_level is low"):
         prepared = prepare(properties=properties, extra_input={"reasoning_effort": "minimal"})
     assert prepared.input["thinking_level"] == "low"
+
+
+@pytest.mark.parametrize("name", ["reasoning_effort", "thinking_level", "effort"])
+@pytest.mark.parametrize(
+    ("wanted", "levels", "sent"),
+    [
+        ("xhigh", ["minimal", "low", "medium", "high"], "high"),
+        ("minimal", ["none", "high"], "none"),
+        ("max", ["low", "xhigh"], "xhigh"),
+    ],
+)
+def test_an_unknown_level_under_the_models_own_name_becomes_the_nearest_with_a_warning(
+    prepare: Prepare, name: str, wanted: str, levels: list[str], sent: str
+) -> None:
+    properties = {"prompt": TEXT, name: {"type": "string", "enum": levels}}
+    with pytest.warns(ParameterWarning, match=f"{name} is {sent} instead of {name}={wanted}"):
+        prepared = prepare(properties=properties, extra_input={name: wanted})
+    assert prepared.input[name] == sent
+
+
+def test_a_word_that_is_no_level_is_refused_under_the_models_own_name(prepare: Prepare) -> None:
+    properties = {"prompt": TEXT, "reasoning_effort": {"type": "string", "enum": ["low", "high"]}}
+    with pytest.raises(InvalidInputError, match="must be one of low, high"):
+        prepare(properties=properties, extra_input={"reasoning_effort": "much"})

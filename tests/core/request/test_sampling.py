@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ NUMBER = {"type": "number"}
         "max_output_tokens",
         "max_length",
         "max_output_len",
+        "max_length_tokens",
         "max_tokens_to_sample",
         "new_tokens",
         "max_sequence",
@@ -75,15 +77,42 @@ def test_a_deprecated_input_is_passed_over(prepare: Prepare, description: str) -
         ({"max_tokens": 5}, {"max_tokens": {**INTEGER, "minimum": 1024}}, {"max_tokens": 1024}),
         ({"top_k": 9}, {"top_k": {**INTEGER, "exclusiveMaximum": 9}}, {"top_k": 8}),
         ({"top_p": 0}, {"top_p": {**NUMBER, "exclusiveMinimum": 0}}, {"top_p": 0.01}),
+        (
+            {"max_tokens": 2_000_001},
+            {"max_len": {**INTEGER, "maximum": 1_048_577}},
+            {"max_len": 1_048_577},
+        ),
     ],
 )
 def test_a_value_out_of_range_becomes_the_nearest_with_a_note_and_a_warning(
     prepare: Prepare, parameters: dict[str, Any], spec: dict[str, Any], sent: dict[str, Any]
 ) -> None:
-    with pytest.warns(ParameterWarning, match="instead of"):
+    (asked, wanted), (own, value) = *parameters.items(), *sent.items()
+    note = rf"^{own} is {value:.15g} instead of {asked}={wanted:.15g}: it must be "
+    with pytest.warns(ParameterWarning, match=note):
         prepared = prepare(properties={"prompt": TEXT, **spec}, **parameters)
     assert prepared.input == {"prompt": "hi", **sent}
-    assert any("instead of" in note for note in prepared.notes)
+    assert any(re.match(note, each) for each in prepared.notes)
+
+
+@pytest.mark.parametrize(
+    ("description", "counts_prompt"),
+    [
+        ("Maximum completion tokens. Avoids that all the tokens are used on reasoning.", False),
+        ("The total number of tokens to generate.", False),
+        ("Most new tokens; the context length of the model bounds them too.", False),
+        ("The total number of tokens, of prompt and answer.", True),
+        ("Total length in tokens.", True),
+        ("Tokens of the generated text, including the prompt.", True),
+    ],
+)
+def test_max_tokens_counts_the_prompt_only_if_the_description_means_it(
+    prepare: Prepare, description: str, counts_prompt: bool
+) -> None:
+    field = {**INTEGER, "description": description}
+    prepared = prepare(properties={"prompt": TEXT, "max_tokens": field}, max_tokens=9)
+    assert any("prompt and the answer together" in n for n in prepared.notes) is counts_prompt
+    assert prepared.max_tokens == (None if counts_prompt else 9)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 Sources: chat_template.jinja of moonshotai/Kimi-K2-Instruct and moonshotai/Kimi-K2-Thinking (in
 models/templates/ of ggml-org/llama.cpp), and `max_position_embeddings` in config.json. A line
 break that the former has behind its default system text alone is left out. The tags around the
-reasoning are those of moonshotai/Kimi-VL-A3B-Thinking.
+reasoning are those of moonshotai/Kimi-VL-A3B-Thinking. The window of Kimi K2.5 is `max_length` of
+its generation_config.json, as in aspctu/kimi25-bf16.
 """
 
 from __future__ import annotations
@@ -94,7 +95,10 @@ _THINKING = _K2._replace(
 )
 FAMILY = Family(
     templates=(_THINKING, _K2),
-    windows=(ContextWindow(r"kimi-k2-thinking", 262_144), ContextWindow(r"kimi-k2", 131_072)),
+    windows=(
+        ContextWindow(r"kimi-k2(?:-thinking|\.5)", 262_144),
+        ContextWindow(r"kimi-k2", 131_072),
+    ),
     chat_names=r"kimi-?k2(?!.*base)",
     thinking_tags=(("\u25c1think\u25b7", "\u25c1/think\u25b7"),),
 )

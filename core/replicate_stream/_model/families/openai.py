@@ -4,6 +4,10 @@ Sources: the table of models at https://platform.openai.com/docs/models; chat_te
 openai/gpt-oss-120b (in models/templates/ of ggml-org/llama.cpp), and docs/format.md of
 openai/harmony, which has no blank line behind instructions without tools. The line with the
 current date is left out, because a prompt that changes from day to day could not be repeated.
+Windows of GPT 5.4 and 5.5: https://docs.oxen.ai/inference-api/reference/models/ (pages
+gpt-5-4-2026-03-05.md, gpt-5-5-2026-04-23.md); of 5.4 mini:
+https://vercel.com/ai-gateway/models/openai/gpt-5.4-mini.md; of GPT 5 pro: GPT5Pro in
+https://api.koog.ai. For later ones no source was found.
 """
 
 from __future__ import annotations
@@ -140,7 +144,9 @@ FAMILY = Family(
     windows=(
         ContextWindow(r"gpt-4\.1", 1_047_576, 32_768),
         ContextWindow(r"gpt-5-chat", 128_000, 16_384),
-        ContextWindow(r"gpt-5", 400_000, 128_000),
+        ContextWindow(r"gpt-5-pro", 400_000, 272_000),
+        ContextWindow(r"gpt-5\.[45](?!-(?:mini|nano))", 1_050_000, 128_000),
+        ContextWindow(r"gpt-5(?:\.[1-3]|\.4-mini)?(?![.\d])", 400_000, 128_000),
         ContextWindow(r"gpt-4o|chatgpt-4o", 128_000, 16_384),
         ContextWindow(r"gpt-oss", 131_072),
         ContextWindow(r"\bo1-mini\b", 128_000, 65_536),
