@@ -15,11 +15,17 @@ _CODE_INDENT = 4  # of a block of code in Markdown
 
 
 class QuotationTracker:
-    """Follows the text of an answer in Markdown, line by line."""
+    """Follows the text of an answer in Markdown, line by line.
 
-    __slots__ = ("_backticks", "_fence", "_has_text", "_head", "_tail")
+    Attributes:
+        quotes_call: Set to True where a quoted call begins: what follows belongs to the quotation,
+            up to the next blank line.
+    """
+
+    __slots__ = ("_backticks", "_fence", "_has_text", "_head", "_tail", "quotes_call")
 
     def __init__(self) -> None:
+        self.quotes_call = False
         self._has_text = False
         self._fence = ""  # the fence that is open
         self._head = ""  # the beginning of the line: its indent, and what may open a fence
@@ -51,7 +57,8 @@ class QuotationTracker:
         head = self._head.lstrip()
         indent = len(self._head.expandtabs(_CODE_INDENT)) - len(head)
         return self._has_text and (
-            bool(self._fence)
+            self.quotes_call
+            or bool(self._fence)
             or self._backticks % 2 == 1
             or head.startswith((*_FENCES, ">"))
             or self._tail.endswith(_QUOTES)
@@ -74,5 +81,6 @@ class QuotationTracker:
             self._fence = "" if mark == self._fence else self._fence
         elif mark in _FENCES:
             self._fence = mark
+        self.quotes_call = self.quotes_call and bool(mark)
         self._head = self._tail = ""
         self._backticks = 0

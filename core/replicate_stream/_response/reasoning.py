@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from replicate_stream._model import families
+from replicate_stream._response.quotation import QuotationTracker
 
 Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
 
@@ -164,9 +165,12 @@ def find_unopened_reasoning(text: str) -> str:
     The opening tag then was the end of the prompt that the model's own template rendered.
     """
     for opening, closing in families.TABLES.thinking_tags:
-        if re.search(rf"(?m)^[ \t]*{re.escape(closing)}|{re.escape(closing)}[ \t]*$", text):
+        tag = re.escape(closing)
+        if re.search(rf"(?m)^[ \t]*{tag}(?!`)|{tag}[ \t]*$", text) is not None:
             before = text[: text.index(closing)]
-            if opening not in before and "`" not in before.rpartition("\n")[2]:
+            quotation = QuotationTracker()
+            quotation.add(before)
+            if opening not in before and not quotation.is_quoted:
                 return opening
     return ""
 

@@ -127,8 +127,7 @@ def find_opening(marks: Marks, text: str, at: int, *, is_final: bool) -> Opening
     """
     for mark in marks.all:
         if text.startswith(mark, at):
-            match = _parse_opening(marks, mark, text, at + len(mark))
-            return None if match == "partial" and is_final else match
+            return _parse_opening(marks, mark, text, at + len(mark), is_final=is_final)
     if not is_final and any(mark.startswith(text[at:]) for mark in marks.all):
         return "partial"
     return None
@@ -206,20 +205,24 @@ def skip_blanks(text: str, at: int) -> int:
     return at
 
 
-def _parse_opening(marks: Marks, opening: str, text: str, at: int) -> OpeningMatch:
+def _parse_opening(
+    marks: Marks, opening: str, text: str, at: int, *, is_final: bool
+) -> OpeningMatch:
     """Parse what belongs to a mark behind it: the tool's name, a code fence, the JSON's bracket."""
     if opening in marks.frame_marks:
         return Opening(at)
     if opening in marks.result_marks:
         return Opening(at, is_result=True)
-    # A mark may have several headers, of which at most one matches.
+    # A mark may have several headers. A bracket opens JSON only if no other header can begin so.
+    ordered = sorted(marks.call_marks.get(opening, ()), key=lambda mark: mark.header is None)
     matches = [
-        (_parse_calls if mark.header is None else _parse_header)(mark, text, at)
-        for mark in marks.call_marks.get(opening, ())
+        (_parse_calls if mark.header is None else _parse_header)(mark, text, at) for mark in ordered
     ]
+    if "partial" in matches and not is_final:
+        return "partial"
     found = next((match for match in matches if isinstance(match, Opening)), None)
-    if found is not None or "partial" in matches:
-        return found or "partial"
+    if found is not None:
+        return found
     return Opening(at, is_stray=True) if opening in marks.closing_marks else None
 
 

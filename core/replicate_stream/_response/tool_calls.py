@@ -113,6 +113,7 @@ class ToolCallReader:
                 continue
             if opening != "partial" and (before.is_quoted or self._is_loose(opening)):
                 self._emit(text, at + 1, events)
+                self._quotation.quotes_call = before.is_quoted
                 return True
             self._emit(text, at, events)
             if opening == "partial":

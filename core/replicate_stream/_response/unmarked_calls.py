@@ -142,18 +142,17 @@ def _parse_json_calls(text: str, schemas: Schemas) -> list[ParsedCall] | None:
     calls: list[ParsedCall] = []
     at = 0
     while at < len(text):
-        scanner = JsonScanner()
+        scanner, start = JsonScanner(), at
         at = scanner.feed(text, at)
-        malformed: list[ParsedCall] = [(find_name(scanner) or "", None)]
         if not scanner.is_done:
             # The answer was cut off, or its JSON is wrong, unless words follow it.
             is_call = not scanner.is_broken or text.endswith(("}", "]"))
-            return [*calls, *malformed] if is_call else None
+            return [*calls, (_find_name(text, start), None)] if is_call else None
         try:
             value = parse_strict_json(scanner.text)
         except ValueError:
             value = []
-            calls += malformed
+            calls.append((_find_name(text, start), None))
         if calls and isinstance(value, Mapping) and not value.keys() & {*NAME_KEYS, "function"}:
             return calls  # a result that the model invents, and what it makes of it
         if isinstance(value, Mapping) and value.keys() == {_CALLS_KEY}:
@@ -163,6 +162,13 @@ def _parse_json_calls(text: str, schemas: Schemas) -> list[ParsedCall] | None:
         while at < len(text) and text[at] in _SEPARATORS:
             at += 1
     return calls
+
+
+def _find_name(text: str, at: int) -> str:
+    """Find the name of the first call in JSON that is malformed; empty if it has none."""
+    scanner = JsonScanner()
+    scanner.feed(text, max(at, text.find("{", at)))
+    return find_name(scanner) or ""
 
 
 def unfence(text: str) -> str | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicate_stream._model.families import TABLES
-from replicate_stream._response.parser import AnswerParser
-from replicate_stream._response.reasoning import ReasoningSplitter
+from replicate_stream._response.completion import CompletionBuilder
+from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
+from replicate_stream._response.reasoning import Piece, ReasoningSplitter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta
 from replicate_stream._types.request import ExpectedAnswer
+from replicate_stream._types.response_format import parse_response_format
+from replicate_stream._types.tool_choice import parse_tool_choice
 
 
 def split(pieces: Iterable[str]) -> tuple[str, str]:
@@ -98,3 +102,94 @@ def test_pending_text_is_emitted_at_the_end() -> None:
     assert parse(["<thi"])[0] == [TextDelta("<thi")]
     assert parse(["a<en"], stop=["<end>"])[0] == [TextDelta("a"), TextDelta("<en")]
     assert parse(["<think>a</thi"])[0] == [ReasoningDelta("a"), ReasoningDelta("</thi")]
+
+
+# --- reasoning that the prompt has opened --------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_an_answer_that_begins_inside_its_reasoning_only_closes_it(size: int) -> None:
+    text = "Hm, <b>.\n</think>\n\nParis"
+    splitter = ReasoningSplitter("<think>")
+    pieces = [p for at in range(0, len(text), size) for p in splitter.feed(text[at : at + size])]
+    assert join([*pieces, *splitter.flush()], "reasoning") == "Hm, <b>.\n"
+    assert join(pieces, "text") == "\n\nParis"
+
+
+def test_a_model_may_write_the_opening_tag_all_the_same() -> None:
+    splitter = ReasoningSplitter("<think>")
+    pieces = [*splitter.feed("<think>Hm.</think>Paris"), *splitter.flush()]
+    assert pieces == [("reasoning", "Hm."), ("text", "Paris")]
+
+
+def complete(text: str, **options: Any) -> tuple[str, str, int]:
+    """The reasoning, the text and the number of calls of a whole answer."""
+    parser, builder = BufferedAnswerParser((), ExpectedAnswer(**options), str), CompletionBuilder()
+    assert [*parser.feed([text])] == []
+    reasoning = ""
+    for event in parser.flush():
+        builder.add(event)
+        reasoning += event.text if isinstance(event, ReasoningDelta) else ""
+    return reasoning, builder.text, len(builder.tool_calls)
+
+
+def test_in_a_whole_answer_what_stands_before_an_unopened_tag_is_reasoning() -> None:
+    assert complete("Hm.\n</think>\n\nParis") == ("Hm.\n", "\n\nParis", 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The tag </think> ends it.",
+        "Write `\n</think>` here",
+        "<think>Hm.</think> Then <think>\n</think>",
+        "A line: `</think>`\n",
+        "A template:\n```\n{thoughts}\n</think>\n```\n",
+    ],
+)
+def test_a_whole_answer_may_mention_the_tag(text: str) -> None:
+    _, answer, _ = complete(text)
+    assert "</think>" in answer
+
+
+def test_calls_and_json_are_never_taken_out_of_reasoning() -> None:
+    tools = parse_tool_choice([{"name": "f"}], None, None)
+    call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    thoughts = f"I could write\n{call}\n"
+    assert complete(f"{thoughts}</think>\nNo.", tools=tools) == (thoughts, "\nNo.", 0)
+    response_format = parse_response_format({"type": "json_object"})
+    text = 'Maybe {"a": 1}?\n</think>\n{"a": 2}'
+    assert complete(text, response_format=response_format)[1] == '{"a": 2}'
+
+
+# --- the channels of gpt-oss ---------------------------------------------------------------------
+
+HARMONY = (
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>"
+    "I look.<|end|><|start|>assistant<|channel|>analysis<|message|> More.<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>It is <sunny>.<|return|>"
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_the_channels_of_an_answer_are_reasoning_and_text(size: int) -> None:
+    splitter = ReasoningSplitter()
+    pieces = [
+        piece
+        for at in range(0, len(HARMONY), size)
+        for piece in splitter.feed(HARMONY[at : at + size])
+    ]
+    pieces += splitter.flush()
+    assert join(pieces, "reasoning") == "Hm. More."
+    assert join(pieces, "text") == "I look.It is <sunny>."
+
+
+def test_an_answer_that_breaks_off_in_a_channel_shows_no_mark() -> None:
+    for end in range(len("<|channel|>"), len(HARMONY)):
+        splitter = ReasoningSplitter()
+        pieces = [*splitter.feed(HARMONY[:end]), *splitter.flush()]
+        assert "<|channel|>" not in join(pieces, "text") + join(pieces, "reasoning")
+
+
+def join(pieces: list[Piece], kind: str) -> str:
+    return "".join(text for each, text in pieces if each == kind)

@@ -40,9 +40,9 @@ def parse_tags(argument: str, end: str = "") -> Parse:
     Args:
         argument: A pattern with the groups `key` and `value`, and `is_text` if the tag itself says
             `true` for a text and `false` for JSON. Else the tool's schema decides.
-        end: A pattern for what closes the call before its closing mark.
+        end: A pattern for what closes the call, before its closing mark.
     """
-    pattern, last = re.compile(rf"\s*{argument}"), re.compile(rf"\s*(?:{end})?\s*")
+    pattern, last = re.compile(rf"\s*{argument}"), re.compile(rf"\s*{end}\s*")
 
     def parse(text: str, name: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
         arguments: dict[str, Any] | None = {}

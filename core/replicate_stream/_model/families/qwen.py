@@ -53,11 +53,12 @@ class QwenCoderToolFormat(QwenToolFormat):
                 (closing,),
                 header=rf"\s*{function}\s*([^<>\s]+)\s*>",
                 header_start=rf"\s*(?:{function[:1]}[^<>\s]*)?\s*",
-                parse=parse_tags(_PARAMETER, r"</function>"),
+                parse=parse_tags(_PARAMETER, end),
+                needs_closing=not end,
             )
-            for opening, closing, function in (
-                ("<tool_call>", "</tool_call>", "<function="),
-                ("<function=", "</function>", ""),
+            for opening, closing, function, end in (
+                ("<tool_call>", "</tool_call>", "<function=", "</function>"),
+                ("<function=", "</function>", "", ""),
             )
         ),
     )
