@@ -11,30 +11,23 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from replicate_stream.testing.server.replies import Reply, split
+from replicate_stream.testing.tool_formats import (
+    FORMATS,
+    HERMES,
+    LABEL,
+    QUESTION,
+    RESULT,
+    Format,
+    to_json_list,
+)
 
 Call: TypeAlias = "tuple[str, Mapping[str, Any] | str]"
 Object: TypeAlias = Mapping[str, Any]  # of JSON, such as a schema or an input
 
 _TEXT_INPUTS = ("system_prompt", "system_instruction", "system", "prompt", "message", "text")
-# The mark before a message of the user, unless it is a result or the client asks once more.
-_NO_QUESTION = r"(?!\s*(?:<tool_response>|That answer will not do))"
-_QUESTION = re.compile(
-    r"(?:<\|im_start\|>user|user<\|(?:end_header_id|header_end|end_of_role)\|>|\[INST\]"
-    rf"|<start_of_turn>user|<\|user\|>|<\uff5cUser\uff5c>){_NO_QUESTION}"
-)
-_LABEL = re.compile(  # the same in a prompt without marks; any text may hold a label
-    rf"(?m:^(?:### )?(?:User|Human|Instruction):|GPT4 Correct User:|\bUSER:){_NO_QUESTION}"
-)
-_RESULT = re.compile(
-    r"<tool_response>\n?(.*?)\n?</tool_response>|\[TOOL_RESULTS\](.*?)\[/TOOL_RESULTS\]"
-    r"|>ipython<\|(?:end_header_id|header_end)\|>\n\n(?!<tool_response>)(.*?)<\|eot"
-    r'|^Tool: (".*?")$|>tool_response<\|end_of_role\|>(.*?)<\|end_of_text\|>'
-    r"|<\uff5ctool\u2581output\u2581begin\uff5c>(.*?)<\uff5ctool\u2581output\u2581end\uff5c>",
-    re.DOTALL | re.MULTILINE,
-)
 _DEMAND = re.compile(r"\bmust call (?:one of the functions|the function ([\w-]+)) now\b")
 _BEGUN = re.compile(r'"name": "([^"]+)", "\w+": ?\Z|begin\uff5c>([^<]+)<[^>]+sep\uff5c>\Z')
 _JSON = re.compile(r"\b(?i:answer|reply|respond|return)\b[^.\n]{0,60}\bJSON (?:object|schema)\b")
@@ -49,51 +42,14 @@ _STRINGS = {
 _MAX_DEPTH = 5  # of nested values, where a schema refers to itself
 
 
-class _Format(NamedTuple):
-    """A format of tool calling: the pattern of an offer, and how calls are written."""
-
-    offer: str
-    frame: str = "%s"
-    separator: str = ", "
-    call: str = '{"name": "%(name)s", "arguments": %(arguments)s}'
-
-
-_FORMATS = (
-    _Format(
-        r"<tools>\n(.*?)\n</tools>(?=.*<tool_call>)",
-        "<tool_call>\n%s\n</tool_call>",
-        "\n</tool_call>\n<tool_call>\n",
-    ),
-    _Format(
-        r"You have access to the following functions\..*?Respond in the format(.*)",
-        separator="\n",
-        call='{"name": "%(name)s", "parameters": %(arguments)s}',
-    ),
-    _Format(
-        r"\[AVAILABLE_TOOLS\](.*?)\[/AVAILABLE_TOOLS\]",
-        "[TOOL_CALLS] [%s]",
-        call='{"name": "%(name)s", "arguments": %(arguments)s, "id": "%(id)s"}',
-    ),
-    _Format(r">available_tools<\|end_of_role\|>(.*?)<\|end", "<|tool_call|>[%s]"),
-    _Format(
-        r"## Tools\nYou have access to the following tools:\n(.*)",
-        "<\uff5ctool\u2581calls\u2581begin\uff5c>%s<\uff5ctool\u2581calls\u2581end\uff5c>",
-        "",
-        "<\uff5ctool\u2581call\u2581begin\uff5c>%(name)s<\uff5ctool\u2581sep\uff5c>%(arguments)s"
-        "<\uff5ctool\u2581call\u2581end\uff5c>",
-    ),
-)
-_DEEPSEEK_TOOL = re.compile(r"### (\S+)\nDescription: (?s:.*?)\n\nParameters: (\{.*\})")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUser:
     """Scripted model of the emulator that calls tools, then answers.
 
         emulator.reply = ToolUser(calls=[("weather", {"city": "Paris"})], answer="It is sunny.")
 
-    It reads tools and results in the formats of Hermes and Qwen, Llama 3.1, Mistral, Granite,
-    DeepSeek and OpenAI's API, and calls in the same format. It answers once there are results for
+    It reads tools and results in the formats of all families that the client writes prompts for,
+    and of OpenAI's API, and calls in the same format. It answers once there are results for
     the user's last message; where a call is demanded even then, it calls a tool not in `calls`.
 
     Attributes:
@@ -130,6 +86,7 @@ class ToolUser:
             listed = request.native_calls(calls, is_cut=self.truncated)
             return Reply(output={"role": "assistant", "content": None, "tool_calls": listed})
         text = request.write(calls) if calls else self._write_answer(request)
+        text = f"{request.thought}{text}"
         is_cut = self.truncated and (calls or request.schema is not None)
         return Reply(split(_cut(text) if is_cut else text))
 
@@ -158,9 +115,11 @@ class _Request:
         # A new id in each round, because agents match results to calls by it; of Mistral's length.
         self._id = hashlib.sha256(text.encode()).hexdigest()[:8]
         self.format, self.tools = _read_offer(values, text)
-        questions = list(_QUESTION.finditer(text)) or list(_LABEL.finditer(text))
+        # A prompt that opens a thought is answered by closing it.
+        self.thought = "</think>\n\n" if text.rstrip().endswith("<think>") else ""
+        questions = list(QUESTION.finditer(text)) or list(LABEL.finditer(text))
         start = questions[-1].end() if questions else 0
-        self.results = [_read_result("".join(found)) for found in _RESULT.findall(text[start:])]
+        self.results = [_read_result("".join(found)) for found in RESULT.findall(text[start:])]
         choice = _decode(values.get("tool_choice"))
         demand = _BEGUN.search(text) or _DEMAND.search(text)
         self.must_call = demand is not None or choice in ("required", "any")
@@ -171,9 +130,9 @@ class _Request:
 
     def write(self, calls: Sequence[Call]) -> str:
         """Write calls in the format of the offer, less what the prompt has begun of them."""
-        form = self.format or _FORMATS[0]
+        form = self.format or HERMES
         written = (
-            form.call % {"name": name, "arguments": _dump(arguments), "id": f"{self._id}{at}"}
+            form.write(name, arguments, f"{self._id}{at}")
             for at, (name, arguments) in enumerate(calls)
         )
         text = form.frame % form.separator.join(written)
@@ -203,15 +162,15 @@ def _read_text(values: Object) -> str:
     return "\n\n".join(texts)
 
 
-def _read_offer(values: Object, text: str) -> tuple[_Format | None, Mapping[str, Object]]:
+def _read_offer(values: Object, text: str) -> tuple[Format | None, Mapping[str, Object]]:
     """Read the offered tools: their format, and the schemas of their arguments by name."""
-    offers = ((form, re.search(form.offer, text, re.DOTALL)) for form in _FORMATS)
+    offers = ((form, re.search(form.offer, text, re.DOTALL)) for form in FORMATS)
     form, found = next((offer for offer in offers if offer[1]), (None, None))
     listed = _decode(values.get("tools"))
     if not listed and found is not None:
-        as_openai = r'{"function": {"name": "\1", "parameters": \2}}'
-        listed = list(_json_values(_DEEPSEEK_TOOL.sub(as_openai, found[1])))
-    functions = [value["function"] for value in listed or () if "function" in value]
+        listed = list(_json_values(to_json_list(found[1] or "")))
+    tools = [value for value in listed or () if isinstance(value, dict)]
+    functions = [each.get("function", each) for each in tools if {"name", "function"} & {*each}]
     schemas = {function["name"]: function.get("parameters") or {} for function in functions}
     return None if values.get("tools") else form, schemas
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicate_stream import Client, Message, ToolSpec
-from replicate_stream.testing import Emulator, Reply, ToolUser, tool_model
+from replicate_stream.testing import Emulator, Reply, ToolUser, tool_formats, tool_model
 
 WEATHER = {
     "type": "function",
@@ -260,6 +260,36 @@ def test_it_can_break_off() -> None:
     assert answer(demand, truncated=True) == '{"a": n'
 
 
+# Formats of every family
+
+TABLES = Path(__file__).parents[1] / "model" / "vendor_prompts"
+MODELS = [
+    json.loads(path.read_text(encoding="utf-8"))["model"] for path in sorted(TABLES.glob("*.json"))
+]
+# These words are vLLM's own: such a model hands the prompt to the engine as it is.
+BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
+RAW = {"properties": {"prompt": {"type": "string"}, "max_tokens": BOUND}}
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_it_calls_the_tools_that_the_client_offers_in_any_format(
+    client: Client, replicate_emulator: Emulator, model: str
+) -> None:
+    replicate_emulator.add_model(model, RAW, official=True)
+    replicate_emulator.reply = ToolUser(calls=[OSLO, ("now", {})])
+    messages = [Message("user", QUESTION)]
+    completion = await client.complete(model, messages, tools=[WEATHER, NOW])
+    made = [(call.name, call.arguments) for call in completion.tool_calls]
+    assert (completion.text, made) == ("", [OSLO, ("now", {})])
+    messages.append(Message("assistant", tool_calls=completion.tool_calls))
+    messages += [Message("tool", "It rains.", tool_call_id=completion.tool_calls[0].id)]
+    messages += [Message("tool", "Noon.", tool_call_id=completion.tool_calls[1].id)]
+    answered = await client.complete(model, messages, tools=[WEATHER, NOW])
+    assert re.findall(r"\w+", answered.text) == ["It", "rains", "Noon"]
+    forced = await client.complete(model, QUESTION, tools=[WEATHER, NOW], tool_choice="now")
+    assert [call.name for call in forced.tool_calls] == ["now"]
+
+
 # Native tools
 
 
@@ -455,9 +485,10 @@ def test_tools_that_are_offered_in_another_way_are_not_seen(
 
 
 def test_it_shares_no_code_with_what_writes_the_prompts() -> None:
-    text = Path(tool_model.__file__).read_text(encoding="utf-8")
-    assert not re.search(r"replicate_stream\._(?:model|request|response)", text)
-    assert len(text.splitlines()) <= 300
+    for module in (tool_model, tool_formats):
+        text = Path(str(module.__file__)).read_text(encoding="utf-8")
+        assert not re.search(r"replicate_stream\._(?:model|request|response)", text)
+        assert len(text.splitlines()) <= 300
 
 
 PIECES = st.sampled_from([

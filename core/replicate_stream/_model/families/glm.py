@@ -37,8 +37,8 @@ class GlmToolFormat(ToolFormat):
         CallMark(
             "<tool_call>",
             ("</tool_call>",),
-            header=r"\s*([\w.\-]+)\s*(?=<arg_key>)",
-            header_start=r"\s*[\w.\-]*\s*(?:<[arg_key]*)?",
+            header=r"\s*([\w.\-]+)\s*(?=<(?:arg_key|/tool_call)>)",
+            header_start=r"\s*[\w.\-]*\s*(?:<[/a-z_]*)?",
             parse=parse_tags(
                 r"<arg_key>(?P<key>[^<>]+)</arg_key>\s*"
                 r"<arg_value>(?P<value>[\s\S]*?)</arg_value>"
