@@ -47,6 +47,18 @@ def test_chat_without_a_prompt_reads_the_standard_input(
     assert "What is an owl?" in str(prediction.input)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [(["chat", "a\udcffb"], None), (["chat", "-s", "a\udcffb", "Hi"], None), (["chat"], b"a\xffb")],
+)
+def test_bytes_of_the_command_line_that_are_no_utf8_become_replacement_characters(
+    run: RunCommand, replicate_emulator: Emulator, arguments: list[str], given: bytes | None
+) -> None:
+    assert run(*arguments, input=given).exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert "a\ufffdb" in str(prediction.input)
+
+
 def test_chat_without_any_prompt_is_a_usage_error(run: RunCommand) -> None:
     result = run("chat", input="  ")
     assert result.exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from typing import Any
 
@@ -41,10 +42,16 @@ def chat(prompt: str | None, model: str, **parameters: Any) -> None:
 
     Ctrl-C cancels the prediction, so that it costs nothing more.
     """
-    text = prompt if prompt is not None else sys.stdin.read()
+    text = prompt if prompt is not None else _read_input()
     if not text.strip():
         raise click.UsageError("there is no prompt: pass one, or write one to the standard input")
     asyncio.run(_stream_answer(model, text, parameters))
+
+
+def _read_input() -> str:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # a file may be in another encoding
+    return sys.stdin.read()
 
 
 async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) -> None:

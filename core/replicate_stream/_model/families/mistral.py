@@ -76,7 +76,7 @@ def _to_short_id(call_id: str) -> str:
     """Return an id of nine letters or digits: the vendor's template refuses any other."""
     if re.fullmatch(r"[a-zA-Z0-9]{9}", call_id):
         return call_id
-    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+    return hashlib.sha256(call_id.encode(errors="replace")).hexdigest()[:9]
 
 
 _V1 = ChatTemplate(

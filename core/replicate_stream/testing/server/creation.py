@@ -134,7 +134,7 @@ class CreateEndpoints:
             return Response.problem(413, "Files must be less than 100MB in size")
         try:
             metadata = json.loads(_get_data(parts["metadata"])) if "metadata" in parts else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             return Response.problem(
                 422, "- metadata must be valid JSON\n", "Input validation failed"
             )

@@ -131,7 +131,9 @@ class Subscription:
 def encode(event: Event, event_id: EventId) -> bytes:
     """Encode an event as sent: `event`, `id`, then a `data` line for each line of the data."""
     data = event.data.replace("\n", "\ndata: ")
-    return f"event: {event.name}\nid: {event_id[0]}:{event_id[1]}\ndata: {data}\n\n".encode()
+    return f"event: {event.name}\nid: {event_id[0]}:{event_id[1]}\ndata: {data}\n\n".encode(
+        errors="replace"
+    )
 
 
 def parse_event_id(text: str) -> EventId | None:

@@ -20,6 +20,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 PROBLEM_HEADERS = {"Content-Type": "application/problem+json", "Server": "cloudflare"}
 
+_DEEPEST = (
+    100  # levels of a body: far more than any input has, and less than Python's JSON can write
+)
 # `struct linger` has two ints; on Windows two shorts.
 _LINGER = "hh" if os.name == "nt" else "ii"
 
@@ -60,7 +63,8 @@ class Response:
         """Build a JSON reply: compact, with a line feed at its end as in recorded replies."""
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
         content_type = {"Content-Type": "application/json; charset=utf-8"}
-        return cls(status, body.encode(), {**content_type, **(headers or {})})
+        # A client may have sent lone surrogates, which UTF-8 cannot hold.
+        return cls(status, body.encode(errors="replace"), {**content_type, **(headers or {})})
 
     @classmethod
     def problem(cls, status: int, detail: str, title: str | None = None, **more: Any) -> Response:
@@ -117,13 +121,13 @@ class Connection:
             if headers.get("expect", "").lower() == "100-continue":
                 self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = await _read_body(self.reader, headers)
+            parts = urlsplit(target)
         except asyncio.IncompleteReadError:
             return None
         except (asyncio.LimitOverrunError, ValueError) as error:
             refusal = Response.problem(400, str(error), "Bad request")
             self.writer.write(refusal.render_head() + refusal.body)
             return None
-        parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         return Request(method, unquote(parts.path), query, headers, body, _decode_json(body))
 
@@ -214,10 +218,20 @@ def render_head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def _decode_json(body: bytes) -> Any:
+    """Decode a body; None, which no endpoint takes, for one that is not JSON or nested too deep."""
     try:
-        return json.loads(body)
-    except ValueError:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
         return None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return None if level else value
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:

@@ -20,7 +20,7 @@ SHORTEST_DEADLINE = 5.0
 """The shortest `Cancel-After`, in seconds."""
 
 _PREFER = re.compile(r"wait(?:=([1-9]|[1-9][0-9]))?")
-_CANCEL_AFTER = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+_CANCEL_AFTER = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?")
 _FILE = re.compile(r"(https?://|data:)")
 
 _BODY_FIELDS: Mapping[str, Any] = {

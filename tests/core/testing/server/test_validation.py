@@ -87,3 +87,45 @@ def test_all_invalid_fields_are_listed_at_once(send: Fixture) -> None:
     fields = {invalid["field"] for invalid in reply.json["invalid_fields"]}
     assert fields == {"input", "input.top_p", "input.top_k"}
     assert reply.json["detail"].count("\n") == 3
+
+
+DEEP = b'{"input": {"prompt": "Hi", "u": ' + b"[" * 5000 + b"]" * 5000 + b"}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"null", b"[]", b"5", b'"\\ud800"', b"\xff\xfe", b'{"input": null}', b"[" * 100_000),
+        *(b'{"input": {"prompt": "a\xffb"}}', b'{"\\ud800": 1, "input": {}}', DEEP),
+        b'{"input": {"prompt": "Hi", "max_tokens": "\\ud800"}}',
+        b'{"input": {"prompt": "Hi", "max_tokens": ' + b"9" * 5000 + b"}}",
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_body_that_cannot_be_read_is_refused(
+    send: Fixture, replicate_emulator: Emulator, body: bytes
+) -> None:
+    path = f"/models/{replicate_emulator.model}/predictions"
+    reply = send("POST", path, body)
+    assert reply.status == 422
+    assert reply.json["status"] == 422
+
+
+@pytest.mark.parametrize("extra", [{"\ud800": 1}, {"u": ["\ud800"]}, {}])
+def test_a_lone_surrogate_of_a_client_is_answered(
+    send: Fixture, replicate_emulator: Emulator, extra: dict[str, Any]
+) -> None:
+    path = f"/models/{replicate_emulator.model}/predictions"
+    body = {"input": {"prompt": "a\ud800b", **extra}, "stream": True}
+    reply = send("POST", path, body, headers={"Prefer": "wait"})
+    assert (reply.status, reply.json["status"]) == (201, "processing")
+    assert "".join(reply.json["output"]).startswith("You asked: a?b")
+
+
+@pytest.mark.parametrize("header", ["9" * 5000, "999999999h", "\xb2s"])
+def test_an_endless_deadline_is_refused(
+    send: Fixture, replicate_emulator: Emulator, header: str
+) -> None:
+    path = f"/models/{replicate_emulator.model}/predictions"
+    reply = send("POST", path, {"input": {"prompt": "Hi"}}, headers={"Cancel-After": header})
+    assert reply.status == 422
