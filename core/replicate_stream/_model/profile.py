@@ -140,6 +140,11 @@ class ModelProfile:
         return template.tool_format
 
     @cached_property
+    def reasoning_tag(self) -> str:
+        """The tag with which the model's own template opens its reasoning; empty for none."""
+        return families.TABLES.find_reasoning_tag(self.model)
+
+    @cached_property
     def trained_tool_formats(self) -> tuple[type[ToolFormat], ...]:
         """The formats in which the model was trained to call tools, as far as they are known."""
         known = families.TABLES.find_tool_format(self.model)

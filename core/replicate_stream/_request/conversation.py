@@ -138,8 +138,6 @@ class Conversation:
 
     def get_tool_formats(self, template: ChatTemplate | None = None) -> tuple[str, ...]:
         """Return the names of the tool formats in which the answer may call tools."""
-        if self.instructions.tools is None:
-            return ()
         profile = self.builder.profile
         offered = profile.tool_format if template is None else template.tool_format
         formats = (offered, *profile.trained_tool_formats)
@@ -171,7 +169,7 @@ class Conversation:
         instruction = "" if expected is None else expected.instruction(has_tools=has_tools)
         # The instructions quote names of tools, and the schema of the answer.
         quoted = (instructions.tool_choice, instruction)
-        parts = [neutralize(each) for each in (self.system, *quoted)]
+        parts = [neutralize(each) if each else "" for each in (self.system, *quoted)]
         if system is not None:
             parts[0] = system
         if tool_format is not None:

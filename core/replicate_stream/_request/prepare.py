@@ -161,7 +161,7 @@ def build_model_input(
         uploads=[each for each in uploads if each.input_name not in request.extra_input],
         expected_answer=ExpectedAnswer(
             request.tools,
-            conversation.get_tool_formats(prompt.template),
+            () if request.tools is None else conversation.get_tool_formats(prompt.template),
             prompt.prefix,
             request.response_format,
             _find_reasoning_tag(profile, prompt),
@@ -192,7 +192,7 @@ def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -
 def _find_reasoning_tag(profile: ModelProfile, prompt: RenderedPrompt) -> str:
     """Find the opening tag of the reasoning that the prompt ends with; empty for none."""
     if prompt.template is None:
-        return families.TABLES.find_reasoning_tag(profile.model)
+        return profile.reasoning_tag
     tags = (opening for opening, _ in families.TABLES.thinking_tags)
     return next((tag for tag in tags if prompt.prompt.rstrip().endswith(tag)), "")
 
