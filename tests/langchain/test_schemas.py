@@ -175,6 +175,27 @@ async def test_a_call_of_a_tool_returns_the_value(
     assert_is_whole(parameters, arguments, bad if is_object else {"root": bad})
 
 
+@pytest.mark.parametrize(("schema", "value"), [(Forest, [TREE]), (NAMES, [TREE, "x"])])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@every_way
+async def test_a_list_without_the_name_of_its_argument_is_taken(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    schema: Any,
+    value: Any,
+    size: int,
+    call_method: str,
+) -> None:
+    call = json.dumps({"name": get_name(schema), "arguments": value})
+    text = f"<tool_call>\n{call}\n</tool_call>"
+    replicate_emulator.reply = [text[at : at + size] for at in range(0, len(text), size)]
+    llm = make_llm().with_structured_output(schema, method="function_calling")
+    result = await ask(llm, call_method)
+    assert to_plain(result[-1] if "stream" in call_method else result) == value
+    assert len(replicate_emulator.predictions) == 1
+
+
 @every_value
 @every_way
 async def test_an_answer_as_json_returns_the_value(

@@ -125,6 +125,19 @@ async def test_a_call_becomes_an_object_of_the_class(
     assert_is_whole(read_parameters(replicate_emulator), wrap(value, cls), wrap(bad, cls))
 
 
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_list_without_the_name_of_its_argument_is_taken(
+    make_llm: Callable[..., Replicate], replicate_emulator: Emulator, method: str
+) -> None:
+    call = json.dumps({"name": "Forest", "arguments": [TREE]})
+    replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
+    result = getattr(make_llm(), method)(Forest, ABOUT, what="trees")
+    result = await result if method.startswith("a") else result
+    if "stream" in method:
+        result = [each async for each in result] if method.startswith("a") else list(result)
+    assert (result[-1] if "stream" in method else result) == Forest.model_validate([TREE])
+
+
 @every_value
 @pytest.mark.filterwarnings("ignore:The `json` method is deprecated")  # which the framework calls
 async def test_a_structured_model_answers_with_the_class(

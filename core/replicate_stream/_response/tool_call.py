@@ -13,6 +13,7 @@ from typing import Any
 
 from replicate_stream._model.families.tool_format import ParsedCall, Schemas
 from replicate_stream._response.json_repair import JsonScanner, Member, repair_object
+from replicate_stream._types.json_schema import ROOT, wraps_value
 from replicate_stream._types.messages import ToolCallDelta
 from replicate_stream._types.strict_json import parse_strict_json
 
@@ -117,7 +118,8 @@ class CallBody:
         except ValueError:
             return self.name or "", None
         if self._fixed_name is not None:
-            return self._fixed_name, _parse_arguments(value)
+            schema = self._schemas.get(self._fixed_name, {})
+            return self._fixed_name, _parse_arguments(value, schema)
         return parse_call(value, self._schemas)
 
     def _find_arguments(self) -> Member | None:
@@ -164,10 +166,11 @@ def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
         return "", None
     if not members:
         return names[0], {}
+    schema = schemas.get(names[0], {})
     key, arguments = next(iter(members.items()))
-    if len(members) > 1 or not _is_arguments_key(key, schemas.get(names[0], {})):
+    if len(members) > 1 or not _is_arguments_key(key, schema):
         return names[0], None
-    return names[0], _parse_arguments(arguments)
+    return names[0], _parse_arguments(arguments, schema)
 
 
 def build_deltas(
@@ -214,9 +217,11 @@ def _is_arguments_key(key: str, schema: Mapping[str, Any]) -> bool:
     return key in _ARGUMENTS_KEYS or (is_arguments_word(key) and not is_argument)
 
 
-def _parse_arguments(value: Any) -> dict[str, Any] | None:
+def _parse_arguments(value: Any, schema: Mapping[str, Any]) -> dict[str, Any] | None:
     if value is None or value == "":
         return {}
+    if isinstance(value, list) and wraps_value(schema):
+        return {ROOT: value}  # the only argument, without its name
     if isinstance(value, str):
         # OpenAI's API encodes arguments twice, and some models were trained on that.
         return _decode_arguments(value)

@@ -86,6 +86,12 @@ def to_parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {ROOT: json.loads(text)}, "required": [ROOT]}
 
 
+def wraps_value(parameters: Mapping[str, Any]) -> bool:
+    """True if arguments have no property but `root`, which `to_parameters` added."""
+    properties = parameters.get("properties")
+    return isinstance(properties, Mapping) and properties.keys() == {ROOT}
+
+
 def describes_object(schema: Mapping[str, Any]) -> bool:
     """True unless a schema allows a value that is not an object."""
     return _is_object(schema, schema, frozenset())
