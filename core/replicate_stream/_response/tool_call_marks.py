@@ -88,7 +88,10 @@ class Marks:
             return format_ in own or _SPECIAL.match(mark) is not None
 
         marks = dict.fromkeys(
-            mark for each in formats for mark in each.call_marks if is_known(each, mark.opening)
+            mark
+            for each in formats
+            for mark in each.call_marks
+            if is_known(each, mark.opening) and (each in own or not mark.is_own)
         )
         self.call_marks: dict[str, tuple[CallMark, ...]] = {}
         for mark in marks:

@@ -149,6 +149,7 @@ ANSWERS = {
         "<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>",
         [THREE_DAYS],
     ),
+    "glm 4.5, no arguments": Answer("zai-org/glm-4.5", "<tool_call>now\n</tool_call>", [NOW]),
     "kimi k2": Answer(
         "moonshotai/kimi-k2-instruct",
         "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0"

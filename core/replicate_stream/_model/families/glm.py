@@ -34,16 +34,21 @@ class GlmToolFormat(ToolFormat):
     control_marks = r"</?tool_(?:call|response)>|</?arg_(?:key|value)>|</?tools>"
     call_marks = (
         *HermesToolFormat.call_marks,
-        CallMark(
-            "<tool_call>",
-            ("</tool_call>",),
-            header=r"\s*([\w.\-]+)\s*(?=<(?:arg_key|/tool_call)>)",
-            header_start=r"\s*[\w.\-]*\s*(?:<[/a-z_]*)?",
-            parse=parse_tags(
-                r"<arg_key>(?P<key>[^<>]+)</arg_key>\s*"
-                r"<arg_value>(?P<value>[\s\S]*?)</arg_value>"
-            ),
-            needs_closing=True,
+        *(
+            CallMark(
+                "<tool_call>",
+                ("</tool_call>",),
+                header=rf"\s*([\w.\-]+)\s*(?={follows})",
+                header_start=r"\s*[\w.\-]*\s*(?:<[/a-z_]*)?",
+                parse=parse_tags(
+                    r"<arg_key>(?P<key>[^<>]+)</arg_key>\s*"
+                    r"<arg_value>(?P<value>[\s\S]*?)</arg_value>"
+                ),
+                needs_closing=True,
+                # In the format of another model a name alone is no call.
+                is_own=follows == "</tool_call>",
+            )
+            for follows in ("<arg_key>", "</tool_call>")
         ),
     )
     result_marks = ("<tool_response>",)

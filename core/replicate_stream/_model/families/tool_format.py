@@ -52,6 +52,8 @@ class CallMark(NamedTuple):
             returns the calls; None if it is malformed or incomplete.
         needs_closing: True if text that `parse` takes may still lack an argument, so that it counts
             only with a closing mark.
+        is_own: True if the mark is known only where its format is the model's own or was offered,
+            although it is a special token.
     """
 
     opening: str
@@ -62,6 +64,7 @@ class CallMark(NamedTuple):
     ends_broken_call: bool = True
     parse: Callable[[str, str, Schemas], Sequence[ParsedCall] | None] | None = None
     needs_closing: bool = False
+    is_own: bool = False
 
 
 PIPE_CALL = CallMark("<|tool_call|>", ("<|/tool_call|>", "</tool_call>"))
