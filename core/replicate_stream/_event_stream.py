@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from replicate_stream._lazy import public
 from replicate_stream._response.completion import derive_finish_reason
+from replicate_stream._response.output import CompletionReader
 from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
 from replicate_stream._types.messages import Finished, StatusChanged, StreamEvent
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
@@ -86,6 +87,7 @@ class EventStream:
             run, model_input = self._run, self._model_input
             create_parser = BufferedAnswerParser if self._is_buffered else AnswerParser
             parser = create_parser(model_input.stop, model_input.expected_answer, _new_call_id)
+            completion = CompletionReader(has_tools=self._request.tools is not None)
             check = self._create_check()
             status = ""
             async with aclosing(run.stream()) as batches:
@@ -93,12 +95,12 @@ class EventStream:
                 async for batch in batches:
                     if run.prediction.status != status and not run.prediction.is_terminal:
                         yield StatusChanged(status := run.prediction.status)
-                    events = parser.feed(batch)
+                    events = parser.feed(completion.feed(batch))
                     for event in events if check is None else check.add(events):
                         yield event
                     if parser.is_stopped:
                         break
-            rest = parser.flush()
+            rest = [*parser.feed(completion.flush()), *parser.flush()]
             for event in rest if check is None else check.close(rest, has_repairs_left=repairs > 0):
                 yield event
             usage = _add(usage, await self._end_run(is_stopped=parser.is_stopped))

@@ -55,6 +55,26 @@ async def collect_events(client: Client, emulator: Emulator, **request: Any) -> 
         return [event async for event in events]
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_chat_completion_as_json_is_read_as_text_and_calls(
+    client: Client, replicate_emulator: Emulator, answers: Any, is_whole: bool
+) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    message = {"role": "assistant", "content": "So:", "tool_calls": [call]}
+    choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
+    answers(json.dumps({"id": "chatcmpl-7", "object": "chat.completion", "choices": choices}))
+    if is_whole:
+        completion = await client.complete(replicate_emulator.model, "1+1?", tools=[ADD])
+        assert completion.text.strip() == "So:"
+        (made,) = completion.tool_calls
+        assert (made.name, made.arguments) == ("add", {"a": 1})
+    else:
+        events = await collect_events(client, replicate_emulator, tools=[ADD])
+        assert "".join(e.text for e in events if isinstance(e, TextDelta)).strip() == "So:"
+        calls = [event for event in events if isinstance(event, ToolCallDelta)]
+        assert json.loads("".join(call.arguments for call in calls)) == {"a": 1}
+
+
 async def test_a_call_is_streamed_and_collected(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:

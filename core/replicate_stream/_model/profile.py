@@ -32,6 +32,10 @@ _JSON_MESSAGES = re.compile(r"\bjson\b.*\bmessages\b|\bmessages\b.*\bjson\b")
 # A description that was cut off counts as a match: messages always carry the system text, while
 # an input that is ignored beside them loses it.
 _IGNORED = re.compile(r"\bprompt\b.*\bignored\b|(?:\.\.\.|\u2026)$")
+# IBM's servers of Granite (docs/replicate-api.md 5.4).
+_MARKED_PROMPT = re.compile(r"\btemplate to format the prompt with\b")
+_CHAT_API = re.compile(r"\bchat completion api\b")
+_CHAT_API_PARAMETERS = ("tools", "tool_choice", "parallel_tool_calls")
 _MEDIA_TAG = re.compile(r"<(\w+)>(\w+)</\1>")
 
 
@@ -51,9 +55,12 @@ class ModelProfile:
         system_prompt: The input for the system text.
         messages: The input for a list of messages: an array, or text that holds JSON.
         messages_hold_system: True if the system text belongs into `messages`.
+        takes_system_role: True if a message of the role `system` may stand in `messages`.
         history: The input for earlier messages, an array of alternating texts.
         prompt_template: The input for a template with `{prompt}` in it, which can be overridden.
         chat_template: The chat format that the model was trained on; None if it is not known.
+        takes_marks: True if the model takes a prompt that begins with its own marks as it is, and
+            puts any other into its template.
         is_raw: True if the model takes its prompt as it is, so that the client has to format it.
         is_base: True if the model was not trained on chats.
     """
@@ -67,9 +74,11 @@ class ModelProfile:
     system_prompt: InputField | None
     messages: InputField | None
     messages_hold_system: bool
+    takes_system_role: bool
     history: InputField | None
     prompt_template: InputField | None
     chat_template: ChatTemplate | None
+    takes_marks: bool
     is_raw: bool
     is_base: bool
 
@@ -98,6 +107,17 @@ class ModelProfile:
         if shown is None or shown.group(2) not in self.media_inputs:
             return None
         return shown.group(1) if self.schema.fields[shown.group(2)].kind == "string" else None
+
+    @cached_property
+    def takes_items(self) -> bool:
+        """Whether messages, tools and schemas are those of OpenAI's Responses API."""
+        return self.messages is not None and self.messages.name == "input_item_list"
+
+    @cached_property
+    def stream_switch(self) -> InputField | None:
+        """The input without which the server streams nothing."""
+        found = self.schema.fields.get("stream")
+        return found if found is not None and found.kind == "boolean" else None
 
     @cached_property
     def json_schema(self) -> InputField | None:
@@ -203,12 +223,20 @@ def build_profile(schema: Mapping[str, Any] | None, model: str) -> ModelProfile:
         for parameter in field_names.PARAMETERS
         if (found := field_names.find_parameter(parsed, parameter)) is not None
     }
+    # In answer to messages the server writes JSON, and of a prompt's answer only the text.
+    is_chat_api = messages is not None and bool(_CHAT_API.search(messages.description))
+    if is_chat_api:
+        messages = None
+        for name in _CHAT_API_PARAMETERS:
+            parameters.pop(name, None)
     max_tokens = parameters.get("max_tokens")
     is_engine = max_tokens is not None and bool(_ENGINE.search(max_tokens.description))
-    is_raw = is_bare or (
-        system is None and template is None and (is_engine or bool(_EXAMPLE.search(example)))
-    )
     name = model.partition(":")[0].lower()
+    is_shown_raw = (
+        is_engine or _EXAMPLE.search(example) or re.search(families.TABLES.raw_names, name)
+    )
+    is_raw = is_bare or (system is None and template is None and bool(is_shown_raw))
+    chat_template = _find_chat_template(name, example if is_bare or not pattern else pattern)
     return ModelProfile(
         model=model,
         schema=parsed,
@@ -221,13 +249,23 @@ def build_profile(schema: Mapping[str, Any] | None, model: str) -> ModelProfile:
         messages=messages,
         messages_hold_system=messages is not None
         and (system is None or bool(_IGNORED.search(messages.description))),
+        takes_system_role=not re.search(families.TABLES.systemless_names, name),
         history=_find_history(parsed),
         prompt_template=template,
-        chat_template=_find_chat_template(name, example if is_bare or not pattern else pattern),
+        chat_template=chat_template,
+        takes_marks=chat_template is not None and _takes_marks(parsed),
         is_raw=is_raw,
         is_base=is_raw
         and not (re.search(families.TABLES.chat_names, name) or _EXAMPLE.search(example)),
     )
+
+
+def _takes_marks(schema: InputSchema) -> bool:
+    template = schema.fields.get("chat_template")
+    if template is None or not _MARKED_PROMPT.search(template.description):
+        return False
+    # With media the marks of their places would have to be known too.
+    return not any(map(field_names.get_media_kinds, schema.fields.values()))
 
 
 def _find_chat_template(model: str, shown: str) -> ChatTemplate | None:

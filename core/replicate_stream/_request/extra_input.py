@@ -49,7 +49,9 @@ def put_tools_and_format(
 def _put_tools(tools: ToolChoice, field: InputField, builder: InputBuilder) -> bool:
     """Put tools and their choice into their inputs; returns whether the choice has one."""
     profile, model_input = builder.profile, builder.input
-    listed = list(tools.openai_tools)
+    listed: list[Any] = list(tools.openai_tools)
+    if profile.takes_items:
+        listed = [{"type": "function", **each["function"]} for each in listed]
     written = to_json(listed)
     safe = profile.neutralize(written)
     # The model's own template writes them into its prompt, where a mark would open a turn.
@@ -72,7 +74,11 @@ def _put_format(response_format: ResponseFormat, builder: InputBuilder) -> bool:
     field = profile.json_schema
     if field is None or response_format.schema is None:
         return False
-    model_input[field.name] = _encode(dict(response_format.schema), field)
+    schema = dict(response_format.schema)
+    if profile.takes_items:  # the server hands it on as `text` (docs/replicate-api.md 5.4)
+        named = response_format.openai_format.get("json_schema", response_format.openai_format)
+        schema = {"format": {"type": "json_schema", "name": named["name"], "schema": schema}}
+    model_input[field.name] = _encode(schema, field)
     builder.note(f"response_format went into {field.name}.")
     return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._request.conversation import ParsedMessage
 from replicate_stream._request.input_builder import InputBuilder
-from replicate_stream._types.media import DATA_URI_LIMIT, Media, Upload, to_data_uri
+from replicate_stream._types.media import DATA_URI_LIMIT, Media, MediaKind, Upload, to_data_uri
 
 _LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
@@ -115,12 +116,17 @@ def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload
 def tag_media(messages: Sequence[ParsedMessage], builder: InputBuilder) -> list[ParsedMessage]:
     """Name the media in the texts of their messages, for a model that ignores them otherwise.
 
+    A model with an input for messages has its media beside them, so they are numbered: nothing
+    else shows in which message each was sent.
+
     Call this after `put_media`; see `ModelProfile.media_tag`.
     """
     profile = builder.profile
     tag, fields = profile.media_tag, profile.schema.fields
     if tag is None:
-        return list(messages)
+        is_single = sum(each.message.role != "system" for each in messages) == 1
+        is_placed = profile.messages is None or is_single
+        return list(messages) if is_placed else _number_media(messages, builder)
     names = [n for n in profile.media_inputs if fields[n].kind == "string" and n in builder.input]
     unnamed = iter(names)
     tagged = []
@@ -128,3 +134,20 @@ def tag_media(messages: Sequence[ParsedMessage], builder: InputBuilder) -> list[
         tags = [f"<{tag}>{name}</{tag}>" for _, name in zip(message.media, unnamed, strict=False)]
         tagged.append(replace(message, text="\n".join([*tags, message.text])))
     return tagged
+
+
+def _number_media(messages: Sequence[ParsedMessage], builder: InputBuilder) -> list[ParsedMessage]:
+    kinds = frozenset[MediaKind]().union(*builder.profile.media_inputs.values())
+    counts: Counter[str] = Counter()
+    numbered = []
+    for message in messages:
+        marks = []
+        for kind in (each.kind for each in message.media if each.kind in kinds):
+            counts[kind] += 1
+            marks.append(f"[{kind} {counts[kind]}]")
+        numbered.append(replace(message, text="\n".join([*marks, message.text])))
+    if counts:
+        builder.note(
+            "The media are numbered in the texts of their messages: [image 1] is the first."
+        )
+    return numbered

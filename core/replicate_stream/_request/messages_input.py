@@ -14,24 +14,57 @@ _IMAGE_MARK = "<image>"
 def put_messages(conversation: Conversation, field: InputField) -> None:
     """Put all messages into the model's input for messages, in OpenAI's format."""
     neutralize = conversation.neutralize
+    profile = conversation.builder.profile
     if conversation.has_tools and not conversation.has_tools_input:
         messages = _write_tools_as_text(conversation)
     else:
         messages = [each.to_openai(neutralize) for each in conversation.messages]
-    if conversation.builder.profile.messages_hold_system:
+    if profile.messages_hold_system:
         tool_format = conversation.tool_format(neutralize)
         system = conversation.render_system(neutralize, tool_format)
     else:
         system = conversation.put_system()
-    if system:
+    if system and profile.takes_system_role:
         messages.insert(0, {"role": "system", "content": system})
-    value: Any = messages
+    elif system:
+        conversation.builder.note("The system text was put before the first message of the user.")
+        _insert_system(system, messages)
+    value: Any = _to_items(messages) if profile.takes_items else messages
     # A string input holds the whole list as JSON; a list of strings holds one message in each.
     if field.kind == "string":
-        value = json.dumps(messages, ensure_ascii=False)
+        value = json.dumps(value, ensure_ascii=False)
     elif field.items == "string":
-        value = [json.dumps(each, ensure_ascii=False) for each in messages]
+        value = [json.dumps(each, ensure_ascii=False) for each in value]
     conversation.builder.input[field.name] = value
+
+
+def _insert_system(system: str, messages: list[dict[str, Any]]) -> None:
+    first = messages[0] if messages else None
+    if first is None or first["role"] != "user":
+        messages.insert(0, {"role": "user", "content": system})
+    else:
+        first["content"] = f"{system}\n\n{first['content']}"
+
+
+def _to_items(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Convert messages to items of the Responses API.
+
+    Source: https://developers.openai.com/api/reference/resources/responses/methods/create.
+    """
+    items: list[dict[str, Any]] = []
+    for message in messages:
+        calls, call_id = message.get("tool_calls", ()), message.get("tool_call_id")
+        if message["role"] == "tool":
+            result = {"call_id": call_id, "output": message["content"]}
+            items.append({"type": "function_call_output", **result})
+        elif message["content"] or not calls:
+            # An item has no place for the name of one of several users.
+            name = f"{message['name']}: " if message.get("name") else ""
+            items.append({"role": message["role"], "content": name + message["content"]})
+        items += [
+            {"type": "function_call", "call_id": call["id"], **call["function"]} for call in calls
+        ]
+    return items
 
 
 def _write_tools_as_text(conversation: Conversation) -> list[dict[str, Any]]:

@@ -140,6 +140,9 @@ def build_model_input(
         instructions=put_tools_and_format(request.tools, request.response_format, builder),
     )
     prompt = render_conversation(conversation, request.prompt_format)
+    if profile.takes_marks and (stream := profile.stream_switch) is not None:
+        builder.input[stream.name] = True
+        builder.note(f"{stream.name} was set, without which the answer comes in one piece.")
     put_sampling(request.sampling, builder)
     if request.stop:
         put_stop(request.stop, builder)

@@ -67,12 +67,14 @@ def _is_sent_as_messages(conversation: Conversation, prompt_format: str | None) 
     has_prompt = profile.prompt is not None and profile.prompt is not profile.messages
     if prompt_format is not None:
         return prompt_format == _PLAIN and not has_prompt
-    if not has_prompt or not conversation.is_single_question:
-        return True
-    # A model that ignores `prompt` beside messages may ignore an image input too, so one question
+    # A model that ignores `prompt` beside messages may ignore an image input too, so a conversation
     # with an image goes into the prompt, which the model documents together with the image.
+    if not has_prompt or (conversation.has_tools and conversation.has_tools_input):
+        return True
     is_system_lost = conversation.has_system and profile.system_prompt is None
-    return is_system_lost or not conversation.messages[0].media
+    if is_system_lost and conversation.is_single_question:
+        return True
+    return not any(name in conversation.builder.input for name in profile.media_inputs)
 
 
 def _render_prompt(conversation: Conversation, prompt_format: str | None) -> RenderedPrompt:
@@ -89,7 +91,10 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
     fits_template = conversation.is_single_question and (
         profile.system_prompt is not None or not conversation.has_system
     )
-    writes_marks = profile.is_raw or (profile.prompt_template is not None and not fits_template)
+    if profile.takes_marks and conversation.has_tools:
+        fits_template = False
+    has_template = profile.takes_marks or profile.prompt_template is not None
+    writes_marks = profile.is_raw or (has_template and not fits_template)
     if writes_marks and profile.chat_template is not None and not profile.is_base:
         return _render_template(conversation, profile.chat_template)
     return RenderedPrompt(_render_unmarked(conversation))

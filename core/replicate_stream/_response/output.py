@@ -19,6 +19,9 @@ from replicate_stream._types.request import OutputKind
 # else counts as a file.
 _FILE = re.compile(r"https://(?:[\w-]+\.)*replicate\.(?:delivery|com/api/models)/\S+\Z")
 _LONGEST_URL = 2048
+# How the JSON of a chat completion begins; the first characters are enough to tell.
+_COMPLETION = '{"id":"chatcmpl-'
+_START_LENGTH = 64
 # Keys under which objects hold their text, most specific first.
 _TEXT_KEYS = ("text", "content", "answer", "response", "completion", "generated_text", "output")
 _VALUE_KEYS = ("json_output", "json", "result", "message", "choices")
@@ -54,6 +57,49 @@ def extract_text(
             return None
         return texts[0] if kind == "alternatives" else "".join(texts)
     return json.dumps(output)
+
+
+class CompletionReader:
+    """Reads the answer out of a text that is one chat completion of OpenAI's API, as JSON.
+
+    IBM's servers of Granite write it in answer to `messages` (docs/replicate-api.md 5.4). Any other
+    text is passed on as soon as it differs.
+
+    Args:
+        has_tools: As for `extract_text`.
+    """
+
+    def __init__(self, *, has_tools: bool = False) -> None:
+        self._has_tools = has_tools
+        self._is_completion = False
+        self._held: list[str] | None = []  # None: the text is passed on
+
+    def feed(self, texts: Sequence[str]) -> Sequence[str]:
+        """Return the texts of an answer that is no completion, and hold any other back."""
+        if self._held is None:
+            return texts
+        self._held += texts
+        if self._is_completion:
+            return ()
+        start = "".join("".join(self._held)[:_START_LENGTH].split())
+        self._is_completion = start.startswith(_COMPLETION)
+        if self._is_completion or (_COMPLETION.startswith(start) and len(start) < _START_LENGTH):
+            return ()
+        held, self._held = self._held, None
+        return held
+
+    def flush(self) -> Sequence[str]:
+        """Return the rest, after the last text."""
+        if not self._held:
+            return ()
+        text = "".join(self._held)
+        try:
+            output = json.loads(text)
+        except ValueError:
+            return (text,)
+        is_whole = isinstance(output, Mapping) and output.get("object") == "chat.completion"
+        answer = extract_text(output, has_tools=self._has_tools) if is_whole else text
+        return (answer or "",)
 
 
 def _refuse_file(text: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from replicate_stream import _errors
-from replicate_stream._response.output import extract_text
+from replicate_stream._response.output import CompletionReader, extract_text
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,48 @@ def test_an_output_without_text_is_an_error() -> None:
         extract_text("https://replicate.delivery/pbxt/abc/out.png")
     with pytest.raises(_errors.ResponseError, match="without a text"):
         extract_text({"score": 1})
+
+
+def read(text: str, size: int, *, has_tools: bool = False) -> str:
+    reader = CompletionReader(has_tools=has_tools)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    return "".join([each for piece in pieces for each in reader.feed([piece])] + [*reader.flush()])
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+
+
+def completion(**message: Any) -> str:
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    return json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]})
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_an_answer_that_is_one_chat_completion_is_read(size: int) -> None:
+    assert read(completion(content="Hi\n", tool_calls=[]), size) == "Hi\n"
+    assert read(completion(content="Hi", tool_calls=[]).replace(": ", ":"), size) == "Hi"
+    calling = read(completion(content=None, tool_calls=[CALL]), size, has_tools=True)
+    assert json.loads(calling.partition("\n")[2].rpartition("\n")[0]) == CALL
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Hi",
+        "{",
+        " " * 200,
+        '{"id": "chat"}',
+        '{"id": "chatcmpl-1", "object": "other"}',
+        '{"id": "chatcmpl-1", "obj',
+        'See {"id": "chatcmpl-1", "object": "chat.completion"}',
+    ],
+)
+def test_any_other_text_is_passed_on_unchanged(text: str, size: int) -> None:
+    assert read(text, size) == text
+
+
+def test_text_that_is_no_completion_is_not_held_back() -> None:
+    assert CompletionReader().feed(["Hi"]) == ["Hi"]
+    assert CompletionReader().feed(['{"id": 7']) == ['{"id": 7']

@@ -27,6 +27,9 @@ _FILES = (
 )  # fmt: skip
 # Words that mean the same in the name of any family's model.
 _CHAT_NAMES = r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned"
+# Models that pass the prompt to the engine, which only some of their schemas show
+# (docs/replicate-api.md 5.4).
+_RAW_NAMES = r"^tomasmcm/"
 _VISION_NAMES = r"vision|-vl\b|-vl-"
 _THINKING_NAMES = r"thinking"
 
@@ -43,7 +46,9 @@ class FamilyTables:
         vision_names: A pattern for the names of models that take images.
         thinking_names: A pattern for the names of models that reason before they answer.
         chat_names: A pattern for the names of models that were trained on chats.
+        raw_names: A pattern for the full names of models that take their prompt as it is.
         hosted_names: A pattern for the names of models in whose texts no control token can stand.
+        systemless_names: A pattern for the names of models that refuse the role `system`.
         thinking_tags: The tags around reasoning: pairs of an opening and a closing one.
         tool_formats: All tool formats, by the names of their classes.
     """
@@ -54,7 +59,9 @@ class FamilyTables:
         self.vision_names = _join(_VISION_NAMES, *(f.vision_names for f in self.families))
         self.thinking_names = _join(_THINKING_NAMES, *(f.thinking_names for f in self.families))
         self.chat_names = _join(_CHAT_NAMES, *(f.chat_names for f in self.families))
+        self.raw_names = _RAW_NAMES
         self.hosted_names = _join(*(f.hosted_names for f in self.families))
+        self.systemless_names = _join(*(f.systemless_names for f in self.families))
         self.thinking_tags = _chain(family.thinking_tags for family in self.families)
         formats = [template.tool_format for template in self.templates]
         formats += [each for family in self.families for _, each in family.tool_formats]

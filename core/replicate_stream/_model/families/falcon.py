@@ -42,5 +42,6 @@ _FALCON3 = ChatTemplate(
 FAMILY = Family(
     # The pattern of the first models matches the names of all.
     templates=(_FALCON_180B, _FALCON3, _FALCON),
+    chat_names=r"falcon-?3(?!.*base)",
     windows=(ContextWindow(r"falcon-?3", 32_768), ContextWindow(r"falcon", 2_048)),
 )

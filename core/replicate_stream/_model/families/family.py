@@ -180,6 +180,7 @@ class Family(NamedTuple):
         thinking_tags: The tags around the reasoning, each an opening and a closing one.
         hosted_names: A pattern for the models that their vendor hosts: its service keeps texts
             apart from control tokens, so that no text can hold one.
+        systemless_names: A pattern for the models that refuse a message of the role `system`.
         unopened_names: A pattern for the models whose own template opens the reasoning, so that
             their answers only close it. The tag is the first of `thinking_tags`.
         tool_formats: The formats in which models without a chat template of their own call tools:
@@ -193,5 +194,6 @@ class Family(NamedTuple):
     chat_names: str | None = None
     thinking_tags: tuple[Marks, ...] = ()
     hosted_names: str | None = None
+    systemless_names: str | None = None
     unopened_names: str | None = None
     tool_formats: tuple[tuple[str, type[ToolFormat]], ...] = ()

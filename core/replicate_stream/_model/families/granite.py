@@ -56,6 +56,7 @@ FAMILY = Family(
     # `granite-34b-code` would match the pattern of Granite 3 too.
     templates=(_CODE, _GRANITE),
     tool_formats=((r"granite-20b", GraniteToolFormat),),
+    chat_names=r"granite-?[4-9](?!.*base)",
     windows=(
         ContextWindow(r"granite-?3\.0", 4_096),
         ContextWindow(r"granite-?(?:3\.[1-9]|4)", 131_072),

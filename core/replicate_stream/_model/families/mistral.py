@@ -131,6 +131,6 @@ FAMILY = Family(
     ),
     vision_names=r"pixtral",
     thinking_names=r"magistral",
-    chat_names=r"magistral",
+    chat_names=r"(?:mistral-(?:small|medium|large)|ministral|magistral|devstral)(?!.*base)",
     thinking_tags=(("[THINK]", "[/THINK]"),),
 )

@@ -8,6 +8,7 @@ Windows of GPT 5.4 and 5.5: https://docs.oxen.ai/inference-api/reference/models/
 gpt-5-4-2026-03-05.md, gpt-5-5-2026-04-23.md); of 5.4 mini:
 https://vercel.com/ai-gateway/models/openai/gpt-5.4-mini.md; of GPT 5 pro: GPT5Pro in
 https://api.koog.ai. For later ones no source was found.
+That o1-mini refuses the role `system`: docs/replicate-api.md 5.4.
 """
 
 from __future__ import annotations
@@ -155,5 +156,6 @@ FAMILY = Family(
     ),
     vision_names=r"gpt-4o|gpt-4\.1|gpt-5|\bo[134]\b",
     chat_names=r"gpt-oss",
+    systemless_names=r"\bo1-(?:mini|preview)\b",
     hosted_names=r"\b(?:chat)?gpt-[345]|\bo[134]\b",
 )

@@ -48,6 +48,8 @@ _PHI4 = ChatTemplate(
 FAMILY = Family(
     # `phi-4-mini` matches the pattern of Phi 4 too.
     templates=(_PHI4_MINI, _PHI4, _PHI3),
+    # Only the tuned models of Phi 3 and 4 are published.
+    chat_names=r"phi-?[34]",
     windows=(
         ContextWindow(r"phi-?4-mini", 131_072),
         ContextWindow(r"phi-?4", 16_384),
