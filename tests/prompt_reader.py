@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 SPEAKERS = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "instruction"), "user"),
-    **dict.fromkeys(("assistant", "model", "response"), "assistant"),
-    **dict.fromkeys(("tool", "ipython", "tool_response"), "tool"),
+    **dict.fromkeys(("assistant", "model", "response", "ai"), "assistant"),
+    **dict.fromkeys(("tool", "ipython", "tool_response", "observation"), "tool"),
     "available_tools": "offer",
+    "tool_declare": "kimi",
 }
+HARMONY_HEADING = (
+    r"<\|start\|>(?:functions\.)?(\w+)"
+    r"(?:(?: to=[\w.]+)?(?:<\|channel\|>\w+)?(?: json)?<\|message\|>|\Z)"
+)
 # Chat formats whose turns have a heading: its pattern, with the speaker in a group, and the end.
 HEADED = tuple(
     (re.compile(heading), re.compile(end))
@@ -29,7 +34,10 @@ HEADED = tuple(
         (r"<\|start_of_role\|>(\w+)<\|end_of_role\|>", r"<\|end_of_text\|>\n?"),
         (r"<start_of_turn>(\w+)\n", r"<end_of_turn>\n?"),
         (r"GPT4 Correct (\w+):[ ]?", r"<\|end_of_turn\|>"),
-        (r"<\|(system|user|assistant|tool)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
+        (r"<\|(system|user|assistant|tool|observation)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
+        (r"<\|im_(?:system|user|assistant)\|>(\w+)<\|im_middle\|>", r"<\|im_end\|>"),
+        (r"\]~b\](\w+)\n", r"\[e~\[\n"),
+        (HARMONY_HEADING, r"<\|(?:end|call)\|>"),
     )
 )
 # Chat formats in which the mark before a text names its speaker.
@@ -74,7 +82,9 @@ LABEL = re.compile(
     r"(?:^|(?<=\n))(?:###[ ]*)?(System|User|Human|Assistant|Tool|Instruction|Response)[ ]?:[ \n]?"
     r"|(?:^|(?<=[ \n>]))(USER|ASSISTANT):[ ]?",
 )
-START = re.compile(r"^(?:<s>|<bos>|<\|begin_of_text\|>)+")
+START = re.compile(r"^(?:<s>|<bos>|<\|begin_of_text\|>|\[gMASK\]<sop>|\]~!b\[)+")
+# Tags around a thought: an earlier answer has none, and the last one may only begin.
+THOUGHT = re.compile(r"^\s*(?:<think></think>|<think>\n)")
 # A mark that no text of a turn can hold: where one does, the marks around it are wrong.
 STRAY = re.compile(r"<\|[A-Za-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|\[/?[A-Z_]{4,}\]|<</?SYS>>|</?s>")
 WRITTEN_CALL = re.compile(
@@ -84,6 +94,41 @@ WRITTEN_CALL = re.compile(
     rf"|{CALL[0]}(?P<deepseek>.*?){CALL[1]}|{CALLS[0]}|{CALLS[1]}",
     re.DOTALL,
 )
+# Formats with a frame around the offer: its pattern, with the tools in a group.
+FRAMED_OFFERS = {
+    "glm": r"# Tools\n(?:(?!# Tools).)*?<tools>\n(.*?)\n</tools>\n\nFor each function call, output "
+    r".*?</arg_value>\n\.\.\.\n</tool_call>",
+    "qwen-coder": r"# Tools\n\nYou have access to the following functions:\n\n"
+    r"<tools>(.*?)\n</tools>.*?</IMPORTANT>",
+    "nous": r"You are a function calling AI model\..*?<tools> (.*?) </tools>.*?</tool_call>",
+    "minimax": r"# Tools\nYou may call .*?<tools>\n(.*?)\n</tools>.*?</minimax:tool_call>",
+    "harmony": r"# Tools\n\n## functions\n\nnamespace functions \{(.*?)\n\} // namespace functions",
+}
+# Formats whose calls are not JSON: a call with the name and the arguments, and an argument.
+TAGGED_CALLS = {
+    "glm": (
+        r"<tool_call>(\w+)\n(.*?)</tool_call>",
+        r"<arg_key>(.*?)</arg_key>\n<arg_value>(.*?)</arg_value>\n",
+    ),
+    "qwen-coder": (
+        r"<tool_call>\n<function=(\w+)>\n(.*?)</function>\n</tool_call>",
+        r"<parameter=(\w+)>\n(.*?)\n</parameter>\n",
+    ),
+    "minimax": (
+        (
+            r'(?:<minimax:tool_call>\n)?<invoke name="(\w+)">\n(.*?)</invoke>\n'
+            r"(?:</minimax:tool_call>)?"
+        ),
+        r'<parameter name="(\w+)">(.*?)</parameter>\n',
+    ),
+}
+# Formats whose calls are a name and JSON between marks.
+MARKED_CALLS = {
+    "kimi": r"(?:<\|tool_calls_section_begin\|>)?<\|tool_call_begin\|>functions\.(\w+):\d+"
+    r"<\|tool_call_argument_begin\|>(.*?)<\|tool_call_end\|>(?:<\|tool_calls_section_end\|>)?",
+    "harmony": r"<\|start\|>assistant to=functions\.(\w+)<\|channel\|>commentary json<\|message\|>"
+    r"(.*)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +157,8 @@ class Prompt:
     Attributes:
         turns: The conversation, without the words about tools.
         tools: The offered tools.
-        format: The format of the offer: `hermes`, `llama`, `mistral`, `granite`, `deepseek` or
-            `native`; None without an offer.
+        format: The format of the offer: `hermes`, `llama`, `mistral`, `granite`, `deepseek`,
+            `kimi`, a key of `FRAMED_OFFERS`, or `native`; None without an offer.
         prefix: The beginning of the answer, which the prompt ends with.
         stray_mark: A mark of a chat format in a place where none belongs.
     """
@@ -171,6 +216,13 @@ def _split_headed(
         text = prompt[mark.end() : stop]
         closing = end.search(text)
         speaker = SPEAKERS.get(mark[1].lower())
+        if mark[0].startswith("<|start|>functions.") or text.startswith("## Return of "):
+            speaker = "tool"
+        if " to=functions." in mark[0]:  # the tool of a call stands in the heading
+            if stop == len(prompt):
+                return turns, mark[0] + text
+            text = mark[0] + text
+            closing = end.search(text)
         if speaker is None:  # a heading of nobody is a stray mark in somebody's text
             speaker, text, closing = "user", mark[0] + text, None
         if stop == len(prompt) and closing is None and speaker == "assistant":
@@ -234,6 +286,9 @@ def _add_turn(prompt: Prompt, speaker: str, text: str) -> None:
     """Add a turn, with the tools, calls and results in it taken out of its text."""
     results: list[str] = []
     calls: list[tuple[str, Any]] = []
+    if speaker == "kimi":
+        prompt.format, prompt.tools = "kimi", [_to_tool(value) for value in json.loads(text)]
+        return
     if speaker == "offer":
         prompt.format = "granite" if text.startswith("[\n") else "mistral"
         values, end = _json_at(text, 0) or ([], 0)
@@ -241,10 +296,10 @@ def _add_turn(prompt: Prompt, speaker: str, text: str) -> None:
         if text[end:].strip():
             _add_turn(prompt, "user", text[end:])
         return
-    if speaker == "tool" or text.startswith("<tool_response>"):
+    if speaker == "tool" or text.lstrip().startswith("<tool_response>"):
         speaker, results, text = "tool", list(_read_results(text)), ""
     elif speaker == "assistant":
-        text, calls = _read_calls(text, prompt.format)
+        text, calls = _read_calls(THOUGHT.sub("", text), prompt.format)
     else:
         text = _take_offer(prompt, text)
     for each in (text, *results):
@@ -328,7 +383,44 @@ def _find_deepseek(text: str) -> Offer | None:
     return tools, start, end if foot < 0 else foot + len(last_words)
 
 
-OFFERS = {
+def _find_framed(name: str) -> Callable[[str], Offer | None]:
+    def find(text: str) -> Offer | None:
+        found = re.search(FRAMED_OFFERS[name], text, re.DOTALL)
+        return (list(_read_tools(found[1])), *found.span()) if found else None
+
+    return find
+
+
+def _read_tools(text: str) -> Iterator[Tool]:
+    """The tools of an offer: JSON values, XML of Qwen 3 Coder, or types of TypeScript."""
+    for name, description, body in re.findall(
+        r"<name>(\w+)</name>\n<description>([^<]*)</description>\n<parameters>(.*?)</parameters>",
+        text,
+        re.DOTALL,
+    ):
+        fields = re.findall(r"<name>(\w+)</name>\n<type>(\w+)</type>", body)
+        required = re.search(r"<required>(.*?)</required>", body)
+        yield _make_tool(name, description, fields, json.loads(required[1]) if required else [])
+    for description, name, body in re.findall(
+        r"// (.*)\ntype (\w+) = \(_: \{\n(.*?)\}\) => any;", text, re.DOTALL
+    ):
+        fields = re.findall(r"^(\w+)\??: (\w+),", body, re.MULTILINE)
+        yield _make_tool(name, description, fields, re.findall(r"^(\w+):", body, re.MULTILINE))
+    for line in re.sub("</?tool>", "", text).splitlines():
+        if line.startswith("{"):
+            value = json.loads(line)
+            yield _to_tool(value if "function" in value else {"function": value})
+
+
+def _make_tool(name: str, description: str, fields: Any, required: Any) -> Tool:
+    properties = {key: {"type": kind} for key, kind in fields}
+    return Tool(
+        name, description, {"type": "object", "properties": properties, "required": required}
+    )
+
+
+OFFERS: dict[str, Callable[[str], Offer | None]] = {
+    **{name: _find_framed(name) for name in FRAMED_OFFERS},
     "hermes": _find_hermes,
     "llama": _find_llama,
     "granite": _find_granite,
@@ -360,6 +452,8 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
                 calls.append((value["name"], value["arguments"]) if is_call else ("", value))
         return ""
 
+    if offered_in in TAGGED_CALLS or offered_in in MARKED_CALLS:
+        return _read_own_calls(text, offered_in)
     rest = WRITTEN_CALL.sub(take, text)
     if offered_in == "llama":
         lines = [(line, _decode(line)) for line in rest.splitlines()]
@@ -372,9 +466,21 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
     return rest.strip(), calls
 
 
+def _read_own_calls(text: str, offered_in: str) -> tuple[str, list[tuple[str, Any]]]:
+    """The same in a format in which a call is not JSON as a whole."""
+    call, argument = TAGGED_CALLS.get(offered_in) or (MARKED_CALLS[offered_in], "")
+    calls = [
+        (name, dict(re.findall(argument, body, re.DOTALL)) if argument else _decode(body))
+        for name, body in re.findall(call, text, re.DOTALL)
+    ]
+    return re.sub(call, "", text, flags=re.DOTALL).strip(), calls
+
+
 def _read_results(text: str) -> Iterator[str]:
     """The results of tools in a turn."""
+    text = re.sub(r"^## Return of .*\n", "", text)
     framed = re.findall(r"<tool_response>\n(.*?)\n</tool_response>", text, re.DOTALL)
+    framed += re.findall(r"<response>(.*?)</response>", text, re.DOTALL)
     for each in framed or [text]:
         value = _decode(each)
         if isinstance(value, dict) and "content" in value:
