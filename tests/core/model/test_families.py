@@ -69,6 +69,26 @@ def test_the_vendors_default_replaces_a_missing_system_text() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("qwen/qwen1.5-72b-chat", "You are a helpful assistant."),
+        ("qwen/qwen2-vl-7b-instruct", "You are a helpful assistant."),
+        ("qwen/qwen2.5-vl-72b-instruct", "You are a helpful assistant."),
+        ("qwen/qwen2.5-math-7b-instruct", "Please reason step by step, and put your final answer"),
+        ("qwen/qvq-72b-preview", "You are a helpful and harmless assistant. You are Qwen"),
+        ("qwen/qwen3-32b", ""),
+        ("kcaverly/phind-codellama-34b-v2-gguf", "You are an intelligent programming assistant."),
+        ("kcaverly/deepseek-coder-33b-instruct-gguf", "You are an AI programming assistant, "),
+    ],
+)
+def test_a_model_has_the_default_system_text_of_its_own_template(model: str, words: str) -> None:
+    found = TABLES.find_by_model(model)
+    assert found is not None
+    assert (found.default_system or "").startswith(words)
+    assert bool(found.default_system) == bool(words)
+
+
 def test_a_system_text_without_a_user_turn_is_kept() -> None:
     assert "be brief" in template("gemma").render("be brief", [Turn("assistant", "Hi")])
 
