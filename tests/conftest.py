@@ -53,7 +53,12 @@ FAMILIES: dict[str, tuple[Mapping[str, Any], str]] = {
     "qwen/qwen2.5-72b-instruct": (RAW, "hermes"),
     "meta/meta-llama-3.1-70b-instruct": (RAW, "llama"),
     "mistralai/mistral-7b-instruct-v0.3": (RAW, "mistral"),
+    "mistralai/ministral-3-8b-instruct-2512": (RAW, "mistral"),
     "ibm-granite/granite-3.3-8b-instruct": (RAW, "granite"),
+    "cohere/command-r7b-12-2024": (RAW, "cohere"),
+    "google/gemma-4-31b-it": (RAW, "gemma"),
+    "meta/llama-4-scout-instruct": (RAW, "llama"),
+    "microsoft/phi-4-mini-instruct": (RAW, "phi"),
     "deepseek-ai/deepseek-v3.1": (RAW, "deepseek"),
     NATIVE: (ToolUser.native_input["properties"], "native"),
 }

@@ -6,6 +6,7 @@ notice a mark that the client leaves out, misspells or puts in a wrong place.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,9 @@ from typing import Any
 SPEAKERS = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "instruction"), "user"),
-    **dict.fromkeys(("assistant", "model", "response", "ai"), "assistant"),
+    **dict.fromkeys(("assistant", "model", "response", "chatbot", "ai"), "assistant"),
     **dict.fromkeys(("tool", "ipython", "tool_response", "observation"), "tool"),
-    "available_tools": "offer",
+    **dict.fromkeys(("available_tools", "tools"), "offer"),
     "tool_declare": "kimi",
 }
 HARMONY_HEADING = (
@@ -34,10 +35,12 @@ HEADED = tuple(
         (r"<\|start_of_role\|>(\w+)<\|end_of_role\|>", r"<\|end_of_text\|>\n?"),
         (r"<start_of_turn>(\w+)\n", r"<end_of_turn>\n?"),
         (r"GPT4 Correct (\w+):[ ]?", r"<\|end_of_turn\|>"),
-        (r"<\|(system|user|assistant|tool|observation)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
+        (r"<\|(system|user|assistant|tool_response|observation)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
         (r"<\|im_(?:system|user|assistant)\|>(\w+)<\|im_middle\|>", r"<\|im_end\|>"),
         (r"\]~b\](\w+)\n", r"\[e~\[\n"),
         (HARMONY_HEADING, r"<\|(?:end|call)\|>"),
+        (r"<\|START_OF_TURN_TOKEN\|><\|(\w+)_TOKEN\|>", r"<\|END_OF_TURN_TOKEN\|>"),
+        (r"<\|turn>(\w+)\n", r"<turn\|>\n"),
     )
 )
 # Chat formats in which the mark before a text names its speaker.
@@ -86,11 +89,17 @@ START = re.compile(r"^(?:<s>|<bos>|<\|begin_of_text\|>|\[gMASK\]<sop>|\]~!b\[)+"
 # Tags around a thought: an earlier answer has none, and the last one may only begin.
 THOUGHT = re.compile(r"^\s*(?:<think></think>|<think>\n)")
 # A mark that no text of a turn can hold: where one does, the marks around it are wrong.
-STRAY = re.compile(r"<\|[A-Za-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>|\[/?[A-Z_]{4,}\]|<</?SYS>>|</?s>")
+STRAY = re.compile(
+    r"<\|/?[A-Za-z_]+\|>|<\|[a-z_]+>|<[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>"
+    r"|\[/?[A-Z_]{4,}\]|<</?SYS>>|</?s>"
+)
 WRITTEN_CALL = re.compile(
     r"<tool_call>(?P<hermes>.*?)</tool_call>"
     r"|<\|tool_call\|>(?P<granite>\s*\[.*)"
+    r"|\[TOOL_CALLS\](?P<name>[\w-]+)(?:\[CALL_ID\]\w+)?\[ARGS\](?P<json>.*?)(?=\[TOOL_CALLS\]|\Z)"
     r"|\[TOOL_CALLS\](?P<mistral>.*)"
+    r"|<\|START_ACTION\|>(?P<cohere>.*?)<\|END_ACTION\|>|Action:\n```json\n(?P<action>.*?)```"
+    r"|<\|tool_call>call:(?P<gemma_name>\w+)(?P<gemma>\{.*?\})<tool_call\|>"
     rf"|{CALL[0]}(?P<deepseek>.*?){CALL[1]}|{CALLS[0]}|{CALLS[1]}",
     re.DOTALL,
 )
@@ -131,6 +140,12 @@ MARKED_CALLS = {
 }
 
 
+GEMMA_RESULT = "<|tool_response>"
+RESULTS = ("<tool_response>", "<|START_TOOL_RESULT|>", "<results>")
+# What stands around an answer beside the marks of its turn.
+ANSWER_MARKS = re.compile(r"<\|(?:START|END)_(?:RESPONSE|THINKING)\|>|<\|python_(?:start|end)\|>")
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """An offered tool."""
@@ -158,7 +173,8 @@ class Prompt:
         turns: The conversation, without the words about tools.
         tools: The offered tools.
         format: The format of the offer: `hermes`, `llama`, `mistral`, `granite`, `deepseek`,
-            `kimi`, a key of `FRAMED_OFFERS`, or `native`; None without an offer.
+            `phi`, `cohere`, `command-r`, `gemma`, `kimi`, a key of `FRAMED_OFFERS`, or `native`;
+            None without an offer.
         prefix: The beginning of the answer, which the prompt ends with.
         stray_mark: A mark of a chat format in a place where none belongs.
     """
@@ -225,7 +241,8 @@ def _split_headed(
             closing = end.search(text)
         if speaker is None:  # a heading of nobody is a stray mark in somebody's text
             speaker, text, closing = "user", mark[0] + text, None
-        if stop == len(prompt) and closing is None and speaker == "assistant":
+        is_begun = stop == len(prompt) and closing is None and GEMMA_RESULT not in text
+        if is_begun and speaker == "assistant":
             return turns, text
         turns.append((speaker, text[: closing.start()] if closing else text))
         if closing and text[closing.end() :].strip():  # between two turns nothing belongs
@@ -290,13 +307,21 @@ def _add_turn(prompt: Prompt, speaker: str, text: str) -> None:
         prompt.format, prompt.tools = "kimi", [_to_tool(value) for value in json.loads(text)]
         return
     if speaker == "offer":
-        prompt.format = "granite" if text.startswith("[\n") else "mistral"
+        prompt.format = "granite" if text.startswith(("[\n", "\n")) else "mistral"
         values, end = _json_at(text, 0) or ([], 0)
         prompt.tools += [_to_tool(value) for value in values]
         if text[end:].strip():
             _add_turn(prompt, "user", text[end:])
         return
-    if speaker == "tool" or text.lstrip().startswith("<tool_response>"):
+    if speaker == "assistant" and GEMMA_RESULT in text:  # calls, results and answer in one turn
+        text, _, rest = text.partition(GEMMA_RESULT)
+        framed, _, answer = (GEMMA_RESULT + rest).rpartition("<tool_response|>")
+        _add_turn(prompt, "assistant", text)
+        _add_turn(prompt, "tool", f"{framed}<tool_response|>")
+        if answer:
+            _add_turn(prompt, "assistant", answer)
+        return
+    if speaker == "tool" or text.lstrip().startswith(RESULTS):
         speaker, results, text = "tool", list(_read_results(text)), ""
     elif speaker == "assistant":
         text, calls = _read_calls(THOUGHT.sub("", text), prompt.format)
@@ -340,10 +365,10 @@ def _find_hermes(text: str) -> Offer | None:
 
 
 def _find_llama(text: str) -> Offer | None:
-    """Llama 3.1 and later: indented JSON after the words."""
+    """Llama 3.1 in the system text, 4 in the first question: indented JSON after the words."""
     words = re.compile(
-        r"You have access to the following functions\..*?Respond in the format \{[^{}]*\}\."
-        r"(?: Do not use variables\.)?",
+        r"(?:You have access to|Given) the following functions.*?Respond in the format \{[^{}]*\}\."
+        r"Do not use variables\.",
         re.DOTALL,
     ).search(text)
     if words is None:
@@ -358,8 +383,8 @@ def _find_llama(text: str) -> Offer | None:
 def _find_granite(text: str) -> Offer | None:
     """Granite: words alone; the tools stand in a turn of their own."""
     words = re.search(
-        r"You are a helpful AI assistant with access to the following tools\. When a tool is "
-        r"required to answer the user's query, respond with <\|tool_call\|>[^\n]*",
+        r"You are a helpful (?:AI )?assistant with access to the following tools\. When a tool is "
+        r"required to answer the user's query, respond (?:only )?with <\|tool_call\|>[^\n]*",
         text,
     )
     return ([], *words.span()) if words else None
@@ -419,8 +444,78 @@ def _make_tool(name: str, description: str, fields: Any, required: Any) -> Tool:
     )
 
 
+def _find_phi(text: str) -> Offer | None:
+    """Phi 4 mini: a JSON list between marks."""
+    listed = re.search(r"<\|tool\|>(.*?)<\|/tool\|>", text, re.DOTALL)
+    if listed is None:
+        return None
+    return [_to_tool({"function": value}) for value in json.loads(listed[1])], *listed.span()
+
+
+def _find_cohere(text: str) -> Offer | None:
+    """Command R7B: a JSON list within the template's own system text, which the user's ends."""
+    listed = re.search(r"# System Preamble\n.*?```json\n(\[.*?\n\])\n```", text, re.DOTALL)
+    if listed is None:
+        return None
+    tools = [_to_tool({"function": value}) for value in json.loads(listed[1])]
+    own = re.search(r"# Developer Preamble\n[^\n]*\n", text)
+    return tools, listed.start(), own.end() if own else len(text)
+
+
+def _find_signatures(text: str) -> Offer | None:
+    """Command R: functions in Python at the end of the system text."""
+    start = text.find("## Available Tools\nHere is a list of tools")
+    if start < 0:
+        return None
+    kinds = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+    tools = []
+    for code in re.findall(r"```python\n(.*?)```", text[start:], re.DOTALL):
+        function = ast.parse(code).body[0]
+        assert isinstance(function, ast.FunctionDef)
+        names = [argument.arg for argument in function.args.args]
+        hints = [ast.unparse(each.annotation or function) for each in function.args.args]
+        hints = [hint.removeprefix("Optional[").removesuffix("]") for hint in hints]
+        properties = {n: {"type": kinds[hint]} for n, hint in zip(names, hints, strict=True)}
+        required = names[: len(names) - len(function.args.defaults)]
+        parameters = {"type": "object", "properties": properties, "required": required}
+        description = (ast.get_docstring(function) or "").partition("\n\nArgs:")[0]
+        tools.append(Tool(function.name, description, parameters))
+    return tools, start, len(text)
+
+
+def _find_gemma(text: str) -> Offer | None:
+    """Gemma 4: declarations between marks, at the end of the system text."""
+    found = list(re.finditer(r"<\|tool>declaration:(\w+)(\{.*?\})<tool\|>", text, re.DOTALL))
+    if not found:
+        return None
+    tools = [
+        _to_tool({"function": {"name": each[1], **_lower_types(_read_gemma(each[2]))}})
+        for each in found
+    ]
+    return tools, found[0].start(), found[-1].end()
+
+
+def _read_gemma(text: str) -> Any:
+    """A value in Gemma 4's notation, whose keys are bare and whose quotes are marks."""
+    quoted = re.sub(r"([{,])([\w$]+):", r'\1"\2":', text).replace('<|"|>', '"')
+    try:
+        return json.loads(quoted, strict=False)
+    except ValueError:
+        return text  # arguments as the model wrote them
+
+
+def _lower_types(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: v.lower() if k == "type" else _lower_types(v) for k, v in value.items()}
+    return value
+
+
 OFFERS: dict[str, Callable[[str], Offer | None]] = {
     **{name: _find_framed(name) for name in FRAMED_OFFERS},
+    "phi": _find_phi,
+    "cohere": _find_cohere,
+    "command-r": _find_signatures,
+    "gemma": _find_gemma,
     "hermes": _find_hermes,
     "llama": _find_llama,
     "granite": _find_granite,
@@ -444,6 +539,12 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
         if match["deepseek"] is not None:
             name, _, arguments = match["deepseek"].partition(SEPARATOR)
             calls.append((name, _decode(arguments)))
+        elif match["name"] is not None:
+            calls.append((match["name"], _decode(match["json"])))
+        elif match["gemma"] is not None:
+            calls.append((match["gemma_name"], _read_gemma(match["gemma"])))
+        elif body := match["cohere"] or match["action"]:
+            calls.extend((each["tool_name"], each["parameters"]) for each in json.loads(body))
         elif body := match["hermes"] or match["granite"] or match["mistral"]:
             found = _json_at(body, 0)
             values = [body] if found is None else found[0]
@@ -454,16 +555,21 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
 
     if offered_in in TAGGED_CALLS or offered_in in MARKED_CALLS:
         return _read_own_calls(text, offered_in)
-    rest = WRITTEN_CALL.sub(take, text)
+    rest = ANSWER_MARKS.sub("", WRITTEN_CALL.sub(take, text))
     if offered_in == "llama":
-        lines = [(line, _decode(line)) for line in rest.splitlines()]
-        is_call = [isinstance(value, dict) and "parameters" in value for _, value in lines]
-        bare = [value for (_, value), is_one in zip(lines, is_call, strict=True) if is_one]
-        calls += [(value["name"], value["parameters"]) for value in bare]
-        rest = "\n".join(
-            line for (line, _), is_one in zip(lines, is_call, strict=True) if not is_one
-        )
+        rest = _read_bare_calls(rest, calls)
     return rest.strip(), calls
+
+
+def _read_bare_calls(text: str, calls: list[tuple[str, Any]]) -> str:
+    """Read calls that are JSON without marks; returns the text without them."""
+    while (start := text.find('{"name"')) >= 0:
+        found = _json_at(text, start)
+        if found is None:
+            break
+        calls.append((found[0]["name"], found[0]["parameters"]))
+        text = text[:start] + text[found[1] :]
+    return text
 
 
 def _read_own_calls(text: str, offered_in: str) -> tuple[str, list[tuple[str, Any]]]:
@@ -479,8 +585,13 @@ def _read_own_calls(text: str, offered_in: str) -> tuple[str, list[tuple[str, An
 def _read_results(text: str) -> Iterator[str]:
     """The results of tools in a turn."""
     text = re.sub(r"^## Return of .*\n", "", text)
+    text = re.sub(r"^\w{9}\[TOOL_CONTENT\] ?", "", text)
     framed = re.findall(r"<tool_response>\n(.*?)\n</tool_response>", text, re.DOTALL)
     framed += re.findall(r"<response>(.*?)</response>", text, re.DOTALL)
+    framed += re.findall(r"<results>\n(.*?)</results>", text, re.DOTALL)
+    framed += re.findall(r'\{value:<\|"\|>(.*?)<\|"\|>\}<tool_response\|>', text, re.DOTALL)
+    for each in re.findall(r"<\|START_TOOL_RESULT\|>(.*?)<\|END_TOOL_RESULT\|>", text, re.DOTALL):
+        framed += [value["results"]["0"] for value in json.loads(each)]
     for each in framed or [text]:
         value = _decode(each)
         if isinstance(value, dict) and "content" in value:

@@ -143,11 +143,18 @@ class Conversation:
         formats = (offered, *profile.trained_tool_formats)
         return tuple(dict.fromkeys(each.__name__ for each in formats))
 
-    def render_turns(self, tool_format: ToolFormat | None) -> list[Turn]:
-        """Convert the messages to turns of a prompt; with a tool format their text is final."""
+    def render_turns(
+        self, tool_format: ToolFormat | None, *, is_trimmed: bool = False
+    ) -> list[Turn]:
+        """Convert the messages to turns of a prompt; with a tool format their text is final.
+
+        Args:
+            tool_format: The format of calls and results; None without tools.
+            is_trimmed: True to strip white space around the text of questions and answers.
+        """
         if tool_format is None:
             return [message.to_turn() for message in self.messages]
-        return _render_turns_with_tools(self.messages, tool_format)
+        return _render_turns_with_tools(self.messages, tool_format, is_trimmed=is_trimmed)
 
     def offered_tools(self, tool_format: ToolFormat) -> list[ToolSpec]:
         """The tools that the prompt has to describe, with the marks in their names broken."""
@@ -210,7 +217,7 @@ def _has_tool_messages(messages: Iterable[ParsedMessage]) -> bool:
 
 
 def _render_turns_with_tools(
-    messages: Sequence[ParsedMessage], tool_format: ToolFormat
+    messages: Sequence[ParsedMessage], tool_format: ToolFormat, *, is_trimmed: bool
 ) -> list[Turn]:
     neutralize = tool_format.neutralize
     tool_names = {call.id: call.name for each in messages for call in each.message.tool_calls}
@@ -231,17 +238,19 @@ def _render_turns_with_tools(
             results = []
             follows_results = True
         turn = parsed.to_turn()
-        text = neutralize(turn.text)
+        text = neutralize(turn.text.strip() if is_trimmed else turn.text)
         if message.tool_calls:
             turn = tool_format.render_answer(
                 text, [_neutralize_call(call, tool_format) for call in message.tool_calls]
             )
         else:
             turn = Turn(turn.role, text, is_rendered=True)
-        if follows_results and turn.role == "assistant" and tool_format.after_results is not None:
+        if follows_results and turn.role != "user" and tool_format.after_results is not None:
             # DeepSeek's answer goes on right behind the results, without a mark that opens a turn.
-            text = tool_format.after_results + turn.text + tool_format.assistant[1]
-            turn = Turn("none", text, is_rendered=True)
+            opening, closing = tool_format.assistant
+            has_marks = turn.role == "none"
+            text = turn.text.removeprefix(opening) if has_marks else turn.text + closing
+            turn = Turn("none", tool_format.after_results + text, is_rendered=True)
         turns.append(turn)
         follows_results = False
     return turns + (tool_format.render_results(results) if results else [])

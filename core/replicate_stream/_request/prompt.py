@@ -164,8 +164,8 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
         builder.note(f"{own.name} was set to {{prompt}}: the prompt has all the marks.")
     builder.note(f"The conversation was written in the {template.name} format.")
     conversation.note_broken_marks(template)
-    tool_format = conversation.tool_format(template.render_text, template)
-    turns = conversation.render_turns(tool_format)
+    tool_format = conversation.tool_format(template.neutralize, template)
+    turns = conversation.render_turns(tool_format, is_trimmed=template.is_trimmed)
     system = template.render_system(conversation.system) or template.default_system or ""
     system = conversation.render_system(template.neutralize, tool_format, system)
     if tool_format is None:
@@ -177,14 +177,18 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
     if tools is not None:
         offered = conversation.offered_tools(tool_format)
         turns = tool_format.insert_tools(offered, turns)
-        template = template._replace(start=tool_format.render_start(template.start, offered))
+        template = template._replace(
+            start=tool_format.render_start(template.start, offered),
+            generation_prompt=tool_format.generation_prompt or template.generation_prompt,
+        )
     if tools is not None and tools.is_forced:
         if (template.generation_prompt or "").rstrip().endswith("<think>"):
             template = template._replace(generation_prompt=None)  # a thought holds no call
         prefix = tool_format.prefill(tools.name and tool_format.neutralize(tools.name))
-        builder.note(
-            "The prompt ends with the beginning of a tool call, which the model completes."
-        )
+        if prefix:
+            builder.note(
+                "The prompt ends with the beginning of a tool call, which the model completes."
+            )
     prompt = template.render(
         system, turns, is_system_rendered=True, has_generation_prompt=after_results is None
     )

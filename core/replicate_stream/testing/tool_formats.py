@@ -11,23 +11,27 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 # The mark before a message of the user, unless it is a result or the client asks once more.
-_NO_QUESTION = r"(?!\s*(?:<tool_response>|<TOOL_RESPONSE>|That answer will not do))"
+_AGAIN = r"(?:(?:(?!\[/INST\]|<\|)[\s\S])*\n\n)?That answer will not do"  # behind a system text too
+_NO_QUESTION = rf"(?!\s*(?:<tool_response>|<TOOL_RESPONSE>|{_AGAIN}))"
 QUESTION = re.compile(
     r"(?:<\|im_start\|>user|user<\|(?:end_header_id|header_end|end_of_role|im_middle|message)\|>"
     r"|\[INST\]|<start_of_turn>user|<\|user\|>|<\uff5cUser\uff5c>|\]~b\]user|<SPECIAL_11>User"
-    rf"|name=user\n){_NO_QUESTION}"
+    rf"|name=user\n|<\|turn>user|<\|USER_TOKEN\|>){_NO_QUESTION}"
 )
 LABEL = re.compile(  # the same in a prompt without marks; any text may hold a label
     rf"(?m:^(?:### )?(?:User|Human|Instruction):|GPT4 Correct User:|\bUSER:){_NO_QUESTION}"
 )
 RESULT = re.compile(
-    r"<tool_response>\n?(.*?)\n?</tool_response>|\[TOOL_RESULTS\](.*?)\[/TOOL_RESULTS\]"
+    r"<tool_response>\n?(.*?)\n?</tool_response>"
+    r"|\[TOOL_RESULTS\](?: ?\w{9}\[TOOL_CONTENT\] ?)?(.*?)\[/TOOL_RESULTS\]"
     r"|>ipython<\|(?:end_header_id|header_end)\|>\n\n(?!<tool_response>)(.*?)<\|eot"
-    r'|^Tool: (".*?")$|>tool_response<\|end_of_role\|>(.*?)<\|end_of_text\|>'
+    r'|^Tool: (".*?")$|>tool(?:_response)?<\|end_of_role\|>(.*?)<\|end_of_text\|>'
     r"|<\uff5ctool\u2581output\u2581begin\uff5c>(.*?)<\uff5ctool\u2581output\u2581end\uff5c>"
     r"|## Return of \S+\n(.*?)<\|im_end\|>|to=assistant<[^>]+>commentary<\|message\|>(.*?)<\|end"
     r"|<response>(.*?)</response>|<result>(.*?)</result>|tool result: (.*?)\n\n<end_of_sentence>"
-    r"|<TOOL_RESPONSE>\[(.*?)\]</TOOL_RESPONSE>",
+    r"|<TOOL_RESPONSE>\[(.*?)\]</TOOL_RESPONSE>|<results>\n(.*?)</results>"
+    r'|"results": \{\s*"0": (".*?")\s*\}|\{value:<\|"\|>(.*?)<\|"\|>\}<tool_response\|>'
+    r"|<\|tool_response\|>(.*?)<\|end\|>",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -42,6 +46,7 @@ class Format(NamedTuple):
         call: A call with its `name`, `arguments` and `id`.
         argument: An argument with its `key` and `value`, where they are not JSON; `is_text` is
             `true` for a text.
+        quote: The quotation mark; where it is another one than JSON's, keys are bare.
     """
 
     offer: str
@@ -49,6 +54,7 @@ class Format(NamedTuple):
     separator: str = ", "
     call: str = '{"name": "%(name)s", "arguments": %(arguments)s}'
     argument: str = ""
+    quote: str = '"'
 
     def write(self, name: str, arguments: Mapping[str, Any] | str, call_id: str) -> str:
         """Write a call; arguments that are text stay as they are."""
@@ -58,6 +64,8 @@ class Format(NamedTuple):
             text = "".join(self._write_argument(key, value) for key, value in arguments.items())
         else:
             text = json.dumps(arguments, ensure_ascii=False)
+            if self.quote != '"':
+                text = re.sub(r'"(\w+)": ', r"\1:", text).replace('"', self.quote)
         return self.call % {"name": name, "arguments": text, "id": call_id}
 
     def _write_argument(self, key: str, value: Any) -> str:
@@ -126,16 +134,41 @@ FORMATS = (
     HERMES,
     _FENCED,
     Format(
-        r"You have access to the following functions\..*?Respond in the format(.*)",
+        r"(?:You have access to|Given) the following functions.*?Respond in the format(.*)",
         separator="\n",
         call='{"name": "%(name)s", "parameters": %(arguments)s}',
+    ),
+    Format(  # Mistral v11 and v13, where the prompt holds or begins such a call
+        r"\[AVAILABLE_TOOLS\](.*?)\[/AVAILABLE_TOOLS\](?=.*\[TOOL_CALLS\]\w)",
+        "[TOOL_CALLS]%s",
+        "[TOOL_CALLS]",
+        "%(name)s[ARGS]%(arguments)s",
     ),
     Format(
         r"\[AVAILABLE_TOOLS\](.*?)\[/AVAILABLE_TOOLS\]",
         "[TOOL_CALLS] [%s]",
         call='{"name": "%(name)s", "arguments": %(arguments)s, "id": "%(id)s"}',
     ),
-    Format(r">available_tools<\|end_of_role\|>(.*?)<\|end", "<|tool_call|>[%s]"),
+    Format(r">(?:available_)?tools<\|end_of_role\|>(.*?)<\|end", "<|tool_call|>[%s]"),
+    Format(r"<\|tool\|>(.*?)<\|/tool\|>", "<|tool_call|>[%s]<|/tool_call|>"),
+    Format(  # Command R7B
+        r"tools that you have available to you\.\n.*?```json\n(.*?)\n```",
+        "<|START_ACTION|>[\n%s\n]<|END_ACTION|>",
+        ",\n",
+        '    {"tool_call_id": "0", "tool_name": "%(name)s", "parameters": %(arguments)s}',
+    ),
+    Format(  # Command R
+        r"tools that you have available to you:\n\n(.*)",
+        "Action:\n```json\n[\n%s\n]```",
+        ",\n",
+        '    {\n        "tool_name": "%(name)s",\n        "parameters": %(arguments)s\n    }',
+    ),
+    Format(  # Gemma 4
+        r"(<\|tool>declaration:.*<tool\|>)",
+        separator="",
+        call="<|tool_call>call:%(name)s%(arguments)s<tool_call|>",
+        quote='<|"|>',
+    ),
     Format(r"<AVAILABLE_TOOLS>(.*?)</AVAILABLE_TOOLS>", "<TOOLCALL>[%s]</TOOLCALL>"),
     Format(
         r"## Tools\nYou have access to the following tools:\n(.*)",
@@ -166,12 +199,19 @@ _UNLIKE_JSON = (
         r"<parameter>\n<name>(.*?)</name>(?:\n<type>(\w+)</type>)?()",
     ),
     (r"\ntype (\S+) = (.*?) => any;", r"^(\w+)(?=\??: (\w+))(\??)"),
+    (r"```python\ndef (\w+)\((.*?)\) ->", r"(\w+): (?:Optional\[)?(\w+)\]?( = None)?"),
 )
+_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}  # of Python
 _DEEPSEEK_TOOL = re.compile(r"### (\S+)\nDescription: (?s:.*?)\n\nParameters: (\{.*\})")
 
 
 def to_json_list(offer: str) -> str:
     """Rewrite the tools of an offer as JSON, where a format writes them in another way."""
+    if "<|tool>" in offer:  # Gemma 4, whose keys are bare and whose types are in capitals
+        offer = re.sub(r"([{,])([\w$]+):", r'\1"\2":', offer.replace('<|"|>', '"'))
+        offer = offer.replace("\n", "\\n")
+        offer = re.sub(r'(?<="type":)"[A-Z]+"', lambda found: found[0].lower(), offer)
+        return re.sub(r"<\|tool>declaration:(\w+)\{", r'{"name":"\1",', offer)
     for tool, parameter in _UNLIKE_JSON:
         found = re.findall(tool, offer, re.DOTALL)
         if found:
@@ -183,7 +223,7 @@ def _write_tool(name: str, body: str, parameter: str) -> str:
     found = re.findall(parameter, body, re.MULTILINE)
     schema = {
         "type": "object",
-        "properties": {key: {"type": kind or "string"} for key, kind, _ in found},
+        "properties": {key: {"type": _TYPES.get(kind, kind) or "string"} for key, kind, _ in found},
         "required": [key for key, _, mark in found if not mark],
     }
     return json.dumps({"name": name, "parameters": schema})

@@ -29,7 +29,10 @@ Object: TypeAlias = Mapping[str, Any]  # of JSON, such as a schema or an input
 
 _TEXT_INPUTS = ("system_prompt", "system_instruction", "system", "prompt", "message", "text")
 _DEMAND = re.compile(r"\bmust call (?:one of the functions|the function ([\w-]+)) now\b")
-_BEGUN = re.compile(r'"name": "([^"]+)", "\w+": ?\Z|begin\uff5c>([^<]+)<[^>]+sep\uff5c>\Z')
+_BEGUN = re.compile(
+    r'"(?:tool_)?name": "([^"]+)",\s+"\w+": ?\Z|begin\uff5c>([^<]+)<[^>]+sep\uff5c>\Z'
+    r"|\[TOOL_CALLS\]([\w-]+)(?:\[ARGS\])?\Z|<\|tool_call>call:([^{]+)\Z"
+)
 _JSON = re.compile(r"\b(?i:answer|reply|respond|return)\b[^.\n]{0,60}\bJSON (?:object|schema)\b")
 _ANY_OBJECT = {"type": "object", "properties": {"answer": {"type": "string"}}}
 _STRINGS = {

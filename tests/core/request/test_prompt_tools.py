@@ -81,60 +81,24 @@ def test_chatml_as_qwen_has_it() -> None:
     )
 
 
-def test_llama() -> None:
-    def turn(role: str, text: str) -> str:
-        return f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}<|eot_id|>"
-
-    dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-    offer = (
-        "You have access to the following functions. To call a function, please respond with JSON "
-        'for a function call. Respond in the format {"name": function name, "parameters": '
-        "dictionary of argument name and its value}. Do not use variables.\n\n"
-    )
-    assert prepare(CHAT, family="llama3.1").input["prompt"] == (
-        "<|begin_of_text|>"
-        + turn("system", f"{dates}{offer}{json.dumps(OPENAI, indent=4)}\n\nBe brief.")
-        + turn("user", "1+1?")
-        + turn("assistant", 'I add.\n{"name": "add", "parameters": {"a": "ä"}}')
-        + turn("ipython", '"2"')
-        + turn("ipython", '"3"')
-        + "<|start_header_id|>assistant<|end_header_id|>\n\n"
-    )
-
-
 def raw(name: str) -> dict[str, Any]:
     """A model of that name that takes its prompt as it is."""
     properties = {"prompt": TEXT, "prompt_template": {**TEXT, "default": "{prompt}"}}
     return {"model": name, "properties": properties}
 
 
-def test_mistral() -> None:
-    made = prepare(CHAT, **raw("mistralai/mistral-7b-instruct-v0.3")).input["prompt"]
-    head, _, tail = made.partition("[/AVAILABLE_TOOLS]")
-    assert head == f"<s>[AVAILABLE_TOOLS] [{json.dumps(OPENAI)}]"
-    short = json.loads(tail[tail.index("[TOOL_CALLS] ") + 13 : tail.index("</s>")])[0]["id"]
-    assert len(short) == 9
-    assert short.isalnum()
-    assert tail == (
-        "[INST] Be brief.\n\n1+1?[/INST] I add."
-        f'[TOOL_CALLS] [{{"name": "add", "arguments": {{"a": "ä"}}, "id": "{short}"}}]</s>'
-        f'[TOOL_RESULTS] {{"content": "2", "call_id": "{short}"}}[/TOOL_RESULTS]'
-        f'[TOOL_RESULTS] {{"content": "3", "call_id": "{short}"}}[/TOOL_RESULTS]'
-    )
-
-
-def test_granite() -> None:
-    made = prepare(CHAT, **raw("ibm-granite/granite-3.1-8b-instruct")).input["prompt"]
-    assert made.endswith(
-        f"<|start_of_role|>available_tools<|end_of_role|>{json.dumps([OPENAI], indent=4)}"
-        "<|end_of_text|>\n<|start_of_role|>user<|end_of_role|>1+1?<|end_of_text|>\n"
-        '<|start_of_role|>assistant<|end_of_role|>I add.<|tool_call|>[{"name": "add", "arguments": '
-        '{"a": "ä"}}]<|end_of_text|>\n'
-        "<|start_of_role|>tool_response<|end_of_role|>2<|end_of_text|>\n"
-        "<|start_of_role|>tool_response<|end_of_role|>3<|end_of_text|>\n"
-        "<|start_of_role|>assistant<|end_of_role|>"
-    )
-    assert "respond with <|tool_call|> followed by a JSON list" in made
+@pytest.mark.parametrize(
+    ("family", "answer"),
+    [
+        ("llama3.1", '\n\nI add.\n{"name": "add", "parameters": {"a": "ä"}}<|eot_id|>'),
+        ("mistral-v3", ' I add.[TOOL_CALLS] [{"name": "add", "arguments": {"a": "ä"}, "id": "'),
+        ("gemma4", 'model\nI add.<|tool_call>call:add{a:<|"|>ä<|"|>}<tool_call|><|tool_response>'),
+    ],
+)
+def test_a_text_before_a_call_is_kept_where_the_vendors_template_has_no_place_for_it(
+    family: str, answer: str
+) -> None:
+    assert answer in prepare(CHAT, family=family).input["prompt"]
 
 
 def test_a_model_with_its_own_template_gets_no_control_tokens() -> None:

@@ -32,6 +32,7 @@ class ChatTemplate(NamedTuple):
         system: The marks around the system text; None if it has no turn of its own.
         system_in_user: The marks around the system text at the head of the first user turn,
             where `system` is None.
+        is_system_in_last: True if it goes into the last user turn instead.
         system_frame: The texts around a system text, within its marks.
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
@@ -50,6 +51,7 @@ class ChatTemplate(NamedTuple):
     start: str = ""
     system: Marks | None = None
     system_in_user: Marks = ("", "\n\n")
+    is_system_in_last: bool = False
     system_frame: Marks = ("", "")
     default_system: str | None = None
     tool: Marks | None = None
@@ -108,10 +110,11 @@ class ChatTemplate(NamedTuple):
 
     def _insert_system(self, text: str, turns: list[Turn]) -> list[Turn]:
         opening = self.system_in_user[0] + text + self.system_in_user[1]
-        for at, turn in enumerate(turns):
-            if turn.role == "user":
-                return [*turns[:at], Turn("user", opening + turn.text), *turns[at + 1 :]]
-        return [Turn("user", opening), *turns]
+        users = [at for at, turn in enumerate(turns) if turn.role == "user"]
+        if not users:
+            return [Turn("user", opening), *turns]
+        at = users[-1 if self.is_system_in_last else 0]
+        return [*turns[:at], Turn("user", opening + turns[at].text), *turns[at + 1 :]]
 
 
 class RoleMarks(TypedDict):

@@ -1,11 +1,13 @@
 """Meta's Llama: 2 chat and Code Llama instruct (7B to 34B), 3, 3.1 to 3.3, 4; Phind's Code Llama.
 
-Sources: `chat_template` of meta-llama/Llama-2-7b-chat-hf, meta-llama/Meta-Llama-3-8B-Instruct,
-meta-llama/Llama-3.1-8B-Instruct and meta-llama/Llama-4-Scout-17B-16E-Instruct,
-tokenizer_config.json, `max_position_embeddings` in config.json, and the model card of
-Phind/Phind-CodeLlama-34B-v2. In Llama 2 every exchange begins with `<s>` again, and the system text
-is part of the first user turn. The system turn of 3.1 always begins with two dates; the second is
-the template's own default, because a prompt that changes from day to day could not be repeated.
+Sources: `chat_template` of meta-llama/Llama-2-7b-chat-hf and meta-llama/Meta-Llama-3-8B-Instruct,
+tokenizer_config.json; models/templates/meta-llama-Llama-3.1-8B-Instruct.jinja of
+ggml-org/llama.cpp, which 3.3 has too, and 3.2 but for the date; the template of Llama 4 in
+models/llama4/convert_llama4_weights_to_hf.py of huggingface/transformers; `max_position_embeddings`
+in config.json, and the model card of Phind/Phind-CodeLlama-34B-v2. In Llama 2 every exchange begins
+with `<s>` again, and the system text is part of the first user turn. The system turn of 3.1 always
+begins with two dates; the second is the template's own default, because a prompt that changes from
+day to day could not be repeated.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from replicate_stream._model.families.call_syntax import parse_python
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
-from replicate_stream._model.families.turn import Tools, Turn
+from replicate_stream._model.families.turn import Calls, Tools, Turn
 
 _PYTHON_MARKS = {
     "<|python_tag|>": ("<|eom_id|>", "<|eot_id|>"),
@@ -24,13 +26,14 @@ _PYTHON_MARKS = {
 class LlamaToolFormat(ToolFormat):
     """JSON without marks, which is the whole answer.
 
-    Source: `chat_template` of meta-llama/Llama-3.1-8B-Instruct, tokenizer_config.json, in its form
-    with the tools in the system text. The models also write `<|python_tag|>` before that JSON, and
-    `<function=name>{…}</function>`, the custom format of Llama 3.1's documentation
+    Source: the template of Llama 3.1 with `tools_in_user_message=false`. It has no place for a text
+    before a call, nor for a second call: here they stand on lines of their own. The models also
+    write `<|python_tag|>` before that JSON, and `<function=name>{…}</function>`, the custom format
+    of Llama 3.1's documentation
     (https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1/).
     """
 
-    control_marks = r"</?function(?:=[\w.-]*)?>|<\|python_tag\|>"
+    control_marks = r"</?function(?:=[\w.-]*)?>|<\|python_\w+\|>"
     call_marks = (
         CallMark(
             "<function=",
@@ -49,21 +52,61 @@ class LlamaToolFormat(ToolFormat):
         ),
     )
     arguments_key = "parameters"
-    is_before_system = True
 
     def render_tools(self, tools: Tools) -> str:
-        listed = "\n\n".join(self.dump_tool(tool, indent=4) for tool in tools)
         return (
             "You have access to the following functions. To call a function, please respond with "
-            'JSON for a function call. Respond in the format {"name": function name, '
-            '"parameters": dictionary of argument name and its value}. Do not use variables.\n\n'
-            f"{listed}"
+            f"JSON for a function call.{self.list_tools(tools)}"
         )
+
+    def list_tools(self, tools: Tools) -> str:
+        """Render the format of a call, and the tools."""
+        listed = "".join(f"{self.dump_tool(tool, indent=4)}\n\n" for tool in tools)
+        return (
+            'Respond in the format {"name": function name, "parameters": dictionary of argument '
+            f"name and its value}}.Do not use variables.\n\n{listed}"
+        )
+
+    def join_system(self, system: str, offer: str) -> str:
+        if self.system is None:  # a text for a template that the model applies itself
+            return offer + system
+        return f"{_ENVIRONMENT}{_DATES}{offer}{system.removeprefix(_DATES)}"
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         return [Turn("tool", to_json(each.text), is_rendered=True) for each in results]
 
 
+class Llama4ToolFormat(LlamaToolFormat):
+    """The tools at the head of the first question, and a mark before calls.
+
+    Source: the template of Llama 4 with its default, `tools_in_user_message=true`.
+    """
+
+    def join_system(self, system: str, offer: str) -> str:
+        if self.system is None:
+            return super().join_system(system, offer)
+        return _ENVIRONMENT + system if system else ""
+
+    def insert_tools(self, tools: Tools, turns: list[Turn]) -> list[Turn]:
+        offer = (
+            "Given the following functions, please respond with a JSON for a function call with "
+            "its "
+            f"proper arguments that best answers the given prompt.\n\n{self.list_tools(tools)}"
+        )
+        at = next((at for at, turn in enumerate(turns) if turn.role == "user"), None)
+        if at is None:
+            return [Turn("user", offer, is_rendered=True), *turns]
+        first = Turn("user", offer + turns[at].text.strip(), is_rendered=True)
+        return [*turns[:at], first, *turns[at + 1 :]]
+
+    def render_answer(self, text: str, calls: Calls) -> Turn:
+        if self.system is None:
+            return super().render_answer(text, calls)
+        written = "".join(map(self.dump_call, calls))
+        return Turn("assistant", f"<|python_start|>{text}<|python_end|>{written}", is_rendered=True)
+
+
+_ENVIRONMENT = "Environment: ipython\n"
 _DATES = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
 _LLAMA2 = ChatTemplate(
     name="llama2",
@@ -90,14 +133,14 @@ _LLAMA3 = ChatTemplate(
 _LLAMA31 = _LLAMA3._replace(
     name="llama3.1",
     tool_format=LlamaToolFormat,
-    system=(f"<|start_header_id|>system<|end_header_id|>\n\n{_DATES}", "<|eot_id|>"),
-    default_system="",  # the dates are written even without a system text
+    system_frame=(_DATES, ""),
+    default_system=_DATES,
     hint=r"Cutting Knowledge Date",
     names=r"llama-?3[._][123]",
 )
 _LLAMA4 = ChatTemplate(
     name="llama4",
-    tool_format=LlamaToolFormat,
+    tool_format=Llama4ToolFormat,
     start="<|begin_of_text|>",
     **mark_roles("<|header_start|>{}<|header_end|>\n\n", "<|eot|>", tool="ipython"),
     is_system_trimmed=True,

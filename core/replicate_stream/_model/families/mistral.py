@@ -1,19 +1,22 @@
-"""Mistral and Mixtral instruct: five templates that differ in spaces and in the system text.
+"""Mistral, Mixtral, Ministral, Codestral, Devstral and Magistral: one template for each tokenizer.
 
-Sources: `chat_template` of mistralai/Mistral-7B-Instruct-v0.2 and Mixtral-8x7B-Instruct-v0.1 (v1),
-Mistral-7B-Instruct-v0.3 (v3), Mistral-Nemo-Instruct-2407 (v3-tekken),
-Mistral-Large-Instruct-2411 (v7), Mistral-Small-24B-Instruct-2501 (v7-tekken), and
-`max_position_embeddings` in config.json. v3 puts the system text into the last user turn, where it
-would come after the turns before: here it is the first. The tags around the reasoning are
-Magistral's.
+Source: tests/data/chat_templates of mistralai/mistral-common, which the vendor tests against its
+own tokenizers: v1_spm (Mistral 7B v0.1 and v0.2, Mixtral 8x7B), v3_spm, v3 (Tekken), v7_spm, v7,
+v11 and v13; and `max_position_embeddings` in config.json. The tokenizers based on SentencePiece
+(spm) have a space behind a mark, Tekken has none. The system text of Ministral 3 Reasoning and of
+Magistral is the one of models/templates/mistralai-Ministral-3-14B-Reasoning-2512.jinja of
+ggml-org/llama.cpp. The templates of Mistral Small 3 and later fill in a text with the date of the
+day, which is left out, because a prompt that changes from day to day could not be repeated.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
@@ -26,14 +29,14 @@ _CALLS = "[TOOL_CALLS]"
 
 
 class MistralToolFormat(ToolFormat):
-    """Tools, calls and results between marks of their own, outside of the turns.
+    """v3: tools, calls and results between marks of their own, outside of the turns.
 
-    Source: `chat_template` of mistralai/Mistral-7B-Instruct-v0.3, tokenizer_config.json. Newer
-    models write `[TOOL_CALLS]name[ARGS]{…}`, as `chat_template` of
-    mistralai/Mistral-Small-3.2-24B-Instruct-2506 does.
+    Attributes:
+        space: The character behind a mark.
+        is_offered_first: True if the tools stand before the first question, and not the last.
     """
 
-    control_marks = r"\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|ARGS|CALL_ID)\]"
+    control_marks = r"\[/?(?:AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|ARGS|CALL_ID)\]"
     call_marks = (
         CallMark(_CALLS),
         CallMark(
@@ -46,12 +49,14 @@ class MistralToolFormat(ToolFormat):
     result_marks = ("[TOOL_RESULTS]",)
     calls_layout = (f"{_CALLS} [", ", ", "]")
     has_control_tokens = True
+    space: ClassVar[str] = " "
+    is_offered_first: ClassVar[bool] = False
 
     def insert_tools(self, tools: Tools, turns: list[Turn]) -> list[Turn]:
-        # The vendor's template puts them before the last turn of the user.
-        text = f"[AVAILABLE_TOOLS] {self.dump_tools(tools)}[/AVAILABLE_TOOLS]"
-        last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=0)
-        return [*turns[:last], Turn("none", text, is_rendered=True), *turns[last:]]
+        text = f"[AVAILABLE_TOOLS]{self.space}{self.dump_tools(tools)}[/AVAILABLE_TOOLS]"
+        users = [at for at, turn in enumerate(turns) if turn.role == "user"] or [0]
+        at = users[0 if self.is_offered_first else -1]
+        return [*turns[:at], Turn("none", text, is_rendered=True), *turns[at:]]
 
     def dump_call(self, call: ToolCall) -> str:
         return f'{super().dump_call(call)[:-1]}, "id": {to_json(_to_short_id(call.id))}}}'
@@ -62,14 +67,65 @@ class MistralToolFormat(ToolFormat):
         return Turn("none", before + self.render_calls(calls) + self.assistant[1], is_rendered=True)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
-        contents = [
-            to_json({"content": each.text, "call_id": _to_short_id(each.call_id or "")})
-            for each in results
-        ]
-        return [
-            Turn("none", f"[TOOL_RESULTS] {content}[/TOOL_RESULTS]", is_rendered=True)
-            for content in contents
-        ]
+        texts = (f"[TOOL_RESULTS]{self.space}{self.dump_result(r)}[/TOOL_RESULTS]" for r in results)
+        return [Turn("none", text, is_rendered=True) for text in texts]
+
+    def dump_result(self, result: ToolResult) -> str:
+        """Render a result between its marks."""
+        content: Any = result.text
+        with suppress(ValueError):
+            content = json.loads(content)  # as `_parse_json_content` of the tokenizer does
+        return to_json({"content": content, "call_id": _to_short_id(result.call_id or "")})
+
+
+class MistralTekkenToolFormat(MistralToolFormat):
+    """v3 with Tekken: the same without spaces."""
+
+    calls_layout = (f"{_CALLS}[", ", ", "]")
+    space = ""
+
+
+class MistralV7ToolFormat(MistralToolFormat):
+    """v7: a result is the call's id and the text as it is."""
+
+    def dump_result(self, result: ToolResult) -> str:
+        call_id = _to_short_id(result.call_id or "")
+        return f"{call_id}[TOOL_CONTENT]{self.space}{result.text}"
+
+
+class MistralV7TekkenToolFormat(MistralV7ToolFormat):
+    """v7 with Tekken: the same without spaces."""
+
+    calls_layout = MistralTekkenToolFormat.calls_layout
+    space = ""
+
+
+class MistralV11ToolFormat(MistralV7TekkenToolFormat):
+    """v11: a mark before each call, its id behind its name, and the arguments alone as JSON."""
+
+    calls_layout = (_CALLS, _CALLS, "")
+
+    def dump_call(self, call: ToolCall) -> str:
+        return f"{call.name}[CALL_ID]{_to_short_id(call.id)}[ARGS]{self.dump_arguments(call)}"
+
+    def prefill(self, name: str | None) -> str:
+        # Nothing for any tool: a name behind the mark could not be told from words.
+        return "" if name is None else f"{_CALLS}{name}"
+
+
+class MistralV13ToolFormat(MistralV11ToolFormat):
+    """v13: no ids, and the tools before the first turn."""
+
+    is_offered_first = True
+
+    def dump_call(self, call: ToolCall) -> str:
+        return f"{call.name}[ARGS]{self.dump_arguments(call)}"
+
+    def dump_result(self, result: ToolResult) -> str:
+        return result.text
+
+    def prefill(self, name: str | None) -> str:
+        return "" if name is None else f"{_CALLS}{name}[ARGS]"
 
 
 def _to_short_id(call_id: str) -> str:
@@ -94,12 +150,13 @@ _V3 = _V1._replace(
     name="mistral-v3",
     tool_format=MistralToolFormat,
     user=("[INST] ", "[/INST]"),
+    is_system_in_last=True,
     hint=r"\[INST\] \{prompt\}\[/INST\]",
     names=r"mistral-7b-instruct-v0\.3|mixtral-8x22b|mistral-large|codestral",
 )
-_V3_TEKKEN = _V1._replace(
+_V3_TEKKEN = _V3._replace(
     name="mistral-v3-tekken",
-    tool_format=MistralToolFormat,
+    tool_format=MistralTekkenToolFormat,
     user=("[INST]", "[/INST]"),
     assistant=("", "</s>"),
     hint=r"\[INST\]\{prompt\}\[/INST\]",
@@ -107,18 +164,42 @@ _V3_TEKKEN = _V1._replace(
 )
 _V7 = _V3._replace(
     name="mistral-v7",
+    tool_format=MistralV7ToolFormat,
     system=("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
     hint=r"\[SYSTEM_PROMPT\] ",
     names=r"mistral-large.*2411|pixtral-large",
 )
 _V7_TEKKEN = _V3_TEKKEN._replace(
     name="mistral-v7-tekken",
+    tool_format=MistralV7TekkenToolFormat,
     system=("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
     hint=r"\[SYSTEM_PROMPT\]",
-    names=r"mistral-small.*(?:250\d|24b|3\.\d)|magistral|devstral|mistral-medium",
+    names=r"mistral-small.*(?:250\d|24b|3\.\d)",
+)
+_V11 = _V7_TEKKEN._replace(
+    name="mistral-v11",
+    tool_format=MistralV11ToolFormat,
+    hint=None,  # its turns, and those of v13, look like those of v7
+    names=r"mistral-small.*(?:3\.2|2506)|devstral.*2505",
+)
+_V13 = _V11._replace(
+    name="mistral-v13",
+    tool_format=MistralV13ToolFormat,
+    names=r"devstral|mistral-(?:medium|large-?3|large.*2512)|ministral-?(?:3-|.*2512)",
+)
+_V13_REASONING = _V13._replace(
+    name="mistral-v13-reasoning",
+    default_system="# HOW YOU SHOULD THINK AND ANSWER\n\nFirst draft your thinking process (inner "
+    "monologue) until you arrive at a response. Format your response using Markdown, and use LaTeX "
+    "for any mathematical equations. Write both your thoughts and the response in the same "
+    "language as the input.\n\nYour thinking process must follow the template below:[THINK]Your "
+    "thoughts or/and draft, like working through an exercise on scratch paper. Be as casual and as "
+    "long as you want until you are confident to generate the response to the user.[/THINK]Here, "
+    "provide a self-contained response.",
+    names=r"magistral|ministral.*reasoning",
 )
 FAMILY = Family(
-    templates=(_V7_TEKKEN, _V7, _V3_TEKKEN, _V3, _V1),
+    templates=(_V13_REASONING, _V13, _V11, _V7_TEKKEN, _V7, _V3_TEKKEN, _V3, _V1),
     windows=(
         ContextWindow(r"mixtral-8x22b", 65_536),
         ContextWindow(r"mixtral", 32_768),
@@ -130,7 +211,7 @@ FAMILY = Family(
         ContextWindow(r"mistral-7b", 8_192),
     ),
     vision_names=r"pixtral",
-    thinking_names=r"magistral",
+    thinking_names=r"magistral|ministral.*reasoning",
     chat_names=r"(?:mistral-(?:small|medium|large)|ministral|magistral|devstral)(?!.*base)",
     thinking_tags=(("[THINK]", "[/THINK]"),),
 )

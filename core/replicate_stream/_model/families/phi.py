@@ -2,25 +2,46 @@
 
 Sources: `chat_template` of microsoft/Phi-3-mini-4k-instruct (July 2024, when the system role came),
 microsoft/phi-4 and microsoft/Phi-4-mini-instruct, tokenizer_config.json, and
-`max_position_embeddings` in config.json; the model card of microsoft/Phi-4-mini-instruct for its
-mark of calls.
+`max_position_embeddings` in config.json. The templates of Phi 3 and Phi 4 offer no tools.
 """
 
+from collections.abc import Sequence
+
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
-from replicate_stream._model.families.tool_format import PIPE_CALL, CallMark, HermesToolFormat
+from replicate_stream._model.families.tool_format import (
+    PIPE_CALL,
+    CallMark,
+    ToolFormat,
+    ToolResult,
+    to_json,
+)
+from replicate_stream._model.families.turn import Tools, Turn
 
 
-class PhiToolFormat(HermesToolFormat):
-    """The format of Hermes, and the marks behind which Phi 4 mini writes calls by itself."""
+class Phi4MiniToolFormat(ToolFormat):
+    """The tools as a JSON list behind the system text, and calls as a list between marks.
 
-    control_marks = (
-        rf"{HermesToolFormat.control_marks}|<\|/?tool(?:_call)?\|>|functools(?=\s*[\[{{])"
-    )
-    call_marks = (
-        *HermesToolFormat.call_marks,
-        PIPE_CALL,
-        CallMark("functools", has_fence=False, ends_broken_call=False),
-    )
+    Sources: "Tool-enabled function-calling format" and the example of a call in the model card of
+    microsoft/Phi-4-mini-instruct. Its template has no results; the mark before them is the one in
+    models/templates/llama-cpp-microsoft-Phi-4-mini-instruct.jinja of ggml-org/llama.cpp.
+    """
+
+    control_marks = r"<\|/?tool(?:_call|_response)?\|>|functools(?=\s*[\[{])"
+    call_marks = (PIPE_CALL, CallMark("functools", has_fence=False, ends_broken_call=False))
+    result_marks = ("<|tool_response|>",)
+    before_calls = ""
+    calls_layout = ("<|tool_call|>[", ", ", "]<|/tool_call|>")
+    has_control_tokens = True
+
+    def render_tools(self, tools: Tools) -> str:
+        return f"<|tool|>[{', '.join(map(self.dump_function, tools))}]<|/tool|>"
+
+    def join_system(self, system: str, offer: str) -> str:
+        return (system or "You are a helpful assistant with some tools.") + offer
+
+    def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
+        texts = (f"<|tool_response|>{to_json(each.text)}<|end|>" for each in results)
+        return [Turn("none", text, is_rendered=True) for text in texts]
 
 
 _PHI3 = ChatTemplate(
@@ -34,7 +55,7 @@ _PHI3 = ChatTemplate(
 _PHI4_MINI = _PHI3._replace(
     name="phi4-mini",
     **mark_roles("<|{}|>", "<|end|>"),
-    tool_format=PhiToolFormat,
+    tool_format=Phi4MiniToolFormat,
     hint=r"<\|end\|>(?!\n)",  # Phi 3 has a newline there
     names=r"phi-?4-(?:mini|multimodal)",
 )

@@ -106,6 +106,7 @@ class ToolFormat:
             can only be used in a prompt that is rendered in the family's own chat template.
         is_before_system: True if the tools stand before the system text.
         has_own_turn: True if the tools have a turn of the system's beside that of the system text.
+        generation_prompt: The end of a prompt with tools, if it is not the chat template's.
         after_results: The text behind results, where the model goes on without a mark that opens a
             turn; None if a turn is opened.
     """
@@ -120,6 +121,7 @@ class ToolFormat:
     has_control_tokens: ClassVar[bool] = False
     is_before_system: ClassVar[bool] = False
     has_own_turn: ClassVar[bool] = False
+    generation_prompt: ClassVar[str | None] = None
     after_results: ClassVar[str | None] = None
 
     def __init__(
@@ -197,7 +199,7 @@ class ToolFormat:
 
     def dump_arguments(self, call: ToolCall) -> str:
         """Render the arguments of a call as JSON, or as the model wrote them if malformed."""
-        arguments = _load_arguments(call)
+        arguments = load_arguments(call)
         return self.neutralize(arguments if isinstance(arguments, str) else to_json(arguments))
 
     def dump_parameters(
@@ -210,7 +212,7 @@ class ToolFormat:
             layout: The layout of one, with `{key}`, `{value}`, and `{is_text}`, `true` or `false`.
             dump: Renders a value that is not a text; None for JSON.
         """
-        arguments = _load_arguments(call)
+        arguments = load_arguments(call)
         if not isinstance(arguments, dict):
             return self.dump_arguments(call)
         dump = to_json if dump is None else dump
@@ -271,7 +273,8 @@ class HermesToolFormat(ToolFormat):
         return self.calls_layout[0] if name is None else super().prefill(name)
 
 
-def _load_arguments(call: ToolCall) -> Any:
+def load_arguments(call: ToolCall) -> Any:
+    """Return the arguments of a call as values, or as the model wrote them if malformed."""
     arguments: Any = call.arguments
     if isinstance(arguments, str):
         # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees
