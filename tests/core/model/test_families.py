@@ -214,6 +214,7 @@ def test_braces_and_all_other_characters_pass_unchanged(text: str) -> None:
         ("deepseek-ai/deepseek-r1-distill-llama-70b", "deepseek-r1"),
         ("deepseek-ai/deepseek-r1-0528", "deepseek"),
         ("deepseek-ai/deepseek-v3-0324", "deepseek"),
+        ("acme/deepseek-v3-250324", "deepseek"),
         ("deepseek-ai/deepseek-v3.1", "deepseek-v3.1"),
         ("deepseek-ai/deepseek-v3.2-exp", "deepseek-v3.1"),
         ("deepseek-ai/deepseek-v3.2", "deepseek-v3.2"),

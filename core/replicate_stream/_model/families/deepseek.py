@@ -239,13 +239,13 @@ _V31 = _V3._replace(
     tool_format=DeepSeekV31ToolFormat,
     assistant=(f"{_ASSISTANT}</think>", _END),
     hint=rf"{_ASSISTANT}</think>",
-    names=r"deepseek-v3[._-]?(?:1|2-exp)",
+    names=r"deepseek-v3[._-]?(?:1(?!\d)|2-exp)",
 )
 _V32 = _V31._replace(
     name="deepseek-v3.2",
     tool_format=DeepSeekV32ToolFormat,
     hint=None,  # its turns look like those of V3.1
-    names=r"deepseek-v3[._-]?2(?!-exp)",
+    names=r"deepseek-v3[._-]?2(?!-exp|\d)",
 )
 _V2 = ChatTemplate(
     name="deepseek-v2",
