@@ -62,6 +62,8 @@ def put_in_fences(values: Input, prompt: Prompt, reply: Reply) -> Reply:
         return reply
     fenced = _change_json(text, lambda written, _: f"```json\n{written}\n```")
     fenced = fenced.replace("\n```\n```json\n", "\n")  # one fence around calls in consecutive lines
+    # Mistral's newer models write arguments, and no call, behind a mark of their own.
+    fenced = re.sub(r"\[ARGS\]```json\n(.*?)\n```", r"[ARGS]\1", fenced)
     # DeepSeek V3 and R1 write fences in a format of their own.
     fenced = DEEPSEEK_FENCE.sub("begin\uff5c>function<\uff5ctool\u2581sep\uff5c>\\1\n```", fenced)
     return replace(reply, tokens=_split(fenced))
