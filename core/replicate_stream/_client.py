@@ -193,7 +193,8 @@ class Client:
                 schema; they win over the other parameters.
             prompt_format: The family whose chat format the prompt is written in (`llama3`,
                 `chatml`, …), or `plain` for the texts as they are; chosen by the model if None.
-            include_usage: Request the token counts when the answer has ended.
+            include_usage: Fetch the record when the answer has ended: for its token counts, and to
+                verify the delivered text. If False, events that the stream lost go unnoticed.
             max_repairs: Retries of an answer without the required call or JSON, each of which is
                 paid: in `stream` only while nothing of the answer has been emitted.
 
@@ -306,7 +307,7 @@ class Client:
         """Create a prediction for a request."""
         model, model_input = await self._build_model_input(request)
         try:
-            return await self._create_prediction(model, model_input), model_input
+            return await self._create_prediction(model, model_input, request), model_input
         except InvalidInputError as error:
             # The model may have another schema by now. Nothing was created, so nothing was paid.
             if not error.fields or model.schema is None or model.ref.version:
@@ -315,7 +316,7 @@ class Client:
             model, rebuilt = await self._build_model_input(request)
             if rebuilt.input == model_input.input:  # it would be refused again
                 raise
-            return await self._create_prediction(model, rebuilt), rebuilt
+            return await self._create_prediction(model, rebuilt, request), rebuilt
 
     async def _build_model_input(self, request: Request) -> tuple[Model, ModelInput]:
         from replicate_stream._request.prepare import build_model_input
@@ -337,7 +338,9 @@ class Client:
             self._profiles[model.ref] = model.schema, profile
         return profile
 
-    async def _create_prediction(self, model: Model, model_input: ModelInput) -> PredictionRun:
+    async def _create_prediction(
+        self, model: Model, model_input: ModelInput, request: Request
+    ) -> PredictionRun:
         from replicate_stream._api.prediction_run import PredictionRun
         from replicate_stream._api.predictions import create_prediction
         from replicate_stream._response.output import extract_text
@@ -356,6 +359,7 @@ class Client:
             deadline_at,
             # A stream would run alternatives into one another, and cut objects into pieces.
             is_polled=kind in {"alternatives", "object"},
+            is_verified=request.include_usage,
         )
 
 

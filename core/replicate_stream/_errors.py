@@ -11,7 +11,7 @@
       + ReplicateTimeoutError        nothing came for `timeout` seconds, or the `deadline` passed
       + PredictionFailedError        the prediction ended as `failed`
       + PredictionCanceledError      the prediction was canceled by someone else
-      + StreamInterruptedError       the stream broke and the rest could not be fetched
+      + StreamInterruptedError       the stream broke or has a gap, and the rest cannot be fetched
       + AnswerFormatError            the answer lacks the required tool call or valid JSON
 
 Messages never hold the API token, the stream's URL, or the text of a prompt.
@@ -203,7 +203,7 @@ class PredictionCanceledError(ReplicateError):
 
 @public
 class StreamInterruptedError(ReplicateError):
-    """The event stream broke, and the rest of the answer could not be fetched.
+    """The event stream broke, or lacks text that the record has, and cannot be completed.
 
     Attributes:
         prediction_id: The id of the prediction.

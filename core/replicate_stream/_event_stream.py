@@ -100,10 +100,10 @@ class EventStream:
                         yield event
                     if parser.is_stopped:
                         break
-            rest = [*parser.feed(completion.flush()), *parser.flush()]
+            rest = await self._end_answer(parser, completion)
             for event in rest if check is None else check.close(rest, has_repairs_left=repairs > 0):
                 yield event
-            usage = _add(usage, await self._end_run(is_stopped=parser.is_stopped))
+            usage = _add(usage, read_usage(run.prediction))
             finished = self._build_finished(parser, usage)
             if check is None:
                 break
@@ -114,6 +114,14 @@ class EventStream:
             repairs -= 1
             self._run, self._model_input = await self._start(self._extend_request(check, finished))
         yield finished
+
+    async def _end_answer(
+        self, parser: AnswerParser, completion: CompletionReader
+    ) -> list[StreamEvent]:
+        """Cancel a prediction whose answer has stopped; return the events held back so far."""
+        if parser.is_stopped:
+            await self._run.stop()
+        return [*parser.feed(completion.flush()), *parser.flush()]
 
     def _extend_request(self, check: AnswerCheck, finished: Finished) -> Request:
         """Build the request of a repair, or raise the error of an answer that cannot be repaired.
@@ -132,14 +140,6 @@ class EventStream:
         from replicate_stream._response.check import AnswerCheck
 
         return AnswerCheck(self._model_input.expected_answer)
-
-    async def _end_run(self, *, is_stopped: bool) -> Usage | None:
-        """Cancel a prediction that still runs, or else get its final record; return its usage."""
-        if is_stopped:
-            await self._run.cancel()
-        elif self._request.include_usage:
-            await self._run.fetch_final_record()
-        return read_usage(self._run.prediction)
 
     def _build_finished(self, parser: AnswerParser, usage: Usage | None) -> Finished:
         """Build the last event.

@@ -15,6 +15,7 @@ from replicate_stream import (
     Finished,
     InvalidInputError,
     StreamEvent,
+    StreamInterruptedError,
     TextDelta,
     ToolCall,
     ToolCallDelta,
@@ -92,6 +93,41 @@ async def test_a_call_is_streamed_and_collected(
     assert whole.tool_calls == (ToolCall(whole.tool_calls[0].id, "add", {"a": 1}),)
     assert whole.finish_reason == "tool_calls"
     assert whole.tool_calls[0].id != deltas[0].id
+
+
+@pytest.mark.parametrize(
+    ("lost", "request_"),
+    [
+        (0, {"tools": [ADD]}),
+        (2, {"tools": [ADD]}),
+        (2, {"tools": [ADD], "tool_choice": "required"}),
+        (2, {"response_format": CITY}),
+    ],
+    ids=["the mark of a call", "a part of a call", "a part of a required call", "a part of JSON"],
+)
+async def test_a_call_or_json_with_a_gap_is_neither_delivered_nor_asked_for_again(
+    client: Client, replicate_emulator: Emulator, lost: int, request_: dict[str, Any]
+) -> None:
+    tokens = ["<tool_call>", '\n{"name": "add", ', '"arguments": {"a"', ": 1}}", "\n</tool_call>"]
+    if "response_format" in request_:
+        tokens = ['{"name": "A', "msterd", 'am", "size', '": 5}']
+    kept = [token for i, token in enumerate(tokens) if i != lost]
+    replicate_emulator.reply = Reply(kept, output=tokens)
+    with pytest.raises(StreamInterruptedError, match="missing in the stream"):
+        await client.complete(replicate_emulator.model, "1+1?", **request_)
+    with pytest.raises(StreamInterruptedError, match="missing in the stream"):
+        await collect_events(client, replicate_emulator, **request_)
+    assert len(replicate_emulator.predictions) == 2
+
+
+async def test_the_lost_end_of_a_call_is_delivered(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    head, tail = CALL[:-20], CALL[-20:]
+    replicate_emulator.reply = Reply([head], output=[head, tail])
+    events = await collect_events(client, replicate_emulator, tools=[ADD])
+    arguments = "".join(e.arguments for e in events if isinstance(e, ToolCallDelta))
+    assert json.loads(arguments) == {"a": 1}
 
 
 async def test_without_tools_marks_are_text(

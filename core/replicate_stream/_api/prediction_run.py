@@ -1,9 +1,10 @@
 """Reading one prediction to its end, whatever breaks on the way.
 
 The stream's body ends when the connection closes, so a cut and an end look alike: only the `done`
-event proves that the text is complete (docs/replicate-api.md 3.3). After any other end of the body
-the record is fetched: if the prediction is terminal, the missing text is in its output; if not, the
-stream is resumed.
+event shows that the text has ended (docs/replicate-api.md 3.3). After any other end of the body the
+record is fetched: if the prediction is terminal, the missing text is in its output; if not, the
+stream is resumed. Events may be missing before a `done`, too, so the delivered text is compared
+with every terminal record that is fetched.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class PredictionRun:
         deadline_at: float | None,
         *,
         is_polled: bool = False,
+        is_verified: bool = True,
     ) -> None:
         """Take charge of a prediction: from now on, it is cancelled unless it is read to its end.
 
@@ -68,6 +70,8 @@ class PredictionRun:
             deadline_at: The deadline, in the running loop's time.
             is_polled: Whether to read the output from the record instead of the stream, because it
                 is not a concatenation of texts.
+            is_verified: Whether to fetch the record after `done`, which has the metrics, and to
+                compare the delivered text with it.
         """
         self.prediction: Prediction = prediction
         self._http = http
@@ -75,6 +79,7 @@ class PredictionRun:
         self._cancellation = Cancellation(http, prediction)
         self._extract_text = extract_text
         self._is_polled = is_polled
+        self._is_verified = is_verified
         self._first_check_after = self._limit(FIRST_CHECK_AFTER)
         self._clock = asyncio.get_running_loop().time
         self._read_timeout = ReadTimeout(self._first_check_after, deadline_at)
@@ -95,26 +100,22 @@ class PredictionRun:
         is_files = urlsplit(url or "").path.startswith("/v1/files/")
         return self._poll() if not url or is_files or self._is_polled else self._read_stream(url)
 
-    async def fetch_final_record(self) -> None:
-        """Fetch the record after the text, with its metrics.
-
-        Without a response nothing is raised: the text is complete.
-
-        Raises:
-            PredictionFailedError, PredictionCanceledError: The record contradicts its stream.
-        """
-        self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
-        if self.prediction.is_terminal:
-            self._raise_for_status()
-        else:
-            self.prediction = self.prediction.with_status(SUCCEEDED)
-
     async def cancel(self) -> None:
         """Cancel the prediction, unless it has ended, and keep the record in the response."""
         self.close()
         prediction = await self._cancellation.cancel()
         if prediction is not None:
             self.prediction = prediction
+
+    async def stop(self) -> None:
+        """Cancel the prediction because the delivered text suffices.
+
+        Raises:
+            StreamInterruptedError: The record in the response contradicts the delivered text.
+        """
+        await self.cancel()
+        if self._is_verified:
+            self._get_undelivered_text(is_partial=True)
 
     def abandon(self) -> None:
         """Cancel without waiting, from code that cannot await."""
@@ -221,17 +222,19 @@ class PredictionRun:
             return self._deliver_rest() if self.prediction.is_terminal else []
         self._cancellation.release()
         reason = parse_done_reason(self._end.done_data)
-        if reason is not None:
+        # A server that replays nothing to a further connection leaves a gap, too.
+        was_cut = self._delivered.connection_count > 1
+        if reason is not None or was_cut or self._is_verified:
             self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
+        # An unknown reason neither is a success nor contradicts a record that shows one.
+        is_known = reason in {"error", "canceled"}
+        if reason is not None and (is_known or not self.prediction.is_terminal):
             raise build_stream_error(self.prediction, reason, self._end.error_data)
-        if self._delivered.connection_count > 1:
-            # A server that replays nothing leaves a hole, which only the record can show.
-            self.prediction = await fetch_until_terminal(self._http, self._url, self.prediction)
-            if not self.prediction.is_terminal:
-                raise self._build_interrupted_error("no record shows whether the text is complete")
-            return self._deliver_rest()
-        if not self.prediction.is_terminal:
-            self.prediction = self.prediction.with_status(SUCCEEDED)
+        if self.prediction.is_terminal:
+            return self._deliver_rest(is_output_needed=was_cut or reason is not None)
+        if was_cut:
+            raise self._build_interrupted_error("no record shows whether the text is complete")
+        self.prediction = self.prediction.with_status(SUCCEEDED)
         return []
 
     async def _poll(self) -> AsyncGenerator[list[str], None]:
@@ -252,8 +255,12 @@ class PredictionRun:
             interval = min(interval * 1.5, MAX_POLL_INTERVAL)
             self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
 
-    def _deliver_rest(self) -> list[str]:
+    def _deliver_rest(self, *, is_output_needed: bool = True) -> list[str]:
         """Note and return the text of a terminal prediction that the stream did not bring.
+
+        Args:
+            is_output_needed: False if the stream itself shows the end of the text, so that a
+                record without output, as after an hour, is no reason to doubt it.
 
         Raises:
             PredictionFailedError, PredictionCanceledError: The prediction did not succeed.
@@ -262,22 +269,31 @@ class PredictionRun:
         self._cancellation.release()
         self._raise_for_status()
         rest = self._get_undelivered_text()
-        if rest is None:
+        if rest is None and is_output_needed:
             raise self._build_interrupted_error("the record has no output any more")
+        if not rest:
+            return []
         self._delivered.add_text(rest)
-        return [rest] if rest else []
+        return [rest]
 
-    def _get_undelivered_text(self) -> str | None:
-        """Return the record's output after the delivered text; None if it has no output."""
+    def _get_undelivered_text(self, *, is_partial: bool = False) -> str | None:
+        """Return the record's output after the delivered text; None if it has no output.
+
+        Args:
+            is_partial: Whether the record may lag behind the stream.
+
+        Raises:
+            StreamInterruptedError: The output contradicts the delivered text.
+        """
         text = self._extract_text(self.prediction.output)
         if text is None:
             return None
         if self._delivered.connection_count:
-            # An event stream cannot carry CRLF: it arrives as LF (docs/replicate-api.md 3.3).
-            text = text.replace("\r\n", "\n")
-        rest = self._delivered.get_remainder(text)
+            # A stream cannot carry it: a line end, or nothing, arrives (docs/replicate-api.md 3.3).
+            text = text.replace("\r", "")
+        rest = self._delivered.get_remainder(text, is_partial=is_partial)
         if rest is None:
-            raise self._build_interrupted_error("its output does not begin with the delivered text")
+            raise self._build_interrupted_error(self._delivered.describe_difference(text))
         return rest
 
     def _limit(self, seconds: float) -> float:

@@ -78,10 +78,28 @@ class DeliveredText:
         """Note text that did not come from the stream."""
         self._text.write(text)
 
-    def get_remainder(self, output: str) -> str | None:
-        """Return the output after the delivered text; None if it does not begin with that text."""
+    def get_remainder(self, output: str, *, is_partial: bool = False) -> str | None:
+        """Return the output after the delivered text; None if it does not begin with that text.
+
+        Args:
+            output: The record's output.
+            is_partial: Whether the output may also be the beginning of the delivered text.
+        """
         delivered = self._text.getvalue()
-        return output[len(delivered) :] if output.startswith(delivered) else None
+        if output.startswith(delivered):
+            return output[len(delivered) :]
+        return "" if is_partial and delivered.startswith(output) else None
+
+    def describe_difference(self, output: str) -> str:
+        """Describe how the record's output differs from the delivered text, in characters."""
+        delivered = self._text.getvalue()
+        start = _count_common(delivered, output)
+        end = _count_common(delivered[start:][::-1], output[start:][::-1])
+        missing, extra = len(output) - start - end, len(delivered) - start - end
+        return (
+            f"its stream and its record differ after {start} characters: {missing} are missing in "
+            f"the stream, {extra} are not in the record"
+        )
 
     def _drop_seen(self, events: Iterable[Event], seen_ids: set[str]) -> list[Event]:
         new = [event for event in events if event[1] is None or event[1] not in seen_ids]
@@ -98,3 +116,9 @@ class DeliveredText:
         # text between the connections is missing, only the record can show, at the end.
         rest = text.removeprefix(replay)
         return [rest] if rest else []
+
+
+def _count_common(one: str, other: str) -> int:
+    """Count the characters with which both texts begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

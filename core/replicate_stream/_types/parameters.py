@@ -61,7 +61,7 @@ PARAMETERS = (
     Parameter("response_format", _Object, _RESPONSE_FORMAT, is_setting=False),
     Parameter("extra_input", _Object, _EXTRA_INPUT),
     Parameter("prompt_format", str, _PROMPT_FORMAT),
-    Parameter("include_usage", bool, "Request the token counts after the answer.", default=True),
+    Parameter("include_usage", bool, "Get token counts, and verify the text.", default=True),
     Parameter("max_repairs", int, _MAX_REPAIRS, default=1, minimum=0),
 )
 """In the order of `Client.stream`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 
@@ -98,6 +99,96 @@ async def test_a_cut_without_a_replay_never_yields_a_short_text(
             assert f"{error.delivered} characters" in str(error)
         else:
             assert completion.text == "".join(words)
+
+
+GAPS = {
+    "the first event": (["B", "C"], "after 0 characters: 1 are missing in the stream, 0 are not"),
+    "one in the middle": (["A", "C"], "after 1 characters: 1 are missing in the stream, 0 are not"),
+    "a line end": (["A", "B", "C", "D"], "after 2 characters: 1 are missing in the stream, 0 are"),
+    "a foreign text": (["A", "x", "C"], "after 1 characters: 1 are missing in the stream, 1 are"),
+    "one twice": (["A", "B", "B", "C"], "after 2 characters: 0 are missing in the stream, 1 are"),
+    "a later end": (["A", "B", "C", "D"], "after 3 characters: 0 are missing in the stream, 1 are"),
+}
+OUTPUTS = {"a line end": ["A", "B", "\n", "C", "D"]}
+
+
+@pytest.mark.parametrize("gap", GAPS)
+async def test_a_stream_that_contradicts_its_record_is_an_error_that_counts_what_is_missing(
+    client: Client, replicate_emulator: Emulator, gap: str
+) -> None:
+    tokens, message = GAPS[gap]
+    replicate_emulator.reply = Reply(tokens, output=OUTPUTS.get(gap, ["A", "B", "C"]))
+    texts = []
+    with pytest.raises(StreamInterruptedError, match=message) as caught:
+        async with client.stream(replicate_emulator.model, "Hi") as events:
+            async for event in events:
+                texts += [event.text] if isinstance(event, TextDelta) else []
+    assert ("".join(texts), caught.value.delivered) == ("".join(tokens), len(tokens))
+    with pytest.raises(StreamInterruptedError, match=message):
+        await client.complete(replicate_emulator.model, "Hi")
+    assert replicate_emulator.cancels == []
+
+
+@pytest.mark.parametrize("tokens", [["A", "B"], []], ids=["the last event", "all events"])
+async def test_an_end_that_the_stream_lost_is_delivered_from_the_record(
+    client: Client, replicate_emulator: Emulator, tokens: list[str]
+) -> None:
+    replicate_emulator.reply = Reply(tokens, output=["A", "B", "C"])
+    assert (await client.complete(replicate_emulator.model, "Hi")).text == "ABC"
+
+
+async def test_a_stream_that_lost_the_beginning_of_a_stopped_answer_is_an_error(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["B", "STOP"], output=["A", "B", "STOP", "C"])
+    with pytest.raises(StreamInterruptedError, match="after 0 characters"):
+        await client.complete(replicate_emulator.model, "Hi", stop="STOP")
+
+
+async def test_a_carriage_return_that_a_stream_cannot_carry_is_not_missing(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["A\r\n", "B\r", "C"]
+    assert (await client.complete(replicate_emulator.model, "Hi")).text == "A\nBC"
+
+
+async def test_a_record_without_output_does_not_contradict_a_complete_stream(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["A", "B"], output=None)
+    assert (await client.complete(replicate_emulator.model, "Hi")).text == "AB"
+
+
+async def test_without_usage_nothing_is_verified(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["A", "C"], output=["A", "B", "C"])
+    completion = await client.complete(replicate_emulator.model, "Hi", include_usage=False)
+    assert completion.text == "AC"
+    assert [r for r in replicate_emulator.requests if r.kind == "get"] == []
+
+
+async def test_a_first_connection_that_comes_late_to_a_server_without_replay_is_an_error(
+    make_client: type[Client],
+) -> None:
+    async with Emulator(list("ABCDEFGHIJKL"), replay=False, token_delay=0.05) as emulator:
+        emulator.fault(Fault(on="stream", delay=0.3))
+        client = make_client(api_key=emulator.token, base_url=emulator.base_url)
+        with pytest.raises(StreamInterruptedError, match="after 0 characters"):
+            await client.complete(emulator.model, "Hi")
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+async def test_the_record_decides_what_an_unknown_reason_means(
+    client: Client, replicate_emulator: Emulator, status: Literal["succeeded", "failed"]
+) -> None:
+    replicate_emulator.reply = Reply(["A", "B"], reason="novel", status=status)
+    answering = client.complete(replicate_emulator.model, "Hi")
+    if status == "succeeded":
+        assert (await answering).text == "AB"
+    else:
+        with pytest.raises(PredictionFailedError, match="no error text"):
+            await answering
 
 
 async def test_the_error_after_repeated_cuts_counts_the_delivered_text(
