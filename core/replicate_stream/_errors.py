@@ -149,7 +149,15 @@ class UnsupportedParameterError(ReplicateError):
 
 @public
 class ReplicateConnectionError(ReplicateError):
-    """The connection could not be made, or it broke before the response arrived."""
+    """The connection could not be made, or it broke before the response arrived.
+
+    Attributes:
+        is_sent: False if the request cannot have reached the server, so that it has no effect.
+    """
+
+    def __init__(self, message: str, *, is_sent: bool = True) -> None:
+        super().__init__(message)
+        self.is_sent = is_sent
 
 
 @public

@@ -21,15 +21,12 @@ CONNECT_TIMEOUT = 30.0
 """Longest time for making a connection, in seconds."""
 
 
-class NotSentError(ReplicateConnectionError):
-    """No connection was made, so the request cannot have reached the server."""
-
-
 def get_connection_errors() -> tuple[type[Exception], ...]:
     """The exceptions that a request, or a read of its response, raises if the connection fails."""
     import aiohttp
 
-    return (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+    # aiohttp passes on the UnicodeError of a host name that DNS cannot hold.
+    return (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError)
 
 
 def describe_request(method: str, url: str) -> str:
@@ -50,19 +47,23 @@ def to_replicate_error(
     import aiohttp
 
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return NotSentError(
+        return ReplicateConnectionError(
             f"{request}: the proxy refused the connection with status {error.status}; check "
-            "proxy= or HTTPS_PROXY"
+            "proxy= or HTTPS_PROXY",
+            is_sent=False,
         )
     if isinstance(error, aiohttp.ClientResponseError):
-        return ResponseError(
-            f"{request}: the response is not valid HTTP ({type(error).__name__})",
-            status=error.status or None,
+        # Its status is aiohttp's own, which no server has sent.
+        return ReplicateConnectionError(
+            f"{request}: the response is not valid HTTP; check whether base_url and proxy (or "
+            "HTTPS_PROXY) name the right scheme, host and port"
         )
-    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError)):
         return ResponseError(f"{request}: the URL cannot be requested; check base_url")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return NotSentError(f"{request}: no connection within {CONNECT_TIMEOUT:g} s")
+        return ReplicateConnectionError(
+            f"{request}: no connection within {CONNECT_TIMEOUT:g} s", is_sent=False
+        )
     if isinstance(error, asyncio.TimeoutError):
         seconds = timeout or 0.0
         return ReplicateTimeoutError(
@@ -70,13 +71,23 @@ def to_replicate_error(
             waited_for="the reply",
             seconds=seconds,
         )
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ReplicateConnectionError(
-            f"{request}: the server's TLS certificate or handshake was not accepted"
+            f"{request}: the TLS certificate of {error.host}:{error.port} is not trusted; if an "
+            "authority of your own has issued it, SSL_CERT_FILE names the file of its certificate",
+            is_sent=False,
+        )
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return ReplicateConnectionError(
+            f"{request}: no TLS connection to {error.host}:{error.port}; check whether base_url "
+            "and proxy (or HTTPS_PROXY) must begin with http:// there",
+            is_sent=False,
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = f" ({error.strerror})" if isinstance(error.strerror, str) else ""
-        return NotSentError(f"{request}: no connection to {error.host}:{error.port}{reason}")
+        return ReplicateConnectionError(
+            f"{request}: no connection to {error.host}:{error.port}{reason}", is_sent=False
+        )
     return ReplicateConnectionError(
         f"{request}: the connection broke before the response was complete ({type(error).__name__})"
     )

@@ -16,12 +16,11 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urljoin, urlsplit
 
 from replicate_stream._api.errors import (
     CONNECT_TIMEOUT,
-    NotSentError,
     describe_request,
     get_connection_errors,
     to_replicate_error,
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("replicate_stream")
 
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Size of the largest response, when decompressed."""
 MAX_RETRY_DELAY = 60.0
 """Longest wait between two attempts, in seconds, whatever the service asks for."""
 GRACE_PERIOD = 5.0
@@ -131,7 +132,7 @@ class Http:
                         _finish_if_cancelled(sending, on_orphan) if on_orphan else sending
                     )
                 except ReplicateConnectionError as error:
-                    if retries_left <= 0 or (is_paid and not isinstance(error, NotSentError)):
+                    if retries_left <= 0 or (is_paid and error.is_sent):
                         raise
                     retry_at = time.monotonic() + _compute_backoff(attempt)
                 else:
@@ -180,7 +181,9 @@ class Http:
 
     def choose_url(self, url: str | None, path: str) -> str:
         """Return a record's URL if the token may be sent there, or else the documented path."""
-        return url if url and origin(url) == origin(self.settings.base_url) else path
+        if is_readable(url) and origin(url) == origin(self.settings.base_url):
+            return url
+        return path
 
     async def aclose(self) -> None:
         """Close the running loop's session; a later request opens a new one."""
@@ -248,12 +251,17 @@ class Http:
                 ) as response:
                     status, target = response.status, response.headers.get("Location")
                     if status not in _REDIRECTS or not target:
-                        return Response(status, dict(response.headers), await response.read())
+                        body = await _read_body(response, request)
+                        return Response(status, dict(response.headers), body)
                     if method == "POST" and status not in _KEEPS_METHOD:
                         # To be repeated as a GET, which would create nothing. The caller rejects
                         # the empty body.
                         return Response(status, dict(response.headers), b"")
-                    target = urljoin(url, target)
+                    target = _join_url(url, target)
+                    if target is None:
+                        raise ResponseError(
+                            f"{request} was redirected to a URL that cannot be read", status=status
+                        )
                     if origin(target) != origin(url):
                         if method == "POST":
                             raise ResponseError(
@@ -267,6 +275,37 @@ class Http:
             cause = None if hasattr(error, "request_info") else error
             raise to_replicate_error(error, request, timeout) from cause
         raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
+
+
+def is_readable(url: str | None) -> TypeGuard[str]:
+    """Whether a URL is one of http or https that can be parsed."""
+    try:
+        parts = urlsplit(url or "")
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address, or a port out of range
+        return False
+
+
+def _join_url(base: str, target: str) -> str | None:
+    try:
+        url = urljoin(base, target)
+    except ValueError:
+        return None
+    return url if is_readable(url) else None
+
+
+async def _read_body(response: aiohttp.ClientResponse, request: str) -> bytes:
+    """Read a body in pieces, so that one that is compressed cannot fill the memory."""
+    pieces, size = [], 0
+    while piece := await response.content.readany():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_RESPONSE_BYTES:
+            raise ResponseError(
+                f"{request}: the response is larger than {MAX_RESPONSE_BYTES} bytes",
+                status=response.status,
+            )
+    return b"".join(pieces)
 
 
 async def wait_shielded(task: asyncio.Task[Any]) -> None:

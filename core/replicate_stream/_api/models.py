@@ -18,7 +18,10 @@ from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 
-_NAME = re.compile(r"([\w.-]+)/([\w.-]+)")
+# No part of a path is `.` or `..`: it would lead to another endpoint.
+_PART = r"(?!\.{1,2}(?:/|\Z))[\w.-]+"
+_NAME = re.compile(f"{_PART}/{_PART}")
+_VERSION_NAME = re.compile(_PART)
 _VERSION = re.compile(r"[0-9a-f]{64}")
 _FORMS = "owner/name, owner/name:version, a version of 64 hex digits, or deployments/owner/name"
 
@@ -80,7 +83,8 @@ def parse_model(model: str) -> ModelRef:
     bare, colon, version = text.partition(":")
     is_deployment = bare.startswith("deployments/") and bare.count("/") > 1
     name = bare.removeprefix("deployments/") if is_deployment else bare
-    if _NAME.fullmatch(name) and (not colon or (version and not is_deployment)):
+    has_version = bool(_VERSION_NAME.fullmatch(version)) and not is_deployment
+    if _NAME.fullmatch(name) and (not colon or has_version):
         return ModelRef(name, version or None, is_deployment)
     raise InvalidInputError(f"model is {model!r}; it must be {_FORMS}", fields=("model",))
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.errors import get_connection_errors
-from replicate_stream._api.http import Http, StreamResponse
+from replicate_stream._api.http import Http, StreamResponse, is_readable
 from replicate_stream._api.predictions import (
     CHECK_TIMEOUT,
     build_stream_error,
@@ -96,9 +96,11 @@ class PredictionRun:
             ReplicateTimeoutError: No event for `timeout` seconds, or the `deadline` has passed.
         """
         url = self.prediction.urls.get("stream")
+        if self._is_polled or not is_readable(url):
+            return self._poll()
         # A stream below /v1/files/ has files, one URL an event (docs/replicate-api.md 2.7).
-        is_files = urlsplit(url or "").path.startswith("/v1/files/")
-        return self._poll() if not url or is_files or self._is_polled else self._read_stream(url)
+        is_files = urlsplit(url).path.startswith("/v1/files/")
+        return self._poll() if is_files else self._read_stream(url)
 
     async def cancel(self) -> None:
         """Cancel the prediction, unless it has ended, and keep the record in the response."""
@@ -188,7 +190,7 @@ class PredictionRun:
                 return None
             events = decoder.feed(chunk)
         except EventTooLargeError as error:
-            raise self._build_interrupted_error(str(error)) from error
+            raise self._build_interrupted_error(str(error)) from None
         except get_connection_errors():
             return None
         if not events:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from typing import Any
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.http import Http
 from replicate_stream._api.models import Model, Models
-from replicate_stream._api.responses import Response, parse_json_object
+from replicate_stream._api.responses import Response, decode_json, parse_json_object
 from replicate_stream._errors import (
     InvalidInputError,
     ModelNotFoundError,
@@ -32,6 +33,8 @@ A shorter deadline is enforced by the client alone.
 """
 CHECK_TIMEOUT = 3.0
 """Longest time to fetch a record while a stream, or its reader, waits, in seconds."""
+# Followed by its quotation mark, which is escaped in a text of the input.
+_CANCEL_URL = re.compile(rb'https?://[^"\\\s]+/predictions/(\w+)/cancel(?=")')
 _RECORD_LAG = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds to wait before each attempt to fetch a record that lags behind its stream."""
 
@@ -66,7 +69,7 @@ async def create_prediction(
         deadline_at = asyncio.get_running_loop().time() + deadline
 
     async def cancel_orphan(response: Response) -> None:
-        await Cancellation(http, _parse_response(response, "creating a prediction")).cancel()
+        await Cancellation(http, await _parse_creation(http, response)).cancel()
 
     while True:
         path, fields = model.endpoint()
@@ -84,7 +87,19 @@ async def create_prediction(
             model = community
             models.remember(model)
         else:
-            return _parse_response(response, "creating a prediction"), deadline_at
+            return await _parse_creation(http, response), deadline_at
+
+
+async def _parse_creation(http: Http, response: Response) -> Prediction:
+    """Parse the response to a creation; cancel the prediction if it cannot be read."""
+    try:
+        return _parse_response(response, "creating a prediction")
+    except ResponseError:
+        if match := _CANCEL_URL.search(response.body):
+            url, prediction_id = match[0].decode(), match[1].decode()
+            created = Prediction(prediction_id, "starting", urls={"cancel": url})
+            await Cancellation(http, created).cancel()
+        raise
 
 
 def _encode_json(body: dict[str, Any]) -> bytes:
@@ -191,10 +206,7 @@ def build_stream_error(
 
 def _get_field(data: str, name: str) -> str | None:
     """Return a field of a JSON object as text; the data themselves if they are no JSON object."""
-    try:
-        body = json.loads(data)
-    except ValueError:
-        return data
+    body = decode_json(data)
     value = body.get(name) if isinstance(body, dict) else data
     return None if value is None else str(value)
 

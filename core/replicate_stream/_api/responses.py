@@ -7,6 +7,7 @@ Every field of an error body is optional, and a proxy in front of the API can an
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,9 +24,12 @@ from replicate_stream._errors import (
     ResponseError,
 )
 
+MAX_JSON_DEPTH = 100
+"""Levels of the deepest JSON that is read, so that reading and writing it cannot fail."""
 _EXCERPT_LENGTH = 300  # characters of a body that is not JSON
-_RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d{1,9}(?:\.\d{1,9})?)\s*s", re.IGNORECASE)
+# Each alternative ends where the next can begin, so that many `<` take no quadratic time.
+_MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _REFUSED_FIELD = re.compile(r"(?:Additional property )?([\w-]+) is (?:required|not allowed)")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _BILLING = "https://replicate.com/account/billing"
@@ -50,12 +54,13 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     Raises:
         ResponseError: The body is not a JSON object.
     """
-    body = _decode_json(response)
+    body = decode_json(response.body)
     if isinstance(body, dict):
         return body
     excerpt = _get_excerpt(response)
+    expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels"
     raise ResponseError(
-        f"{action}: the response is not a JSON object: {excerpt}",
+        f"{action}: the response is not {expected}: {excerpt}",
         status=response.status,
         detail=excerpt,
     )
@@ -68,7 +73,7 @@ def to_response_error(response: Response, action: str) -> ResponseError:
         response: The response.
         action: The request, e.g. `POST /models/meta/llama/predictions`.
     """
-    body = _decode_json(response)
+    body = decode_json(response.body)
     if not isinstance(body, dict):
         body = {"detail": body if isinstance(body, str) else _get_excerpt(response)}
     title = _to_text(body.get("title"))
@@ -99,12 +104,23 @@ def to_response_error(response: Response, action: str) -> ResponseError:
     return ResponseError(message, **fields)
 
 
-def _decode_json(response: Response) -> Any:
-    """Decode the body; return None if it is not JSON."""
+def decode_json(data: bytes | str) -> Any:
+    """Decode data; return None if they are not JSON, or nested too deeply."""
     try:
-        return json.loads(response.body)
-    except ValueError:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
         return None
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        containers = [each for each in level if isinstance(each, (dict, list))]
+        if not containers:
+            return value
+        level = [
+            item
+            for each in containers
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+    return None
 
 
 def _get_excerpt(response: Response) -> str:
@@ -134,14 +150,15 @@ def _parse_retry_after(
 ) -> float | None:
     """Parse the seconds to wait from header, body or text (docs/replicate-api.md 1.5)."""
     header = next((v for k, v in response.headers.items() if k.lower() == "retry-after"), "")
+    match = _RESETS_IN.search(detail or "")
     for value in (header, body.get("retry_after", "")):
-        with suppress(TypeError, ValueError):
-            return max(0.0, float(value))
-    with suppress(TypeError, ValueError):
+        with suppress(TypeError, ValueError, OverflowError):
+            if math.isfinite(seconds := float(value)):
+                return max(0.0, seconds)
+    with suppress(TypeError, ValueError, OverflowError):
         date = parsedate_to_datetime(header)
         date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
         return max(0.0, (date - datetime.now(timezone.utc)).total_seconds())
-    match = _RESETS_IN.search(detail or "")
     return float(match[1]) if match else None
 
 

@@ -22,7 +22,7 @@ TERMINAL = CANCELED | {SUCCEEDED, FAILED}
 
 _TEXT_FIELDS = ("model", "version", "error", "logs", "created_at", "started_at", "completed_at")
 # Some official models print their counts into `logs` instead (docs/replicate-api.md 2.6).
-_LOGGED_COUNT = re.compile(r"^\s*(Input|Output) token count:\s*(\d+)\s*$", re.MULTILINE)
+_LOGGED_COUNT = re.compile(r"^[^\S\n]*(Input|Output) token count:\s*(\d+)\s*$", re.MULTILINE)
 
 
 @public
@@ -130,7 +130,7 @@ def read_usage(prediction: Prediction) -> Usage | None:
 def _to_count(value: Any) -> int:
     try:
         return max(0, int(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 

@@ -126,6 +126,8 @@ def take_fault(pending: list[tuple[Fault, int | None]], kind: Kind) -> Fault:
 def _guess_content_type(body: bytes) -> str:
     try:
         json.loads(body)
+    except RecursionError:
+        return "application/json"  # nested too deeply, on purpose
     except ValueError:
         return "text/html" if body.lstrip().startswith(b"<") else "text/plain"
     return "application/json"

@@ -1,0 +1,253 @@
+"""Servers that answer with anything but the API's replies: the error is ours, and names the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from http import HTTPStatus
+
+import pytest
+
+from replicate_stream import (
+    Client,
+    InvalidInputError,
+    RateLimitError,
+    ReplicateConnectionError,
+    ReplicateError,
+    ResponseError,
+)
+from replicate_stream._api.http import MAX_RESPONSE_BYTES
+from replicate_stream._api.responses import MAX_JSON_DEPTH, Response, to_response_error
+from replicate_stream.testing import Emulator, Fault, Reply
+
+Serve = Callable[..., Awaitable["Server"]]
+DEEP = "[" * 200_000 + "]" * 200_000
+RECURSION = "[" * (sys.getrecursionlimit() // 2) + "]" * (sys.getrecursionlimit() // 2)
+
+
+class Server:
+    """Answers each request with the bytes for its method, then closes; counts the requests."""
+
+    def __init__(self, replies: dict[str, bytes]) -> None:
+        self.replies = replies
+        self.requests: list[str] = []
+        self.url = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if greeting := self.replies.get("greeting"):
+            await reader.read(1)
+            writer.write(greeting)
+            writer.close()
+            return
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if length := re.search(r"(?i)content-length: (\d+)", head):
+                await reader.readexactly(int(length[1]))
+            method, path, _ = head.split(" ", 2)
+            self.requests.append(f"{method} {path}")
+            reply = self.replies.get(f"{method} {path}", self.replies.get(method, NOT_FOUND))
+            writer.write(reply.replace(b"$URL", self.url.encode()))
+            await writer.drain()
+        writer.close()
+
+
+def reply_json(body: str, status: int = 200, headers: str = "") -> bytes:
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"{headers}Connection: close\r\n\r\n{body}"
+    ).encode()
+
+
+NOT_FOUND = reply_json('{"detail": "no"}', 404)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start a server with the reply to each method, or to each method and path."""
+    listeners: list[asyncio.Server] = []
+
+    async def start(**replies: bytes) -> Server:
+        server = Server(replies)
+        listeners.append(await asyncio.start_server(server.answer, "127.0.0.1", 0))
+        server.url = f"http://127.0.0.1:{listeners[-1].sockets[0].getsockname()[1]}"
+        return server
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+NOT_HTTP = {
+    "garbage": b"\x00\xff nope\r\n\r\n",
+    "a greeting": b"220 mail.example.org ESMTP\r\n",
+    "a TLS alert": b"\x15\x03\x01\x00\x02\x02\x46",
+    "a length that is no number": b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n{}",
+    "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
+    "an endless header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_HTTP)
+async def test_a_get_whose_reply_is_not_http_is_repeated_and_a_creation_is_not(
+    make_client: type[Client], serve: Serve, kind: str
+) -> None:
+    server = await serve(GET=NOT_HTTP[kind], POST=NOT_HTTP[kind])
+    client = make_client(base_url=server.url, max_retries=1)
+    with pytest.raises(ReplicateConnectionError, match="base_url and proxy") as caught:
+        await client.describe("some/model")
+    assert len(server.requests) == 2
+    server.replies["GET"] = NOT_FOUND
+    with pytest.raises(ReplicateConnectionError, match="not valid HTTP") as caught:
+        await client.complete("some/model", "Hi")
+    assert caught.value.is_sent
+    assert [r for r in server.requests if r.startswith("POST")] == [
+        "POST /v1/models/some/model/predictions"
+    ]
+
+
+async def test_tls_to_a_plain_port_names_the_scheme(
+    make_client: type[Client], serve: Serve
+) -> None:
+    server = await serve(greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    client = make_client(base_url=server.url.replace("http:", "https:"), max_retries=0)
+    with pytest.raises(ReplicateConnectionError, match="must begin with http://") as caught:
+        await client.complete("some/model", "Hi")
+    assert not caught.value.is_sent
+    assert type(caught.value).__module__ == "replicate_stream"
+
+
+async def test_a_host_name_that_dns_cannot_hold_is_an_error_of_ours(
+    make_client: type[Client],
+) -> None:
+    for host in ("a" * 70 + ".example", "x..example"):
+        with pytest.raises(ReplicateError, match="base_url"):
+            await make_client(base_url=f"https://{host}").describe("some/model")
+
+
+@pytest.mark.parametrize("body", [DEEP, '{"a": ' + RECURSION + "}"], ids=["deep", "less deep"])
+@pytest.mark.parametrize("status", [200, 422])
+async def test_a_reply_that_is_nested_too_deeply_is_a_response_error(
+    make_client: type[Client], serve: Serve, body: str, status: int
+) -> None:
+    server = await serve(GET=reply_json(body, status))
+    with pytest.raises(ResponseError) as caught:
+        await make_client(base_url=server.url).describe("some/model")
+    assert caught.value.status == status
+
+
+async def test_a_prediction_whose_creation_cannot_be_read_is_cancelled(
+    make_client: type[Client], serve: Serve
+) -> None:
+    quoted = json.dumps('"http://h/v1/predictions/other/cancel"')
+    urls = '{"cancel": "$URL/v1/predictions/p1/cancel"}'
+    created = f'{{"input": {{"prompt": {quoted}, "x": {DEEP}}}, "id": "p1", "urls": {urls}}}'
+    server = await serve(POST=reply_json(created, 201))
+    with pytest.raises(ResponseError, match=f"at most {MAX_JSON_DEPTH} levels"):
+        await make_client(base_url=server.url).complete("some/model", "Hi")
+    posts = [r for r in server.requests if r.startswith("POST")]
+    assert posts == ["POST /v1/models/some/model/predictions", "POST /v1/predictions/p1/cancel"]
+
+
+async def test_a_record_that_is_nested_too_deeply_is_an_error_and_the_prediction_is_cancelled(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.02
+    replicate_emulator.reply = ["a"] * 2000
+    replicate_emulator.fault(Fault(on="stream", status=404), times=None)
+    body = '{"id": "p", "status": "processing", "output": ' + DEEP + "}"
+    replicate_emulator.fault(Fault(on="get", body=body), times=None)
+    with pytest.raises(ReplicateError):
+        await client.complete(replicate_emulator.model, "Hi")
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+@pytest.mark.parametrize("data", [DEEP, '{"reason": ' + RECURSION + "}"], ids=["deep", "reason"])
+async def test_a_reason_or_an_error_that_is_nested_too_deeply_is_an_error_of_ours(
+    client: Client, replicate_emulator: Emulator, data: str
+) -> None:
+    replicate_emulator.reply = Reply(["a"], status="failed", error=data, plain_error=True)
+    with pytest.raises(ReplicateError):
+        await client.complete(replicate_emulator.model, "Hi")
+    replicate_emulator.reply = Reply(["a"], reason=data)
+    assert (await client.complete(replicate_emulator.model, "Hi")).text == "a"
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999", "9" * 400])
+async def test_numbers_that_are_none_in_the_metrics_cost_no_answer(
+    client: Client, replicate_emulator: Emulator, number: str
+) -> None:
+    body = (
+        '{"id": "p", "status": "succeeded", "output": "a", "metrics": '
+        f'{{"input_token_count": {number}, "output_token_count": 3}}}}'
+    )
+    replicate_emulator.reply = ["a"]
+    replicate_emulator.fault(Fault(on="get", body=body.encode()), times=None)
+    completion = await client.complete(replicate_emulator.model, "Hi")
+    assert completion.text == "a"
+    assert completion.usage is not None
+    assert completion.usage.output_tokens == 3
+
+
+@pytest.mark.parametrize("location", ["http://[bad", "http://h:999999/", "ftp://127.0.0.1/x"])
+async def test_a_redirect_to_a_url_that_cannot_be_read_is_a_response_error(
+    make_client: type[Client], serve: Serve, location: str
+) -> None:
+    server = await serve(GET=reply_json("", 302, f"Location: {location}\r\n"))
+    with pytest.raises(ResponseError, match="redirected to a URL"):
+        await make_client(base_url=server.url).describe("some/model")
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "https://h:999999/x", "ftp://h/x", "/x", "http://"])
+async def test_a_stream_whose_url_cannot_be_read_is_polled(
+    make_client: type[Client], serve: Serve, url: str
+) -> None:
+    urls = f'{{"stream": "{url}", "get": "{url}", "cancel": "{url}"}}'
+    server = await serve(
+        POST=reply_json(f'{{"id": "p1", "status": "starting", "urls": {urls}}}', 201),
+        **{
+            "GET /v1/predictions/p1": reply_json(
+                '{"id": "p1", "status": "succeeded", "output": ["A", "B"]}'
+            )
+        },
+    )
+    assert (await make_client(base_url=server.url).complete("some/model", "Hi")).text == "AB"
+
+
+async def test_a_response_has_a_largest_size(make_client: type[Client], serve: Serve) -> None:
+    server = await serve(GET=reply_json(" " * (MAX_RESPONSE_BYTES + 1)))
+    with pytest.raises(ResponseError, match=f"larger than {MAX_RESPONSE_BYTES} bytes"):
+        await make_client(base_url=server.url).describe("some/model")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "1e999", "nan", "inf", "-5", "Mon, 99 Foo 9999 x"])
+def test_a_retry_after_that_cannot_be_read_or_waited_for_is_no_failure(value: str) -> None:
+    for response in (
+        Response(429, {"Retry-After": value}, b"{}"),
+        Response(429, {}, json.dumps({"retry_after": value}).encode()),
+        Response(429, {}, b'{"retry_after": ' + b"9" * 400 + b"}"),
+        Response(429, {}, json.dumps({"detail": f"resets in ~{'9' * 400}s"}).encode()),
+    ):
+        error = to_response_error(response, "POST /predictions")
+        assert isinstance(error, RateLimitError)
+        assert error.retry_after in {None, 0.0}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("../x", "x/..", "./x", "x/.", "deployments/../x", "deployments/x/..", "x/y?a"),
+        *("x/y:../../cancel", "x/y:z/../z", "x/y:a?b", "x/y:a#b", "x/y:..", "x/y:a b"),
+        *("x/y:a%2fb", "x/y:a\\b"),
+    ],
+)
+async def test_a_model_that_leaves_its_path_is_refused_before_a_request(
+    client: Client, replicate_emulator: Emulator, model: str
+) -> None:
+    with pytest.raises(InvalidInputError, match="model is"):
+        await client.complete(model, "Hi")
+    assert replicate_emulator.requests == []
