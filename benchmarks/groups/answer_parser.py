@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 
 from benchmarks.report import Contender, Read, Row, compare, cpu_per_token
@@ -17,6 +18,8 @@ _LENGTH_FACTOR = 10
 _MOST_RATIO = 1.5
 _WORD = " word"
 _TOOLS = ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], None, None))
+_TAGS = replace(_TOOLS, tool_formats=("QwenCoderToolFormat",))
+_TAGS_END = ["\n</parameter>\n</function>"]
 _JSON = ExpectedAnswer(response_format=parse_response_format({"type": "json_object"}))
 
 
@@ -27,6 +30,9 @@ async def rows(sizes: Sizes) -> list[Row]:
         "text, with tools": (_TOOLS, (), ()),
         "a call": (_TOOLS, ['<tool_call>{"name": "write", "arguments": {"text": "'], ['"}}']),
         "bare JSON of a call": (_TOOLS, ['{"name": "write", "arguments": {"text": "'], ['"}}']),
+        "a call in tags": (_TAGS, ["<function=write>\n<parameter=text>\n"], _TAGS_END),
+        "a call as Python": (_TOOLS, ['[write(text="'], ['")]']),
+        "text in channels": (_TOOLS, ["<|channel|>analysis<|message|>"], ["<|end|>"]),
         "JSON": (_JSON, ['{"text": "'], ['"}']),
         "words before JSON": (_JSON, (), ["{}"]),
     }
