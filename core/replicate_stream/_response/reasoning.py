@@ -16,7 +16,8 @@ from replicate_stream._response.quotation import QuotationTracker
 
 Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
 
-_HARMONY_STARTS = ("<|channel|>", "<|start|>assistant")
+# The prompt may end with the start of the message, so that the answer begins with its recipient.
+_HARMONY_STARTS = ("<|channel|>", "<|start|>assistant", "to=functions.")
 _HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>")
 _HARMONY_END = re.compile("|".join(map(re.escape, _HARMONY_ENDS)))
 _HARMONY_CALL = "<|channel|>commentary to="

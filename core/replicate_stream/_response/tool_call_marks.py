@@ -131,9 +131,8 @@ def find_opening(marks: Marks, text: str, at: int, *, is_final: bool) -> Opening
     for mark in marks.all:
         if text.startswith(mark, at):
             return _parse_opening(marks, mark, text, at + len(mark), is_final=is_final)
-    if not is_final and any(mark.startswith(text[at:]) for mark in marks.all):
-        return "partial"
-    return None
+    may_grow = not is_final and len(text) - at < marks.longest
+    return "partial" if may_grow and any(mark.startswith(text[at:]) for mark in marks.all) else None
 
 
 def find_empty_block(marks: Marks, text: str, at: int, *, is_final: bool) -> OpeningMatch:

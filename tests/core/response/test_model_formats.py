@@ -184,6 +184,11 @@ ANSWERS = {
         '{"city": "Paris"}<|call|>',
         [PARIS],
     ),
+    "gpt-oss, recipient at once": Answer(
+        GPT_OSS,
+        ' to=functions.weather<|channel|>commentary json<|message|>{"city": "Paris"}<|call|>',
+        [PARIS],
+    ),
     "gpt-oss, text": Answer(
         GPT_OSS,
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>"
