@@ -6,6 +6,7 @@ way: it becomes `TextDelta`s in one list.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from replicate_stream._response.reasoning import (
     Piece,
     ReasoningSplitter,
     find_unopened_reasoning,
+    is_channel,
+    skip_reasoning,
 )
 from replicate_stream._response.stop import StopFilter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from replicate_stream._response.tool_calls import ToolCallReader
 
 # First characters of text that continues a tool call: JSON, or a mark inside a mark.
-_CALL_STARTS = frozenset("{[\"'`<")
+_MARK = re.compile(r"<[^<>]*>|\[[A-Z_]+\]")
+_CALL_STARTS = tuple("{[\"'`<")
 
 
 class AnswerParser:
@@ -53,10 +57,14 @@ class AnswerParser:
     ) -> None:
         self.is_stopped = self.has_calls = False
         self._splitter: ReasoningSplitter | None = ReasoningSplitter(expected.reasoning_tag)
+        channel = expected.prefix if is_channel(expected.prefix) else ""
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None
         if expected.tools is not None or expected.response_format is not None:
-            self._content = _ContentParser(expected, new_id, is_buffered=is_buffered)
+            in_text = replace(expected, prefix="") if channel else expected
+            self._content = _ContentParser(in_text, new_id, is_buffered=is_buffered)
+        if channel:
+            self._to_events(self._splitter.feed(channel))  # a mark alone has no events
 
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return the events that are certain."""
@@ -183,9 +191,12 @@ class _ContentParser:
         tools, response_format = expected.tools, expected.response_format
         self.is_stopped = False
         self._tools = tools
-        self._prefix = expected.prefix
-        # Text that repeats the prefix begins with its mark, or with the prefix if it is bare JSON.
-        self._mark = expected.prefix.split("{")[0].strip() or expected.prefix
+        self._prefix = skip_reasoning(expected.prefix)
+        # Text that repeats the prefix begins with one of its marks, or with the prefix if it is
+        # bare JSON. Behind a mark that a name follows, the answer begins with the name.
+        self._marks = tuple(_MARK.findall(self._prefix)) or (self._prefix.strip(),)
+        names = () if tools is None or "{" in self._prefix else tools.names
+        self._names = (*names, *(f"functions.{name}" for name in names))
         self._start: str | None = "" if expected.prefix else None  # None: the start is parsed
         self._pending: list[StreamEvent] | None = None  # None: events do not wait for a call
         self._call_reader: ToolCallReader | None = None
@@ -208,7 +219,9 @@ class _ContentParser:
         if self._start is None:
             return self._parse(text)
         self._start += text
-        return [] if self._mark.startswith(self._start.lstrip()) else self._parse_start()
+        first = self._start.lstrip()
+        may_grow = any(each.startswith(first) for each in (*self._marks, *self._names))
+        return [] if may_grow else self._parse_start()
 
     def flush(self) -> list[StreamEvent]:
         """Return the events of the pending text, after the last text."""
@@ -227,7 +240,8 @@ class _ContentParser:
         """
         start, self._start = self._start or "", None
         first = start.lstrip()
-        if first.startswith(self._mark) or (first and first[0] not in _CALL_STARTS):
+        is_call = first.startswith((*_CALL_STARTS, *self._names))
+        if first.startswith(self._marks) or (first and not is_call):
             return self._parse(start)
         if self._call_reader is not None:
             self._call_reader.has_prefix = "{" in self._prefix

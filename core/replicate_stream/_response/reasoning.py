@@ -160,6 +160,18 @@ class _HarmonySplitter:
             self._kind = "reasoning" if "<|channel|>analysis" in header else "text"
 
 
+def is_channel(text: str) -> bool:
+    """Return True if a text begins a message of gpt-oss."""
+    return text.lstrip().startswith(_HARMONY_STARTS)
+
+
+def skip_reasoning(text: str) -> str:
+    """Return the text behind the reasoning at its beginning, if there is any."""
+    splitter = ReasoningSplitter()
+    pieces = [*splitter.feed(text), *splitter.flush()]
+    return "".join(piece for kind, piece in pieces if kind == "text")
+
+
 def find_unopened_reasoning(text: str) -> str:
     """Find the tag that an answer closes on a line of its own, and never opened; empty for none.
 

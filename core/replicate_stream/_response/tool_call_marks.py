@@ -176,11 +176,12 @@ def find_end(marks: Marks, text: str, closing: Iterable[str], start: int) -> int
     Returns:
         The position before the mark; -1 if the text has no such mark.
     """
-    start = max(0, start - marks.longest)
     # Broken JSON may well hold the fence's backticks, so they do not count as its end.
     ends = [mark for mark in closing if len(mark) > len(FENCE)]
-    positions = [text.find(mark, start) for mark in (*ends, *marks.ends_of_broken_calls)]
-    return min((position for position in positions if position >= 0), default=-1)
+    # One search: those for marks that never come would each read the whole text.
+    pattern = "|".join(map(re.escape, sorted((*ends, *marks.ends_of_broken_calls))))
+    found = re.compile(pattern).search(text, max(0, start - marks.longest))
+    return -1 if found is None else found.start()
 
 
 def is_cut_call(marks: Marks, text: str) -> bool:

@@ -24,6 +24,8 @@ from replicate_stream._response.tool_call_marks import (
 from replicate_stream._response.unmarked_calls import UnmarkedAnswer, unfence
 from replicate_stream._types.messages import StreamEvent, TextDelta
 
+_LONGEST_PIECE = 4096
+
 
 class ToolCallReader:
     """Splits one answer into text and tool calls.
@@ -69,8 +71,12 @@ class ToolCallReader:
                 return []
             text = self._unmarked.text
         self._unmarked = None
-        self._pending += text
-        return self._read(is_final=False)
+        events: list[StreamEvent] = []
+        # In pieces, because each mark takes a copy of the text behind it.
+        for at in range(0, len(text), _LONGEST_PIECE):
+            self._pending += text[at : at + _LONGEST_PIECE]
+            events += self._read(is_final=False)
+        return events
 
     def flush(self) -> list[StreamEvent]:
         """Return the events of the pending text, after the last `feed`."""
@@ -82,7 +88,8 @@ class ToolCallReader:
                 kept = calls[:1] if self.is_stopped else calls
                 return [*build_deltas(kept, text, 0, self._new_id)]
             # Marks in a fence count too, where the whole answer is in it.
-            self._pending = unfence(text) or text
+            self._unmarked = None
+            return [*self.feed(unfence(text) or text), *self.flush()]
         return self._read(is_final=True)
 
     def _read(self, *, is_final: bool) -> list[StreamEvent]:

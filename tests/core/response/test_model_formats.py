@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicate_stream import StreamEvent, ToolCall
+from replicate_stream._model.families import TABLES
 from replicate_stream._model.profile import build_profile
 from replicate_stream._response.completion import CompletionBuilder
 from replicate_stream._response.parser import AnswerParser
@@ -469,3 +470,67 @@ def test_textual_marks_of_another_family_are_text(model: str) -> None:
         f"Action: [{JSON}]",
     ):
         assert parse(text, model).text == text
+
+
+# --- calls that the prompt begins ----------------------------------------------------------------
+
+FORMATS = sorted(TABLES.tool_formats)
+
+
+# Where a forced call is written otherwise than in an earlier answer.
+FORCED = {
+    "GlmToolFormat": "\n<think></think>\n{}",
+    "HarmonyToolFormat": " to=functions.weather<|channel|>commentary json<|message|>"
+    '{"city": "Paris"}<|call|>',
+}
+
+
+def write_call(name: str) -> str:
+    """Write a call as a model goes on to write it behind a generation prompt."""
+    call = ToolCall("functions.weather:0", "weather", {"city": "Paris"})
+    return FORCED.get(name, "{}").replace("{}", TABLES.tool_formats[name](str).render_calls([call]))
+
+
+def force(name: str, tool: str | None, answer: str, size: int = 1000) -> Parsed:
+    """Parse an answer to a prompt that ends with the beginning of a call."""
+    expected = ExpectedAnswer(
+        tools=parse_tool_choice(TOOLS, tool or "required", None),
+        tool_formats=(name,),
+        prefix=TABLES.tool_formats[name](str).prefill(tool),
+    )
+    parser, builder = AnswerParser((), expected, lambda: "id"), CompletionBuilder()
+    pieces = [answer[at : at + size] for at in range(0, len(answer), size)]
+    events = [event for piece in pieces for event in parser.feed([piece])]
+    for event in (*events, *parser.flush()):
+        builder.add(event)
+    return Parsed(builder.text, builder.tool_calls)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("tool", [None, "weather"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_an_answer_goes_on_behind_the_beginning_of_its_call(
+    name: str, tool: str | None, size: int
+) -> None:
+    written, prefix = write_call(name), TABLES.tool_formats[name](str).prefill(tool)
+    # They differ by white space at most.
+    rest = "".join(written.split()).removeprefix("".join(prefix.split()))
+    assert len(rest) < len("".join(written.split()))
+    start = next(at for at in range(len(written)) if "".join(written[at:].split()) == rest)
+    completion = force(name, tool, written[start:], size)
+    assert (get_calls(completion), completion.text.strip()) == ([PARIS], "")
+
+
+# What gpt-oss was given is a header, which cannot begin again inside of a message.
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "HarmonyToolFormat"])
+@pytest.mark.parametrize("tool", [None, "weather"])
+def test_a_model_may_repeat_the_beginning_of_its_call(name: str, tool: str | None) -> None:
+    completion = force(name, tool, write_call(name).removeprefix("\n<think></think>\n"))
+    assert (get_calls(completion), completion.text.strip()) == ([PARIS], "")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("tool", [None, "weather"])
+def test_words_instead_of_the_call_that_was_begun_are_text(name: str, tool: str | None) -> None:
+    completion = force(name, tool, "Sorry, I cannot do that.")
+    assert not is_valid(completion)

@@ -147,6 +147,7 @@ class CommandR7BToolFormat(ToolFormat):
 
     control_marks = r"<\|(?:START|END)_(?:THINKING|ACTION|TOOL_RESULT|RESPONSE)\|>"
     call_marks = (CallMark("<|START_ACTION|>", ("<|END_ACTION|>",)),)
+    frame_marks = ("<|START_RESPONSE|>", "<|END_RESPONSE|>")
     result_marks = ("<|START_TOOL_RESULT|>",)
     has_control_tokens = True
     generation_prompt: ClassVar[str | None] = _ANSWER[0]

@@ -79,8 +79,7 @@ class Gemma4ToolFormat(ToolFormat):
         return [Turn("none", text, is_rendered=True)]
 
     def prefill(self, name: str | None) -> str:
-        # Nothing for any tool: a name behind the mark could not be told from words.
-        return "" if name is None else f"<|tool_call>call:{name}"
+        return f"<|tool_call>call:{name or ''}"
 
     def _dump(self, value: Any, *, is_quoted: bool = True) -> str:
         """Render a value; the keys of objects in it are quoted in schemas, and not in calls."""

@@ -109,8 +109,7 @@ class MistralV11ToolFormat(MistralV7TekkenToolFormat):
         return f"{call.name}[CALL_ID]{_to_short_id(call.id)}[ARGS]{self.dump_arguments(call)}"
 
     def prefill(self, name: str | None) -> str:
-        # Nothing for any tool: a name behind the mark could not be told from words.
-        return "" if name is None else f"{_CALLS}{name}"
+        return f"{_CALLS}{name or ''}"
 
 
 class MistralV13ToolFormat(MistralV11ToolFormat):
@@ -125,7 +124,7 @@ class MistralV13ToolFormat(MistralV11ToolFormat):
         return result.text
 
     def prefill(self, name: str | None) -> str:
-        return "" if name is None else f"{_CALLS}{name}[ARGS]"
+        return _CALLS if name is None else f"{_CALLS}{name}[ARGS]"
 
 
 def _to_short_id(call_id: str) -> str:
