@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
@@ -120,10 +121,12 @@ class PromptConverter(NamedTuple):
         last = max((at for at, each in enumerate(messages) if each.role == "user"), default=None)
         if not self.image or last is None:
             return messages
-        key = "url" if self.image.startswith(("http://", "https://", "data:")) else "path"
+        is_url = self.image.startswith(("http://", "https://", "data:"))
+        # The core takes text for the name of a file only from its owner, who has set this field.
+        image = {"url": self.image} if is_url else {"path": Path(self.image)}
         content = messages[last].content
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
-        question = replace(messages[last], content=[*parts, {"type": "image", key: self.image}])
+        question = replace(messages[last], content=[*parts, {"type": "image", **image}])
         return [*messages[:last], question, *messages[last + 1 :]]
 
 
@@ -225,7 +228,7 @@ def _make_media_part(kind: str, block: Any, data: Any, **details: str | None) ->
     elif data is not None:
         part["data"] = _read_file(data)
     elif block.path is not None:
-        part["path"] = str(block.path)
+        part["path"] = block.path  # a `Path`; see docs/content-blocks.md
     elif block.url is not None:
         part["url"] = str(block.url)
     return part

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
 T = TypeVar("T")
+BUFFER_SIZE = 256
+"""Number of items that a stream may be ahead of its consumer."""
 _STOP_TIMEOUT = 10.0  # seconds at exit for open streams to cancel their predictions
 
 
@@ -108,23 +110,35 @@ def iterate_blocking(
 ) -> Generator[T, None, None]:
     """Iterate over an async stream in the background loop.
 
-    The first `next` opens the stream. Closing the generator cancels the task that reads the stream,
-    which leaves the stream's context manager as any cancelled task does.
+    The first `next` opens the stream, which is read at most `BUFFER_SIZE` items ahead. Closing the
+    generator cancels the task that reads the stream, which leaves the stream's context manager as
+    any cancelled task does.
 
     Args:
         open_stream: Called in the background loop; returns the stream's context manager.
     """
     items: SimpleQueue[tuple[T, ...]] = SimpleQueue()  # of one item each; an empty one ends them
+    room = asyncio.Semaphore(BUFFER_SIZE)
+    batch = BUFFER_SIZE // 2  # a call into the loop for each item would cost more than the item
 
     async def read_stream() -> None:
         async with open_stream() as stream:
             async for item in stream:
+                await room.acquire()
                 items.put((item,))
+
+    async def make_room() -> None:
+        for _ in range(batch):
+            room.release()
 
     future = _start(read_stream)
     future.add_done_callback(lambda _: items.put(()))
     try:
+        taken = 0
         while item := items.get():
+            taken += 1
+            if taken % batch == 0:
+                _start(make_room)
             yield item[0]
         future.result()
     finally:

@@ -47,16 +47,56 @@ def test_chat_without_a_prompt_reads_the_standard_input(
     assert "What is an owl?" in str(prediction.input)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "given"),
-    [(["chat", "a\udcffb"], None), (["chat", "-s", "a\udcffb", "Hi"], None), (["chat"], b"a\xffb")],
-)
-def test_bytes_of_the_command_line_that_are_no_utf8_become_replacement_characters(
-    run: RunCommand, replicate_emulator: Emulator, arguments: list[str], given: bytes | None
+@pytest.mark.parametrize("arguments", [["a\udcffb"], ["-s", "a\udcffb", "Hi"]])
+def test_bytes_of_an_argument_that_are_no_utf8_become_replacement_characters(
+    run: RunCommand, replicate_emulator: Emulator, arguments: list[str]
 ) -> None:
-    assert run(*arguments, input=given).exit_code == 0
+    assert run("chat", *arguments).exit_code == 0
     (prediction,) = replicate_emulator.predictions.values()
     assert "a\ufffdb" in str(prediction.input)
+
+
+@pytest.mark.parametrize("given", [b"a\xffb", b"\xff\xfeH\0i\0", "Stra\xdfe".encode("latin-1")])
+def test_an_input_that_is_not_utf8_is_an_error_in_one_line(
+    run: RunCommand, replicate_emulator: Emulator, given: bytes
+) -> None:
+    result = run("chat", input=given)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: the standard input is not UTF-8")
+    assert result.stderr.count("\n") == 1
+    assert not replicate_emulator.predictions
+
+
+def test_a_byte_order_mark_is_no_part_of_the_prompt(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    assert run("chat", "-m", "other/model", input=b"\xef\xbb\xbfHi \xc3\xa9").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert "Hi é" in str(prediction.input)
+    assert "\ufeff" not in str(prediction.input)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437"])
+def test_a_character_that_the_terminal_lacks_is_replaced(
+    replicate_emulator: Emulator, encoding: str
+) -> None:
+    replicate_emulator.reply = ["a\u4e16b", " \U0001f989 ", "c"]
+    settings = {
+        "REPLICATE_API_TOKEN": replicate_emulator.token,
+        "REPLICATE_BASE_URL": replicate_emulator.base_url,
+        "PYTHONIOENCODING": encoding,
+        "encoding": encoding,
+    }
+    answer, errors = spawn("chat", "Hi", **settings).communicate(timeout=30)
+    assert (answer, errors) == ("a?b ? c\n", "")
+    _, errors = spawn("chat", "-m", "no/\u4e16", "Hi", **settings).communicate(timeout=30)
+    assert errors.startswith("Error: ")
+    assert errors.count("\n") == 1
+    for arguments in (["--help"], ["chat", "--help"], ["models", replicate_emulator.model]):
+        shown, errors = spawn(*arguments, **settings).communicate(timeout=30)
+        assert shown
+        assert errors == ""
 
 
 def test_chat_without_any_prompt_is_a_usage_error(run: RunCommand) -> None:
@@ -128,13 +168,17 @@ def test_models_prints_the_inputs_and_the_input_of_each_parameter(
     assert "stop enforced by the client" in lines
 
 
-def spawn(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+def spawn(
+    *arguments: str, encoding: str | None = None, **environment: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "replicate_stream", *arguments],
         env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding=encoding,
+        errors="replace",
     )
 
 

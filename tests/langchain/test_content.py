@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from langchain_core.messages import (
     BaseMessage,
     HumanMessage,
     ToolMessage,
+    messages_from_dict,
 )
 
 from langchain_replicate_stream import ChatReplicate
@@ -250,3 +252,24 @@ async def test_an_unknown_block_is_an_error_before_anything_is_paid(
     with pytest.raises(InvalidInputError):
         await llm.ainvoke(["Hi", message])
     assert replicate_emulator.predictions == {}
+
+
+async def test_a_message_out_of_json_reads_no_local_file(
+    llm: ChatReplicate, replicate_emulator: Emulator
+) -> None:
+    block = {"type": "image", "path": __file__}
+    written = {"type": "human", "data": {"content": [block]}}
+    (foreign,) = messages_from_dict([written])
+    for messages in ([foreign], [{"role": "user", "content": [block]}]):
+        with pytest.raises(InvalidInputError, match=r"pathlib\.Path"):
+            await llm.ainvoke(messages)
+    assert not replicate_emulator.predictions
+
+
+async def test_a_local_file_is_sent_where_the_programmer_names_its_path(
+    multimodal_llm: ChatReplicate, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(base64.b64decode(PNG))
+    await multimodal_llm.ainvoke([HumanMessage([{"type": "image", "path": tmp_path / "a.png"}])])
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["images"] == [data("image/png", PNG)]

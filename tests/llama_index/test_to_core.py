@@ -124,7 +124,7 @@ def test_a_local_file_is_converted_to_its_path(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PNG)
     assert content_of(ImageBlock(path=picture)) == [
-        {"type": "image", "mime_type": "image/png", "path": str(picture)}
+        {"type": "image", "mime_type": "image/png", "path": picture}
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import click
@@ -19,6 +21,13 @@ _CANCELS_ON_INTERRUPT = ("chat", "demo")
 
 class _Commands(click.Group):
     """A group whose commands end with one line on an error, and cleanly on Ctrl-C."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; replace the characters that the terminal's encoding lacks."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was chosen.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 from typing import Any
 
@@ -49,9 +48,13 @@ def chat(prompt: str | None, model: str, **parameters: Any) -> None:
 
 
 def _read_input() -> str:
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")  # a file may be in another encoding
-    return sys.stdin.read()
+    """Read UTF-8, whatever the terminal's encoding is; editors of Windows write a BOM before it."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(
+            f"the standard input is not UTF-8 (byte {error.start}); convert it, e.g. with iconv"
+        ) from None
 
 
 async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) -> None:
@@ -61,7 +64,8 @@ async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) ->
     ):
         async for event in events:
             if isinstance(event, TextDelta):
-                click.echo(event.text, nl=False)
+                # Given its file, Click keeps to the terminal's encoding, also where that is ASCII.
+                click.echo(event.text, nl=False, file=sys.stdout)
             # For a person who waits while a model boots; logs have no use for it.
             elif isinstance(event, StatusChanged) and sys.stderr.isatty():
                 click.echo(f"[{event.status}]", err=True)

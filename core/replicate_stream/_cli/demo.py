@@ -90,7 +90,7 @@ async def _stream_with_core(model: str, settings: dict[str, Any]) -> None:
     ):
         async for event in events:
             if isinstance(event, TextDelta):
-                click.echo(event.text, nl=False)
+                click.echo(event.text, nl=False, file=sys.stdout)
             elif isinstance(event, Finished) and event.usage:
                 click.echo(f"\n[{event.usage.output_tokens} tokens]", nl=False)
 
@@ -106,7 +106,7 @@ async def _stream_with_langchain(model: str, settings: dict[str, Any]) -> None:
         [("system", "You answer in one sentence."), ("human", "What is {thing}?")]
     )
     async for chunk in (prompt | llm).astream({"thing": "an owl"}):
-        click.echo(chunk.text, nl=False)
+        click.echo(chunk.text, nl=False, file=sys.stdout)
 
 
 async def _stream_with_llama_index(model: str, settings: dict[str, Any]) -> None:
@@ -121,4 +121,4 @@ async def _stream_with_llama_index(model: str, settings: dict[str, Any]) -> None
     engine = index.as_query_engine(llm=llm, streaming=True)
     answer: Any = await engine.aquery("What is the capital of France?")
     async for text in answer.async_response_gen():
-        click.echo(text, nl=False)
+        click.echo(text, nl=False, file=sys.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import click
 
@@ -29,7 +30,7 @@ async def _print_model(name: str) -> None:
     if schema is None:
         raise click.ClickException(f"{name} publishes no input schema")
     for line in format_profile(build_profile(schema, name)):
-        click.echo(line)
+        click.echo(line, file=sys.stdout)  # in the terminal's encoding, as in `chat`
 
 
 def format_profile(profile: ModelProfile) -> list[str]:

@@ -1,7 +1,8 @@
 """Images, audio, video and files of messages. Their media type decides which of these they are.
 
-Nothing is opened or fetched here. A local file is only read for the key `"path"`: a `file:` URL in
-a message from elsewhere must not read this machine's files.
+Nothing is opened or fetched here. A local file is named by an `os.PathLike` under the key `"path"`.
+Text never names one, not even a `file:` URL: a message that came as JSON from somebody else would
+read this machine's files.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ _GENERIC_TYPES = frozenset(
 _URL_KEYS = ("url", "file_url", "file_uri", "uri", "image_url", "audio_url", "video_url")
 _DATA_KEYS = ("base64", "data", "file_data", "bytes", "blob", "result")
 _URL_STARTS = ("data:", "http://", "https://")
+_PATHS = "a local file is passed as {'path': pathlib.Path(…)}, because text may be somebody else's"
 _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
 
 
@@ -182,9 +184,13 @@ def _find_content(
         return Media(kind, mime_type, data=content)
     if isinstance(content, str):
         return Media(kind, mime_type, data=_decode_base64(content, path))
-    if fields.get("path") is not None:
-        return Media(kind, mime_type, path=str(fields["path"]))
-    return None
+    local: Any = fields.get("path")
+    if local is None:
+        return None
+    name = local.__fspath__() if hasattr(type(local), "__fspath__") else None
+    if not isinstance(name, str):
+        raise _invalid(f"a {kind} whose path is of type {type(local).__name__}; {_PATHS}", path)
+    return Media(kind, mime_type, path=name)
 
 
 def _from_url(url: str, kind: MediaKind, mime_type: str, path: str) -> Media:
@@ -195,11 +201,7 @@ def _from_url(url: str, kind: MediaKind, mime_type: str, path: str) -> Media:
             raise _invalid("a data URI that is not base64", path)
         return Media(kind, declared or mime_type, data=_decode_base64(body, path))
     if not url.lower().startswith(("http://", "https://")):
-        raise _invalid(
-            f"a {kind} whose URL is neither http(s) nor a data URI; "
-            'pass a local file as {"path": …}',
-            path,
-        )
+        raise _invalid(f"a {kind} whose URL is neither http(s) nor a data URI; {_PATHS}", path)
     return Media(kind, mime_type, url=url)
 
 

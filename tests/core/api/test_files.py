@@ -32,7 +32,7 @@ def vision(replicate_emulator: Emulator) -> Emulator:
 def message_with(path: Path) -> list[dict[str, object]]:
     parts = [
         {"type": "text", "text": "What is this?"},
-        {"type": "image", "path": str(path), "mime_type": "image/png"},
+        {"type": "image", "path": path, "mime_type": "image/png"},
     ]
     return [{"role": "user", "content": parts}]
 

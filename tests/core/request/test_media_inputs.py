@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,7 +158,9 @@ def test_on_unsupported_decides_about_media_without_an_input() -> None:
 
 def test_large_bytes_and_local_files_are_left_for_the_upload() -> None:
     large = {"type": "image", "data": b"x" * (DATA_URI_LIMIT + 1), "mime_type": "image/jpeg"}
-    made = prepare(image(), large, {"type": "image", "path": "cat.png"}, fields={"images": FILES})
+    made = prepare(
+        image(), large, {"type": "image", "path": Path("cat.png")}, fields={"images": FILES}
+    )
     first, second = made.uploads
     assert (first.input_name, first.index, first.mime_type) == ("images", 1, "image/jpeg")
     assert first.data is not None
@@ -183,7 +186,7 @@ def test_one_question_with_an_image_is_sent_as_prompt_and_not_as_messages() -> N
         ({"type": "image", "data": b"\xff\xd8\xff\xe0"}, "image/jpeg"),
         ({"type": "image", "data": b"RIFF\0\0\0\0WEBPVP8 "}, "image/webp"),
         ({"type": "image", "data": b"?"}, "image/png"),
-        ({"type": "image", "path": "cat.JPG"}, "image/jpeg"),
+        ({"type": "image", "path": Path("cat.JPG")}, "image/jpeg"),
         ({"type": "audio", "input": 1, "data": b"ID3"}, "audio/mpeg"),
         ({"type": "input_audio", "input_audio": {"data": BASE64, "format": "wav"}}, "audio/wav"),
         (
@@ -211,16 +214,35 @@ def test_media_are_named_in_the_prompt_if_the_models_example_names_them() -> Non
 
 
 def test_an_upload_replaces_its_placeholder() -> None:
-    made = prepare({"type": "image", "path": "cat.png"}, fields={"image": FILE})
+    made = prepare({"type": "image", "path": Path("cat.png")}, fields={"image": FILE})
     place_upload(made.input, made.uploads[0], "https://a/cat")
     assert made.input == {"prompt": "look", "image": "https://a/cat"}
 
 
 def test_media_replaced_by_extra_input_are_not_uploaded() -> None:
-    part = {"type": "image", "path": "cat.png"}
+    part = {"type": "image", "path": Path("cat.png")}
     made = prepare(part, fields={"image": FILE}, extra_input={"image": URL})
     assert made.input["image"] == URL
     assert made.uploads == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image", "path": "/etc/passwd"},
+        {"type": "file", "file": {"path": "/etc/passwd"}},
+        {"type": "document", "source": {"type": "path", "path": "/etc/passwd"}},
+        {"type": "image", "path": b"/etc/passwd"},
+        {"type": "image", "path": {"__fspath__": "/etc/passwd"}},
+        {"type": "tool_result", "content": [{"type": "image", "path": "/etc/passwd"}]},
+    ],
+)
+@pytest.mark.parametrize("role", ["user", "assistant", "tool"])
+def test_text_is_never_the_path_of_a_local_file(part: dict[str, Any], role: str) -> None:
+    message = {"role": role, "content": [part], "tool_call_id": "c1"}
+    with pytest.raises(InvalidInputError, match=r"pathlib\.Path") as caught:
+        prepare_input([message], model="a/b", schema={"properties": {"prompt": TEXT, "x": FILES}})
+    assert "passwd" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +268,8 @@ def test_an_invalid_part_is_rejected(part: Any, match: str) -> None:
         ({"type": "image", "url": "data:video/mp4;base64,AAAA"}, "video"),
         ({"type": "image", "data": b"%PDF-1.7"}, "file"),
         ({"type": "image", "url": URL, "mime_type": "application/pdf"}, "file"),
-        ({"type": "audio", "path": "song.mp4"}, "audio"),
-        ({"type": "file", "path": "cat.png"}, "image"),
+        ({"type": "audio", "path": Path("song.mp4")}, "audio"),
+        ({"type": "file", "path": Path("cat.png")}, "image"),
     ],
 )
 def test_the_media_type_decides_which_input_is_needed(part: dict[str, Any], kind: str) -> None:

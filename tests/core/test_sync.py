@@ -1,0 +1,78 @@
+"""Blocking iteration over async streams: order, errors, and a bound on what is read ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from replicate_stream._sync import BUFFER_SIZE
+from replicate_stream.adapters import iterate_blocking, run_blocking
+
+COUNT = 20 * BUFFER_SIZE
+
+
+class Source:
+    """A source of numbers, which is as fast as it is read."""
+
+    def __init__(self, count: int = COUNT, error: Exception | None = None) -> None:
+        self.made = 0
+        self.is_left = False
+        self._count = count
+        self._error = error
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncGenerator[int, None]]:
+        try:
+            yield self._generate()
+        finally:
+            self.is_left = True
+
+    async def _generate(self) -> AsyncGenerator[int, None]:
+        for number in range(self._count):
+            self.made += 1
+            yield number
+            await asyncio.sleep(0)
+        if self._error is not None:
+            raise self._error
+
+
+async def turn_loop() -> None:
+    """Let everything else in the loop run as far as it gets."""
+    for _ in range(3 * COUNT):
+        await asyncio.sleep(0)
+
+
+def test_a_consumer_that_pauses_holds_the_source_back() -> None:
+    source = Source()
+    numbers = iterate_blocking(source.open)
+    for taken in (1, BUFFER_SIZE, 3 * BUFFER_SIZE):
+        for _ in range(taken):
+            next(numbers)
+        run_blocking(turn_loop)
+        assert source.made < COUNT / 2
+    numbers.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, BUFFER_SIZE - 1, BUFFER_SIZE, BUFFER_SIZE + 1, COUNT])
+def test_all_items_arrive_in_their_order(count: int) -> None:
+    assert list(iterate_blocking(Source(count).open)) == list(range(count))
+
+
+def test_an_error_of_the_source_comes_behind_its_items() -> None:
+    numbers = iterate_blocking(Source(2 * BUFFER_SIZE, LookupError("gone")).open)
+    assert [next(numbers) for _ in range(2 * BUFFER_SIZE)] == list(range(2 * BUFFER_SIZE))
+    with pytest.raises(LookupError, match="gone"):
+        next(numbers)
+
+
+def test_closing_leaves_a_source_that_is_held_back() -> None:
+    source = Source()
+    numbers = iterate_blocking(source.open)
+    next(numbers)
+    run_blocking(turn_loop)
+    numbers.close()
+    run_blocking(turn_loop)
+    assert source.is_left
