@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -38,7 +39,9 @@ FIRST_CHECK_AFTER = 2.0
 MAX_CHECK_INTERVAL = 15.0
 """Longest time between two such checks, and longest wait for a stream's response, in seconds."""
 MAX_RECONNECTS = 5
-"""Number of times in a row that the stream is reconnected without a new event."""
+"""Number of times in a row that a stream is reconnected without a new event. Then it is polled."""
+UNANSWERED_COST = 2
+"""Number of reconnects that a connection costs besides, if nobody answers it in time."""
 FIRST_POLL_INTERVAL, MAX_POLL_INTERVAL = 0.25, 1.0
 
 TextExtractor: TypeAlias = Callable[[Any], "str | None"]
@@ -151,19 +154,24 @@ class PredictionRun:
             was_idle = (decoder.last_comment or "").startswith("408")
             is_empty = self._delivered.event_count == event_count and not was_idle
             reconnects = reconnects + 1 if is_empty else 1
-            await self._wait_to_reconnect(reconnects, was_idle=was_idle)
+            if is_open is None:
+                reconnects += UNANSWERED_COST
+            self._check_timeouts()
+            if reconnects > MAX_RECONNECTS:
+                break
+            if reconnects > 1 or was_idle:
+                await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
+        # The API can be reached although the stream's host cannot, e.g. through a list of hosts.
+        async with aclosing(self._poll()) as batches:
+            async for texts in batches:
+                yield texts
 
-    async def _wait_to_reconnect(self, reconnects: int, *, was_idle: bool) -> None:
-        """Back off before a reconnect, unless the last connection had events."""
-        self._check_timeouts()
-        if reconnects > MAX_RECONNECTS:
-            problem = f"the stream broke off {reconnects} times without an event"
-            raise self._build_interrupted_error(problem)
-        if reconnects > 1 or was_idle:
-            await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
+    async def _connect(self, url: str) -> bool | None:
+        """Open the stream where it broke off.
 
-    async def _connect(self, url: str) -> bool:
-        """Open the stream where it broke off; return False if it cannot be read."""
+        Returns:
+            False if it cannot be read; None if there was no response in time.
+        """
         read_timeout = self._read_timeout
         read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + MAX_CHECK_INTERVAL)
         try:
@@ -174,8 +182,10 @@ class PredictionRun:
         finally:
             read_timeout.stop()  # the reads have a shorter time-out than this wait
             read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + FIRST_CHECK_AFTER)
+        if self._response is None:
+            return None
         self._delivered.start_connection()
-        return self._response is not None and self._response.is_event_stream
+        return self._response.is_event_stream
 
     async def _read_texts(self, decoder: Decoder) -> list[str] | None:
         """Read what has arrived, which may be no event; return None at the end of the body."""
@@ -195,9 +205,10 @@ class PredictionRun:
             return None
         if not events:
             return []
-        read_timeout.last_event_at = self._clock()
-        read_timeout.idle_timeout = self._first_check_after
         texts, self._end = delivered.add_events(events)
+        if texts:  # a server that sends nothing but `logs` is silent
+            read_timeout.last_event_at = self._clock()
+            read_timeout.idle_timeout = self._first_check_after
         # The stream is ahead of the record, which is not fetched while events come.
         if texts and self.prediction.status == "starting":
             self.prediction = self.prediction.with_status("processing")
@@ -206,12 +217,13 @@ class PredictionRun:
 
     async def _check_idle_prediction(self) -> list[str] | None:
         """Fetch the record during a silence; return None if there is nothing more to wait for."""
-        self._check_timeouts()
+        self._check_deadline()
         self.prediction = await refetch_prediction(
             self._http, self._url, self.prediction, timeout=CHECK_TIMEOUT
         )
         if self.prediction.is_terminal:
             return None
+        self._check_timeouts()  # after the record: the silence may be this machine's, if it slept
         interval = self._read_timeout.idle_timeout
         self._read_timeout.idle_timeout = self._limit(interval + min(interval, MAX_CHECK_INTERVAL))
         return []
@@ -241,21 +253,19 @@ class PredictionRun:
 
     async def _poll(self) -> AsyncGenerator[list[str], None]:
         interval = FIRST_POLL_INTERVAL
-        while True:
-            if self.prediction.is_terminal:
-                self._cancellation.release()
-                self._raise_for_status()
-            text = self._get_undelivered_text()
+        while not self.prediction.is_terminal:
+            text = self._get_undelivered_text(is_partial=True)
             if text:
-                self._read_timeout.last_event_at = self._clock()
                 self._delivered.add_text(text)
-            yield [text] if text else []
-            if self.prediction.is_terminal:
-                return
-            self._check_timeouts()
+                yield [text]
+                self._read_timeout.last_event_at = self._clock()  # the consumer has come back
+            else:
+                self._check_timeouts()
+                yield []
             await asyncio.sleep(interval)
             interval = min(interval * 1.5, MAX_POLL_INTERVAL)
             self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
+        yield self._deliver_rest(is_output_needed=self._delivered.length > 0)
 
     def _deliver_rest(self, *, is_output_needed: bool = True) -> list[str]:
         """Note and return the text of a terminal prediction that the stream did not bring.

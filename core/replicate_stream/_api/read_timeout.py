@@ -13,6 +13,11 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
+_GRACE = 0.01
+"""Seconds in which the loop reads what has arrived, before a read is interrupted.
+
+If the loop was blocked, its timers are due before it has looked at its sockets.
+"""
 
 
 class ReadTimeout:
@@ -89,5 +94,12 @@ class ReadTimeout:
         elif self._reader is None:
             self._has_expired_between_reads = True
         else:
+            self._timer = self._loop.call_later(_GRACE, self._interrupt)
+
+    def _interrupt(self) -> None:
+        if self._reader is None or self._loop.time() < self._expires_at():
+            self._on_timer()
+        else:
+            self._timer = None
             self._is_interrupting = True
             self._reader.cancel()

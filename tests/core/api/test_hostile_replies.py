@@ -19,6 +19,7 @@ from replicate_stream import (
     ReplicateConnectionError,
     ReplicateError,
     ResponseError,
+    TextDelta,
 )
 from replicate_stream._api.http import MAX_RESPONSE_BYTES
 from replicate_stream._api.responses import MAX_JSON_DEPTH, Response, to_response_error
@@ -30,15 +31,18 @@ RECURSION = "[" * (sys.getrecursionlimit() // 2) + "]" * (sys.getrecursionlimit(
 
 
 class Server:
-    """Answers each request with the bytes for its method, then closes; counts the requests."""
+    """Answers each request with the bytes for its method, then closes; counts the requests.
 
-    def __init__(self, replies: dict[str, bytes]) -> None:
+    Of several replies each is sent once, and the last one from then on.
+    """
+
+    def __init__(self, replies: dict[str, bytes | list[bytes]]) -> None:
         self.replies = replies
         self.requests: list[str] = []
         self.url = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if greeting := self.replies.get("greeting"):
+        if isinstance(greeting := self.replies.get("greeting"), bytes):
             await reader.read(1)
             writer.write(greeting)
             writer.close()
@@ -50,6 +54,8 @@ class Server:
             method, path, _ = head.split(" ", 2)
             self.requests.append(f"{method} {path}")
             reply = self.replies.get(f"{method} {path}", self.replies.get(method, NOT_FOUND))
+            if isinstance(reply, list):
+                reply = reply.pop(0) if len(reply) > 1 else reply[0]
             writer.write(reply.replace(b"$URL", self.url.encode()))
             await writer.drain()
         writer.close()
@@ -70,7 +76,7 @@ async def serve() -> AsyncIterator[Serve]:
     """Start a server with the reply to each method, or to each method and path."""
     listeners: list[asyncio.Server] = []
 
-    async def start(**replies: bytes) -> Server:
+    async def start(**replies: bytes | list[bytes]) -> Server:
         server = Server(replies)
         listeners.append(await asyncio.start_server(server.answer, "127.0.0.1", 0))
         server.url = f"http://127.0.0.1:{listeners[-1].sockets[0].getsockname()[1]}"
@@ -215,6 +221,39 @@ async def test_a_stream_whose_url_cannot_be_read_is_polled(
         },
     )
     assert (await make_client(base_url=server.url).complete("some/model", "Hi")).text == "AB"
+
+
+async def test_a_stream_host_that_cannot_be_reached_is_replaced_by_polling(
+    make_client: type[Client], serve: Serve
+) -> None:
+    urls = '{"stream": "http://127.0.0.1:9/v1/streams/x"}'
+    growing = [
+        reply_json(f'{{"id": "p1", "status": "processing", "output": ["A"], "urls": {urls}}}'),
+        reply_json('{"id": "p1", "status": "processing", "output": ["A", "B"]}'),
+        reply_json('{"id": "p1", "status": "succeeded", "output": ["A", "B", "C"]}'),
+    ]
+    server = await serve(
+        POST=reply_json(f'{{"id": "p1", "status": "starting", "urls": {urls}}}', 201),
+        **{"GET /v1/predictions/p1": [growing[0]] * 7 + growing},
+    )
+    async with make_client(base_url=server.url).stream("some/model", "Hi") as events:
+        texts = [event.text async for event in events if isinstance(event, TextDelta)]
+    assert texts == ["A", "B", "C"]
+
+
+async def test_a_slow_consumer_of_a_polled_model_causes_no_time_out(
+    make_client: type[Client], serve: Serve
+) -> None:
+    record = reply_json('{"id": "p1", "status": "processing", "output": ["A"]}', 201)
+    ended = reply_json('{"id": "p1", "status": "succeeded", "output": ["A", "B"]}')
+    server = await serve(POST=record, **{"GET /v1/predictions/p1": [record, ended]})
+    texts = []
+    async with make_client(base_url=server.url, timeout=0.4).stream("some/model", "Hi") as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                texts.append(event.text)
+                await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.6)
+    assert texts == ["A", "B"]
 
 
 async def test_a_response_has_a_largest_size(make_client: type[Client], serve: Serve) -> None:

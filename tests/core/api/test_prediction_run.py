@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Literal
 
 import pytest
@@ -17,7 +18,8 @@ from replicate_stream import (
     StreamInterruptedError,
     TextDelta,
 )
-from replicate_stream.testing import Emulator, Fault, Reply
+from replicate_stream._api import prediction_run
+from replicate_stream.testing import Emulator, Event, Fault, Reply
 
 WORDS = ["", "one", " two", "\n", "\n", " th\nree", " é😀", " end"]
 WHOLE = "".join(WORDS)
@@ -191,16 +193,85 @@ async def test_the_record_decides_what_an_unknown_reason_means(
             await answering
 
 
-async def test_the_error_after_repeated_cuts_counts_the_delivered_text(
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(on="stream", cut_after=6), Fault(on="stream", delay=60)],
+    ids=["cut", "not answered"],
+)
+async def test_a_stream_that_brings_nothing_is_replaced_by_polling(
+    client: Client, replicate_emulator: Emulator, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if fault.delay:
+        monkeypatch.setattr(prediction_run, "MAX_CHECK_INTERVAL", 0.2)
+    words = [f" w{i}" for i in range(30)]
+    replicate_emulator.reply = Reply(words, delays=[0.0] * 10 + [0.35] * 20)
+    replicate_emulator.fault(fault, times=None)
+    async with client.stream(replicate_emulator.model, "Hi") as events:
+        texts = [event.text async for event in events if isinstance(event, TextDelta)]
+    assert "".join(texts) == "".join(words)
+    assert len(texts) > 3  # as the record grows
+    streams = [r for r in replicate_emulator.requests if r.server == "stream"]
+    assert len(streams) == (2 if fault.delay else 6)
+    assert replicate_emulator.cancels == []
+
+
+async def test_polling_goes_on_behind_the_text_of_a_broken_stream(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.behaviour.token_delay = 10.0
-    replicate_emulator.reply = Reply(tokens=["never", " comes"])
-    replicate_emulator.fault(Fault(on="stream", cut_after=6), times=50)
-    with pytest.raises(StreamInterruptedError, match="0 characters") as caught:
-        await client.complete(replicate_emulator.model, "Hi")
-    assert caught.value.prediction_id in replicate_emulator.predictions
+    words = [f" w{i}" for i in range(30)]
+    replicate_emulator.reply = Reply(words, delays=[0.0] * 10 + [0.35] * 20)
+    replicate_emulator.fault(Fault(on="stream", cut_after=200))
+    replicate_emulator.fault(Fault(on="stream", status=404), times=None)
+    completion = await client.complete(replicate_emulator.model, "Hi")
+    assert completion.text == "".join(words)
+
+
+async def test_the_time_out_of_a_stream_that_brings_nothing_cancels_the_prediction(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.boot_time = 60.0
+    replicate_emulator.fault(Fault(on="stream", cut_after=6), times=None)
+    with pytest.raises(ReplicateTimeoutError, match="the first token") as caught:
+        await make_client(timeout=6.0).complete(replicate_emulator.model, "Hi")
+    assert replicate_emulator.cancels == [caught.value.prediction_id]
+
+
+async def test_endless_logs_are_no_answer(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.02
+    replicate_emulator.reply = [Event("logs", "loading")] * 2000
+    with pytest.raises(ReplicateTimeoutError, match="the first token"):
+        await make_client(timeout=0.5).complete(replicate_emulator.model, "Hi")
     await replicate_emulator.wait_for_async(lambda e: len(e.cancels) == 1)
+
+
+async def test_a_loop_that_was_blocked_is_no_silent_server(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.05
+    replicate_emulator.reply = [str(i) for i in range(10)]
+    blocked = []
+    async with make_client(timeout=0.4).stream(replicate_emulator.model, "Hi") as events:
+        texts = []
+        async for event in events:
+            if isinstance(event, TextDelta):
+                texts.append(event.text)
+                if event.text == "2":  # while the next token is awaited
+                    asyncio.get_running_loop().call_later(0.01, time.sleep, 1.0)
+                    blocked.append(len([r for r in replicate_emulator.requests if r.kind == "get"]))
+    assert "".join(texts) == "0123456789"
+    # The stream went on, without a look at the record.
+    assert len([r for r in replicate_emulator.requests if r.kind == "get"]) == blocked[0] + 1
+
+
+async def test_a_silence_is_a_time_out_only_if_the_record_shows_no_end(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = WORDS
+    replicate_emulator.fault(Fault(on="stream", stall_after=60))
+    completion = await make_client(timeout=0.3).complete(replicate_emulator.model, "Hi")
+    assert completion.text == WHOLE
 
 
 async def test_a_stream_that_the_server_closes_when_idle_is_resumed(
