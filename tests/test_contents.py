@@ -7,6 +7,7 @@ Forms are those of the public references of OpenAI (chat and Responses), Anthrop
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,10 @@ TEXTS: dict[str, tuple[Any, str]] = {
         },
         f"Owls\n{URL}",
     ),
+    "Anthropic server error": (
+        {"type": "web_fetch_tool_result", "tool_use_id": "s1", "content": {"type": "x", "n": 1}},
+        '{"type": "x", "n": 1}',
+    ),
     "Bedrock": ({"text": "Owls"}, "Owls"),
     "Bedrock guard": ({"guardContent": {"text": {"text": "Owls", "qualifiers": []}}}, "Owls"),
     "Bedrock citations": (
@@ -120,6 +125,7 @@ TEXTS: dict[str, tuple[Any, str]] = {
         f"Birds\n{URL}\nOwls",
     ),
     "Google": ({"text": "Owls", "thoughtSignature": "c2ln"}, "Owls"),
+    "Google dumped": ({"text": "Owls", "inline_data": None, "function_call": None}, "Owls"),
     "Google code result": (
         {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "Owls"}},
         "Owls",
@@ -338,7 +344,9 @@ RESULTS: dict[str, dict[str, Any]] = {
         "content": [{"type": "text", "text": "Two owls"}],
     },
     "Bedrock": {"toolResult": {"toolUseId": "c1", "content": [{"text": "Two owls"}]}},
-    "Google": {"functionResponse": {"id": "c1", "name": "look", "response": {"text": "Two owls"}}},
+    "Google": {
+        "functionResponse": {"id": "c1", "name": "look", "response": {"output": "Two owls"}}
+    },
 }
 """Blocks of one result: two owls, for the call `c1`."""
 
@@ -349,10 +357,10 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
     "OpenAI MCP": {"type": "mcp_call", "id": "w1", "name": "secret", "arguments": "{}"},
     "OpenAI image without result": {"type": "image_generation_call", "id": "w1", "result": None},
     "Anthropic": {"type": "server_tool_use", "id": "w1", "name": "secret", "input": {}},
-    "Anthropic error": {
-        "type": "web_search_tool_result",
+    "Anthropic result": {
+        "type": "web_fetch_tool_result",
         "tool_use_id": "w1",
-        "content": {"type": "web_search_tool_result_error", "error_code": "secret"},
+        "content": {"type": "page", "encrypted_content": "secret" * 500},
     },
     "Google": {"executableCode": {"language": "PYTHON", "code": "secret()"}},
     "LangChain": {"type": "server_tool_call", "id": "w1", "name": "secret", "args": {}},
@@ -527,7 +535,10 @@ def test_a_block_that_cannot_be_read_is_an_error_with_its_type_and_place(
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
-@pytest.mark.parametrize("block", [{"city": "Rome"}, 5, {"file_id": "abc"}])
+@pytest.mark.parametrize(
+    "block",
+    [{"city": "Rome"}, 5, {"file_id": "abc"}, {"text": "Owls", "image": {"source": {"url": URL}}}],
+)
 def test_data_outside_of_a_tools_result_is_an_error(role: str, block: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"content\[0\] has a block of type"):
         prepare(make_core, role, block)
@@ -553,9 +564,32 @@ def test_single_values_in_a_tools_result_become_json(make: Make) -> None:
     assert read(prepare(make, "user", block), "user")[0]["content"] == "5\n\nnull"
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"image": {"path": "/etc/passwd"}},
+        {"image": "cat.png"},
+        {"document": "Owls"},
+        {"text": "Owls", "score": 1},
+        {"text": 5},
+    ],
+)
+def test_a_tools_data_with_keys_of_blocks_becomes_json(make: Make, data: dict[str, Any]) -> None:
+    prepared = prepare(make, "tool", data)
+    assert read(prepared, "tool")[0]["content"] == json.dumps(data)
+    assert "image" not in prepared.input
+
+
+def test_googles_response_is_data_whatever_its_keys_are(make: Make) -> None:
+    response = {"type": "Feature", "image": {"source": 1}}
+    block = {"functionResponse": {"id": "c1", "name": "look", "response": response}}
+    (message,) = read(prepare(make, "user", block), "user")
+    assert message["content"] == json.dumps(response)
+
+
 def test_data_without_a_type_reads_no_local_file(make: Make) -> None:
     with pytest.raises(InvalidInputError, match="without a url"):
-        prepare(make, "tool", {"image": {"path": "/etc/passwd"}})
+        prepare(make, "tool", {"image": {"source": {"path": "/etc/passwd"}}})
 
 
 @pytest.mark.parametrize(
@@ -610,6 +644,13 @@ def test_a_call_without_an_id_is_the_one_of_its_name() -> None:
     message = Message("assistant", [block], tool_calls=(ToolCall("c1", "look", {"at": "owls"}),))
     prepared = prepare_input([message, Message("user", "?")], model="a/b", schema=SCHEMA)
     assert [c["id"] for c in prepared.input["messages"][0]["tool_calls"]] == ["c1"]
+
+
+def test_a_malformed_call_of_an_answer_needs_no_name() -> None:
+    block = {"type": "invalid_tool_call", "id": "c1", "name": None, "args": "{"}
+    message = Message("assistant", [block], tool_calls=(ToolCall("c1", "", "{"),))
+    prepared = prepare_input([message, Message("user", "?")], model="a/b", schema=SCHEMA)
+    assert prepared.input["messages"][0]["tool_calls"][0]["function"]["arguments"] == "{"
 
 
 @pytest.mark.parametrize(

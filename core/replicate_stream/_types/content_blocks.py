@@ -21,22 +21,23 @@ from replicate_stream._errors import InvalidInputError
 from replicate_stream._types.media import MEDIA_KINDS, Media, parse_media
 from replicate_stream._types.messages import ToolCall
 
-# Blocks without a type have one key, which is it: Bedrock's and Google's.
-_UNTYPED = frozenset(
-    {"text", "json", "image", "image_url", "document", "video", "audio", "tool_use", "tool_result"}
-    | {"inline_data", "file_data", "function_call", "function_response", "executable_code"}
-    | {"code_execution_result", "reasoning_content", "cache_point", "guard_content"}
-    | {"citations_content", "search_result"}
+# Blocks without a type have one key, which is it: Bedrock's and Google's. Those of files have a
+# `source` in them.
+_UNTYPED_FILES = frozenset({"image", "document", "video", "audio"})
+_UNTYPED = _UNTYPED_FILES.union(
+    ("text", "json", "tool_use", "tool_result", "guard_content", "reasoning_content"),
+    ("inline_data", "file_data", "function_call", "function_response", "executable_code"),
+    ("code_execution_result", "cache_point", "citations_content", "search_result"),
 )
 # Other keys of such a block that are no content.
 _DECORATIONS = frozenset(
-    {"thought_signature", "video_metadata", "media_resolution", "part_metadata", "id", "index"}
-    | {"annotations", "citations", "cache_control"}
+    {"thought", "thought_signature", "video_metadata", "media_resolution", "part_metadata", "id"}
+    | {"index", "annotations", "citations", "cache_control"}
 )
 _TEXT_KEYS = ("value", "text", "content")
 _ARGUMENT_KEYS = ("input", "args", "arguments", "action", "operation", "partial_json")
 _ID_KEYS = ("call_id", "tool_use_id", "tool_call_id", "id")
-_RESULT_KEYS = ("content", "response", "output", "value", "tools")
+_RESULT_KEYS = ("content", "output", "value", "tools")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 # No word of a text is as long; a file in base64 is.
 _ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{2000}")
@@ -145,10 +146,17 @@ def _find_type(block: Mapping[Any, Any], is_result: bool) -> str | None:
         return block_type if block_type in _PARSERS else None
     if block.get("thought") is True:
         return "thought"
-    keys = {_to_snake(key) for key in block} - _DECORATIONS - {"thought", "type"}
-    found = sorted(keys & _UNTYPED)
+    given = {_to_snake(key): value for key, value in block.items() if value is not None}
+    found = [key for key, value in given.items() if key in _UNTYPED and _is_content(key, value)]
     # A tool's own data may have such a key among others.
-    return found[0] if found and not (is_result and len(keys) > 1) else None
+    is_block = len(found) == 1 and not (is_result and given.keys() - _DECORATIONS - {*found})
+    return found[0] if is_block else None
+
+
+def _is_content(key: str, value: Any) -> bool:
+    if key in {"text", "json"}:
+        return key == "json" or isinstance(value, str)
+    return isinstance(value, Mapping) and (key not in _UNTYPED_FILES or "source" in value)
 
 
 def _flatten(block: Mapping[Any, Any], block_type: str) -> dict[str, Any]:
@@ -183,6 +191,9 @@ def _parse_json(block: _Block) -> Iterator[Piece]:
 
 def _parse_wrapped(block: _Block) -> Iterator[Piece]:
     inner = block.fields.get(block.type, block.fields.get("value"))
+    if block.type == "guard_content" and isinstance(inner, Mapping) and len(inner) == 1:
+        ((key, value),) = inner.items()  # Bedrock's, whose text is in a dict
+        inner = {**value, "type": key, "path": None} if isinstance(value, Mapping) else inner
     yield from _parse_block(inner, block.path, block.is_result)
 
 
@@ -246,6 +257,8 @@ def _parse_call(block: _Block) -> Iterator[Piece]:
 def _parse_result(block: _Block) -> Iterator[Piece]:
     fields = block.fields
     contents = [fields.get(key) for key in _RESULT_KEYS if fields.get(key) is not None][:1]
+    if "response" in fields:
+        contents = [_unwrap_response(fields["response"])]
     pieces: list[Piece] = []
     for content in (*contents, fields.get("parts")):
         pieces += parse_blocks(content, f"{block.path}.content", is_result=True)
@@ -263,13 +276,25 @@ def _parse_result(block: _Block) -> Iterator[Piece]:
     yield Result(_find_id(fields), name if isinstance(name, str) else None, text, media)
 
 
+def _unwrap_response(response: Any) -> Any:
+    """Google's response is data, with keys of choice; a text stands under one of two by custom."""
+    if isinstance(response, Mapping) and len(response) == 1:
+        ((key, value),) = response.items()
+        if key in {"output", "result"} and isinstance(value, str):
+            return value
+    return {"json": response}
+
+
 def _parse_server_result(block: _Block) -> Iterator[Piece]:
-    """Keep the text of a server's result; the rest is for that provider only."""
+    """Keep what can be read of a server's result; some is for that provider only."""
     content = next((block.fields[key] for key in _RESULT_KEYS if block.fields.get(key)), None)
-    try:
-        pieces = list(parse_blocks(content, block.path, is_result=True))
-    except InvalidInputError:
-        pieces = []
+    pieces: list[Piece] = []
+    for each in (content, {"json": content}):  # as blocks, else as data
+        try:
+            pieces = list(parse_blocks(each, block.path, is_result=True))
+            break
+        except InvalidInputError:
+            continue
     text = join_texts(pieces)
     yield Section(text) if text else LeftOut(block.type)
     yield from find_media(pieces)

@@ -71,7 +71,9 @@ def _parse_message(message: Message, path: str, note: Callable[[str], None]) -> 
         else:
             pieces.append(piece)
     pieces = _merge_calls(message.tool_calls, pieces)
-    if any(isinstance(piece, ToolCall) and not piece.name for piece in pieces):
+    # A message's own call may have no name: that is how a malformed one is kept.
+    unnamed = [each for each in pieces if isinstance(each, ToolCall) and not each.name]
+    if any(call not in message.tool_calls for call in unnamed):
         raise InvalidInputError(f"{path} has a call without a name", fields=(path,))
     yield from _split(message, pieces)
 
