@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from replicate_stream import Message
 from replicate_stream.adapters import parse_contents
+
+if TYPE_CHECKING:
+    from replicate_stream import Message
 
 _PIECE = (  # compiled at first use, because that takes milliseconds
     "[\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"

@@ -6,14 +6,13 @@ this distribution use these names and the package's public ones, and nothing els
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replicate_stream._client import Client
 from replicate_stream._settings import ApiKey, without_secrets
 from replicate_stream._sync import iterate_blocking, run_blocking
-from replicate_stream._types.contents import parse_contents
 from replicate_stream._types.json_schema import (
     ROOT,
     describes_object,
@@ -24,6 +23,10 @@ from replicate_stream._types.json_schema import (
 )
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 from replicate_stream._types.strict_json import parse_strict_json
+
+if TYPE_CHECKING:
+    from replicate_stream._types.contents import Contents
+    from replicate_stream._types.messages import Message
 
 __all__ = [
     "PARAMETERS",
@@ -194,3 +197,15 @@ def parse_json_object(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def parse_contents(messages: Sequence[Message]) -> list[Contents]:
+    """Parse the contents of messages into texts, media and calls.
+
+    Raises:
+        InvalidInputError: A block is of an unknown type or lacks its content.
+    """
+    # The values of the core are only imported by a program that makes some.
+    from replicate_stream._types.contents import parse_contents as parse
+
+    return parse(messages)
