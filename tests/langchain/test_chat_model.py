@@ -126,6 +126,7 @@ async def test_a_recorded_stream_has_exactly_the_recorded_text(
     body = json.loads((shared / "recorded" / f"{name}.json").read_text())["response"]["body"]
     blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
     recorded = ["\n".join(line[6:] for line in b if line[:6] == "data: ") for b in blocks]
+    replicate_emulator.reply = recorded  # for the record, which the client compares
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
     replicate_emulator.fault(Fault(on="stream", garbage=head + body.encode()), times=2)
     llm = make_llm()

@@ -102,6 +102,7 @@ async def test_a_recorded_stream_gives_exactly_the_recorded_text(
     blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
     recorded = ["\n".join(line[6:] for line in b if line[:6] == "data: ") for b in blocks]
     assert len(recorded) > 10
+    replicate_emulator.reply = recorded  # for the record, which the client compares
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
     replicate_emulator.fault(Fault(on="stream", garbage=head + body.encode()))
     responses = await ask(make_llm(), method)

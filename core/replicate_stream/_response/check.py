@@ -21,7 +21,7 @@ from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.tool_choice import ToolChoice, find_arguments_problem
 
 _MALFORMED = "its call of a tool is malformed, or breaks off"
-_CALL_AGAIN = "Write the call again, in the format that you were shown, and nothing else."
+_CALL_AGAIN = "Write the call again, in the format that you were shown, or answer without one."
 
 
 class AnswerCheck:
