@@ -241,7 +241,10 @@ def _split_headed(
             closing = end.search(text)
         if speaker is None:  # a heading of nobody is a stray mark in somebody's text
             speaker, text, closing = "user", mark[0] + text, None
-        is_begun = stop == len(prompt) and closing is None and GEMMA_RESULT not in text
+        is_begun = stop == len(prompt) and closing is None
+        if is_begun and GEMMA_RESULT in text:  # the answer goes on behind the results
+            results, mark_end, begun = text.rpartition("<tool_response|>")
+            return [*turns, (speaker, results + mark_end)], begun
         if is_begun and speaker == "assistant":
             return turns, text
         turns.append((speaker, text[: closing.start()] if closing else text))
