@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._provider import Replicate
     from replicate_stream._request.prepare import prepare_input
+    from replicate_stream._secrets import secret_headers
     from replicate_stream._types.messages import (
         Completion,
         Finished,
@@ -58,6 +59,7 @@ else:
             "_model.capabilities": ["ModelCapabilities"],
             "_provider": ["Replicate"],
             "_request.prepare": ["prepare_input"],
+            "_secrets": ["secret_headers"],
             "_types.messages": [
                 "Completion",
                 "Finished",
@@ -110,4 +112,5 @@ __all__ = [
     "Usage",
     "__version__",
     "prepare_input",
+    "secret_headers",
 ]

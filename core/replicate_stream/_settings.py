@@ -6,10 +6,11 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias, runtime_checkable
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
+from urllib.parse import urlsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
+from replicate_stream._secrets import without_secrets
 from replicate_stream._warnings import warn_caller
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -17,7 +18,6 @@ BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
 DEFAULT_BASE_URL = "https://api.replicate.com/v1"
 KEYLESS_BASE_URL = "https://replicate.com/api"
 """The base URL without a token, if none is required: the API behind the website's playground."""
-_SECRET_HEADERS = {"authorization", "proxy-authorization"}
 
 
 @runtime_checkable
@@ -111,14 +111,23 @@ class Settings:
         return replace(self, api_key=os.environ.get(TOKEN_VARIABLE) or None)
 
     def proxy_for(self, url: str) -> str | None:
-        """Return the URL of the proxy for a request; None for a direct connection."""
+        """Return the URL of the proxy for a request; None for a direct connection.
+
+        Raises:
+            InvalidInputError: The environment names a proxy that cannot be used.
+        """
         if not self.proxies:
             return None
         parts = urlsplit(url)
         host = parts.hostname or ""
         if "no" in self.proxies and _is_bypassed(host, parts.port, self.proxies["no"]):
             return None
-        return self.proxies.get(parts.scheme) or self.proxies.get("all")
+        kind = parts.scheme if parts.scheme in self.proxies else "all"
+        proxy = self.proxies.get(kind)
+        # To anything but an HTTP proxy, aiohttp would send the request with its token in the clear.
+        if proxy is not None and not is_readable(proxy):
+            raise _build_proxy_error(kind, proxy)
+        return proxy
 
 
 def read_settings(
@@ -148,29 +157,19 @@ def read_settings(
     base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
     if not base_url:
         base_url = DEFAULT_BASE_URL if api_key or requires_auth else KEYLESS_BASE_URL
-    return Settings(
+    if proxy and not is_readable(proxy):
+        message = "proxy must be of the form http://host:port, with a port from 1 to 65535"
+        raise InvalidInputError(message, fields=("proxy",))
+    settings = Settings(
         base_url=normalize_base_url(base_url),
         api_key=api_key,
-        proxies={"all": _check_proxy(proxy)} if proxy else _read_environment_proxies(),
+        proxies={"all": proxy} if proxy else _read_environment_proxies(),
         headers=dict(headers or {}),
         requires_auth=requires_auth,
         **limits,
     )
-
-
-def without_secrets(
-    proxy: str | None = None, headers: Mapping[str, str] | None = None
-) -> tuple[str | None, dict[str, str] | None]:
-    """Remove the password from a proxy's URL, and the credentials from headers.
-
-    For everything that is stored, such as a pickle.
-    """
-    if proxy is not None and "@" in proxy:
-        parts = urlsplit(proxy)
-        proxy = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    if headers is not None:
-        headers = {k: v for k, v in headers.items() if k.lower() not in _SECRET_HEADERS}
-    return proxy, headers
+    settings.proxy_for(settings.base_url)  # which refuses one that cannot be used
+    return settings
 
 
 def normalize_base_url(url: str) -> str:
@@ -182,16 +181,17 @@ def normalize_base_url(url: str) -> str:
     Raises:
         InvalidInputError: It is not an http or https URL, or it holds credentials.
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    url = url.strip()
+    if not is_readable(url):
         raise InvalidInputError(
             "base_url must be of the form https://host or https://host/v1", fields=("base_url",)
         )
+    parts = urlsplit(url)
     if parts.username or parts.password:
         raise InvalidInputError(
             "base_url holds a user name or password; pass them in headers=", fields=("base_url",)
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         warn_caller(
             f"base_url is plain http on {parts.hostname}: the API token travels unencrypted",
             UserWarning,
@@ -212,10 +212,13 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or default_port
 
 
-def _check_proxy(proxy: str) -> str:
-    if urlsplit(proxy).scheme not in {"http", "https"} or not urlsplit(proxy).hostname:
-        raise InvalidInputError("proxy must be of the form http://host:port", fields=("proxy",))
-    return proxy
+def is_readable(url: str | None) -> TypeGuard[str]:
+    """Whether a URL is one of http or https that can be parsed."""
+    try:
+        parts = urlsplit(url or "")
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address, or a port out of range
+        return False
 
 
 def _read_environment_proxies() -> dict[str, str]:
@@ -224,7 +227,20 @@ def _read_environment_proxies() -> dict[str, str]:
     import urllib.request  # as slow as importing the rest of the core, and rarely needed
 
     found = urllib.request.getproxies_environment()
-    return {k: v for k, v in found.items() if k in {"http", "https", "all", "no"} and v}
+    proxies = {k: found[k].strip() for k in ("http", "https", "all", "no") if found.get(k)}
+    # curl, requests and httpx too take `host:port` for an HTTP proxy.
+    return {k: v if k == "no" or "://" in v else f"http://{v}" for k, v in proxies.items()}
+
+
+def _build_proxy_error(kind: str, proxy: str) -> InvalidInputError:
+    names = [name for name in os.environ if name.lower() == f"{kind}_proxy"]
+    name = max(names, default=f"{kind.upper()}_PROXY")  # lower case wins, as in curl
+    scheme = proxy.partition("://")[0]
+    return InvalidInputError(
+        f"{name} names a proxy ({scheme}://…) that cannot be used: it must be of the form "
+        "http://host:port, with a port from 1 to 65535; change it, or pass proxy=",
+        fields=(name,),
+    )
 
 
 def _is_bypassed(host: str, port: int | None, no_proxy: str) -> bool:

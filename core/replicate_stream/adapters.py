@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replicate_stream._client import Client
-from replicate_stream._settings import ApiKey, without_secrets
+from replicate_stream._secrets import without_secrets
+from replicate_stream._settings import ApiKey
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.json_schema import (
     ROOT,

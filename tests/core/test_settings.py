@@ -118,6 +118,10 @@ async def test_the_error_for_an_invalid_token_hides_it(key: str) -> None:
         ("max_retries", -1),
         ("proxy", "socks5://x:1"),
         ("proxy", "x:1"),
+        ("proxy", "http://x:99999"),
+        ("proxy", "http://[x"),
+        ("base_url", "http://x:99999"),
+        ("base_url", "https://[x"),
         ("api_key", 7),
         ("on_unsupported", "shout"),
     ],
@@ -148,6 +152,38 @@ def test_the_environments_proxies_are_used_and_no_proxy_is_respected(
     assert settings.proxy_for("https://a.internal.example/v1") is None
     assert settings.proxy_for("http://127.0.0.1:80/v1") is None
     assert settings.proxy_for("http://plain.example/") is None
+
+
+@pytest.mark.parametrize("value", ["proxy.example:3128", " http://proxy.example:3128 "])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_of_the_environment_may_be_without_a_scheme(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    proxy = read_settings(TOKEN).proxy_for("https://api.replicate.com/v1")
+    assert proxy == "http://proxy.example:3128"
+    monkeypatch.setenv(name, "user:pw@proxy.example:3128")
+    proxy = read_settings(TOKEN).proxy_for("https://api.replicate.com/v1")
+    assert proxy == "http://user:pw@proxy.example:3128"
+
+
+UNUSABLE = ["socks5://u:r8_fake@x:1", "socks5h://x:1", "ftp://x", "http://x:99999", "x:0", "x:port"]
+
+
+@pytest.mark.parametrize("value", UNUSABLE)
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_the_error_for_an_unusable_proxy_of_the_environment_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInputError, match=name) as caught:
+        Client(TOKEN)
+    assert caught.value.fields == (name,)
+    assert "r8_fake" not in str(caught.value)
+    monkeypatch.setenv("NO_PROXY", "replicate.com")
+    Client(TOKEN)
+    monkeypatch.delenv("NO_PROXY")
+    Client(TOKEN, proxy="http://proxy.example:3128")
 
 
 def test_an_explicit_proxy_is_used_for_all_requests() -> None:

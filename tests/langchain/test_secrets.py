@@ -72,7 +72,11 @@ def test_no_serialized_form_has_a_secret_of_the_connection() -> None:
         model="a/b",
         api_key="r8_FAKE",
         proxy="http://user:FAKE_PASSWORD@proxy.example:8080",
-        default_headers={"Authorization": "Bearer FAKE_BEARER", "x-team": "blue"},
+        default_headers={
+            "Authorization": "Bearer FAKE_BEARER",
+            "X-Gateway-Key": "FAKE_KEY",
+            "x-team": "blue",
+        },
         base_url="http://user:FAKE_PASSWORD@replicate.example/v1",
     )
     assert "FAKE" not in dumps(llm) + str(llm._serialized)

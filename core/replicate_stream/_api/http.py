@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from replicate_stream._api.errors import (
@@ -33,7 +33,7 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     ResponseError,
 )
-from replicate_stream._settings import Settings, origin
+from replicate_stream._settings import Settings, is_readable, origin
 
 if TYPE_CHECKING:
     import aiohttp
@@ -275,15 +275,6 @@ class Http:
             cause = None if hasattr(error, "request_info") else error
             raise to_replicate_error(error, request, timeout) from cause
         raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
-
-
-def is_readable(url: str | None) -> TypeGuard[str]:
-    """Whether a URL is one of http or https that can be parsed."""
-    try:
-        parts = urlsplit(url or "")
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # brackets without an address, or a port out of range
-        return False
 
 
 def _join_url(base: str, target: str) -> str | None:

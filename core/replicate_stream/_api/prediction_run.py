@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.errors import get_connection_errors
-from replicate_stream._api.http import Http, StreamResponse, is_readable
+from replicate_stream._api.http import Http, StreamResponse
 from replicate_stream._api.predictions import (
     CHECK_TIMEOUT,
     build_stream_error,
@@ -32,6 +32,7 @@ from replicate_stream._api.read_timeout import ReadTimeout
 from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Decoder, EventTooLargeError
 from replicate_stream._errors import ReplicateTimeoutError, StreamInterruptedError
+from replicate_stream._settings import is_readable
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
 
 FIRST_CHECK_AFTER = 2.0

@@ -1,0 +1,56 @@
+"""Secrets stand in nothing that is stored or shown."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from replicate_stream import Client, secret_headers
+from replicate_stream.adapters import without_secrets
+
+SECRET = "r8_fake_secret"
+NAMES = [
+    "Authorization", "Proxy-Authorization", "X-Api-Key", "apikey", "X-Auth-Token", "Cookie",
+    "Helicone-Auth", "Ocp-Apim-Subscription-Key", "CF-Access-Client-Secret", "Private-Token",
+    "X-Amz-Signature", "x_password", "X-Session-Id", "X-Goog-Iap-Jwt-Assertion", "X-Credentials",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_header_with_the_name_of_a_secret_is_not_stored(name: str) -> None:
+    headers = {name: "plain", "x-team": "blue"}
+    assert without_secrets(headers=headers)[1] == {"x-team": "blue"}
+    assert b"plain" not in pickle.dumps(Client("r8_fake", headers=headers))
+
+
+@pytest.mark.parametrize(
+    "value", [f"Bearer {SECRET}", "Basic dXNlcjpmYWtl", SECRET, "sk-fake", "eyJmYWtlIjoxfQ.e30.x"]
+)
+def test_a_header_with_the_form_of_a_secret_is_not_stored(value: str) -> None:
+    assert without_secrets(headers={"X-Forward": value, "a": "b"})[1] == {"a": "b"}
+
+
+def test_callers_add_names_of_their_own() -> None:
+    headers = {"X-Door": "open sesame"}
+    assert without_secrets(headers=headers)[1] == headers
+    secret_headers.add("X-Door")
+    try:
+        assert without_secrets(headers=headers)[1] == {}
+    finally:
+        secret_headers.discard("X-Door")
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("http://user:fake@host:1/a@b", "http://host:1/a@b"),
+        ("user:fake@host:1", "host:1"),
+        ("http://host:1/a@b", "http://host:1/a@b"),
+        ("http://user:fake@[::1", "http://[::1"),
+        (None, None),
+    ],
+)
+def test_a_url_is_stored_without_its_password(url: Any, stored: Any) -> None:
+    assert without_secrets(url)[0] == stored
