@@ -249,10 +249,10 @@ async def test_endless_logs_are_no_answer(
 async def test_a_loop_that_was_blocked_is_no_silent_server(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
-    replicate_emulator.behaviour.token_delay = 0.05
+    replicate_emulator.behaviour.token_delay = 0.2
     replicate_emulator.reply = [str(i) for i in range(10)]
     blocked = []
-    async with make_client(timeout=0.4).stream(replicate_emulator.model, "Hi") as events:
+    async with make_client(timeout=0.6).stream(replicate_emulator.model, "Hi") as events:
         texts = []
         async for event in events:
             if isinstance(event, TextDelta):
