@@ -41,9 +41,12 @@ class _Bridge:
         self.portal = self._ready.result()
 
     async def _serve(self) -> None:
-        # At first use: most programs are asynchronous, and anyio is slow to import.
-        from anyio.from_thread import BlockingPortal
-
+        try:
+            # At first use: most programs are asynchronous, and anyio is slow to import.
+            from anyio.from_thread import BlockingPortal
+        except BaseException as error:  # noqa: BLE001 - raised where the thread is waited for
+            self._ready.set_exception(error)
+            return
         async with BlockingPortal() as portal:
             self._ready.set_result(portal)
             await portal.sleep_until_stopped()

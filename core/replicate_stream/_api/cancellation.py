@@ -3,15 +3,22 @@
 Closing an event stream does not end its prediction (docs/replicate-api.md 4), so a cancel request
 has to be sent. An `await` in a `finally` block is not enough: if an async generator is left to the
 garbage collector and its loop ends, the block starts, and its first `await` never returns. So there
-are two ways: a task that is in control sends the request on its own loop, over a connection that is
-already open; a prediction that is dropped is cancelled from a new thread, with a loop of its own.
+are three ways. A task that is in control sends the request on its own loop, over a connection that
+is already open. A prediction that is dropped is cancelled from a new thread, with its own loop. An
+exit hook cancels what is still open; no thread is started after it, for which Python 3.10 and 3.11
+would wait forever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
+import os
 import threading
+import weakref
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
 from replicate_stream._api.responses import parse_json_object
@@ -39,9 +46,11 @@ class Cancellation:
         # Acquired once, by whoever ends the duty: the garbage collector may call `abandon` in any
         # thread, at the same time as `cancel`.
         self._ended = threading.Lock()
+        _open.add(self)
 
     def release(self) -> bool:
         """End the duty, as when the prediction has ended; return False if it had ended before."""
+        _open.discard(self)
         return self._ended.acquire(blocking=False)
 
     async def cancel(self) -> Prediction | None:
@@ -75,13 +84,13 @@ class Cancellation:
             raise
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(
-            target=lambda: asyncio.run(self._post()), name="replicate-stream-cancel"
-        )
-        try:
-            thread.start()  # not a daemon, so that the interpreter waits for it before it exits
-        except RuntimeError:  # the interpreter is exiting and starts no threads any more
+        if _has_exited:
             _log.warning("prediction %s could not be canceled: Python is shutting down", self._id)
+            return
+        # Not a daemon, so that the interpreter waits for it before it exits.
+        threading.Thread(
+            target=lambda: asyncio.run(self._post()), name="replicate-stream-cancel"
+        ).start()
 
     async def _post(self) -> Prediction | None:
         try:
@@ -94,3 +103,31 @@ class Cancellation:
             problem = str(error)
         _log.warning("cancelling prediction %s: %s", self._id, problem)
         return None
+
+
+_open: weakref.WeakSet[Cancellation] = weakref.WeakSet()
+_has_exited = False
+
+
+@atexit.register
+def _cancel_open_predictions() -> None:
+    """Cancel at exit what nobody has left: a stream entered by hand, a generator in a global."""
+    global _has_exited
+    _has_exited = True
+    posts = [each._post() for each in list(_open) if each.release()]  # noqa: SLF001 - this module's
+    if posts:
+        asyncio.run(_gather(posts))
+
+
+async def _gather(posts: Iterable[Coroutine[Any, Any, object]]) -> None:
+    await asyncio.gather(*posts)
+
+
+def _release_after_fork() -> None:
+    # The predictions are the parent's, which still reads them.
+    for each in list(_open):
+        each.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_after_fork)

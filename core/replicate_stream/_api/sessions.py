@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import socket
 import sys
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
@@ -19,6 +21,7 @@ from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.abc import AbstractResolver
 
 
 T = TypeVar("T")
@@ -123,7 +126,44 @@ def _create_session(*, force_close: bool) -> aiohttp.ClientSession:
 
     return aiohttp.ClientSession(
         # No limit: a stream holds its connection until the answer is complete.
-        connector=aiohttp.TCPConnector(limit=0, force_close=force_close),
+        connector=aiohttp.TCPConnector(
+            limit=0, force_close=force_close, resolver=_create_resolver()
+        ),
         headers={"User-Agent": f"replicate-stream/{__version__}"},
         cookie_jar=aiohttp.DummyCookieJar(),
     )
+
+
+def _create_resolver() -> AbstractResolver:
+    from aiohttp.abc import AbstractResolver, ResolveResult
+    from aiohttp.resolver import DefaultResolver
+
+    class Resolver(AbstractResolver):
+        """Resolves names in this thread once Python, on its way out, starts no other one."""
+
+        def __init__(self) -> None:
+            self._default = DefaultResolver()
+
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            if threading.main_thread().is_alive():
+                return await self._default.resolve(host, port, family)
+            return [
+                ResolveResult(
+                    hostname=host,
+                    host=str(address[0]),
+                    port=port,
+                    family=address_family,
+                    proto=protocol,
+                    flags=socket.AI_NUMERICHOST,
+                )
+                for address_family, _, protocol, _, address in socket.getaddrinfo(
+                    host, port, family, socket.SOCK_STREAM
+                )
+            ]
+
+        async def close(self) -> None:
+            await self._default.close()
+
+    return Resolver()
