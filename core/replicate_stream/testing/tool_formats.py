@@ -187,8 +187,8 @@ FORMATS = (
     Format(
         r"namespace functions \{(.*?)\n\} // namespace",
         separator="<|start|>assistant",
-        call="<|channel|>commentary to=functions.%(name)s <|constrain|>json<|message|>%(arguments)s"
-        "<|call|>",
+        # The prompt ends with the start of the message.
+        call=" to=functions.%(name)s<|channel|>commentary json<|message|>%(arguments)s<|call|>",
     ),
 )
 # Tools that are not JSON, as a pattern for a tool with its name and parameters, and one for the
