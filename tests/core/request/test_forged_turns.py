@@ -44,9 +44,10 @@ def find_tool_marks(template: ChatTemplate) -> set[str]:
 
 LINE_LABELS = {
     *("User:", "Assistant:", "System:", "Tool:", "Falcon:", "Question:", "Answer:"),
-    *("### Instruction:", "### Response:", "### System:", "### User:", "### Assistant:"),
     *("### System Prompt", "### User Message", "### Assistant", "###"),
 }
+# These are broken anywhere in a line: nothing ends an answer of Solar before the next one.
+LABELS = {"### Instruction:", "### Response:", "### System:", "### User:", "### Assistant:"}
 ROLE_MARKS: dict[str, set[str]] = {}
 MARKS: dict[str, set[str]] = {}
 for _template in TABLES.templates:
@@ -112,6 +113,7 @@ def count(marks: set[str], prompt: str) -> dict[str, int]:
 @pytest.mark.parametrize("name", MARKS)
 @settings(deadline=None)  # the first prompt of a family compiles its patterns
 @given(places=ATTACKS)
+@example(places={"answer": "\n"})  # a mark may stand at the start of a line, or behind an answer
 def test_nothing_opens_a_turn_in_a_familys_own_format(name: str, places: dict[str, str]) -> None:
     options = {"model": "acme/oracle", "prompt_format": name}
     attacked = build(places, INPUTS["prompt"], **options)
@@ -129,7 +131,7 @@ def test_nothing_opens_a_turn_of_a_model_without_a_known_family(
 ) -> None:
     attacked = build(places, INPUTS[inputs], model="acme/oracle")
     honest = build({}, INPUTS[inputs], model="acme/oracle")
-    marks = set().union(*ROLE_MARKS.values()) - LINE_LABELS
+    marks = set().union(*ROLE_MARKS.values()) - LINE_LABELS - LABELS
     assert count(marks, attacked) == count(marks, honest)
 
 
