@@ -56,9 +56,10 @@ def neutralize(pattern: str | re.Pattern[str], text: str) -> str:
         pattern: A regular expression for marks, none of which ends in white space.
         text: The text.
     """
-    return re.sub(pattern, _break_mark, text)
 
+    def break_mark(match: re.Match[str]) -> str:
+        mark = match.group()
+        # A mark may hold another one, as `<|USER:|>` holds a label.
+        return f"{mark[0]}{neutralize(pattern, mark[1:-1])} {mark[-1]}"
 
-def _break_mark(match: re.Match[str]) -> str:
-    mark = match.group()
-    return f"{mark[:-1]} {mark[-1]}"
+    return re.sub(pattern, break_mark, text)
