@@ -14,12 +14,13 @@ from replicate_stream import (
     Client,
     InvalidInputError,
     ModelNotFoundError,
+    PredictionFailedError,
     RateLimitError,
     ReplicateConnectionError,
     ReplicateTimeoutError,
     ResponseError,
 )
-from replicate_stream.testing import Emulator, Fault, RateLimit, RecordedRequest
+from replicate_stream.testing import Emulator, Fault, RateLimit, RecordedRequest, Reply
 
 MakeClient = Callable[..., Client]
 CONNECTION = r"(?im)^connection:.*\r\n"
@@ -234,9 +235,9 @@ async def test_errors_and_logs_do_not_contain_the_stream_url(
     client: Client, replicate_emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    replicate_emulator.behaviour.token_delay = 9.0
+    replicate_emulator.reply = Reply(["Hel"], error="It broke.")
     replicate_emulator.fault(Fault(on="stream", status=500, body="no"), times=50)
-    with pytest.raises(Exception, match="broke off") as caught:
+    with pytest.raises(PredictionFailedError) as caught:
         await client.complete(replicate_emulator.model, "Hi")
     urls = {r.path for r in replicate_emulator.requests if r.server == "stream"}
     assert urls
