@@ -105,6 +105,8 @@ class Replicate(ReplicateFields):
         client: Client | None = None,
         **settings: Any,
     ) -> None:
+        if isinstance(api_key, str):
+            api_key = SecretStr(api_key)
         known = (*type(self).model_fields, "api_key", "client")
         check_argument_names("Replicate", settings, known, REPLACED)
         super().__init__(model=model, **settings)

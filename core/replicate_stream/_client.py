@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import public
+from replicate_stream._secrets import hide
 from replicate_stream._settings import ApiKey, Settings, read_settings
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
 
@@ -85,6 +86,8 @@ class Client:
         requires_auth: bool = True,
         on_unsupported: OnUnsupported = "raise",
     ) -> None:
+        # First of all: error trackers record the variables of a frame that an error leaves.
+        api_key, headers = hide(api_key), hide(headers)
         settings = read_settings(
             api_key,
             base_url=base_url,
@@ -121,6 +124,8 @@ class Client:
         return _restore, (self._settings.without_secrets(), self._on_unsupported)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_settings"):  # a tracker shows a client whose constructor failed
+            return "Client()"
         return f"Client(base_url={self._settings.base_url!r}, timeout={self._settings.timeout})"
 
     @property

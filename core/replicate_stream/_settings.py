@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 from urllib.parse import urlsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
-from replicate_stream._secrets import without_secrets
+from replicate_stream._secrets import Headers, Token, hide, without_secrets
 from replicate_stream._warnings import warn_caller
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -65,28 +65,29 @@ class Settings:
         if self.max_retries < 0:
             raise invalid_value("max_retries", self.max_retries, "0 or more")
 
-    async def authorization(self) -> str | None:
-        """Return the value of the `Authorization` header; None without a token.
+    async def fetch_token(self) -> Token | None:
+        """Return the token, from the function if there is one; None without a token.
 
         Raises:
             MissingAuthError: A token is required and missing.
-            InvalidInputError: The token has characters that a header cannot hold.
+            InvalidInputError: It is not a string, or has characters that a header cannot hold.
         """
-        key = self.api_key
+        key: Any = hide(self.api_key)
         if callable(key):
-            returned = key()
-            key = await returned if inspect.isawaitable(returned) else returned
-        if isinstance(key, Secret):
-            key = key.get_secret_value()
-        key = (key or "").strip()
+            key = hide(key())
+            if inspect.isawaitable(key):
+                key = hide(await key)
+        if isinstance(key, Secret) and not isinstance(key, Token):
+            key = hide(key.get_secret_value())
+        if key is not None and not isinstance(key, Token):
+            raise wrong_type("api_key", key, "a str, or a function that returns one")
         if key:
-            # A line break in a header would let a token add headers of its own.
-            if not key.isascii() or not key.isprintable() or " " in key:
+            if not key.is_valid:
                 raise InvalidInputError(
                     "api_key has characters that no token has (spaces, line breaks or non-ASCII)",
                     fields=("api_key",),
                 )
-            return f"Bearer {key}"
+            return key
         has_header = any(name.lower() == "authorization" for name in self.headers)
         if self.requires_auth and not has_header:
             raise MissingAuthError
@@ -108,7 +109,7 @@ class Settings:
         """Copy the settings with the environment's token, unless they have a token."""
         if self.api_key is not None:
             return self
-        return replace(self, api_key=os.environ.get(TOKEN_VARIABLE) or None)
+        return replace(self, api_key=hide(os.environ.get(TOKEN_VARIABLE) or None))
 
     def proxy_for(self, url: str) -> str | None:
         """Return the URL of the proxy for a request; None for a direct connection.
@@ -146,8 +147,9 @@ def read_settings(
     Raises:
         InvalidInputError: Names an argument of a wrong type or out of its range.
     """
+    api_key, headers = hide(api_key), hide(headers)
     if api_key is None:
-        api_key = os.environ.get(TOKEN_VARIABLE) or None
+        api_key = hide(os.environ.get(TOKEN_VARIABLE) or None)
     elif not isinstance(api_key, (str, Secret)) and not callable(api_key):
         raise wrong_type(
             "api_key",
@@ -164,7 +166,7 @@ def read_settings(
         base_url=normalize_base_url(base_url),
         api_key=api_key,
         proxies={"all": proxy} if proxy else _read_environment_proxies(),
-        headers=dict(headers or {}),
+        headers=Headers(headers or {}),
         requires_auth=requires_auth,
         **limits,
     )

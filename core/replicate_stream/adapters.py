@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replicate_stream._client import Client
-from replicate_stream._secrets import without_secrets
+from replicate_stream._secrets import hide, without_secrets
 from replicate_stream._settings import ApiKey
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.json_schema import (
@@ -76,10 +76,9 @@ class Connection:
             model: The object. Its field for `headers` is `default_headers`.
             api_key: The token, which the adapters keep in different places.
         """
-        headers = model.default_headers
         return cls(
-            api_key,
-            headers=None if headers is None else dict(headers),  # to notice changes in place
+            hide(api_key),
+            headers=hide(model.default_headers),  # a copy, to notice changes in place
             **{name: getattr(model, name) for name in _FIELD_NAMES},
         )
 

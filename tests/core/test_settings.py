@@ -62,14 +62,16 @@ def test_plain_http_on_this_machine_does_not_warn() -> None:
             Client(TOKEN, base_url=f"http://{host}")
 
 
-def test_the_base_url_and_the_token_come_from_the_environment(
+async def test_the_base_url_and_the_token_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REPLICATE_API_TOKEN", TOKEN)
     monkeypatch.setenv("REPLICATE_BASE_URL", "https://gateway.example")
     settings = read_settings()
     assert settings.base_url == "https://gateway.example/v1"
-    assert settings.api_key == TOKEN
+    token = await settings.fetch_token()
+    assert token is not None
+    assert token.get_secret_value() == TOKEN
 
 
 def test_without_a_token_the_base_url_is_the_websites(
@@ -86,7 +88,14 @@ def test_without_a_token_the_base_url_is_the_websites(
     "key", [TOKEN, f"  {TOKEN}\n", Hidden(), lambda: TOKEN, return_token, Hidden]
 )
 async def test_a_token_may_be_a_string_a_secret_or_a_function(key: Any) -> None:
-    assert await read_settings(key).authorization() == f"Bearer {TOKEN}"
+    token = await read_settings(key).fetch_token()
+    assert token is not None
+    assert token.get_secret_value() == TOKEN
+
+
+async def test_the_error_for_a_function_that_returns_no_token_names_its_type() -> None:
+    with pytest.raises(InvalidInputError, match="api_key is of type int"):
+        await read_settings(lambda: 7).fetch_token()  # type: ignore[arg-type]  # the point
 
 
 async def test_a_missing_token_is_an_error_if_one_is_required(
@@ -94,18 +103,18 @@ async def test_a_missing_token_is_an_error_if_one_is_required(
 ) -> None:
     monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
     with pytest.raises(MissingAuthError):
-        await read_settings().authorization()
+        await read_settings().fetch_token()
     with pytest.raises(MissingAuthError):
-        await read_settings("").authorization()
-    assert await read_settings(requires_auth=False).authorization() is None
+        await read_settings("").fetch_token()
+    assert await read_settings(requires_auth=False).fetch_token() is None
     given = read_settings(headers={"authorization": "Bearer of a gateway"})
-    assert await given.authorization() is None
+    assert await given.fetch_token() is None
 
 
 @pytest.mark.parametrize("key", ["r8_\nX-Evil: 1", "r8_é", "r8_ two"])
 async def test_the_error_for_an_invalid_token_hides_it(key: str) -> None:
     with pytest.raises(InvalidInputError, match="api_key") as caught:
-        await read_settings(key).authorization()
+        await read_settings(key).fetch_token()
     assert "r8_" not in str(caught.value)
 
 

@@ -33,6 +33,7 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     ResponseError,
 )
+from replicate_stream._secrets import Headers, Redactor, Token
 from replicate_stream._settings import Settings, is_readable, origin
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ MAX_RETRY_DELAY = 60.0
 """Longest wait between two attempts, in seconds, whatever the service asks for."""
 GRACE_PERIOD = 5.0
 """Longest wait for the response to a request whose caller was cancelled, in seconds."""
+_ACCEPT_JSON = {"Accept": "application/json"}
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _KEEPS_METHOD = {307, 308}
@@ -79,6 +81,7 @@ class Http:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.redactor = Redactor()
         # A proxy that is not tunnelled through may close its connection after a response without
         # announcing it. A POST that is under way then is lost, and must not be repeated.
         is_plain = urlsplit(settings.base_url).scheme == "http"
@@ -228,16 +231,17 @@ class Http:
         """Send a request once. Redirects are followed here, lest the token go to another host."""
         session = await self._sessions.get()
         import aiohttp
-        from multidict import CIMultiDict
 
         request = describe_request(method, path)
         url = path if "://" in path else self.settings.base_url + path
-        all_headers = CIMultiDict({"Accept": "application/json"})
-        all_headers.update(self.settings.headers)
-        all_headers.update(headers or {})
-        if authorization := await self.settings.authorization():
-            all_headers["Authorization"] = authorization
+        token = await self.settings.fetch_token()
+        own: Mapping[str, str | Token] = {"Authorization": token} if token else {}
+        all_headers = Headers(_ACCEPT_JSON, self.settings.headers, headers or {}, own)
+        self.redactor.add(all_headers)
         client_timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+        failure: ReplicateError = ResponseError(
+            f"{request} was redirected more than {_MAX_REDIRECTS} times"
+        )
         try:
             for _ in range(_MAX_REDIRECTS + 1):
                 async with session.request(
@@ -252,7 +256,7 @@ class Http:
                     status, target = response.status, response.headers.get("Location")
                     if status not in _REDIRECTS or not target:
                         body = await _read_body(response, request)
-                        return Response(status, dict(response.headers), body)
+                        return Response(status, dict(response.headers), body, self.redactor)
                     if method == "POST" and status not in _KEEPS_METHOD:
                         # To be repeated as a GET, which would create nothing. The caller rejects
                         # the empty body.
@@ -268,13 +272,12 @@ class Http:
                                 f"{request} was redirected to another host; check base_url",
                                 status=status,
                             )
-                        all_headers = CIMultiDict({"Accept": "application/json"})
+                        all_headers = Headers(_ACCEPT_JSON)
                     url = target
         except get_connection_errors() as error:
-            # An exception with the request in it must not be chained: it holds the token.
-            cause = None if hasattr(error, "request_info") else error
-            raise to_replicate_error(error, request, timeout) from cause
-        raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
+            failure = to_replicate_error(error, request, timeout)
+        # Raised out here, not chained: aiohttp's exceptions and frames hold the token.
+        raise failure
 
 
 def _join_url(base: str, target: str) -> str | None:

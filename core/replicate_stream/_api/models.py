@@ -156,7 +156,7 @@ class Models:
     async def _fetch_and_remember(self, ref: ModelRef) -> Model:
         model = Model(ref)
         # Replicate publishes models only to requests with a token.
-        if ref.name and await self._http.settings.authorization():
+        if ref.name and await self._http.settings.fetch_token():
             try:
                 model = await self._fetch(ref)
             except ModelNotFoundError:

@@ -236,7 +236,7 @@ class PredictionRun:
                 self.prediction = await refetch_prediction(self._http, self._url, self.prediction)
             return self._deliver_rest() if self.prediction.is_terminal else []
         self._cancellation.release()
-        reason = parse_done_reason(self._end.done_data)
+        reason = self._http.redactor.redact(parse_done_reason(self._end.done_data))
         # A server that replays nothing to a further connection leaves a gap, too.
         was_cut = self._delivered.connection_count > 1
         if reason is not None or was_cut or self._is_verified:
@@ -244,7 +244,9 @@ class PredictionRun:
         # An unknown reason neither is a success nor contradicts a record that shows one.
         is_known = reason in {"error", "canceled"}
         if reason is not None and (is_known or not self.prediction.is_terminal):
-            raise build_stream_error(self.prediction, reason, self._end.error_data)
+            raise build_stream_error(
+                self.prediction, reason, self._end.error_data, self._http.redactor
+            )
         if self.prediction.is_terminal:
             return self._deliver_rest(is_output_needed=was_cut or reason is not None)
         if was_cut:

@@ -24,6 +24,7 @@ from replicate_stream._errors import (
     ReplicateError,
     ResponseError,
 )
+from replicate_stream._secrets import Redactor
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction, parse_prediction
 
 MIN_CANCEL_AFTER = 5
@@ -188,7 +189,7 @@ def parse_done_reason(data: str) -> str | None:
 
 
 def build_stream_error(
-    prediction: Prediction, reason: str, error_data: str | None
+    prediction: Prediction, reason: str, error_data: str | None, redactor: Redactor
 ) -> ReplicateError:
     """Build the error for a stream whose `done` event has a reason.
 
@@ -197,11 +198,13 @@ def build_stream_error(
         reason: The reason in `done`: `error`, `canceled`, or an unknown one.
         error_data: The data of the `error` event, if there was one: `{"detail": …}` or plain text
             (docs/replicate-api.md 3.4).
+        redactor: Removes the secrets of requests from these texts.
     """
     if reason == "canceled" or prediction.status in CANCELED:
         return _build_canceled_error(prediction)
     detail = _get_field(error_data, "detail") or error_data if error_data else None
-    return _build_failed_error(prediction, detail or f"the stream ended with reason {reason!r}")
+    text = detail or f"the stream ended with reason {reason!r}"
+    return _build_failed_error(prediction, redactor.redact(text))
 
 
 def _get_field(data: str, name: str) -> str | None:

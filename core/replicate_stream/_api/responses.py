@@ -23,9 +23,12 @@ from replicate_stream._errors import (
     RateLimitError,
     ResponseError,
 )
+from replicate_stream._secrets import Redactor
 
 MAX_JSON_DEPTH = 100
 """Levels of the deepest JSON that is read, so that reading and writing it cannot fail."""
+# Values of a response that no error quotes, and that must arrive as they are.
+_NOT_QUOTED = ("output", "urls", "latest_version", "openapi_schema", "id", "status")
 _EXCERPT_LENGTH = 300  # characters of a body that is not JSON
 _RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d{1,9}(?:\.\d{1,9})?)\s*s", re.IGNORECASE)
 # Each alternative ends where the next can begin, so that many `<` take no quadratic time.
@@ -37,11 +40,19 @@ _BILLING = "https://replicate.com/account/billing"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response, read to its end."""
+    """An HTTP response, read to its end.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body.
+        redactor: Removes the secrets of the request, which a server may send back.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
 
 
 def parse_json_object(response: Response, action: str) -> dict[str, Any]:
@@ -55,8 +66,10 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
         ResponseError: The body is not a JSON object.
     """
     body = decode_json(response.body)
+    redact = response.redactor.redact
     if isinstance(body, dict):
-        return body
+        return {k: v if k in _NOT_QUOTED else redact(v) for k, v in body.items()}
+    body = redact(body)
     excerpt = _get_excerpt(response)
     expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels"
     raise ResponseError(
@@ -73,7 +86,7 @@ def to_response_error(response: Response, action: str) -> ResponseError:
         response: The response.
         action: The request, e.g. `POST /models/meta/llama/predictions`.
     """
-    body = decode_json(response.body)
+    body = response.redactor.redact(decode_json(response.body))
     if not isinstance(body, dict):
         body = {"detail": body if isinstance(body, str) else _get_excerpt(response)}
     title = _to_text(body.get("title"))
@@ -125,7 +138,9 @@ def decode_json(data: bytes | str) -> Any:
 
 def _get_excerpt(response: Response) -> str:
     """Return the start of a body as text, of an HTML page without its markup."""
-    text = " ".join(_MARKUP.sub(" ", response.body[:8192].decode("utf-8", "replace")).split())
+    # Before it is cut, lest a part of a secret be left.
+    body: str = response.redactor.redact(response.body.decode("utf-8", "replace"))
+    text = " ".join(_MARKUP.sub(" ", body[:8192]).split())
     return text[:_EXCERPT_LENGTH] + ("…" if len(text) > _EXCERPT_LENGTH else "")
 
 

@@ -16,6 +16,7 @@ from replicate_stream._api.predictions import (
     parse_done_reason,
     raise_for_status,
 )
+from replicate_stream._secrets import Redactor
 from replicate_stream.testing import Emulator, Fault
 
 
@@ -53,20 +54,22 @@ def test_a_done_event_is_a_success_only_without_a_reason(data: str, reason: str 
 def test_the_error_of_a_stream_has_the_text_of_its_error_event(
     error_data: str | None, text: str
 ) -> None:
-    error = build_stream_error(Prediction("abc", "processing"), "error", error_data)
+    error = build_stream_error(Prediction("abc", "processing"), "error", error_data, Redactor())
     assert isinstance(error, PredictionFailedError)
     assert (error.prediction_id, error.error) == ("abc", text)
     assert str(error) == f"prediction abc failed: {text}"
 
 
 def test_the_error_of_a_stream_prefers_the_text_of_the_record() -> None:
-    error = build_stream_error(Prediction("abc", "failed", error="E1001"), "error", "boom")
+    error = build_stream_error(
+        Prediction("abc", "failed", error="E1001"), "error", "boom", Redactor()
+    )
     assert str(error) == "prediction abc failed: E1001"
 
 
 @pytest.mark.parametrize(("status", "reason"), [("processing", "canceled"), ("canceled", "error")])
 def test_a_canceled_stream_is_known_from_its_reason_or_its_record(status: str, reason: str) -> None:
-    error = build_stream_error(Prediction("abc", status), reason, None)
+    error = build_stream_error(Prediction("abc", status), reason, None, Redactor())
     assert isinstance(error, PredictionCanceledError)
     assert error.status == "canceled"
 
