@@ -176,7 +176,8 @@ def _replace_surrogates(value: Any) -> Any:
     """Put U+FFFD in place of each lone surrogate, which neither UTF-8 nor the API can hold."""
     if isinstance(value, str):
         try:
-            value.isascii() or value.encode()  # that a text is ASCII is known without reading it
+            if not value.isascii():  # that a text is ASCII is known without reading it
+                value.encode()
         except UnicodeEncodeError:
             # Two surrogates that are a pair become their character.
             return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
