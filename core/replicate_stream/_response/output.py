@@ -95,7 +95,7 @@ class CompletionReader:
         text = "".join(self._held)
         try:
             output = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return (text,)
         is_whole = isinstance(output, Mapping) and output.get("object") == "chat.completion"
         answer = extract_text(output, has_tools=self._has_tools) if is_whole else text

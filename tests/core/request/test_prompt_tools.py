@@ -227,3 +227,17 @@ def test_every_format_of_a_tool_is_accepted(tool: Any) -> None:
 def test_invalid_tools_and_choices_are_rejected(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         prepare("hi", **given)
+
+
+@pytest.mark.parametrize("prompt_format", ["chatml", "mistral-v3", "command-r", "glm4.5"])
+def test_json_that_is_nested_too_deeply_to_be_parsed_is_written_as_text(prompt_format: str) -> None:
+    deep = '{"a":' * 100_000
+    messages = [
+        Message("user", "Go"),
+        Message("assistant", tool_calls=(ToolCall("c1", "add", deep),)),
+        Message("tool", deep, tool_call_id="c1"),
+    ]
+    request = build_request("a/b", messages, tools=[ADD], prompt_format=prompt_format)
+    profile = build_profile({"properties": {"prompt": TEXT}}, "a/b")
+    prompt = build_model_input(request, profile, "raise").input["prompt"]
+    assert prompt.count('{"a":') + prompt.count('{\\"a\\":') >= 100_000

@@ -85,4 +85,10 @@ def test_any_other_text_is_passed_on_unchanged(text: str, size: int) -> None:
 
 def test_text_that_is_no_completion_is_not_held_back() -> None:
     assert CompletionReader().feed(["Hi"]) == ["Hi"]
+
+
+def test_json_that_is_nested_too_deeply_to_be_parsed_is_text() -> None:
+    text = '{"a":' * 100_000
+    reader = CompletionReader()
+    assert "".join([*reader.feed([text]), *reader.flush()]) == text
     assert CompletionReader().feed(['{"id": 7']) == ['{"id": 7']

@@ -12,7 +12,6 @@ day, which is left out, because a prompt that changes from day to day could not 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
 from replicate_stream._model.families.turn import Calls, Tools, Turn
+from replicate_stream._types.strict_json import parse_strict_json
 
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall
@@ -74,7 +74,7 @@ class MistralToolFormat(ToolFormat):
         """Render a result between its marks."""
         content: Any = result.text
         with suppress(ValueError):
-            content = json.loads(content)  # as `_parse_json_content` of the tokenizer does
+            content = parse_strict_json(content)  # as `_parse_json_content` of the tokenizer does
         return to_json({"content": content, "call_id": _to_short_id(result.call_id or "")})
 
 

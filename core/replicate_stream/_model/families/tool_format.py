@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._model.families.turn import Calls, Marks, Role, Tools, Turn, neutralize
+from replicate_stream._types.strict_json import parse_strict_json
 
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolCall, ToolSpec
@@ -280,7 +281,7 @@ def load_arguments(call: ToolCall) -> Any:
         # OpenAI has them as a JSON string. A malformed one is kept, so that the model sees
         # what it wrote next to the tool's error message.
         with suppress(ValueError):
-            arguments = json.loads(arguments)
+            arguments = parse_strict_json(arguments)
     return arguments
 
 
@@ -292,7 +293,7 @@ def to_json(value: Any, indent: int | None = None) -> str:
     """
     try:
         return json.dumps(value, ensure_ascii=False, indent=indent)
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise InvalidInputError(
             f"tools, or a call of one, cannot be written as JSON: {error}", fields=("tools",)
         ) from error
