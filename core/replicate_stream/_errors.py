@@ -127,6 +127,12 @@ def wrong_type(name: str, value: object, expected: str) -> InvalidInputError:
     return InvalidInputError(message, fields=(name,))
 
 
+def too_deep(name: str) -> InvalidInputError:
+    """Build the error for an argument whose JSON cannot be written."""
+    message = f"{name} is nested too deeply; it must have at most 100 levels"
+    return InvalidInputError(message, fields=(name,))
+
+
 def invalid_value(name: str, value: object, expected: str) -> InvalidInputError:
     """Build the error for an argument of the right type and a wrong value, which it shows."""
     return InvalidInputError(f"{name} is {value!r}; it must be {expected}", fields=(name,))

@@ -24,9 +24,8 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._secrets import Redactor
+from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
-MAX_JSON_DEPTH = 100
-"""Levels of the deepest JSON that is read, so that reading and writing it cannot fail."""
 # Values of a response that no error quotes, and that must arrive as they are.
 _NOT_QUOTED = ("output", "urls", "latest_version", "openapi_schema", "id", "status")
 _EXCERPT_LENGTH = 300  # characters of a body that is not JSON
@@ -123,17 +122,7 @@ def decode_json(data: bytes | str) -> Any:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH):
-        containers = [each for each in level if isinstance(each, (dict, list))]
-        if not containers:
-            return value
-        level = [
-            item
-            for each in containers
-            for item in (each.values() if isinstance(each, dict) else each)
-        ]
-    return None
+    return None if is_too_deep(value) else value
 
 
 def _get_excerpt(response: Response) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, too_deep, wrong_type
 from replicate_stream._model import families
 from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._request.conversation import Conversation, ParsedMessage
@@ -30,6 +30,7 @@ from replicate_stream._types.request import (
     Request,
     build_request,
 )
+from replicate_stream._types.strict_json import is_too_deep
 
 
 def prepare_input(
@@ -103,6 +104,10 @@ def prepare_input(
         extra_input=extra_input,
         prompt_format=prompt_format,
     )
+    if not isinstance(schema, Mapping | None):
+        raise wrong_type("schema", schema, "a dict or None")
+    if is_too_deep(schema):
+        raise too_deep("schema")
     profile = build_profile(schema, model)
     built = build_model_input(request, profile, check_on_unsupported(on_unsupported))
     return PreparedInput(built.input, built.notes, built.stop, built.max_tokens)

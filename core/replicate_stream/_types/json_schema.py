@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from itertools import filterfalse
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 ROOT = "root"
 """The property that holds a value which is not an object, as in Pydantic's `RootModel`."""
-_REFERENCE = re.compile(r'"\$ref": "([^"]*)"')
+_REFERENCE = re.compile(r'"\$(?:ref|dynamicRef)": "([^"]*)"')
+_ID = re.compile(r'"\$id": "([^"]*)"')
 _LOCAL_REFERENCE = re.compile(r'(?<="\$ref": ")#')
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples"})
 _VALUE_KEYS = frozenset({"items", "prefixItems", "enum", "const"})
@@ -117,10 +119,24 @@ def find_schema_problem(schema: Mapping[str, Any]) -> str | None:
 
     try:
         Draft202012Validator.check_schema(dict(schema))
+        text = json.dumps(schema, ensure_ascii=False, default=str)
+        unreadable = next(filterfalse(_is_url, _ID.findall(text)), None)
     except SchemaError as error:
         return error.message
+    except RecursionError:
+        return "it is nested too deeply"
+    if unreadable is not None:
+        return f"{unreadable!r} is not an identifier"
     missing = sorted(each for each in find_references(schema) if resolve(schema, each) is None)
     return f"{missing[0]!r} refers to nothing in it" if missing else None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        urlsplit(text)
+    except ValueError:
+        return False
+    return True
 
 
 def find_mismatch(schema: Mapping[str, Any], value: Any, name: str) -> str | None:
@@ -144,6 +160,8 @@ def find_mismatch(schema: Mapping[str, Any], value: Any, name: str) -> str | Non
         error = best_match(validator.iter_errors(value))
     except RecursionError:
         return " is nested too deeply"
+    except OverflowError:
+        return " holds a number that is too large"
     if error is None:
         return None
     # A key that the schema does not name is text of the answer.

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from replicate_stream._errors import InvalidInputError, wrong_type
+from replicate_stream._errors import InvalidInputError, too_deep, wrong_type
 from replicate_stream._lazy import public
 from replicate_stream._types.prediction import Prediction, Usage
+from replicate_stream._types.strict_json import is_too_deep
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Part: TypeAlias = Mapping[str, Any]
@@ -184,6 +185,8 @@ def to_messages(messages: Messages) -> list[Message]:
     if not isinstance(items, Iterable) or isinstance(items, bytes | Mapping):
         raise wrong_type("messages", items, "a string, a Message or a list of messages")
     converted = [_to_message(item, f"messages[{i}]") for i, item in enumerate(items)]
+    for index, message in enumerate(converted):
+        _check(message, f"messages[{index}]")
     if not converted:
         raise InvalidInputError(
             "messages is empty; it must hold at least one message", fields=("messages",)
@@ -213,6 +216,17 @@ def _to_message(item: MessageLike, path: str) -> Message:
         ),
         tool_call_id=item.get("tool_call_id"),
     )
+
+
+def _check(message: Message, path: str) -> None:
+    for name in ("name", "tool_call_id"):
+        if not isinstance(value := getattr(message, name), str | None):
+            raise wrong_type(f"{path}.{name}", value, "a string or None")
+    content: object = message.content
+    if not isinstance(content, str) and is_too_deep(content):
+        raise too_deep(f"{path}.content")
+    if any(is_too_deep(call.arguments) for call in message.tool_calls):
+        raise too_deep(f"{path}.tool_calls")
 
 
 def _to_role(value: object, path: str) -> Role:

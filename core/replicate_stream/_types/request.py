@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from replicate_stream._errors import InvalidInputError, invalid_value, wrong_type
+from replicate_stream._errors import InvalidInputError, invalid_value, too_deep, wrong_type
 from replicate_stream._lazy import public
 from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Message, Messages, ToolSpec, to_messages
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 from replicate_stream._types.response_format import ResponseFormat, parse_response_format
+from replicate_stream._types.strict_json import is_too_deep
 from replicate_stream._types.tool_choice import ToolChoice, parse_tool_choice
 
 OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
@@ -165,6 +166,11 @@ def build_request(
     """
     if not isinstance(system_prompt, str | None):
         raise wrong_type("system_prompt", system_prompt, "a string or None")
+    nested = {"tools": _get_schemas(tools), "tool_choice": tool_choice}
+    nested |= {"response_format": response_format, "extra_input": extra_input}
+    for name, value in nested.items():
+        if is_too_deep(value):
+            raise too_deep(name)
     request = Request(
         model=model,
         messages=to_messages(messages),
@@ -180,6 +186,11 @@ def build_request(
     return request
 
 
+def _get_schemas(tools: Any) -> list[Any]:
+    items = tools if isinstance(tools, list | tuple) else ()
+    return [each.parameters if isinstance(each, ToolSpec) else each for each in items]
+
+
 def _parse_tools(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice | None:
     if tools is None and tool_choice is None and parallel_tool_calls is None:
         return None
@@ -190,7 +201,7 @@ def _check_number(parameter: Parameter, value: Any) -> None:
     if value is None and parameter.default is None:
         return
     name, minimum, maximum = parameter.name, parameter.minimum, parameter.maximum
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise invalid_value(name, value, "a number")
     # 5.0 is accepted for 5: JSON and many configuration files know one type of number.
     if parameter.type is int and value != int(value):
@@ -199,6 +210,13 @@ def _check_number(parameter: Parameter, value: Any) -> None:
         raise invalid_value(name, value, f"{minimum} or more")
     if maximum is not None and value > maximum:
         raise invalid_value(name, value, f"{maximum} or less")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def _parse_stop(stop: Any) -> tuple[str, ...]:

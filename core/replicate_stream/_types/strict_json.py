@@ -1,4 +1,4 @@
-"""Parse JSON that every parser reads in the same way."""
+"""JSON that every parser reads in the same way, and bounds within which none fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import math
 from collections.abc import Sequence
 from typing import Any
+
+MAX_JSON_DEPTH = 100
+"""Levels of the deepest JSON that is read and written, far below Python's limit of recursion."""
 
 
 def parse_strict_json(text: str) -> Any:
@@ -21,6 +24,21 @@ def parse_strict_json(text: str) -> Any:
         )
     except RecursionError as error:
         raise ValueError("The JSON is nested too deeply") from error
+
+
+def is_too_deep(value: Any) -> bool:
+    """Return True if decoded JSON has more levels of dicts and lists than `MAX_JSON_DEPTH`."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        containers = [each for each in level if isinstance(each, (dict, list, tuple))]
+        if not containers:
+            return False
+        level = [
+            item
+            for each in containers
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+    return True
 
 
 def _to_dict(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:

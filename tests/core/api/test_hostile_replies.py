@@ -22,7 +22,8 @@ from replicate_stream import (
     TextDelta,
 )
 from replicate_stream._api.http import MAX_RESPONSE_BYTES
-from replicate_stream._api.responses import MAX_JSON_DEPTH, Response, to_response_error
+from replicate_stream._api.responses import Response, to_response_error
+from replicate_stream._types.strict_json import MAX_JSON_DEPTH
 from replicate_stream.testing import Emulator, Fault, Reply
 
 Serve = Callable[..., Awaitable["Server"]]

@@ -458,7 +458,7 @@ TREE = {
 
 
 @given(schema=objects(st.recursive(SCALARS, compound, max_leaves=6)))
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_every_made_value_fits_its_schema(schema: dict[str, Any]) -> None:
     whole = {**schema, "$defs": {"Tree": TREE}}
     jsonschema.Draft202012Validator(whole).validate(tool_model.make_value(whole))
@@ -503,7 +503,7 @@ PIECES = st.sampled_from([
 
 
 @given(prompt=st.lists(PIECES, max_size=12).map("".join), system=st.lists(PIECES).map("".join))
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 def test_it_answers_any_prompt(prompt: str, system: str) -> None:
     assert answer({"prompt": prompt, "system_prompt": system, "tools": [WEATHER]}) is not None
     assert answer({"prompt": prompt, "system_prompt": system}) is not None
