@@ -34,11 +34,17 @@ class _Bridge:
     def __init__(self) -> None:
         self._ready: Future[BlockingPortal] = Future()
         # A daemon: Python joins other threads before it calls `atexit`, which stops this one.
-        self._thread = threading.Thread(
-            target=asyncio.run, args=(self._serve(),), name="replicate-stream-sync", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="replicate-stream-sync", daemon=True)
         self._thread.start()
         self.portal = self._ready.result()
+
+    def _run(self) -> None:
+        # Not by `asyncio.run`, which ends with a new thread. Python 3.12 starts none at its exit.
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._serve())
+        finally:
+            loop.close()
 
     async def _serve(self) -> None:
         try:
@@ -50,6 +56,11 @@ class _Bridge:
         async with BlockingPortal() as portal:
             self._ready.set_result(portal)
             await portal.sleep_until_stopped()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
     def stop(self) -> None:
         """Cancel all tasks and wait for their cleanup, which cancels open predictions."""
@@ -87,6 +98,7 @@ def _reset_after_fork() -> None:
     # A forked child has a copy of these variables, but not the thread.
     global _bridge, _lock
     _bridge, _lock = None, threading.Lock()
+    atexit.unregister(_stop_bridge)
 
 
 if hasattr(os, "register_at_fork"):

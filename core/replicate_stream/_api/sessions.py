@@ -8,8 +8,10 @@ loop. aiohttp is imported at first use.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import importlib
+import os
 import socket
 import sys
 import threading
@@ -30,6 +32,7 @@ T = TypeVar("T")
 class _OpenSession(NamedTuple):
     session: aiohttp.ClientSession
     closer: AsyncGenerator[None, None]
+    process: int
 
 
 _OpenSessions: TypeAlias = "dict[asyncio.AbstractEventLoop, _OpenSession]"
@@ -49,6 +52,7 @@ class Sessions:
         # The finalizer refers to the sessions, so that the garbage collector never finds them
         # together with their owner: it would finalize both, and an open session warns then.
         weakref.finalize(owner, _close_all, self._open).atexit = False
+        _all.add(self)
 
     async def get(self) -> aiohttp.ClientSession:
         """Return the running loop's session; open one if there is none."""
@@ -60,14 +64,32 @@ class Sessions:
             session = _create_session(force_close=self._force_close)
             closer = _close_at_loop_end(session)
             await closer.__anext__()  # the loop knows a generator only once it has started
-            entry = self._open[loop] = _OpenSession(session, closer)
+            entry = self._open[loop] = _OpenSession(session, closer, os.getpid())
         return entry.session
+
+    def close_at_exit(self) -> None:
+        """Close the sessions of loops that do not run, as nobody will run them any more."""
+        for loop, entry in list(self._open.items()):
+            if loop.is_closed():
+                _close(loop, entry.session)
+            # A daemon thread may still use its own, and a forked child shares its parent's sockets.
+            elif not loop.is_running() and entry.process == os.getpid():
+                loop.run_until_complete(entry.closer.aclose())
 
     async def aclose(self) -> None:
         """Close the running loop's session; a later request opens a new one."""
         entry = self._open.pop(asyncio.get_running_loop(), None)
         if entry is not None:
             await entry.closer.aclose()
+
+
+_all: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    for sessions in list(_all):
+        sessions.close_at_exit()
 
 
 _tasks: set[asyncio.Task[Any]] = set()

@@ -72,6 +72,29 @@ PROGRAMS = {
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         loop.run_until_complete(left[1].__anext__())
     """,
+    "a forked child with a blocking stream of its own": """
+        import os, warnings
+        from replicate_stream._sync import iterate_blocking, run_blocking
+        warnings.simplefilter("ignore")
+        run_blocking(lambda: client.describe(model))
+        child = os.fork()
+        if not child:
+            left = iterate_blocking(lambda: client.stream(model, "Hi"))
+            next(left)
+            sys.exit()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """,
+    "a forked child, while a connection is idle": """
+        import os, warnings
+        warnings.simplefilter("ignore")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(client.describe(model))
+        child = os.fork()
+        if not child:
+            sys.exit()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        left = loop.run_until_complete(open_stream())
+    """,
 }
 
 
@@ -80,24 +103,36 @@ PROGRAMS = {
 def test_exit_cancels_what_is_left_open(replicate_emulator: Emulator, name: str, host: str) -> None:
     replicate_emulator.behaviour.token_delay = 0.005
     replicate_emulator.reply = ["word "] * 20_000
+    run_program(replicate_emulator, PROGRAMS[name], host)
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+    assert len(replicate_emulator.cancels) == 1
+
+
+@pytest.mark.parametrize("end", ["", "; loop.close()"], ids=["left open", "closed"])
+def test_exit_is_silent_after_a_loop_made_by_hand(replicate_emulator: Emulator, end: str) -> None:
+    run = "loop.run_until_complete(client.complete(model, 'Hi'))"
+    run_program(replicate_emulator, f"loop = asyncio.new_event_loop(); {run}{end}")
+    assert len(replicate_emulator.predictions) == 1
+    assert replicate_emulator.cancels == []
+
+
+def run_program(emulator: Emulator, body: str, host: str = "127.0.0.1") -> None:
     program = f"""
 import asyncio, gc, sys
 from replicate_stream import Client
 
-base_url = {replicate_emulator.base_url!r}.replace("127.0.0.1", {host!r})
-client = Client({replicate_emulator.token!r}, base_url=base_url)
-model = {replicate_emulator.model!r}
+base_url = {emulator.base_url!r}.replace("127.0.0.1", {host!r})
+client = Client({emulator.token!r}, base_url=base_url)
+model = {emulator.model!r}
 
 async def open_stream():
     opening = client.stream(model, "Hi")
     events = await opening.__aenter__()
     await events.__anext__()
     return opening, events
-{textwrap.dedent(PROGRAMS[name])}
+{textwrap.dedent(body)}
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False
     )
     assert (done.stderr, done.returncode) == ("", 0)
-    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
-    assert len(replicate_emulator.cancels) == 1
