@@ -72,8 +72,9 @@ class ChatReplicate(ChatReplicateFields):
     that the model has no input for is an error before anything is paid; see `on_unsupported`.
 
     Leaving a stream early cancels the prediction, and stops the costs. The framework itself reads
-    to the end behind a blocking chain that is left, `(llm | parser).stream(…)`, and behind a
-    blocking stream of LangGraph; asynchronous ones are left at once.
+    to the end behind a blocking chain that is left, `(llm | parser).stream(…)`, behind a blocking
+    stream of LangGraph, and behind an agent whose web client hangs up;
+    `replicate_stream.cancel_on_exit` stops the last.
 
     Raises:
         ValidationError: An argument is unknown, with the closest known name, or of the wrong type.

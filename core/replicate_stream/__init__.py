@@ -28,6 +28,7 @@ from replicate_stream._errors import (
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
+    from replicate_stream._cancel_on_exit import cancel_on_exit
     from replicate_stream._client import Client
     from replicate_stream._event_stream import EventStream
     from replicate_stream._model.capabilities import ModelCapabilities
@@ -54,6 +55,7 @@ else:
     __getattr__, __dir__ = _lazy.export(
         __name__,
         {
+            "_cancel_on_exit": ["cancel_on_exit"],
             "_client": ["Client"],
             "_event_stream": ["EventStream"],
             "_model.capabilities": ["ModelCapabilities"],
@@ -111,6 +113,7 @@ __all__ = [
     "UnsupportedParameterError",
     "Usage",
     "__version__",
+    "cancel_on_exit",
     "prepare_input",
     "secret_headers",
 ]

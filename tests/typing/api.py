@@ -5,7 +5,7 @@ Every public class is made or received here, and its attributes are used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import assert_type
@@ -43,6 +43,7 @@ from replicate_stream import (
     ToolSpec,
     UnsupportedParameterError,
     Usage,
+    cancel_on_exit,
     prepare_input,
 )
 from replicate_stream.testing import Emulator, Fault, Reply
@@ -114,6 +115,14 @@ def use_event(event: StreamEvent) -> None:
         assert_type(event.reason, str)
         assert_type(event.usage, Usage | None)
         assert_type(event.prediction.id, str)
+
+
+async def leave(texts: AsyncIterator[str], events: AsyncGenerator[int, None]) -> None:
+    async for text in cancel_on_exit(texts):
+        assert_type(text, str)
+    async with cancel_on_exit(events, cancel=events.aclose) as numbers:
+        assert_type(await anext(numbers), int)
+        await numbers.aclose()
 
 
 async def complete(client: Client) -> None:
