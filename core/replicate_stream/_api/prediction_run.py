@@ -31,7 +31,11 @@ from replicate_stream._api.predictions import (
 from replicate_stream._api.read_timeout import ReadTimeout
 from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Decoder, EventTooLargeError
-from replicate_stream._errors import ReplicateTimeoutError, StreamInterruptedError
+from replicate_stream._errors import (
+    ModelNotFoundError,
+    ReplicateTimeoutError,
+    StreamInterruptedError,
+)
 from replicate_stream._settings import is_readable
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
 
@@ -252,7 +256,10 @@ class PredictionRun:
         if was_cut:
             raise self._build_interrupted_error("no record shows whether the text is complete")
         self.prediction = self.prediction.with_status(SUCCEEDED)
-        return []
+        if not self._is_verified:
+            return []
+        # A record that lags may have its output already (docs/replicate-api.md 2.3).
+        return self._note_rest(self._get_undelivered_text(is_partial=True))
 
     async def _poll(self) -> AsyncGenerator[list[str], None]:
         interval = FIRST_POLL_INTERVAL
@@ -267,7 +274,10 @@ class PredictionRun:
                 yield []
             await asyncio.sleep(interval)
             interval = min(interval * 1.5, MAX_POLL_INTERVAL)
-            self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
+            try:
+                self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
+            except ModelNotFoundError:
+                raise self._build_interrupted_error("its record is gone (404)") from None
         yield self._deliver_rest(is_output_needed=self._delivered.length > 0)
 
     def _deliver_rest(self, *, is_output_needed: bool = True) -> list[str]:
@@ -286,6 +296,9 @@ class PredictionRun:
         rest = self._get_undelivered_text()
         if rest is None and is_output_needed:
             raise self._build_interrupted_error("the record has no output any more")
+        return self._note_rest(rest)
+
+    def _note_rest(self, rest: str | None) -> list[str]:
         if not rest:
             return []
         self._delivered.add_text(rest)

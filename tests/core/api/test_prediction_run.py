@@ -139,6 +139,17 @@ async def test_an_end_that_the_stream_lost_is_delivered_from_the_record(
     assert (await client.complete(replicate_emulator.model, "Hi")).text == "ABC"
 
 
+async def test_a_record_that_still_shows_processing_is_compared_too(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.finish_lag = 100
+    replicate_emulator.reply = Reply(["A", "C"], output=["A", "B", "C"])
+    with pytest.raises(StreamInterruptedError, match="after 1 characters: 1 are missing"):
+        await client.complete(replicate_emulator.model, "Hi")
+    replicate_emulator.reply = Reply(["A", "B"], output=["A", "B", "C"])
+    assert (await client.complete(replicate_emulator.model, "Hi")).text == "ABC"
+
+
 async def test_a_stream_that_lost_the_beginning_of_a_stopped_answer_is_an_error(
     client: Client, replicate_emulator: Emulator
 ) -> None:
@@ -423,6 +434,18 @@ async def test_a_model_without_a_stream_is_polled(
     completion = await client.complete("some/plain", "Hi")
     assert completion.text == "all at once"
     assert [r for r in replicate_emulator.requests if r.server == "stream"] == []
+
+
+async def test_a_polled_record_that_is_gone_is_no_unknown_model(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model(
+        "some/plain", output_schema={"type": "string", "title": "Output"}, official=True
+    )
+    replicate_emulator.fault(Fault(on="get", status=404), times=None)
+    with pytest.raises(StreamInterruptedError, match="its record is gone") as caught:
+        await client.complete("some/plain", "Hi")
+    assert caught.value.prediction_id == next(iter(replicate_emulator.predictions))
 
 
 async def test_the_first_of_several_alternatives_is_the_answer_and_the_record_has_all(
