@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import public
-from replicate_stream._secrets import hide
+from replicate_stream._secrets import hide, hide_headers
 from replicate_stream._settings import ApiKey, Settings, read_settings
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
 
@@ -87,7 +87,8 @@ class Client:
         on_unsupported: OnUnsupported = "raise",
     ) -> None:
         # First of all: error trackers record the variables of a frame that an error leaves.
-        api_key, headers = hide(api_key), hide(headers)
+        api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
+        headers = hide_headers(headers)
         settings = read_settings(
             api_key,
             base_url=base_url,

@@ -11,7 +11,7 @@ from replicate_stream._client import Client
 from replicate_stream._errors import TOKENS_PAGE
 from replicate_stream._event_stream import EventStream
 from replicate_stream._lazy import public
-from replicate_stream._secrets import hide
+from replicate_stream._secrets import hide, hide_headers
 from replicate_stream._settings import ApiKey
 from replicate_stream._types.messages import Messages, TextDelta
 
@@ -82,8 +82,12 @@ class Replicate:
             ResponseError: The response has an error status or no `id`.
             TypeError: Neither `Client` nor `Client.stream` has an argument of that name.
         """
-        api_key, headers = hide(api_key), hide(headers)
-        kwargs.setdefault("requires_auth", cls.needs_auth)
+        api_key, proxy, headers = hide(api_key), hide(proxy), hide_headers(headers)
+        kwargs = {
+            "requires_auth": cls.needs_auth,
+            **kwargs,
+            "base_url": hide(kwargs.get("base_url")),
+        }
         settings = {name: kwargs.pop(name) for name in _CLIENT_ARGUMENTS & kwargs.keys()}
         client = Client(api_key, proxy=proxy, timeout=timeout, headers=headers, **settings)
         request = {

@@ -18,6 +18,9 @@ secret_headers: set[str] = {
 # A header of any name holds a secret if it has the form of one: a scheme, or a token's prefix.
 _SECRET_VALUE = re.compile(r"(?i:bearer|basic|digest|token|apikey)\s|(?:r8_|sk-|hf_|ghp_|eyJ)\w")
 _SCHEME = re.compile(r"[A-Za-z]+\s+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, "token"
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+_FRAMING_HEADERS = {"content-length", "transfer-encoding"}
 _MIN_LENGTH = 4  # characters of a secret; a shorter one is in many words
 _MAX_KNOWN = 64
 _USER_INFO = re.compile(r"\A((?:[\w+.-]+:)?//)?[^/?#]*@")
@@ -31,7 +34,7 @@ def is_secret_header(name: str, value: str) -> bool:
 
 
 def without_secrets(
-    proxy: str | None = None, headers: Mapping[str, str] | None = None
+    proxy: str | None = None, headers: Mapping[str, str] | Headers | None = None
 ) -> tuple[str | None, dict[str, str] | None]:
     """Remove the password from a proxy's URL, and the secrets from headers.
 
@@ -78,37 +81,80 @@ class Token:
         return self._value
 
 
-class Headers(Mapping[str, str]):
+class Headers:
     """Headers whose values no `repr` shows. Their names are compared without case.
+
+    Not a mapping, because error trackers walk through mappings.
 
     Args:
         layers: Headers, of which later ones replace earlier ones. A `Token` is unwrapped, as
-            `Bearer …`, only when it is read.
+            `Bearer …`, only when it is sent.
     """
 
-    def __init__(self, *layers: Mapping[str, str | Token]) -> None:
-        pairs = (pair for layer in layers for pair in layer.items())
-        self._pairs = {str(pair[0]).lower(): pair for pair in pairs}
+    def __init__(self, *layers: Mapping[str, str] | Mapping[str, Token] | Headers) -> None:
+        self._pairs: dict[str, tuple[Any, Any]] = {  # of any type: they are checked later
+            str(name).lower(): (name, value) for layer in layers for name, value in layer.items()
+        }
 
-    def __getitem__(self, name: str) -> str:
-        value = self._pairs[name.lower()][1]
-        return f"Bearer {value.get_secret_value()}" if isinstance(value, Token) else value
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._pairs == other._pairs
 
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._pairs.values())
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._pairs
 
-    def __len__(self) -> int:
-        return len(self._pairs)
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Iterate over names and values, as they are sent."""
+        for name, value in self._pairs.values():
+            is_token = isinstance(value, Token)
+            yield name, f"Bearer {value.get_secret_value()}" if is_token else value
+
+    def find_problem(self) -> str | None:
+        """Describe the first header that cannot be sent, without its value; None if all can."""
+        for name, value in self.items():
+            valid = _HEADER_NAME.match(name) if isinstance(name, str) else None
+            if valid is None or valid[0] != name:
+                # The rest may be a value: `Authorization: Bearer …`.
+                start = valid[0] if valid else ""
+                return (
+                    f"headers has an invalid name, which begins with {start!r}; a name consists of "
+                    "letters, digits and hyphens"
+                )
+            if name.lower() in _FRAMING_HEADERS:
+                return f"header {name!r} cannot be set: it is written for each request"
+            if not isinstance(value, str):
+                return f"header {name!r} is of type {type(value).__name__}; it must be a str"
+            if _HEADER_VALUE.fullmatch(value) is None:
+                return (
+                    f"header {name!r} has characters that no header can hold (line breaks, control "
+                    "characters or non-ASCII); percent-encode them"
+                )
+        return None
 
 
 def hide(value: Any) -> Any:
-    """Wrap a token or headers that come in; return any other value, such as a function, as it is.
+    """Wrap a token, or a URL that may have a password; return a source of one as it is.
 
-    To be called before anything can fail, in place of the argument.
+    Anything else is replaced by an empty object. To be called before anything can fail, in place
+    of the argument.
     """
     if isinstance(value, str):
         return Token(value)
-    return Headers(value) if isinstance(value, Mapping) else value
+    if value is None or callable(value):
+        return value
+    is_source = hasattr(value, "get_secret_value") or hasattr(value, "__await__")
+    return value if is_source else _empty(value)
+
+
+def hide_headers(value: Any) -> Any:
+    """Wrap headers that come in, as `hide` does."""
+    if value is None or isinstance(value, Headers):
+        return value
+    return Headers(value) if isinstance(value, Mapping) else _empty(value)
+
+
+def _empty(value: object) -> object:
+    """Make an empty object of a type of the same name, for the error that names the type."""
+    return type(type(value).__name__, (), {})()
 
 
 class Redactor:
@@ -118,7 +164,7 @@ class Redactor:
         self._known: list[str] = []
         self._pattern: re.Pattern[str] | None = None
 
-    def add(self, headers: Mapping[str, str]) -> None:
+    def add(self, headers: Headers) -> None:
         """Add the secrets among the headers of a request."""
         values = {_SCHEME.sub("", v, count=1) for k, v in headers.items() if is_secret_header(k, v)}
         if new := [v for v in values if len(v) >= _MIN_LENGTH and v not in self._known]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
 from urllib.parse import urlsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
-from replicate_stream._secrets import Headers, Token, hide, without_secrets
+from replicate_stream._secrets import Headers, Token, hide, hide_headers, without_secrets
 from replicate_stream._warnings import warn_caller
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -51,19 +52,24 @@ class Settings:
     base_url: str
     # Out of the `repr`: these hold secrets.
     api_key: ApiKey = field(default=None, repr=False)
-    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, Token] = field(default_factory=dict, repr=False)
     timeout: float | None = 180.0
     deadline: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
     max_retries: int = 2
     requires_auth: bool = True
 
     def __post_init__(self) -> None:
-        for name, seconds in (("timeout", self.timeout), ("deadline", self.deadline)):
-            if seconds is not None and seconds <= 0:
-                raise invalid_value(name, seconds, "more than 0 seconds, or None")
-        if self.max_retries < 0:
-            raise invalid_value("max_retries", self.max_retries, "0 or more")
+        for name in ("timeout", "deadline", "max_retries"):
+            value: Any = getattr(self, name)
+            if value is None and name != "max_retries":
+                continue
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                raise wrong_type(name, value, "a number")
+            if name == "max_retries" and not 0 <= value < math.inf:
+                raise invalid_value(name, value, "0 or more")
+            if name != "max_retries" and not 0 < value < math.inf:
+                raise invalid_value(name, value, "more than 0 seconds, or None")
 
     async def fetch_token(self) -> Token | None:
         """Return the token, from the function if there is one; None without a token.
@@ -88,20 +94,20 @@ class Settings:
                     fields=("api_key",),
                 )
             return key
-        has_header = any(name.lower() == "authorization" for name in self.headers)
-        if self.requires_auth and not has_header:
+        if self.requires_auth and "authorization" not in self.headers:
             raise MissingAuthError
         return None
 
     def without_secrets(self) -> Settings:
         """Copy the settings for a pickle: without passwords and without a literal token."""
         proxies = {
-            scheme: without_secrets(proxy)[0] or "" for scheme, proxy in self.proxies.items()
+            scheme: Token(without_secrets(proxy.get_secret_value())[0] or "")
+            for scheme, proxy in self.proxies.items()
         }
         return replace(
             self,
             api_key=self.api_key if callable(self.api_key) else None,
-            headers=without_secrets(headers=self.headers)[1] or {},
+            headers=Headers(without_secrets(headers=self.headers)[1] or {}),
             proxies=proxies,
         )
 
@@ -121,52 +127,49 @@ class Settings:
             return None
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if "no" in self.proxies and _is_bypassed(host, parts.port, self.proxies["no"]):
+        no_proxy = self.proxies.get("no")
+        if no_proxy and _is_bypassed(host, parts.port, no_proxy.get_secret_value()):
             return None
         kind = parts.scheme if parts.scheme in self.proxies else "all"
         proxy = self.proxies.get(kind)
         # To anything but an HTTP proxy, aiohttp would send the request with its token in the clear.
-        if proxy is not None and not is_readable(proxy):
+        if proxy is not None and not is_readable(proxy.get_secret_value()):
             raise _build_proxy_error(kind, proxy)
-        return proxy
+        return None if proxy is None else proxy.get_secret_value()
 
 
 def read_settings(
     api_key: ApiKey = None,
     *,
-    base_url: str | None = None,
-    proxy: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    base_url: Any = None,
+    proxy: Any = None,
+    headers: Any = None,
     requires_auth: bool = True,
     **limits: Any,
 ) -> Settings:
     """Validate the settings, and take the missing ones from the environment.
 
-    The others, `limits`, are `timeout`, `deadline` and `max_retries` of `Settings`.
+    The arguments are those of `Client`; `limits` are `timeout`, `deadline` and `max_retries`.
 
     Raises:
         InvalidInputError: Names an argument of a wrong type or out of its range.
     """
-    api_key, headers = hide(api_key), hide(headers)
+    api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
+    headers = hide_headers(headers)
+    _check_types(api_key, base_url, proxy, headers)
     if api_key is None:
         api_key = hide(os.environ.get(TOKEN_VARIABLE) or None)
-    elif not isinstance(api_key, (str, Secret)) and not callable(api_key):
-        raise wrong_type(
-            "api_key",
-            api_key,
-            "a str, a secret with get_secret_value(), or a function that returns one",
-        )
-    base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
+    base_url = base_url or hide(os.environ.get(BASE_URL_VARIABLE))
     if not base_url:
-        base_url = DEFAULT_BASE_URL if api_key or requires_auth else KEYLESS_BASE_URL
-    if proxy and not is_readable(proxy):
+        base_url = hide(DEFAULT_BASE_URL if api_key or requires_auth else KEYLESS_BASE_URL)
+    if proxy and not is_readable(proxy.get_secret_value()):
         message = "proxy must be of the form http://host:port, with a port from 1 to 65535"
         raise InvalidInputError(message, fields=("proxy",))
     settings = Settings(
-        base_url=normalize_base_url(base_url),
+        base_url=_normalize_base_url(base_url),
         api_key=api_key,
         proxies={"all": proxy} if proxy else _read_environment_proxies(),
-        headers=Headers(headers or {}),
+        headers=headers or Headers(),
         requires_auth=requires_auth,
         **limits,
     )
@@ -174,7 +177,22 @@ def read_settings(
     return settings
 
 
-def normalize_base_url(url: str) -> str:
+def _check_types(api_key: Any, base_url: Any, proxy: Any, headers: Any) -> None:
+    if not (api_key is None or isinstance(api_key, Secret) or callable(api_key)):
+        expected = "a str, a secret with get_secret_value(), or a function that returns one"
+        raise wrong_type("api_key", api_key, expected)
+    for name, url in (("base_url", base_url), ("proxy", proxy)):
+        if not (url is None or isinstance(url, Token)):
+            raise wrong_type(name, url, "a str")
+    if headers is None:
+        return
+    if not isinstance(headers, Headers):
+        raise wrong_type("headers", headers, "a mapping of names to values")
+    if problem := headers.find_problem():
+        raise InvalidInputError(problem, fields=("headers",))
+
+
+def _normalize_base_url(base_url: Token) -> str:
     """Convert a base URL to the form with `/v1` and without a slash at its end.
 
     Both spellings are in use: Replicate's Python client 1.x wants it without `/v1`, 2.0 with it
@@ -183,16 +201,15 @@ def normalize_base_url(url: str) -> str:
     Raises:
         InvalidInputError: It is not an http or https URL, or it holds credentials.
     """
-    url = url.strip()
-    if not is_readable(url):
+    if not is_readable(base_url.get_secret_value()):
         raise InvalidInputError(
             "base_url must be of the form https://host or https://host/v1", fields=("base_url",)
         )
-    parts = urlsplit(url)
-    if parts.username or parts.password:
+    if _has_user_info(base_url.get_secret_value()):
         raise InvalidInputError(
             "base_url holds a user name or password; pass them in headers=", fields=("base_url",)
         )
+    parts = urlsplit(base_url.get_secret_value())
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         warn_caller(
             f"base_url is plain http on {parts.hostname}: the API token travels unencrypted",
@@ -223,7 +240,12 @@ def is_readable(url: str | None) -> TypeGuard[str]:
         return False
 
 
-def _read_environment_proxies() -> dict[str, str]:
+def _has_user_info(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.username or parts.password)
+
+
+def _read_environment_proxies() -> dict[str, Token]:
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return {}
     import urllib.request  # as slow as importing the rest of the core, and rarely needed
@@ -231,13 +253,13 @@ def _read_environment_proxies() -> dict[str, str]:
     found = urllib.request.getproxies_environment()
     proxies = {k: found[k].strip() for k in ("http", "https", "all", "no") if found.get(k)}
     # curl, requests and httpx too take `host:port` for an HTTP proxy.
-    return {k: v if k == "no" or "://" in v else f"http://{v}" for k, v in proxies.items()}
+    return {k: Token(v if k == "no" or "://" in v else f"http://{v}") for k, v in proxies.items()}
 
 
-def _build_proxy_error(kind: str, proxy: str) -> InvalidInputError:
+def _build_proxy_error(kind: str, proxy: Token) -> InvalidInputError:
     names = [name for name in os.environ if name.lower() == f"{kind}_proxy"]
     name = max(names, default=f"{kind.upper()}_PROXY")  # lower case wins, as in curl
-    scheme = proxy.partition("://")[0]
+    scheme = proxy.get_secret_value().partition("://")[0]
     return InvalidInputError(
         f"{name} names a proxy ({scheme}://…) that cannot be used: it must be of the form "
         "http://host:port, with a port from 1 to 65535; change it, or pass proxy=",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replicate_stream._client import Client
-from replicate_stream._secrets import hide, without_secrets
+from replicate_stream._secrets import hide, hide_headers, without_secrets
 from replicate_stream._settings import ApiKey
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.json_schema import (
@@ -78,7 +78,7 @@ class Connection:
         """
         return cls(
             hide(api_key),
-            headers=hide(model.default_headers),  # a copy, to notice changes in place
+            headers=hide_headers(model.default_headers),  # a copy, to notice changes in place
             **{name: getattr(model, name) for name in _FIELD_NAMES},
         )
 

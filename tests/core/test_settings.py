@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
 import pytest
 
 from replicate_stream import Client, InvalidInputError, MissingAuthError
-from replicate_stream._settings import Settings, normalize_base_url, origin, read_settings
+from replicate_stream._settings import Settings, origin, read_settings
 
 TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"
 
@@ -36,11 +37,19 @@ async def return_token() -> str:
     ],
 )
 def test_a_base_url_is_accepted_with_and_without_v1(given: str, used: str) -> None:
-    assert normalize_base_url(given) == used
+    assert read_settings(TOKEN, base_url=given).base_url == used
 
 
 @pytest.mark.parametrize(
-    "url", ["api.replicate.com", "ftp://x.example", "https://", "", "https://u:p@host.example"]
+    "url",
+    [
+        "api.replicate.com",
+        "ftp://x.example",
+        "https://",
+        "",
+        "https://u:p@host.example",
+        "u:p@host",
+    ],
 )
 def test_the_error_for_an_invalid_base_url_hides_it(url: str) -> None:
     with pytest.raises(InvalidInputError, match="base_url") as caught:
@@ -131,7 +140,18 @@ async def test_the_error_for_an_invalid_token_hides_it(key: str) -> None:
         ("proxy", "http://[x"),
         ("base_url", "http://x:99999"),
         ("base_url", "https://[x"),
+        ("proxy", 7),
+        ("base_url", b"https://x"),
+        ("timeout", "5"),
+        ("timeout", True),
+        ("timeout", float("nan")),
+        ("deadline", float("inf")),
+        ("max_retries", None),
+        ("max_retries", "2"),
         ("api_key", 7),
+        ("api_key", b"r8_fake"),
+        ("headers", "X-Team: blue"),
+        ("headers", [("X-Team", "blue")]),
         ("on_unsupported", "shout"),
     ],
 )
@@ -139,6 +159,36 @@ def test_the_error_for_an_argument_out_of_range_names_it(argument: str, value: A
     with pytest.raises(InvalidInputError, match=argument) as caught:
         Client(**{"api_key": TOKEN, argument: value})
     assert caught.value.fields == (argument,)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("X-Door", f"sesame{bad}")
+            for bad in ("\n", "\r\nX: 1", "\0", "\x7f", "é", "ж", "\ud800")
+        ),
+        *(("X-Door", bad) for bad in (7, None, b"sesame", ["sesame"], True)),
+        *((bad, "sesame") for bad in ("X-Door: sesame", "X-Door\n", "X-Door ", "X-Doorж")),
+        ("Content-Length", "3"),
+        ("transfer-encoding", "chunked"),
+    ],
+)
+def test_the_error_for_a_header_that_cannot_be_sent_names_it_and_hides_its_value(
+    name: str, value: Any
+) -> None:
+    with pytest.raises(
+        InvalidInputError, match=re.split(r"[^\w-]", name, flags=re.ASCII)[0]
+    ) as caught:
+        Client(TOKEN, headers={"X-Team": "blue", name: value})
+    assert caught.value.fields == ("headers",)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", ":", 7, None])
+def test_a_header_needs_a_name(name: Any) -> None:
+    with pytest.raises(InvalidInputError, match="headers has an invalid name"):
+        Client(TOKEN, headers={name: "sesame"})
 
 
 def test_reprs_hide_the_token_and_the_proxys_password() -> None:

@@ -22,7 +22,7 @@ from replicate_stream._api.sse import Decoder, EventTooLargeError
 from replicate_stream._model.profile import build_profile
 from replicate_stream._response.completion import derive_finish_reason
 from replicate_stream._response.output import CompletionReader, extract_text
-from replicate_stream._secrets import Redactor
+from replicate_stream._secrets import Headers, Redactor
 from replicate_stream._types.prediction import read_usage
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH
 from tests.reliability.fuzzing import (
@@ -92,7 +92,7 @@ def test_any_error_body_is_an_error_of_its_status(
     status: int, headers: dict[str, str], body: bytes, name: str
 ) -> None:
     redactor = Redactor()
-    redactor.add({"Authorization": "Bearer FAKE_TOKEN"})
+    redactor.add(Headers({"Authorization": "Bearer FAKE_TOKEN"}))
     error = to_response_error(Response(status, headers, body, redactor), "GET /x")
     assert error.status == status
     assert error.retry_after is None or error.retry_after >= 0

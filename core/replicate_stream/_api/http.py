@@ -33,7 +33,7 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     ResponseError,
 )
-from replicate_stream._secrets import Headers, Redactor, Token
+from replicate_stream._secrets import Headers, Redactor
 from replicate_stream._settings import Settings, is_readable, origin
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class Http:
         request = describe_request(method, path)
         url = path if "://" in path else self.settings.base_url + path
         token = await self.settings.fetch_token()
-        own: Mapping[str, str | Token] = {"Authorization": token} if token else {}
+        own = {"Authorization": token} if token else {}
         all_headers = Headers(_ACCEPT_JSON, self.settings.headers, headers or {}, own)
         self.redactor.add(all_headers)
         client_timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
@@ -248,7 +248,7 @@ class Http:
                     method,
                     url,
                     data=data,
-                    headers=all_headers,
+                    headers=dict(all_headers.items()),
                     proxy=self.settings.proxy_for(url),
                     timeout=client_timeout,
                     allow_redirects=False,

@@ -6,7 +6,7 @@ import json
 import logging
 import pickle
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ def show(error: BaseException | None) -> Iterator[str]:
         if frame.f_code.co_filename.startswith(PACKAGE):
             for value in frame.f_locals.values():
                 yield value if isinstance(value, str) else repr(value)
+                if isinstance(value, Mapping):  # a tracker walks through it
+                    yield repr(dict(value.items()))
     yield from show(error.__cause__)
     yield from show(error.__context__)
 
@@ -152,25 +154,47 @@ async def test_an_unreachable_proxys_password_is_in_no_cause(make_client: MakeCl
     assert_hidden(caught.value)
 
 
-@pytest.mark.parametrize("key", [f"{TOKEN}\n", f"{TOKEN}\nX-Evil: 1", lambda: f"{TOKEN} é"])
-async def test_the_frames_of_a_refused_setting_hold_no_secret(key: Any) -> None:
-    headers = {"X-Gateway-Key": KEY}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_key": f"{TOKEN}\nX-Evil: 1"},
+        {"api_key": lambda: f"{TOKEN} é"},
+        {"api_key": TOKEN.encode()},
+        {"timeout": -1},
+        {"timeout": "5"},
+        {"proxy": "x:1"},
+        {"proxy": f"http://user:{KEY}@x:99999"},
+        {"proxy": f"http://user:{KEY}@[x"},
+        {"base_url": f"https://user:{KEY}@x"},
+        {"base_url": f"https://user:{KEY}@x:99999"},
+        {"headers": {"X-Gateway-Key": f"{KEY}\n"}},
+        {"headers": {"X-Gateway-Key": [KEY]}},
+        {"headers": [("X-Gateway-Key", KEY)]},
+        {"headers": f"X-Gateway-Key: {KEY}"},
+        {"headers": {f"X-Gateway-Key: {KEY}": ""}},
+    ],
+    ids=range(15),
+)
+async def test_the_frames_of_a_refused_setting_hold_no_secret(settings: Any) -> None:
+    given = {"api_key": TOKEN, "headers": {"X-Gateway-Key": KEY}, **settings}
     makers: list[Callable[[], Awaitable[object]]] = [
-        lambda: Client(key, headers=headers).complete("a" * 64, "Hi"),
-        lambda: Client(key, headers=headers, timeout=-1).complete("a" * 64, "Hi"),
-        lambda: Client(key, headers=headers, proxy="x:1").complete("a" * 64, "Hi"),
-        lambda: anext(
-            aiter(
-                Replicate.create_async_generator(
-                    "a" * 64, [], api_key=key, timeout=-1, headers=headers
-                )
-            )
-        ),
+        lambda: Client(**given).complete("a" * 64, "Hi"),
+        lambda: anext(aiter(Replicate.create_async_generator("a" * 64, [], **given))),
     ]
-    for make in makers[1:] if key == f"{TOKEN}\n" else makers:
+    for make in makers:
         with pytest.raises(InvalidInputError) as caught:
             await make()
         assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
+def test_the_frames_of_a_refused_proxy_of_the_environment_hold_no_password(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, f"socks5://user:{KEY}@x:1")
+    with pytest.raises(InvalidInputError) as caught:
+        Client(TOKEN)
+    assert_hidden(caught.value)
 
 
 async def test_a_redirect_keeps_the_spelling_of_headers_and_the_callers_choice(
