@@ -7,7 +7,7 @@ which the framework would run the model, for pay, without the argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
@@ -24,6 +24,7 @@ from replicate_stream.adapters import (
     check_argument_names,
     merge_arguments,
     without_secrets,
+    without_values,
 )
 
 SETTINGS = ("model", *(parameter.name for parameter in PARAMETERS if parameter.is_setting))
@@ -112,6 +113,18 @@ class ChatReplicateFields(BaseChatModel):
     """Whether to request the token counts when an answer has ended."""
 
     _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
+
+    if not TYPE_CHECKING:  # type checkers derive the arguments from the fields
+
+        def __init__(self, **kwargs: Any) -> None:
+            failure = None
+            try:
+                super().__init__(**kwargs)
+            except ValueError as error:
+                failure = without_values(error)
+            if failure is not None:
+                kwargs.clear()  # error trackers record the variables of a frame
+                raise failure
 
     @model_validator(mode="before")
     @classmethod

@@ -31,6 +31,7 @@ from replicate_stream.adapters import (
     Connection,
     check_argument_names,
     merge_arguments,
+    without_secrets,
 )
 
 # `include_usage` is a call's alone: the framework's token counter needs the counts.
@@ -196,7 +197,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         """Yield the fields that are set, without the framework's own: two of them are prompts."""
         for name, value in super().__repr_args__():
             if name not in CustomLLM.model_fields and value is not None:
-                yield name, value
+                yield name, without_secrets(value)[0] if name == "base_url" else value
 
     def __getstate__(self) -> dict[Any, Any]:
         """Return the state for a pickle, without secrets; the token is read again on loading."""

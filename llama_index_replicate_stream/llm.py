@@ -57,7 +57,12 @@ from llama_index_replicate_stream._stream_callbacks import (
 )
 from llama_index_replicate_stream._to_core import PromptConverter
 from replicate_stream import Client
-from replicate_stream.adapters import check_argument_names, iterate_blocking, run_blocking
+from replicate_stream.adapters import (
+    check_argument_names,
+    iterate_blocking,
+    run_blocking,
+    without_values,
+)
 
 Response = TypeVar("Response")
 Convert = Callable[["core.StreamEvent"], "Response | None"]
@@ -108,8 +113,15 @@ class Replicate(ReplicateFields):
         if isinstance(api_key, str):
             api_key = SecretStr(api_key)
         known = (*type(self).model_fields, "api_key", "client")
-        check_argument_names("Replicate", settings, known, REPLACED)
-        super().__init__(model=model, **settings)
+        failure = None
+        try:
+            check_argument_names("Replicate", list(settings), known, REPLACED)
+            super().__init__(model=model, **settings)
+        except (TypeError, ValueError) as error:
+            failure = without_values(error)
+        if failure is not None:
+            settings.clear()  # error trackers record the variables of a frame
+            raise failure
         self._api_key = api_key
         self._shared_client = client
 

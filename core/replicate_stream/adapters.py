@@ -47,6 +47,7 @@ __all__ = [
     "run_blocking",
     "to_parameters",
     "without_secrets",
+    "without_values",
 ]
 
 _FIELD_NAMES = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
@@ -60,7 +61,7 @@ class Connection:
     """
 
     api_key: ApiKey = field(default=None, repr=False)
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)  # a wrong one may hold a password
     proxy: str | None = field(default=None, repr=False)
     timeout: float | None = 180.0
     deadline: float | None = None
@@ -161,6 +162,27 @@ def check_argument_names(
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
         raise TypeError(f"{owner} has no argument {name!r}; {hint}")
+
+
+def without_values(error: Exception) -> Exception:
+    """Copy the error of a constructor without its traceback and the values that were given.
+
+    Args:
+        error: A `ValidationError` of pydantic, whose `errors()` holds them; or a `TypeError`.
+    """
+    if isinstance(error, TypeError):
+        return TypeError(*error.args)
+    # The core itself does not need pydantic.
+    from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+    if not isinstance(error, ValidationError):
+        return error
+    custom_error: Any = PydanticCustomError  # its annotations demand literals
+    details: list[InitErrorDetails] = [
+        {"type": custom_error(each["type"], each["msg"]), "loc": each["loc"], "input": None}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)
 
 
 def merge_arguments(
