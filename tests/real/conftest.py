@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -37,14 +37,15 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 2048; }}
 http {{
-  access_log off;
+  access_log {folder}/access.log;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   server {{
-    listen 127.0.0.1:{port};
+    listen {host}:{port};
+    listen {host}:{publish_port};
     location ~ ^/publish/(.+)$ {{
       nchan_publisher;
       nchan_channel_id $1;
@@ -56,6 +57,12 @@ http {{
       nchan_channel_id $1;
       nchan_subscriber_first_message oldest;
       nchan_subscriber_timeout {idle};
+    }}
+    location /buffered/ {{
+      proxy_pass http://{host}:{port}/;
+      proxy_http_version 1.1;
+      proxy_buffering on;
+      proxy_buffers 8 64k;
     }}
   }}
 }}
@@ -97,57 +104,123 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") -> None:
     for _ in range(1000):
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection((host, port), timeout=1).close()
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             raise RuntimeError(f"it ended with {process.wait(timeout=0.01)}")
     raise RuntimeError(f"nothing listens on port {port}")
 
 
+@pytest.fixture(name="free_port")
+def _free_port() -> Callable[[], int]:
+    return free_port
+
+
+@pytest.fixture(name="wait_for_port")
+def _wait_for_port() -> Callable[[int, subprocess.Popen[bytes]], None]:
+    return wait_for_port
+
+
+class Nginx:
+    """nginx with Nchan, which forgets its streams when it is stopped.
+
+    Attributes:
+        origin: Of the streams; below `/buffered` it proxies itself, and buffers the responses.
+        publish_origin: The same server at another port.
+
+    Args:
+        command: The program, and what runs it, such as `ip netns exec NAME`.
+        folder: For its files.
+        idle: Seconds without an event after which a stream is closed.
+        host: The address to listen on.
+    """
+
+    def __init__(
+        self, command: Sequence[str], folder: Path, idle: int, host: str = "127.0.0.1"
+    ) -> None:
+        self._host, self._port = host, free_port()
+        publish_port = free_port()
+        self.origin = f"http://{host}:{self._port}"
+        self.publish_origin = f"http://{host}:{publish_port}"
+        conf = folder / "nginx.conf"
+        conf.write_text(
+            NGINX_CONF.format(
+                module=NCHAN_MODULE, folder=folder, host=host, port=self._port,
+                publish_port=publish_port, idle=idle,
+            )
+        )  # fmt: skip
+        log, self._log = str(folder / "error.log"), folder / "access.log"
+        self._command = [*command, "-p", str(folder), "-c", str(conf), "-e", log]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """Of the streams."""
+        return self._port
+
+    def count_streams(self) -> int:
+        """Number of the connections to streams that have ended."""
+        return self._log.read_text().count("GET /v1/streams/")
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        wait_for_port(self._port, self._process, self._host)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[Callable[[int], str]]:
-    """Start nginx with Nchan and an idle timeout in seconds, and return its origin."""
+def make_nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
+    """Start nginx with Nchan and an idle timeout in seconds, and return it."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None or not NCHAN_MODULE.exists():
         _skip_or_fail("needs nginx with Nchan: apt-get install nginx-light libnginx-mod-nchan")
-    processes: list[subprocess.Popen[bytes]] = []
+    servers: list[Nginx] = []
 
-    def start(idle: int) -> str:
-        port = free_port()
-        conf = tmp_path / "nginx.conf"
-        conf.write_text(
-            NGINX_CONF.format(module=NCHAN_MODULE, folder=tmp_path, port=port, idle=idle)
-        )
-        process = subprocess.Popen(
-            [program, "-p", str(tmp_path), "-c", str(conf), "-e", str(tmp_path / "error.log")],
-            stderr=subprocess.DEVNULL,
-        )
-        processes.append(process)
-        wait_for_port(port, process)
-        return f"http://127.0.0.1:{port}"
+    def start(idle: int, *, runner: Sequence[str] = (), host: str = "127.0.0.1") -> Nginx:
+        servers.append(Nginx([*runner, program], tmp_path, idle, host))
+        servers[-1].start()
+        return servers[-1]
 
     yield start
-    for process in processes:
-        process.terminate()
-        process.wait(10)
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def nginx(make_nginx: Callable[[int], Nginx]) -> Callable[[int], str]:
+    """Start nginx with Nchan and an idle timeout in seconds, and return its origin."""
+    return lambda idle: make_nginx(idle).origin
 
 
 class Service:
     """An API whose predictions publish their tokens to nginx, which serves the streams.
 
+    What is published while nginx is down is lost to the streams, but not to the records.
+
     Attributes:
         script: Tokens, and the seconds before each, for all predictions created from now on.
         cancels: Ids of the canceled predictions.
+        creates: Number of predictions that were created.
+        on_token: Awaited before each token, with its index.
     """
 
-    def __init__(self, stream_origin: str, publisher: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, stream_origin: str, publish_origin: str, publisher: aiohttp.ClientSession
+    ) -> None:
         self.script: Sequence[tuple[float, str]] = ()
         self.cancels: list[str] = []
+        self.creates = 0
+        self.on_token: Callable[[int], Awaitable[None]] | None = None
         self.base_url = ""
-        self._origin = stream_origin
+        self._origin, self._publish_origin = stream_origin, publish_origin
         self._publisher = publisher
         self._ids = count(1)
         self._published: dict[str, list[str]] = {}
@@ -158,6 +231,7 @@ class Service:
         return [
             web.get("/v1/models/nginx/nchan", self._model),
             web.post("/v1/models/nginx/nchan/predictions", self._create),
+            web.post("/v1/predictions", self._create),
             web.get("/v1/predictions/{id}", self._get),
             web.post("/v1/predictions/{id}/cancel", self._cancel),
         ]
@@ -170,6 +244,7 @@ class Service:
         return web.json_response({"latest_version": None})
 
     async def _create(self, _: web.Request) -> web.Response:
+        self.creates += 1
         prediction = f"prediction{next(self._ids)}"
         self._published[prediction], self._status[prediction] = [], "starting"
         task = asyncio.create_task(self._run(prediction, self.script))
@@ -196,7 +271,9 @@ class Service:
         }
 
     async def _run(self, prediction: str, script: Sequence[tuple[float, str]]) -> None:
-        for delay, token in script:
+        for index, (delay, token) in enumerate(script):
+            if self.on_token is not None:
+                await self.on_token(index)
             if delay:
                 await asyncio.sleep(delay)
             if self._status[prediction] == "canceled":
@@ -209,22 +286,21 @@ class Service:
         await self._publish(prediction, "done", "{}")
 
     async def _publish(self, prediction: str, event: str, data: str) -> None:
-        async with self._publisher.post(
-            f"{self._origin}/publish/{prediction}",
-            data=data.encode(),
-            headers={"X-EventSource-Event": event, "Content-Type": "text/plain"},
-        ) as reply:
-            assert reply.status in {201, 202}
+        headers = {"X-EventSource-Event": event, "Content-Type": "text/plain"}
+        url = f"{self._publish_origin}/publish/{prediction}"
+        with contextlib.suppress(aiohttp.ClientError):
+            async with self._publisher.post(url, data=data.encode(), headers=headers) as reply:
+                assert reply.status in {201, 202}
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[[str], object]]:
-    """Start a `Service` for an nginx, and return it."""
+async def serve() -> AsyncIterator[Callable[..., object]]:
+    """Start a `Service` for the origins of an nginx, and return it."""
     runners: list[web.AppRunner] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=50)) as publisher:
 
-        async def start(stream_origin: str) -> Service:
-            service = Service(stream_origin, publisher)
+        async def start(stream_origin: str, publish_origin: str | None = None) -> Service:
+            service = Service(stream_origin, publish_origin or stream_origin, publisher)
             app = web.Application()
             app.add_routes(service.routes())
             runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -241,19 +317,31 @@ async def serve() -> AsyncIterator[Callable[[str], object]]:
 
 
 @pytest.fixture
-def tinyproxy(tmp_path: Path) -> Iterator[int]:
-    """Port of a proxy that requires the user `user` with the password `FAKE_PASSWORD`."""
+def start_tinyproxy(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Start a proxy with further lines of configuration, and return its port."""
     program = shutil.which("tinyproxy")
     if program is None:
         _skip_or_fail("needs a proxy: apt-get install tinyproxy")
-    port = free_port()
-    conf = tmp_path / "tinyproxy.conf"
-    conf.write_text(
-        f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nAllow 127.0.0.1\n"
-        "BasicAuth user FAKE_PASSWORD\n"
-    )
-    process = subprocess.Popen([program, "-d", "-c", str(conf)], stdout=subprocess.DEVNULL)
-    wait_for_port(port, process)
-    yield port
-    process.terminate()
-    process.wait(10)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(lines: str) -> int:
+        port = free_port()
+        conf = tmp_path / "tinyproxy.conf"
+        conf.write_text(
+            f"Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 50\nAllow 127.0.0.1\n{lines}\n"
+        )
+        process = subprocess.Popen([program, "-d", "-c", str(conf)], stdout=subprocess.DEVNULL)
+        processes.append(process)
+        wait_for_port(port, process)
+        return port
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def tinyproxy(start_tinyproxy: Callable[[str], int]) -> int:
+    """Port of a proxy that requires the user `user` with the password `FAKE_PASSWORD`."""
+    return start_tinyproxy("BasicAuth user FAKE_PASSWORD")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicate_stream import Finished, Prediction, StreamEvent, ToolCallDelta
@@ -90,6 +90,7 @@ def _get_kind(event: StreamEvent) -> str | int:
     places=st.lists(st.integers(0, 400), max_size=6),
     stop=st.sampled_from([(), (), ("x",), ("\n\n",), ("}",)]),
 )
+@example(OF_TOOLS[0], '[TOOL_CALLS][{"name": "write", "arguments": {}}]]', [48], ())
 def test_any_answer_has_the_same_events_in_any_pieces(
     expected: ExpectedAnswer, text: str, places: list[int], stop: tuple[str, ...]
 ) -> None:

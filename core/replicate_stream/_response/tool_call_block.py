@@ -159,7 +159,7 @@ class CallBlockReader:
         if self._closing and not self._is_arguments and text[next_at : next_at + 1] == "{":
             self._start_next_call()
             return text[next_at:]
-        is_partial = _may_begin_any(text[at:], self._closing) or next_at == len(text)
+        is_partial = _may_begin_any(text[at:], self._closing) or next_at >= len(text)
         self.is_done = self._is_final or not is_partial
         return "" if is_partial and self._is_final else text
 
