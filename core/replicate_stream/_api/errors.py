@@ -8,6 +8,7 @@ imported within functions, so that importing the core is cheap.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from replicate_stream._errors import (
@@ -16,6 +17,9 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     ResponseError,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CONNECT_TIMEOUT = 30.0
 """Longest time for making a connection, in seconds."""
@@ -73,8 +77,9 @@ def to_replicate_error(
         )
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ReplicateConnectionError(
-            f"{request}: the TLS certificate of {error.host}:{error.port} is not trusted; if an "
-            "authority of your own has issued it, SSL_CERT_FILE names the file of its certificate",
+            f"{request}: the TLS certificate of {error.host}:{error.port} is not trusted"
+            f"{_get_certificate_problem(error)}; if an authority of your own has issued it, "
+            "SSL_CERT_FILE names the file of its certificate",
             is_sent=False,
         )
     if isinstance(error, aiohttp.ClientConnectorSSLError):
@@ -91,3 +96,8 @@ def to_replicate_error(
     return ReplicateConnectionError(
         f"{request}: the connection broke before the response was complete ({type(error).__name__})"
     )
+
+
+def _get_certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str:
+    reason = getattr(error.certificate_error, "verify_message", "")  # OpenSSL's own
+    return f" ({reason})" if reason else ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 
 import pytest
+import trustme
 
 from replicate_stream import (
     Client,
@@ -125,6 +127,24 @@ async def test_tls_to_a_plain_port_names_the_scheme(
         await client.complete("some/model", "Hi")
     assert not caught.value.is_sent
     assert type(caught.value).__module__ == "replicate_stream"
+
+
+async def test_a_certificate_that_is_not_trusted_says_why_and_names_the_variable(
+    make_client: type[Client],
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server = Server({"GET": NOT_FOUND})
+    listener = await asyncio.start_server(server.answer, "127.0.0.1", 0, ssl=context)
+    async with listener:
+        address = f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        client = make_client(base_url=f"https://{address}", max_retries=0)
+        with pytest.raises(ReplicateConnectionError, match="SSL_CERT_FILE") as caught:
+            await client.complete("some/model", "Hi")
+        assert "issuer certificate" in str(caught.value)  # OpenSSL's words
+        assert not caught.value.is_sent
+        with pytest.raises(ReplicateConnectionError, match="the connection broke"):
+            await make_client(base_url=f"http://{address}", max_retries=0).describe("some/model")
 
 
 async def test_a_host_name_that_dns_cannot_hold_is_an_error_of_ours(
