@@ -25,6 +25,7 @@ from replicate_stream._api.errors import (
     get_connection_errors,
     to_replicate_error,
 )
+from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions, start_task
 from replicate_stream._errors import (
@@ -228,56 +229,57 @@ class Http:
         headers: Mapping[str, str] | None,
         timeout: float | None,
     ) -> Response:
-        """Send a request once. Redirects are followed here, lest the token go to another host."""
-        session = await self._sessions.get()
-        import aiohttp
-
+        """Send a request once."""
+        await self._sessions.get()  # first: it imports aiohttp, which is no part of the wait
         request = describe_request(method, path)
         url = path if "://" in path else self.settings.base_url + path
         token = await self.settings.fetch_token()
         own = {"Authorization": token} if token else {}
         all_headers = Headers(_ACCEPT_JSON, self.settings.headers, headers or {}, own)
         self.redactor.add(all_headers)
-        client_timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
-        failure: ReplicateError = ResponseError(
-            f"{request} was redirected more than {_MAX_REDIRECTS} times"
-        )
         try:
-            for _ in range(_MAX_REDIRECTS + 1):
-                async with session.request(
-                    method,
-                    url,
-                    data=data,
-                    headers=dict(all_headers.items()),
-                    proxy=self.settings.proxy_for(url),
-                    timeout=client_timeout,
-                    allow_redirects=False,
-                ) as response:
-                    status, target = response.status, response.headers.get("Location")
-                    if status not in _REDIRECTS or not target:
-                        body = await _read_body(response, request)
-                        return Response(status, dict(response.headers), body, self.redactor)
-                    if method == "POST" and status not in _KEEPS_METHOD:
-                        # To be repeated as a GET, which would create nothing. The caller rejects
-                        # the empty body.
-                        return Response(status, dict(response.headers), b"")
-                    target = _join_url(url, target)
-                    if target is None:
-                        raise ResponseError(
-                            f"{request} was redirected to a URL that cannot be read", status=status
-                        )
-                    if origin(target) != origin(url):
-                        if method == "POST":
-                            raise ResponseError(
-                                f"{request} was redirected to another host; check base_url",
-                                status=status,
-                            )
-                        all_headers = Headers(_ACCEPT_JSON)
-                    url = target
+            return await read_within(self._fetch(method, url, data, all_headers, request), timeout)
         except get_connection_errors() as error:
             failure = to_replicate_error(error, request, timeout)
         # Raised out here, not chained: aiohttp's exceptions and frames hold the token.
         raise failure
+
+    async def _fetch(
+        self, method: str, url: str, data: bytes | None, headers: Headers, request: str
+    ) -> Response:
+        """Send a request. Redirects are followed here, lest the token go to another host."""
+        session = await self._sessions.get()
+        import aiohttp
+
+        for _ in range(_MAX_REDIRECTS + 1):
+            async with session.request(
+                method,
+                url,
+                data=data,
+                headers=dict(headers.items()),
+                proxy=self.settings.proxy_for(url),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+                allow_redirects=False,
+            ) as response:
+                status, target = response.status, response.headers.get("Location")
+                if status not in _REDIRECTS or not target:
+                    body = await _read_body(response, request)
+                    return Response(status, dict(response.headers), body, self.redactor)
+            if method == "POST" and status not in _KEEPS_METHOD:
+                # To be repeated as a GET, which would create nothing. The caller rejects the empty
+                # body.
+                return Response(status, {}, b"")
+            next_url = _join_url(url, target)
+            if next_url is None:
+                problem = f"{request} was redirected to a URL that cannot be read"
+                raise ResponseError(problem, status=status)
+            if origin(next_url) != origin(url):
+                if method == "POST":
+                    problem = f"{request} was redirected to another host; check base_url"
+                    raise ResponseError(problem, status=status)
+                headers = Headers(_ACCEPT_JSON)
+            url = next_url
+        raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
 
 
 def _join_url(base: str, target: str) -> str | None:

@@ -20,6 +20,30 @@ If the loop was blocked, its timers are due before it has looked at its sockets.
 """
 
 
+async def read_within(reading: Awaitable[T], timeout: float | None) -> T:
+    """Await the reading of a whole response.
+
+    `asyncio.wait_for` would give up a response that arrived while the loop was blocked.
+
+    Args:
+        reading: What reads the response.
+        timeout: The longest wait, in seconds; None for no limit.
+
+    Raises:
+        asyncio.TimeoutError: The time has passed.
+    """
+    if timeout is None:
+        return await reading
+    read_timeout = ReadTimeout(timeout)
+    try:
+        response = await read_timeout.wait_for(reading)
+    finally:
+        read_timeout.stop()
+    if response is None:
+        raise asyncio.TimeoutError
+    return response
+
+
 class ReadTimeout:
     """Interrupts the reads of one stream, in the loop in which it was created.
 

@@ -276,6 +276,17 @@ async def test_a_loop_that_was_blocked_is_no_silent_server(
     assert len([r for r in replicate_emulator.requests if r.kind == "get"]) == blocked[0] + 1
 
 
+async def test_a_response_that_arrived_while_the_loop_was_blocked_is_read(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    client = make_client(timeout=0.6, max_retries=0)
+    await client.prepare(replicate_emulator.model, "Hi")
+    replicate_emulator.fault(Fault(on="create", delay=0.3))
+    asyncio.get_running_loop().call_later(0.1, time.sleep, 1.0)
+    assert (await client.complete(replicate_emulator.model, "Hi")).text
+    assert len(replicate_emulator.predictions) == 1
+
+
 async def test_a_silence_is_a_time_out_only_if_the_record_shows_no_end(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
