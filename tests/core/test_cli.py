@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -97,6 +98,39 @@ def test_a_character_that_the_terminal_lacks_is_replaced(
         shown, errors = spawn(*arguments, **settings).communicate(timeout=30)
         assert shown
         assert errors == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize(
+    ("redirection", "status", "words"),
+    [
+        ("<&-", 2, "there is no prompt"),
+        ("</dev/null", 2, "there is no prompt"),
+        ("Hi >/dev/full", 1, "Error: No space left on device"),
+        ("Hi >&-", 0, ""),
+        ("Hi 2>&-", 0, ""),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_an_error_in_words(
+    replicate_emulator: Emulator, redirection: str, status: int, words: str
+) -> None:
+    settings = {
+        "REPLICATE_API_TOKEN": replicate_emulator.token,
+        "REPLICATE_BASE_URL": replicate_emulator.base_url,
+    }
+    command = f'"{sys.executable}" -m replicate_stream chat {redirection}'
+    done = subprocess.run(
+        command,
+        shell=True,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == status
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_chat_without_any_prompt_is_a_usage_error(run: RunCommand) -> None:

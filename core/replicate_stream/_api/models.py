@@ -86,7 +86,9 @@ def parse_model(model: str) -> ModelRef:
     has_version = bool(_VERSION_NAME.fullmatch(version)) and not is_deployment
     if _NAME.fullmatch(name) and (not colon or has_version):
         return ModelRef(name, version or None, is_deployment)
-    raise InvalidInputError(f"model is {model!r}; it must be {_FORMS}", fields=("model",))
+    # A text without a slash may be a token, passed by mistake.
+    shown = f"is {model!r}" if "/" in text else "has no owner"
+    raise InvalidInputError(f"model {shown}; it must be {_FORMS}", fields=("model",))
 
 
 # Shared by all clients of the process: the model and the end of its validity, by the API's address

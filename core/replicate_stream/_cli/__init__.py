@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from typing import Any
@@ -39,6 +40,10 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ReplicateError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # Click ends without a word then
+                raise
+            raise click.ClickException(error.strerror or str(error)) from error
         except KeyboardInterrupt:
             # asyncio.run has left every context by now, so the prediction is canceled.
             is_canceled = ctx.invoked_subcommand in _CANCELS_ON_INTERRUPT

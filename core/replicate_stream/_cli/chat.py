@@ -49,6 +49,8 @@ def chat(prompt: str | None, model: str, **parameters: Any) -> None:
 
 def _read_input() -> str:
     """Read UTF-8, whatever the terminal's encoding is; editors of Windows write a BOM before it."""
+    if sys.stdin is None:  # closed by the shell: `<&-`
+        return ""
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -67,6 +69,6 @@ async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) ->
                 # Given its file, Click keeps to the terminal's encoding, also where that is ASCII.
                 click.echo(event.text, nl=False, file=sys.stdout)
             # For a person who waits while a model boots; logs have no use for it.
-            elif isinstance(event, StatusChanged) and sys.stderr.isatty():
+            elif isinstance(event, StatusChanged) and sys.stderr and sys.stderr.isatty():
                 click.echo(f"[{event.status}]", err=True)
     click.echo()

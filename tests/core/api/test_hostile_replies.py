@@ -311,3 +311,10 @@ async def test_a_model_that_leaves_its_path_is_refused_before_a_request(
     with pytest.raises(InvalidInputError, match="model is"):
         await client.complete(model, "Hi")
     assert replicate_emulator.requests == []
+
+
+@pytest.mark.parametrize("token", ["r8_fake_token", "fake.token-of-a-gateway", "deployments"])
+async def test_a_token_given_as_the_model_is_not_quoted(client: Client, token: str) -> None:
+    with pytest.raises(InvalidInputError, match="model has no owner") as caught:
+        await client.complete(token, "Hi")
+    assert token not in str(caught.value).replace("deployments/owner/name", "")
