@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from replicate_stream import ParameterWarning
 from replicate_stream.testing import Emulator, Reply, ToolUser
@@ -21,6 +21,9 @@ from replicate_stream.testing import Emulator, Reply, ToolUser
 # Selected by `make fuzz`. Failures are found again from the database in .hypothesis.
 EXAMPLES = int(os.environ.get("EXAMPLES", "5000"))
 settings.register_profile("fuzz", max_examples=EXAMPLES, deadline=None)
+# Times on a busy machine say nothing about the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def load_helper(name: str) -> ModuleType:

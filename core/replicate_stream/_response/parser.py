@@ -56,7 +56,12 @@ class AnswerParser:
         is_buffered: bool = False,
     ) -> None:
         self.is_stopped = self.has_calls = False
-        self._splitter: ReasoningSplitter | None = ReasoningSplitter(expected.reasoning_tag)
+        marks = ()
+        if expected.tools is not None and expected.reasoning_tag:
+            from replicate_stream._response.tool_call_marks import get_marks
+
+            marks = get_marks(expected.tool_formats).starts
+        self._splitter: ReasoningSplitter | None = ReasoningSplitter(expected.reasoning_tag, marks)
         channel = expected.prefix if is_channel(expected.prefix) else ""
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from copy import copy
 
+_LONGEST_FENCE = 12
 _FENCES = ("```", "~~~")
 _QUOTES = ('"', "'", "\u201c", "\u2018", "\u201e", "\u00ab", "\u2039", "\u300c", "\u300e", "`",
            "<code>", "<pre>")  # fmt: skip
@@ -68,19 +69,21 @@ class QuotationTracker:
     def _add_to_line(self, text: str) -> None:
         if not text:
             return
-        if len(self._head.lstrip()) < len(_FENCES[0]):
+        if len(self._head.lstrip()) < _LONGEST_FENCE:
             indent = len(text) - len(text.lstrip())
-            self._head += text[: indent + len(_FENCES[0])]
+            self._head += text[: indent + _LONGEST_FENCE]
         self._backticks += text.count("`")
         self._tail = (self._tail + text)[-_LONGEST_QUOTE:]
         self._has_text = self._has_text or not text.isspace()
 
     def _end_line(self) -> None:
-        mark = self._head.lstrip()[: len(_FENCES[0])]
+        head = self._head.strip()
         if self._fence:
-            self._fence = "" if mark == self._fence else self._fence
-        elif mark in _FENCES:
-            self._fence = mark
-        self.quotes_call = self.quotes_call and bool(mark)
+            # A fence ends with as many characters as it began with, alone in their line.
+            is_end = head.startswith(self._fence) and not head.strip(head[0])
+            self._fence = "" if is_end else self._fence
+        elif head.startswith(_FENCES):
+            self._fence = head[: len(head) - len(head.lstrip(head[0]))]
+        self.quotes_call = self.quotes_call and bool(head)
         self._head = self._tail = ""
         self._backticks = 0

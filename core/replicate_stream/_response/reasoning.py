@@ -33,16 +33,19 @@ class ReasoningSplitter:
 
     Args:
         opening: The tag of a block that is open already; empty for none.
+        call_marks: The marks of calls. An answer that begins with one has no reasoning, although
+            the block is open: it would be lost else, because nothing closes the block then.
     """
 
-    __slots__ = ("_closing", "_harmony", "_is_start", "_pending")
+    __slots__ = ("_call_marks", "_closing", "_harmony", "_is_start", "_pending")
 
-    def __init__(self, opening: str = "") -> None:
+    def __init__(self, opening: str = "", call_marks: tuple[str, ...] = ()) -> None:
         self._pending = ""
         self._is_start = True  # until an opening tag is found or excluded
         # The closing tag of the open block; empty outside of a block.
         self._closing = dict(families.TABLES.thinking_tags).get(opening, "")
         self._harmony: _HarmonySplitter | None = None
+        self._call_marks = call_marks if opening else ()
 
     @property
     def is_done(self) -> bool:
@@ -87,7 +90,10 @@ class ReasoningSplitter:
                 if blanks:
                     pieces.append(("reasoning", blanks))
                 return body[len(opening) :]
-        openings = (*(opening for opening, _ in tags), *_HARMONY_STARTS)
+        if self._call_marks and body.startswith(self._call_marks):
+            self._is_start, self._closing = False, ""
+            return text
+        openings = (*(opening for opening, _ in tags), *_HARMONY_STARTS, *self._call_marks)
         self._is_start = any(opening.startswith(body) for opening in openings)
         return text
 

@@ -87,9 +87,11 @@ class ToolCallReader:
                 self.is_stopped = self._is_single and len(calls) > 1
                 kept = calls[:1] if self.is_stopped else calls
                 return [*build_deltas(kept, text, 0, self._new_id)]
-            # Marks in a fence count too, where the whole answer is in it.
             self._unmarked = None
-            return [*self.feed(unfence(text) or text), *self.flush()]
+            # Marks in a fence count too, where the whole answer is in it.
+            inner = unfence(text)
+            events = [*self.feed(inner or text), *self.flush()]
+            return events if inner is None or self._call_count else [TextDelta(text)]
         return self._read(is_final=True)
 
     def _read(self, *, is_final: bool) -> list[StreamEvent]:
@@ -118,7 +120,8 @@ class ToolCallReader:
                 opening = find_empty_block(self._marks, text, at, is_final=is_final)
             if opening is None:
                 continue
-            if opening != "partial" and (before.is_quoted or self._is_loose(opening)):
+            is_in_line = text[at].isalpha() and not before.is_line_start  # a word of a sentence
+            if opening != "partial" and (is_in_line or before.is_quoted or self._is_loose(opening)):
                 self._emit(text, at + 1, events)
                 self._quotation.quotes_call = before.is_quoted
                 return True

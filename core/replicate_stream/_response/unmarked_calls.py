@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from replicate_stream._model.families.call_syntax import parse_python
 from replicate_stream._model.families.tool_format import ParsedCall, Schemas
@@ -33,7 +33,11 @@ _PYTHON_START = re.compile(r"\[\s*([A-Za-z_][\w.]*)?")
 _PYTHON = re.compile(r"\[\s*([A-Za-z_][\w.]*)\s*\(")
 _JSON = re.compile(r"(?:\[\s*)?\{")
 _SEPARATORS = " \t\r\n;,}]"  # between two calls, and behind the last one: one bracket too many
-_CALLS_KEY = "tool_calls"
+_CALLS_KEYS = frozenset({"tool_calls", "function_call"})
+# Other members of OpenAI's message around calls, which say nothing if they are empty.
+_MESSAGE_KEYS = frozenset(
+    {"role", "content", "refusal", "annotations", "audio", "reasoning_content"}
+)
 
 
 class UnmarkedAnswer:
@@ -95,10 +99,11 @@ class UnmarkedAnswer:
             if key in NAME_KEYS and (name := find_name(scanner)) is not None:
                 self._form = "other" if name in self._schemas else "text"
                 return
-            if key in {"function", _CALLS_KEY}:
+            if key in {"function", *_CALLS_KEYS}:
                 self._form = "other"
                 return
-            if key not in {*DECORATIONS, *NAME_KEYS} and not is_arguments_word(key):
+            is_known = key in {*DECORATIONS, *NAME_KEYS, *_MESSAGE_KEYS}
+            if not is_known and not is_arguments_word(key):
                 break
         else:
             if not scanner.is_done and not scanner.is_broken:
@@ -155,13 +160,23 @@ def _parse_json_calls(text: str, schemas: Schemas) -> list[ParsedCall] | None:
             calls.append((_find_name(text, start), None))
         if calls and isinstance(value, Mapping) and not value.keys() & {*NAME_KEYS, "function"}:
             return calls  # a result that the model invents, and what it makes of it
-        if isinstance(value, Mapping) and value.keys() == {_CALLS_KEY}:
-            value = value[_CALLS_KEY]
+        value = _get_message_calls(value)
         values = value if isinstance(value, list) else [value]
         calls += [parse_call(each, schemas) for each in values]
         while at < len(text) and text[at] in _SEPARATORS:
             at += 1
     return calls
+
+
+def _get_message_calls(value: Any) -> Any:
+    """Return the calls of OpenAI's message of an assistant; any other value as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    members = {key: value[key] for key in value if value[key] or key not in _MESSAGE_KEYS}
+    if members.get("role") == "assistant":
+        del members["role"]
+    is_message = len(members) == 1 and not members.keys().isdisjoint(_CALLS_KEYS)
+    return next(iter(members.values())) if is_message else value
 
 
 def _find_name(text: str, at: int) -> str:

@@ -64,6 +64,7 @@ def bar(words: str) -> str:
     return f"<\uff5c{words.replace(' ', chr(0x2581))}\uff5c>"
 
 
+ANTML = "antml:"
 DSML = "\uff5cDSML\uff5c"
 HERMES, CODER = "nousresearch/hermes-3-llama-3.1-8b", "qwen/qwen3-coder-480b-a35b-instruct"
 LLAMA, LLAMA4 = "meta/meta-llama-3.1-405b-instruct", "meta/llama-4-maverick-instruct"
@@ -106,6 +107,9 @@ ANSWERS = {
         "[TOOL_CALLS]now[ARGS]{}",
         [PARIS, NOW],
         "I look.",
+    ),
+    "mistral v11, no [ARGS]": Answer(
+        TEKKEN, '[TOOL_CALLS]weather{"city": "Paris"}[TOOL_CALLS]now{}', [PARIS, NOW]
     ),
     "granite 3": Answer("ibm-granite/granite-3.3-8b-instruct", f"<|tool_call|>[{JSON}]", [PARIS]),
     "granite 3.0": Answer("ibm-granite/granite-3.0-8b-instruct", f"<tool_call>[{JSON}]", [PARIS]),
@@ -173,6 +177,19 @@ ANSWERS = {
         [PARIS],
         "I look.\n",
     ),
+    "claude, prefixed": Answer(
+        "anthropic/claude-4.5-sonnet",
+        f'<{ANTML}function_calls>\n<{ANTML}invoke name="weather">\n'
+        f'<{ANTML}parameter name="city">Paris</{ANTML}parameter>\n</{ANTML}invoke>\n'
+        f"</{ANTML}function_calls>",
+        [PARIS],
+    ),
+    "claude, tool_name": Answer(
+        "anthropic/claude-3.5-haiku",
+        "<function_calls>\n<invoke>\n<tool_name>weather</tool_name>\n<parameters>\n"
+        "<city>Paris</city>\n<days>3</days>\n</parameters>\n</invoke>\n</function_calls>",
+        [THREE_DAYS],
+    ),
     "gpt-oss": Answer(
         GPT_OSS,
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary "
@@ -213,6 +230,9 @@ ANSWERS = {
     ),
     "phi 4 mini, functools": Answer("microsoft/phi-4-mini-instruct", f"functools[{JSON}]", [PARIS]),
     "nemotron": Answer("nvidia/nemotron-nano-9b-v2", f"<TOOLCALL>[{JSON}]</TOOLCALL>", [PARIS]),
+    "nemotron on llama's template": Answer(
+        "nvidia/llama-3.1-nemotron-70b-instruct", f"<TOOLCALL>[{JSON}]</TOOLCALL>", [PARIS]
+    ),
     "openai's objects": Answer(
         "openai/gpt-4o",
         '[{"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '
@@ -223,6 +243,17 @@ ANSWERS = {
         "openai/gpt-4.1",
         '{"tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": '
         '{"city": "Paris"}}}]}',
+        [PARIS],
+    ),
+    "openai's message with a role": Answer(
+        "openai/gpt-4.1",
+        '{"role": "assistant", "content": null, "refusal": null, "tool_calls": [{"type": '
+        '"function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}]}',
+        [PARIS],
+    ),
+    "openai's function_call": Answer(
+        "openai/gpt-4.1",
+        '{"function_call": {"name": "weather", "arguments": "{\\"city\\": \\"Paris\\"}"}}',
         [PARIS],
     ),
 }
@@ -285,6 +316,8 @@ def test_an_answer_that_is_cut_off_has_no_other_call(name: str) -> None:
     [
         "For example:\n```\n{}\n```\nThat is all.",
         "For example:\n~~~xml\n{}\n~~~",
+        "For example:\n````\n```\n{}\n```\n````\nThat is all.",
+        "For example:\n```\n```json\n{}\n```\nThat is all.",
         "For example: `{}` calls it.",
         'He wrote "{}" there.',
         "He wrote:\n> {}\nand left.",
@@ -389,6 +422,7 @@ def test_a_word_for_arguments_that_the_tool_has_itself_is_uncertain() -> None:
     [
         'weather("Paris")',
         "weather(**{'city': 'Paris'})",
+        'weather(city="Paris", city="Rome")',
         'weather(city="Pa" + "ris")',
         "weather(city=os.environ)",
         "weather(city={'a', 'b'})",
@@ -451,6 +485,8 @@ def test_marks_around_no_call_never_show(text: str, before: str) -> None:
         f"```json\n{JSON}\n```\nis what a call looks like.",
         f"A:\n```json\n{JSON}\n```\nB:\n```json\n{JSON}\n```\n",
         '[weather(city="Paris")] is what you write.',
+        '{"role": "assistant", "content": "Hi", "tool_calls": []}',
+        "```\nAction: none\n```",
     ],
 )
 @pytest.mark.parametrize("model", [HERMES, LLAMA, LLAMA4, TEKKEN, "cohere/command-r-plus"])
@@ -458,6 +494,13 @@ def test_text_about_calls_is_text(text: str, model: str) -> None:
     for size in (1, 5, None):
         completion = parse(text, model, size)
         assert (completion.tool_calls, completion.text) == ((), text)
+
+
+@pytest.mark.parametrize("text", [f"functools[{JSON}]", f"Action: [{JSON}]"])
+def test_a_mark_that_is_a_word_begins_a_line(text: str) -> None:
+    model = "microsoft/phi-4-mini-instruct" if "functools" in text else "cohere/command-r-plus"
+    assert get_calls(parse(f"I look.\n{text}", model)) == [PARIS]
+    assert parse(f"You write {text} for it.", model).text == f"You write {text} for it."
 
 
 @pytest.mark.parametrize("model", [HERMES, LLAMA, R1, "some/model"])

@@ -122,6 +122,22 @@ def test_a_model_may_write_the_opening_tag_all_the_same() -> None:
     assert pieces == [("reasoning", "Hm."), ("text", "Paris")]
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+def test_an_answer_that_begins_with_a_call_has_no_reasoning(size: int) -> None:
+    splitter = ReasoningSplitter("<think>", ("<tool_call>",))
+    text = "\n<tool_call>{}</tool_call>"
+    pieces = [p for at in range(0, len(text), size) for p in splitter.feed(text[at : at + size])]
+    assert (join(pieces, "reasoning"), join(pieces, "text")) == ("", text)
+    splitter = ReasoningSplitter("<think>", ("<tool_call>",))
+    assert splitter.feed("Or <tool_call>")[0] == ("reasoning", "Or <tool_call>")
+
+
+def test_a_call_at_the_start_is_read_although_the_reasoning_is_open() -> None:
+    tools = parse_tool_choice([{"name": "f"}], None, None)
+    call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    assert complete(call, tools=tools, reasoning_tag="<think>") == ("", "", 1)
+
+
 def complete(text: str, **options: Any) -> tuple[str, str, int]:
     """The reasoning, the text and the number of calls of a whole answer."""
     parser, builder = BufferedAnswerParser((), ExpectedAnswer(**options), str), CompletionBuilder()

@@ -3,9 +3,11 @@
 Source: the table of models at https://docs.anthropic.com/en/docs/about-claude/models/overview.
 """
 
-from replicate_stream._model.families.call_syntax import INVOKE
+from replicate_stream._model.families.call_syntax import INVOKE, parse_tags
 from replicate_stream._model.families.family import ContextWindow, Family
-from replicate_stream._model.families.tool_format import HermesToolFormat
+from replicate_stream._model.families.tool_format import CallMark, HermesToolFormat
+
+_PREFIX = "antml:"  # of the same tags, in newer models
 
 
 class ClaudeToolFormat(HermesToolFormat):
@@ -15,8 +17,23 @@ class ClaudeToolFormat(HermesToolFormat):
     at https://docs.anthropic.com/en/docs/build-with-claude/tool-use/overview.
     """
 
-    call_marks = (*HermesToolFormat.call_marks, INVOKE)
-    frame_marks = ("<function_calls>", "</function_calls>")
+    call_marks = (
+        *HermesToolFormat.call_marks,
+        INVOKE,
+        INVOKE._replace(opening=f"<{_PREFIX}invoke name=", closings=(f"</{_PREFIX}invoke>",)),
+        CallMark(
+            "<invoke>",
+            ("</invoke>",),
+            header=r"\s*<tool_name>([^<>]+)</tool_name>\s*<parameters>",
+            parse=parse_tags(
+                r"<(?P<key>[\w.\-]+)>(?P<value>[\s\S]*?)</(?P=key)>", end="</parameters>"
+            ),
+            needs_closing=True,
+        ),
+    )
+    frame_marks = tuple(
+        f"<{end}{prefix}function_calls>" for prefix in ("", _PREFIX) for end in ("", "/")
+    )
 
 
 FAMILY = Family(

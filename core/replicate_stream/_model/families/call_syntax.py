@@ -92,7 +92,8 @@ INVOKE = CallMark(
     header=r"[\"']([^\"'<>]+)[\"']\s*>",
     header_start=r"[\"']?[^\"'<>]*[\"']?\s*",
     parse=parse_tags(
-        r"<parameter name=[\"'](?P<key>[^\"'<>]+)[\"']>(?P<value>[\s\S]*?)</parameter>"
+        r"<(?:antml:)?parameter name=[\"'](?P<key>[^\"'<>]+)[\"']>"
+        r"(?P<value>[\s\S]*?)</(?:antml:)?parameter>"
     ),
     needs_closing=True,
 )
@@ -170,11 +171,13 @@ def _parse_python_call(node: ast.AST | None) -> ParsedCall | None:
     name = ast.unparse(node.func).removesuffix(".call")
     if name == "print" and len(node.args) == 1 and not node.keywords:
         return _parse_python_call(node.args[0])
-    # Arguments without names have no certain meaning, and those in `**` are no literals.
-    if node.args or not all(keyword.arg for keyword in node.keywords):
+    arguments = {keyword.arg: keyword.value for keyword in node.keywords}
+    # Arguments without names have no certain meaning, those in `**` are no literals, and of two
+    # with one name either may be meant.
+    if node.args or None in arguments or len(arguments) < len(node.keywords):
         return name, None
     try:
-        return name, {keyword.arg or "": _evaluate(keyword.value) for keyword in node.keywords}
+        return name, {key or "": _evaluate(value) for key, value in arguments.items()}
     except (TypeError, ValueError, RecursionError):  # a key of a dict may be a list
         return name, None
 

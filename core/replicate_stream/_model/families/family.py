@@ -186,8 +186,8 @@ class Family(NamedTuple):
         systemless_names: A pattern for the models that refuse a message of the role `system`.
         unopened_names: A pattern for the models whose own template opens the reasoning, so that
             their answers only close it. The tag is the first of `thinking_tags`.
-        tool_formats: The formats in which models without a chat template of their own call tools:
-            pairs of a pattern for their names and the format.
+        tool_formats: The formats in which models call tools that have no chat template here, or
+            not only that of their template: pairs of a pattern for their names and the format.
     """
 
     templates: tuple[ChatTemplate, ...] = ()

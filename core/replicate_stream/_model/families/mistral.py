@@ -41,7 +41,8 @@ class MistralToolFormat(ToolFormat):
         CallMark(_CALLS),
         CallMark(
             _CALLS,
-            header=r"\s*([\w.\-]+)\s*(?:\[CALL_ID\]\s*[\w\-]*\s*)?\[ARGS\]",
+            # The first models of v11 write no [ARGS].
+            header=r"\s*([\w.\-]+)\s*(?:(?:\[CALL_ID\]\s*[\w\-]*\s*)?\[ARGS\]|(?=\{))",
             header_start=r"\s*[\w.\-]*\s*(?:\[[\w\]\[\s\-]*)?",
             has_fence=False,
         ),

@@ -118,6 +118,7 @@ _NEMOTRON3 = CHATML._replace(
 )
 FAMILY = Family(
     templates=(_NEMOTRON3, _NANO2, _SUPER),
+    tool_formats=((r"nemotron", NemotronToolFormat),),
     chat_names=r"nemotron-(?:3|nano|super)(?!.*base)",
     thinking_names=r"nemotron-(?:3|nano|super)",
     unopened_names=r"nemotron-(?:3|nano.*v2)",
