@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from replicate_stream import Finished, Prediction, StreamEvent, ToolCallDelta
@@ -91,6 +92,7 @@ def _get_kind(event: StreamEvent) -> str | int:
     stop=st.sampled_from([(), (), ("x",), ("\n\n",), ("}",)]),
 )
 @example(OF_TOOLS[0], '[TOOL_CALLS][{"name": "write", "arguments": {}}]]', [48], ())
+@example(OF_TOOLS[0], "x<tool_call><function=\rwrite>", [25], ())
 def test_any_answer_has_the_same_events_in_any_pieces(
     expected: ExpectedAnswer, text: str, places: list[int], stop: tuple[str, ...]
 ) -> None:
@@ -113,3 +115,25 @@ def test_any_answer_is_accepted_repaired_or_an_error(expected: ExpectedAnswer, t
         assert all(message.role in {"user", "assistant"} for message in messages)
         with only_our_errors():
             raise check.build_error(Finished("stop", None, Prediction("p", "succeeded")))
+
+
+HEADERS = sorted(
+    {
+        (mark.header, mark.header_start)
+        for tool_format in TABLES.tool_formats.values()
+        for mark in tool_format.call_marks
+        if mark.header is not None
+    }
+)
+
+
+@pytest.mark.parametrize(("header", "start"), HEADERS)
+@fuzz
+@given(data=st.data())
+def test_any_part_of_a_header_of_a_call_may_grow(data: Any, header: str, start: str) -> None:
+    text = data.draw(st.from_regex(header))
+    match = re.match(header, text)
+    assume(match is not None)
+    assert match is not None
+    parts = [match[0][:end] for end in range(len(match[0]))]
+    assert [part for part in parts if not re.fullmatch(start, part)] == []

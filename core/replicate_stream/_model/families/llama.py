@@ -39,7 +39,7 @@ class LlamaToolFormat(ToolFormat):
             "<function=",
             ("</function>",),
             header=r"\s*[\"']?([\w.\-]+)[\"']?\s*>",
-            header_start=r"[^<>\s]*\s*",
+            header_start=r"\s*[^<>\s]*\s*",
             has_fence=False,
         ),
         *(

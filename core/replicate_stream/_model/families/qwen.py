@@ -52,7 +52,7 @@ class QwenCoderToolFormat(QwenToolFormat):
                 opening,
                 (closing,),
                 header=rf"\s*{function}\s*([^<>\s]+)\s*>",
-                header_start=rf"\s*(?:{function[:1]}[^<>\s]*)?\s*",
+                header_start=rf"\s*(?:{function[:1]}[^<>\s]*(?:\s+[^<>\s]*)?)?\s*",
                 parse=parse_tags(_PARAMETER, end),
                 needs_closing=not end,
             )
