@@ -23,6 +23,7 @@ from replicate_stream.adapters import (
     Connection,
     check_argument_names,
     merge_arguments,
+    without_secret_inputs,
     without_secrets,
     without_values,
 )
@@ -223,8 +224,12 @@ class ChatReplicateFields(BaseChatModel):
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
-        """Attributes that are serialized in another form: the address, without a password."""
-        return {} if self.base_url is None else {"base_url": without_secrets(self.base_url)[0]}
+        """Attributes that are serialized in another form: without passwords and secrets."""
+        inputs = without_secret_inputs(self.model_kwargs)
+        others = {"model_kwargs": inputs} if self.model_kwargs else {}
+        return (
+            {"base_url": without_secrets(self.base_url)[0], **others} if self.base_url else others
+        )
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -245,6 +250,7 @@ class ChatReplicateFields(BaseChatModel):
             "base_url": connection.base_url,
             "proxy": connection.proxy,
             "default_headers": connection.headers,
+            "model_kwargs": without_secret_inputs(self.model_kwargs),
         }
         state["__dict__"].pop("_serialized", None)  # a cache of `dumps`
         return state

@@ -31,6 +31,7 @@ from replicate_stream.adapters import (
     Connection,
     check_argument_names,
     merge_arguments,
+    without_secret_inputs,
     without_secrets,
 )
 
@@ -207,6 +208,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         copy._api_key = self._api_key if callable(self._api_key) else None  # noqa: SLF001
         copy.base_url, copy.proxy = connection.base_url, connection.proxy
         copy.default_headers = None if connection.headers is None else dict(connection.headers)
+        copy.additional_kwargs = without_secret_inputs(self.additional_kwargs)
         state: dict[Any, Any] = super(ReplicateFields, copy).__getstate__()
         return state
 

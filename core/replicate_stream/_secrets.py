@@ -21,6 +21,10 @@ _SCHEME = re.compile(r"[A-Za-z]+\s+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, "token"
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 _FRAMING_HEADERS = {"content-length", "transfer-encoding"}
+_SECRET_INPUT = re.compile(
+    r"(api|access|secret|private)[_-]?key|token$|secret|passw|credential|authorization|cookie"
+)
+_MIN_KEY_LENGTH = 8  # characters of another service's key; a `stop_token` is shorter
 _MIN_LENGTH = 4  # characters of a secret; a shorter one is in many words
 _MAX_KNOWN = 64
 _USER_INFO = re.compile(r"\A((?:[\w+.-]+:)?//)?[^/?#]*@")
@@ -45,6 +49,20 @@ def without_secrets(
     if headers is not None:
         headers = {k: v for k, v in headers.items() if not is_secret_header(k, v)}
     return proxy, headers
+
+
+def without_secret_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove the secrets from inputs of a model, for a pickle: other services' keys and tokens."""
+    return {
+        name: without_secret_inputs(value) if isinstance(value, Mapping) else value
+        for name, value in inputs.items()
+        if not (isinstance(value, str) and _is_secret_input(name, value))
+    }
+
+
+def _is_secret_input(name: str, value: str) -> bool:
+    is_named = len(value) >= _MIN_KEY_LENGTH and _SECRET_INPUT.search(name.lower())
+    return bool(is_named) or _SECRET_VALUE.match(value) is not None
 
 
 class Token:

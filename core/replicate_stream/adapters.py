@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replicate_stream._client import Client
-from replicate_stream._secrets import hide, hide_headers, without_secrets
+from replicate_stream._secrets import hide, hide_headers, without_secret_inputs, without_secrets
 from replicate_stream._settings import ApiKey
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.json_schema import (
@@ -46,6 +46,7 @@ __all__ = [
     "resolve",
     "run_blocking",
     "to_parameters",
+    "without_secret_inputs",
     "without_secrets",
     "without_values",
 ]

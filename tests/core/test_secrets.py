@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from replicate_stream import Client, secret_headers
-from replicate_stream.adapters import without_secrets
+from replicate_stream.adapters import without_secret_inputs, without_secrets
 
 SECRET = "r8_fake_secret"
 NAMES = [
@@ -54,3 +54,15 @@ def test_callers_add_names_of_their_own() -> None:
 )
 def test_a_url_is_stored_without_its_password(url: Any, stored: Any) -> None:
     assert without_secrets(url)[0] == stored
+
+
+@pytest.mark.parametrize(
+    "name", ["openai_api_key", "apiKey", "hf_token", "access-key", "password", "client_secret"]
+)
+def test_an_input_with_the_name_or_the_form_of_a_secret_is_not_stored(name: str) -> None:
+    kept = {"max_tokens": 5, "stop_token": "</s>", "prompt": "sort by key", "key": "C minor chord"}
+    secrets = {name: "plain_fake_secret", "x": SECRET, "y": "hf_fake"}
+    assert without_secret_inputs({**secrets, **kept, "other": {**secrets, "top_k": 1}}) == {
+        **kept,
+        "other": {"top_k": 1},
+    }

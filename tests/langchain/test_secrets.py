@@ -78,12 +78,17 @@ def test_no_serialized_form_has_a_secret_of_the_connection() -> None:
             "x-team": "blue",
         },
         base_url="http://user:FAKE_PASSWORD@replicate.example/v1",
+        model_kwargs={"top_k": 5, "hf_token": "FAKE_INPUT"},
     )
     assert "FAKE" not in dumps(llm) + str(llm._serialized)
     frozen = pickle.dumps(llm)
     assert b"FAKE" not in frozen
-    assert "FAKE" not in repr(llm) + str(llm) + llm._get_llm_string()
+    assert "FAKE" not in repr(llm) + str(llm)
+    assert llm.model_kwargs == {"top_k": 5, "hf_token": "FAKE_INPUT"}
+    llm.model_kwargs = {}
+    assert "FAKE" not in llm._get_llm_string()
     restored = pickle.loads(frozen)
+    assert restored.model_kwargs == {"top_k": 5}
     assert restored.proxy == "http://proxy.example:8080"
     assert restored.default_headers == {"x-team": "blue"}
     assert restored.base_url == "http://replicate.example/v1"

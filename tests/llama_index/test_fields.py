@@ -165,6 +165,7 @@ async def test_headers_are_sent_and_may_be_changed(
 
 FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"
 PASSWORD, HEADER, PROMPT = "FAKE_PASSWORD", "FAKE_HEADER_SECRET", "FAKE_PROMPT_TEXT"
+INPUT = "FAKE_INPUT_SECRET"
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def guarded(make_llm: Any) -> Replicate:
         proxy=f"http://user:{PASSWORD}@proxy.example:3128",
         default_headers={"Authorization": HEADER, "x-team": "one"},
         system_prompt=PROMPT,
-        additional_kwargs={"prompt_template": PROMPT},
+        additional_kwargs={"prompt_template": PROMPT, "hf_token": INPUT},
         query_wrapper_prompt=PromptTemplate(PROMPT),
     )
     guarded._get_client()  # which holds the secrets too
@@ -189,6 +190,8 @@ def test_no_secret_is_shown(guarded: Replicate) -> None:
     for secret in (FAKE_TOKEN, PASSWORD, HEADER):
         assert secret not in str(guarded.to_dict())
         assert secret.encode() not in pickle.dumps(guarded)
+    assert INPUT.encode() not in pickle.dumps(guarded)
+    assert guarded.additional_kwargs["hf_token"] == INPUT
 
 
 def test_a_pickle_keeps_what_is_not_secret(guarded: Replicate) -> None:
