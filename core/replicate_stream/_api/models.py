@@ -17,6 +17,7 @@ from typing import Any
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
+from replicate_stream._types.prediction import to_mapping
 
 # No part of a path is `.` or `..`: it would lead to another endpoint.
 _PART = r"(?!\.{1,2}(?:/|\Z))[\w.-]+"
@@ -170,14 +171,14 @@ class Models:
         path = f"/models/{ref.name}/versions/{ref.version}"
         if ref.is_deployment:
             deployment = await self._get_json(f"/deployments/{ref.name}")
-            release = _to_mapping(deployment.get("current_release"))
+            release = to_mapping(deployment.get("current_release"))
             if not (release.get("model") and release.get("version")):
                 return Model(ref)
             path = f"/models/{release['model']}/versions/{release['version']}"
         if ref.is_deployment or ref.version:
             return Model(ref, _get_schema(await self._get_json(path)))
         record = await self._get_json(f"/models/{ref.name}")
-        latest = _to_mapping(record.get("latest_version"))  # can be null: docs/replicate-api.md 5.1
+        latest = to_mapping(record.get("latest_version"))  # can be null: docs/replicate-api.md 5.1
         version, is_official = latest.get("id"), record.get("is_official")
         return Model(
             ref,
@@ -191,8 +192,4 @@ class Models:
 
 
 def _get_schema(version: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return _to_mapping(version.get("openapi_schema")) or None
-
-
-def _to_mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return to_mapping(version.get("openapi_schema")) or None

@@ -41,6 +41,7 @@ class DeliveredText:
         self._text = io.StringIO()
         self._seen_ids: set[str] | None = None
         self._expected_replay = ""  # delivered text without ids, which the server sends again
+        self._replay_position = 0
 
     @property
     def length(self) -> int:
@@ -53,6 +54,7 @@ class DeliveredText:
         if self.event_count:
             self._seen_ids = set(self._ids.getvalue().split("\n"))
             self._expected_replay = "" if self.last_event_id else self._text.getvalue()
+            self._replay_position = 0
 
     def add_events(self, events: Sequence[Event]) -> tuple[list[str], StreamEnd | None]:
         """Note events; return the new pieces of text, and the end if it came."""
@@ -107,14 +109,14 @@ class DeliveredText:
         return new
 
     def _drop_replay(self, text: str) -> list[str]:
-        replay = self._expected_replay
-        if replay.startswith(text):
-            self._expected_replay = replay[len(text) :]
+        replay, start = self._expected_replay, self._replay_position
+        self._replay_position += len(text)
+        if self._replay_position < len(replay) and replay.startswith(text, start):
             return []
         self._expected_replay = ""
         # A text that does not begin with the replay is new: the server repeats nothing. Whether
         # text between the connections is missing, only the record can show, at the end.
-        rest = text.removeprefix(replay)
+        rest = text.removeprefix(replay[start:])
         return [rest] if rest else []
 
 

@@ -104,8 +104,8 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
         id=prediction_id,
         status=_to_text(body.get("status")) or "starting",
         output=body.get("output"),
-        metrics=_to_mapping(body.get("metrics")),
-        urls={k: v for k, v in _to_mapping(body.get("urls")).items() if isinstance(v, str)},
+        metrics=to_mapping(body.get("metrics")),
+        urls={k: v for k, v in to_mapping(body.get("urls")).items() if isinstance(v, str)},
         **{name: _to_text(body.get(name)) for name in _TEXT_FIELDS},
     )
 
@@ -138,5 +138,6 @@ def _to_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
 
 
-def _to_mapping(value: Any) -> Mapping[str, Any]:
+def to_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping as it is, and an empty one for any other value."""
     return value if isinstance(value, Mapping) else {}

@@ -7,6 +7,8 @@ import json
 import re
 import ssl
 import sys
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -21,10 +23,12 @@ from replicate_stream import (
     ReplicateConnectionError,
     ReplicateError,
     ResponseError,
+    StreamInterruptedError,
     TextDelta,
 )
 from replicate_stream._api.http import MAX_RESPONSE_BYTES
 from replicate_stream._api.responses import Response, to_response_error
+from replicate_stream._api.sse import MAX_EVENT_BYTES
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH
 from replicate_stream.testing import Emulator, Fault, Reply
 
@@ -284,6 +288,27 @@ async def test_a_response_has_a_largest_size(make_client: type[Client], serve: S
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(("name", "wbits"), [("gzip", 31), ("deflate", 15)])
+@pytest.mark.parametrize("status", [200, 422])
+async def test_the_largest_size_is_that_of_the_decompressed_response(
+    make_client: type[Client], serve: Serve, name: str, wbits: int, status: int
+) -> None:
+    bomb = zlib.compressobj(9, wbits=wbits)
+    piece = b" " * 2**20
+    body = b"".join([*(bomb.compress(piece) for _ in range(256)), bomb.flush()])
+    reply = reply_json("", status, f"Content-Encoding: {name}\r\n") + body
+    server = await serve(POST=reply)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResponseError, match=f"larger than {MAX_RESPONSE_BYTES} bytes"):
+            await make_client(base_url=server.url).complete("a" * 64, "Hi")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * MAX_RESPONSE_BYTES
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("value", ["9" * 400, "1e999", "nan", "inf", "-5", "Mon, 99 Foo 9999 x"])
 def test_a_retry_after_that_cannot_be_read_or_waited_for_is_no_failure(value: str) -> None:
     for response in (
@@ -318,3 +343,17 @@ async def test_a_token_given_as_the_model_is_not_quoted(client: Client, token: s
     with pytest.raises(InvalidInputError, match="model has no owner") as caught:
         await client.complete(token, "Hi")
     assert token not in str(caught.value).replace("deployments/owner/name", "")
+
+
+@pytest.mark.parametrize("piece", [b"data: x", b": x", b": x\n", b"event: x\n", b"\xff"])
+async def test_an_event_that_never_ends_is_an_error(
+    make_client: type[Client], serve: Serve, piece: bytes
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    urls = '{"stream": "$URL/stream", "cancel": "$URL/v1/predictions/p1/cancel"}'
+    created = reply_json(f'{{"id": "p1", "status": "starting", "urls": {urls}}}', 201)
+    stream = head + piece * (MAX_EVENT_BYTES // len(piece) + 1_000)
+    server = await serve(POST=created, **{"GET /stream": stream})
+    with pytest.raises(StreamInterruptedError, match=f"larger than {MAX_EVENT_BYTES} bytes"):
+        await make_client(base_url=server.url).complete("a" * 64, "Hi")
+    assert server.requests[-1] == "POST /v1/predictions/p1/cancel"
