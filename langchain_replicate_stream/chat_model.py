@@ -6,15 +6,9 @@
    `_astream`, `_generate` or `_stream`.
 2. `ChatReplicateFields._build_request` merges the call's arguments over the object's fields
    (`adapters.merge_arguments`), and converts the messages (`_to_core.to_core`), the tools and the
-<<<<<<< HEAD
-   format (`_tools.convert_tools`, `convert_response_format`).
+   format (`_tools.convert_arguments`).
 3. It also returns the client of the current settings (`_get_client`), whose `stream` or `complete`
    prepares the model's input and creates the prediction.
-=======
-   format (`_tools.convert_arguments`).
-3. `ChatReplicateFields._get_client` returns the client of the current settings, whose `stream` or
-   `complete` prepares the model's input and creates the prediction.
->>>>>>> 3606d79 (Read classes and functions by their whole schemas in LangChain)
 
 **Output (core -> LangChain)**
 
