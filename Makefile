@@ -27,7 +27,7 @@ test: $(DEV)
 	$(if $(COVERAGE),$(BIN)/coverage combine -q && $(BIN)/coverage report)
 
 reliability: $(DEV)
-	RELIABILITY=full $(BIN)/python -m pytest tests/reliability -n auto $(PYTEST)
+	RELIABILITY=full $(BIN)/python -m pytest tests/reliability tests/real -n auto $(PYTEST)
 
 fuzz: export EXAMPLES ?= 5000
 fuzz: $(DEV)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real.surfaces import SURFACES, Ask
+from tests.real.surfaces import SURFACES, Ask, choose
 
 if TYPE_CHECKING:
     from tests.real.conftest import Nginx, Service
@@ -103,7 +103,7 @@ async def start(namespace: Namespace, make_nginx: MakeNginx, serve: Serve) -> tu
     return service, server.port
 
 
-@pytest.mark.parametrize("probability", [0.1, 0.3])
+@pytest.mark.parametrize("probability", choose([0.3], [0.1, 0.3]))
 async def test_lost_packets_delay_an_answer_and_take_nothing_from_it(
     namespace: Namespace, make_nginx: MakeNginx, serve: Serve, ask: Ask, probability: float
 ) -> None:
