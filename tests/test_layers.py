@@ -106,7 +106,10 @@ def test_every_error_of_aiohttps_client_becomes_one_of_ours(kind: type[BaseExcep
     # Made without its constructor, whose arguments differ from class to class.
     error = kind.__new__(kind)
     key = type("Key", (), {"host": "h", "port": 1})()
-    error.__dict__.update(status=502, _conn_key=key, _os_error=OSError(1, "why"), _path="/p")
+    cause = OSError(1, "why")
+    error.__dict__.update(
+        status=502, _conn_key=key, _os_error=cause, _certificate_error=cause, _path="/p"
+    )
     assert isinstance(to_replicate_error(error, "GET /x", 1.0), ReplicateError)
 
 
