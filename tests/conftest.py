@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -41,8 +41,9 @@ def load_helper(name: str) -> ModuleType:
 if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
 
-    from tests import model_faults, prompt_reader
+    from tests import model_faults, prompt_reader, web_server
 else:
+    web_server = load_helper("web_server")
     model_faults = load_helper("model_faults")
     prompt_reader = load_helper("prompt_reader")
 
@@ -90,6 +91,27 @@ FAULTS: dict[str, MakeModel] = {
 def read_input() -> Callable[[Mapping[str, Any]], prompt_reader.Prompt]:
     """Independent reader of a model's input, which shares no code with the client."""
     return prompt_reader.read_input
+
+
+@pytest.fixture
+def hang_up() -> Callable[..., Awaitable[None]]:
+    """Serves a stream by a real web server, to a client that hangs up in the middle of it."""
+    return web_server.hang_up
+
+
+@pytest.fixture
+def leave_in_scope() -> Callable[..., Awaitable[None]]:
+    """Reads a stream until an anyio scope cancels the reader, again and again."""
+    return web_server.leave_in_scope
+
+
+@pytest.fixture
+def endless_answer(replicate_emulator: Emulator) -> web_server.EndlessAnswer:
+    """The answer of the emulator: it goes on until it is stopped, and counts its words."""
+    answer = web_server.EndlessAnswer()
+    replicate_emulator.behaviour.token_delay = 0.002
+    replicate_emulator.reply = answer
+    return answer
 
 
 @pytest.fixture(params=FAMILIES)

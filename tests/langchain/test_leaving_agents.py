@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -179,4 +180,50 @@ def test_breaking_out_of_blocking_events_of_version_3_cancels_once(
                 break
     del stream
     gc.collect()  # the framework's stream is a cycle of references, and has no way to be closed
+    endless.wait_for(lambda e: len(e.cancels) == 1)
+
+
+LEFT_LAST = """
+import asyncio, sys
+from langchain.agents import create_agent
+from langchain_replicate_stream import ChatReplicate
+from replicate_stream import cancel_on_exit
+
+async def take_ten(chunks):
+    count = 0
+    async for chunk in chunks:
+        count += "word" in str(chunk)
+        if count == 10:
+            break
+
+async def main(by_hand):
+    agent = create_agent(ChatReplicate(model=sys.argv[2]))
+    stream = agent.astream({"messages": [("human", "Hi")]}, stream_mode="messages")
+    if by_hand:
+        async with cancel_on_exit(stream) as chunks:
+            await take_ten(chunks)
+    else:
+        await take_ten(stream)
+
+if sys.argv[1] == "asyncio.run":
+    asyncio.run(main(False))
+else:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main(True))
+    loop.close()
+"""
+
+
+@graphs_stream
+@pytest.mark.parametrize("loop", ["asyncio.run", "a loop made by hand, with cancel_on_exit"])
+def test_a_program_that_left_an_agent_last_ends_without_a_word(
+    endless: Emulator, loop: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_LAST, loop, endless.model],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     endless.wait_for(lambda e: len(e.cancels) == 1)
