@@ -16,7 +16,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("messages", {"messages": b"Hi"}),
     ("messages", {"messages": {"role": "user", "content": "Hi"}}),
     ("messages[0]", {"messages": [["Hi"]]}),
-    ("messages[0]", {"messages": [{"role": ["user"], "content": "Hi"}]}),
+    ("messages[0].role", {"messages": [{"role": ["user"], "content": "Hi"}]}),
     ("messages[0]", {"messages": [Message("robot", "Hi")]}),  # type: ignore[arg-type]
     ("messages[0].content", {"messages": [{"role": "user", "content": 5}]}),
     ("messages[0].tool_calls", {"messages": [{"role": "assistant", "tool_calls": CALL}]}),

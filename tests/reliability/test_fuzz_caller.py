@@ -76,6 +76,8 @@ MODEL_INPUTS = st.sampled_from(
 @example([{"role": "user", "content": "Hi", "tool_call_id": True}], 0, MESSAGES_INPUT)
 @example([{"role": "user", "content": "Hi", "name": 5}], 0, {"prompt": {"type": "string"}})
 @example([{"role": "user", "content": [{"type": "json", "json": DEEP}]}], 2000, MESSAGES_INPUT)
+@example([{"role": [DEEP], "content": "Hi"}], 2000, MESSAGES_INPUT)
+@example([{"role": "user", "content": "Hi", 5: 5, "x": 5}], 0, MESSAGES_INPUT)
 def test_any_messages_give_an_input_or_an_error(
     messages: Any, depth: int, inputs: dict[str, Any]
 ) -> None:
@@ -133,6 +135,7 @@ def test_any_notes_in_a_llama_index_message_give_an_input_or_an_error(
 @example([], None, {"$id": "http://[", "properties": {"a": {"$ref": "b"}}}, 0, {"a": 1})
 @example([], None, {"properties": {"a": {"$dynamicRef": "#x"}}}, 0, {"a": 1})
 @example([], None, {"properties": {"a": {"multipleOf": 0.5}}}, 0, {"a": 10**400})
+@example([{"name": "f", "parameters": {"type": [[]]}}], None, {}, 0, {})
 def test_any_tools_and_format_give_an_input_and_a_verdict_or_an_error(
     tools: Any, choice: Any, response_format: Any, depth: int, answer: Any
 ) -> None:

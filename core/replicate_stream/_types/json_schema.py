@@ -108,7 +108,9 @@ def _is_object(schema: Any, root: Mapping[str, Any], seen: frozenset[str]) -> bo
         return _is_object(target, root, seen | {reference})
     kind = schema.get("type")
     if kind is not None:
-        return kind == "object" or (isinstance(kind, list) and {*kind} <= {"object", "null"})
+        return kind == "object" or (
+            isinstance(kind, list) and all(each in ("object", "null") for each in kind)
+        )
     branches = schema.get("anyOf") or schema.get("oneOf") or ()
     return not schema.keys() & _VALUE_KEYS and all(_is_object(b, root, seen) for b in branches)
 

@@ -200,7 +200,9 @@ def _to_message(item: MessageLike, path: str) -> Message:
         return item
     if not isinstance(item, Mapping):
         raise wrong_type(path, item, "a Message or a dict with role and content")
-    unknown = sorted(set(item) - {"role", "content", "name", "tool_calls", "tool_call_id"})
+    if is_too_deep([*item.values()]):
+        raise too_deep(path)
+    unknown = sorted({*map(str, item)} - {"role", "content", "name", "tool_calls", "tool_call_id"})
     if unknown:
         raise InvalidInputError(f"{path} has unknown keys: {', '.join(unknown)}", fields=(path,))
     # OpenAI's API returns a content of None beside tool calls.
@@ -230,7 +232,9 @@ def _check(message: Message, path: str) -> None:
 
 
 def _to_role(value: object, path: str) -> Role:
-    role = _ROLES.get(str(value))
+    if not isinstance(value, str):
+        raise wrong_type(f"{path}.role", value, "a string")
+    role = _ROLES.get(value)
     if role is None:
         known = ", ".join(_ROLES)
         raise InvalidInputError(

@@ -53,13 +53,16 @@ def neutralize(pattern: str | re.Pattern[str], text: str) -> str:
     A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
 
     Args:
-        pattern: A regular expression for marks, none of which ends in white space.
+        pattern: A regular expression for marks of at least two characters, none of which ends in
+            white space.
         text: The text.
     """
-
-    def break_mark(match: re.Match[str]) -> str:
-        mark = match.group()
+    pattern = re.compile(pattern)
+    pieces, at = list[str](), 0
+    while match := pattern.search(text, at):
+        start, end = match.span()
         # A mark may hold another one, as `<|USER:|>` holds a label.
-        return f"{mark[0]}{neutralize(pattern, mark[1:-1])} {mark[-1]}"
-
-    return re.sub(pattern, break_mark, text)
+        inner = neutralize(pattern, text[start + 1 : end - 1])
+        pieces += [text[at:start], text[start], inner, " "]
+        at = end - 1  # the last character may begin another mark, as in `[TOOL]~!b[`
+    return "".join([*pieces, text[at:]])
