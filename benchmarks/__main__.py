@@ -17,6 +17,7 @@ from benchmarks.groups import (
     memory,
     per_token,
     prepare_input,
+    reading,
 )
 from benchmarks.report import Row
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -31,6 +32,7 @@ GROUPS = {
     "imports": imports,
     "prepare-input": prepare_input,
     "answer-parser": answer_parser,
+    "reading": reading,
 }
 
 
