@@ -64,9 +64,9 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     timeout: float | None = 180.0
     """The longest silence in seconds: for a reply, the first token, and between tokens."""
     deadline: float | None = None
-    """The longest that an answer may take in all, in seconds."""
+    """The longest time for the whole answer in seconds, with the wait for the rate limit."""
     max_retries: int = 2
-    """Retries of a failed request, where that is safe."""
+    """The number of times that a failed request is repeated; a rate limit's refusal costs none."""
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"

@@ -59,12 +59,13 @@ class Client:
         proxy: An HTTP proxy for everything, `http://user:password@host:port`. Default:
             `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         timeout: The longest silence, in seconds: until a response, until the first token (while a
-            model boots, too), and between tokens. None: no limit.
-        deadline: The longest time for the whole answer, in seconds. Replicate enforces it too
-            (`Cancel-After`), even if this process dies.
+            model boots, too), and between tokens; not the wait for the rate limit. None: no limit.
+        deadline: The longest time for the whole answer, in seconds, with the wait for the rate
+            limit. Replicate enforces it too (`Cancel-After`), even if this process dies.
         headers: Further headers of requests to the API; other hosts do not get them.
         max_retries: Retries of a failed request. The creation of a prediction costs money: it is
-            retried only if the first attempt cannot have arrived.
+            retried only if the first attempt cannot have arrived. What the rate limit refuses
+            costs no retry: it is repeated until the limit lets it pass.
         requires_auth: If true, a missing token raises `MissingAuthError`.
         on_unsupported: The policy for a parameter that the model has no input for: `raise`
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.

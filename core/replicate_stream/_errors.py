@@ -102,7 +102,12 @@ class ModelNotFoundError(ResponseError):
 
 @public
 class RateLimitError(ResponseError):
-    """Too many requests. `retry_after` is the wait in seconds, if the service sent one."""
+    """Too many requests. `retry_after` is the wait in seconds, if the service sent one.
+
+    Raised for look-ups and other requests once `max_retries` are used up, or if the wait is longer
+    than `timeout`. Creations of predictions wait for the limit instead; they raise this error only
+    if the wait is longer than what remains of the `deadline`.
+    """
 
 
 @public

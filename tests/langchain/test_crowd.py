@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 from langchain_replicate_stream import ChatReplicate
@@ -23,6 +22,5 @@ async def test_three_hundred_calls_at_a_limit_of_six_hundred_a_minute(
     assert [answer.content for answer in answers] == [f"{n:04}" for n in range(CROWD)]
     assert len(replicate_emulator.predictions) == CROWD
     creations = [request for request in replicate_emulator.requests if request.kind == "create"]
-    assert len(creations) >= 2 * CROWD - 50  # all came at once, and all but the first were refused
-    attempts = Counter(str(request.json) for request in creations)
-    assert max(attempts.values()) <= 3  # the first and two retries, by `max_retries`
+    # All came at once, and all but the first were refused. Later refusals are few.
+    assert 2 * CROWD - 50 <= len(creations) <= 3 * CROWD

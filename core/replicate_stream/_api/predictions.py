@@ -1,18 +1,14 @@
-"""Requests about one prediction, and the errors of a prediction that does not succeed.
-
-Creating a prediction costs money and the API knows no idempotency key (docs/replicate-api.md 4),
-so that request is sent once.
-"""
+"""Requests about one prediction, and the errors of a prediction that does not succeed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 from typing import Any
 
 from replicate_stream._api.cancellation import Cancellation
+from replicate_stream._api.creation import Creation
 from replicate_stream._api.http import Http
 from replicate_stream._api.models import Model, Models
 from replicate_stream._api.responses import Response, decode_json, parse_json_object
@@ -27,11 +23,6 @@ from replicate_stream._errors import (
 from replicate_stream._secrets import Redactor
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction, parse_prediction
 
-MIN_CANCEL_AFTER = 5
-"""Smallest `Cancel-After` that the API accepts, in seconds (https://api.replicate.com/openapi.json).
-
-A shorter deadline is enforced by the client alone.
-"""
 CHECK_TIMEOUT = 3.0
 """Longest time to fetch a record while a stream, or its reader, waits, in seconds."""
 # Followed by its quotation mark, which is escaped in a text of the input.
@@ -60,14 +51,13 @@ async def create_prediction(
     Raises:
         InvalidInputError: The input cannot be written as JSON.
         ResponseError: The API refused, or its response has no prediction id.
+        RateLimitError: The service asks for a wait until after the deadline.
+        ReplicateTimeoutError: The deadline has passed, or no response came in time.
         ReplicateConnectionError: No connection, or it broke. Whether the prediction was created is
             unknown then, so the request is not repeated.
     """
     deadline = http.settings.deadline
-    headers, deadline_at = {"Content-Type": "application/json"}, None
-    if deadline is not None:
-        headers["Cancel-After"] = f"{max(MIN_CANCEL_AFTER, math.ceil(deadline))}s"
-        deadline_at = asyncio.get_running_loop().time() + deadline
+    deadline_at = None if deadline is None else asyncio.get_running_loop().time() + deadline
 
     async def cancel_orphan(response: Response) -> None:
         await Cancellation(http, await _parse_creation(http, response)).cancel()
@@ -76,9 +66,7 @@ async def create_prediction(
         path, fields = model.endpoint()
         data = _encode_json({**fields, "input": input_})
         try:
-            response = await http.request(
-                "POST", path, data=data, headers=headers, on_orphan=cancel_orphan
-            )
+            response = await Creation(http, path, data, deadline_at, cancel_orphan).send()
         except ModelNotFoundError:
             # Some servers do not publish `is_official`. A community model answers 404 on an
             # official model's path, before anything is paid, and has to be run by version.

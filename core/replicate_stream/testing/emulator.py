@@ -73,7 +73,7 @@ class Emulator:
             finish_lag: Number of GETs whose record still shows `processing` after the end.
             replay: Send a stream from its oldest event, or from the one after `Last-Event-ID`. If
                 false, a subscriber receives only the events that are made while it is connected.
-            rate_limit: The most creations, and the seconds in which they may happen.
+            rate_limit: The most creations of a token, and the seconds in which they may happen.
             shows_is_official: Include `is_official` in the records of models.
             port: Port of the API; 0 lets the system choose one.
             stream_port: Port of the event streams; 0 lets the system choose one.

@@ -20,7 +20,7 @@ from replicate_stream import (
     ReplicateTimeoutError,
     ResponseError,
 )
-from replicate_stream.testing import Emulator, Fault, RateLimit, RecordedRequest, Reply
+from replicate_stream.testing import Emulator, Fault, RecordedRequest, Reply
 
 MakeClient = Callable[..., Client]
 CONNECTION = r"(?im)^connection:.*\r\n"
@@ -121,16 +121,15 @@ async def test_max_retries_limits_the_repetitions(
     assert len(replicate_emulator.requests) == 2
 
 
-async def test_a_retry_after_above_the_time_out_is_raised_and_not_waited_for(
+async def test_a_look_up_is_not_repeated_if_the_service_asks_for_more_than_the_time_out(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:
-    await look_up_model(make_client(), replicate_emulator)  # without the short time-out
-    client = make_client(timeout=5)
     detail = "Request was throttled. Your rate limit resets in ~30s."
-    replicate_emulator.fault(Fault(on="create", status=429, body={"detail": detail}))
+    replicate_emulator.fault(Fault(on="model", status=429, body={"detail": detail}))
     with pytest.raises(RateLimitError) as caught:
-        await client.complete(replicate_emulator.model, "Hi")
+        await make_client(timeout=5).complete(replicate_emulator.model, "Hi")
     assert caught.value.retry_after == 30
+    assert len(replicate_emulator.requests) == 1
 
 
 async def test_retry_after_is_waited_for(client: Client, replicate_emulator: Emulator) -> None:
@@ -254,33 +253,6 @@ async def test_three_hundred_concurrent_creations_succeed(
     )
     assert all(completion.text for completion in completions)
     assert len(replicate_emulator.predictions) == 300
-
-
-async def test_rate_limited_requests_are_repeated_one_at_a_time(
-    client: Client, replicate_emulator: Emulator
-) -> None:
-    replicate_emulator.behaviour.rate_limit = RateLimit(2, 0.5)
-    models = [replicate_emulator.model] * 8
-    await asyncio.gather(*(client.complete(model, "Hi") for model in models))
-    assert len(replicate_emulator.predictions) == 8
-    creations = [each for each in replicate_emulator.requests if each.kind == "create"]
-    assert len(creations) <= 8 + 6 + 3  # all once, six again, and the first of each new period
-
-
-async def test_a_request_that_waits_too_long_in_the_rate_limit_queue_times_out(
-    make_client: MakeClient, replicate_emulator: Emulator
-) -> None:
-    await look_up_model(make_client(), replicate_emulator)  # without the short time-out
-    client = make_client(timeout=0.5, max_retries=9)
-    refused = {"detail": "…", "retry_after": 0.4}
-    replicate_emulator.fault(Fault(on="create", status=429, body=refused), times=None)
-    first = asyncio.create_task(client.complete(replicate_emulator.model, "Hi"))
-    await replicate_emulator.wait_for_async(lambda e: len(get_creations(e)) == 2)  # it is queued
-    with pytest.raises(ReplicateTimeoutError, match=r"others waited for the rate limit for 0\.5 s"):
-        await client.complete(replicate_emulator.model, "Hi")
-    assert not first.done()
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
 
 
 @pytest.fixture

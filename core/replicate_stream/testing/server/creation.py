@@ -48,7 +48,7 @@ class CreateEndpoints:
 
     async def create_by_version(self, request: Request) -> Response:
         """Answer `/v1/predictions`."""
-        self._check_rate_limit()
+        self._check_rate_limit(request)
         validation.check_body(request.json, validation.VERSION_BODY)
         version = self._state.catalogue.find_version(request.json["version"])
         # A wrong version is a 422 and not a 404 (docs/replicate-api.md 1.3).
@@ -66,7 +66,7 @@ class CreateEndpoints:
     async def _create_by_name(
         self, request: Request, version: Version | None, **echo: str
     ) -> Response:
-        self._check_rate_limit()
+        self._check_rate_limit(request)
         if version is None:
             return NOT_FOUND
         validation.check_body(request.json, validation.MODEL_BODY)
@@ -114,10 +114,14 @@ class CreateEndpoints:
             del record["started_at"]  # as recorded
         return Response.from_json(201, record, {"Preference-Applied": preference})
 
-    def _check_rate_limit(self) -> None:
+    def _check_rate_limit(self, request: Request) -> None:
         limit = self._state.behaviour.rate_limit
-        if limit is not None and (seconds := self._state.count_creation(limit)) is not None:
-            raise RefusalError(_build_throttled(limit, max(1, math.ceil(seconds))))
+        if limit is None:
+            return
+        seconds = self._state.count_creation(limit, request.headers.get("authorization", ""))
+        if seconds is not None:
+            wait = math.floor(seconds) if limit.rounds_down else max(1, math.ceil(seconds))
+            raise RefusalError(_build_throttled(limit, wait))
 
     async def upload(self, request: Request) -> Response:
         """Answer `/v1/files`: keep the file's record, which holds for 24 hours."""
@@ -148,9 +152,10 @@ def _build_throttled(limit: RateLimit, wait: int) -> Response:
     value: dict[str, Any] = {"detail": "Request was throttled. "}
     if limit.wording == "current":
         value |= {"status": 429, "retry_after": wait}
+        burst = "" if limit.burst is None else f" with a burst of {limit.burst} requests"
         value["detail"] += (
             f"Your rate limit for creating predictions is reduced to {limit.requests} requests "
-            f"per {limit.seconds:g} seconds. "
+            f"per {limit.seconds:g} seconds{burst}. "
         )
     value["detail"] += f"Your rate limit resets in ~{wait}s."
     headers = {**PROBLEM_HEADERS, "ratelimit-reset": str(wait)}

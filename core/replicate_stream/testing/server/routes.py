@@ -120,7 +120,8 @@ class ApiRoutes:
         reply = answer if isinstance(answer, Response) else Response.from_json(200, answer)
         # The allowances and the header's names are the recorded ones (docs/replicate-api.md 1.5);
         # a reply to a wrong token has none of them.
-        left = {"create": self._state.count_creations_left(), "get": 59999}.get(kind, 2999)
+        creations = self._state.count_creations_left(request.headers.get("authorization", ""))
+        left = {"create": creations, "get": 59999}.get(kind, 2999)
         headers = {
             "Server": "cloudflare",
             "CF-Cache-Status": "DYNAMIC",

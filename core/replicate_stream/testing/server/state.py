@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,12 +31,17 @@ class RateLimit(NamedTuple):
         seconds: The time.
         retry_after: Whether a 429 has the header `Retry-After`, which no recorded reply shows.
         wording: The body of the 429: `current` (since 2025, with `retry_after`) or `documented`.
+        burst: The most creations at once, of which one becomes possible again after each
+            `seconds / requests`; None for any `requests` creations within `seconds`.
+        rounds_down: Whether the wait is rounded down to whole seconds, so that it can be 0.
     """
 
     requests: int
     seconds: float
     retry_after: bool = False
     wording: Literal["current", "documented"] = "current"
+    burst: int | None = None
+    rounds_down: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,9 @@ class State:
     streams_open: int = 0
     api_base: str = ""
     stream_base: str = ""
-    _creation_times: deque[float] = field(default_factory=deque)
+    _creation_times: defaultdict[str, deque[float]] = field(
+        default_factory=lambda: defaultdict(deque)
+    )
     connection_numbers: count[int] = field(default_factory=lambda: count(1))
 
     @contextmanager
@@ -144,20 +151,31 @@ class State:
         """Find the prediction that a stream belongs to; None for an unknown stream."""
         return next((p for p in self.predictions.values() if p.stream_id == stream_id), None)
 
-    def count_creation(self, limit: RateLimit) -> float | None:
+    def count_creation(self, limit: RateLimit, token: str) -> float | None:
         """Count a creation; return the seconds to wait if it is above the limit, else None."""
-        times, now = self._creation_times, time.monotonic()
-        while times and now - times[0] >= limit.seconds:
+        times, now = self._creation_times[token], time.monotonic()
+        if limit.burst is None:
+            while times and now - times[0] >= limit.seconds:
+                times.popleft()
+            if len(times) >= limit.requests:
+                return times[0] + limit.seconds - now
+            times.append(now)
+            return None
+        # One time for each creation that still takes up room in the bucket: when it is gone.
+        interval = limit.seconds / limit.requests
+        while times and times[0] <= now:
             times.popleft()
-        if len(times) >= limit.requests:
-            return times[0] + limit.seconds - now
-        times.append(now)
+        if len(times) >= limit.burst:
+            return times[0] - now
+        times.append(max(now, times[-1] if times else now) + interval)
         return None
 
-    def count_creations_left(self) -> int:
+    def count_creations_left(self, token: str) -> int:
         """Count the creations that the rate limit allows before the next wait."""
         limit = self.behaviour.rate_limit
-        return limit.requests - len(self._creation_times) if limit else _CREATIONS_PER_MINUTE - 1
+        if limit is None:
+            return _CREATIONS_PER_MINUTE - 1
+        return (limit.burst or limit.requests) - len(self._creation_times[token])
 
     async def stop(self) -> None:
         """End all predictions that still run."""

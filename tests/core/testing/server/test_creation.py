@@ -210,6 +210,32 @@ def test_the_rate_limit_resets(send: Fixture) -> None:
     assert set(statuses) == {201, 429}
 
 
+def test_a_burst_is_followed_by_one_creation_at_a_time(send: Fixture) -> None:
+    with Emulator(rate_limit=RateLimit(3, 90, burst=2)) as emulator:
+        url = emulator.base_url + OFFICIAL
+        assert [send("POST", url, PROMPT).status for _ in range(3)] == [201, 201, 429]
+        assert 28 <= send("POST", url, PROMPT).json["retry_after"] <= 30
+        assert "a burst of 2 requests" in send("POST", url, PROMPT).json["detail"]
+
+
+def test_a_wait_that_is_rounded_down_can_be_zero(send: Fixture) -> None:
+    with Emulator(rate_limit=RateLimit(1, 0.9, retry_after=True, rounds_down=True)) as emulator:
+        url = emulator.base_url + OFFICIAL
+        replies = [send("POST", url, PROMPT) for _ in range(2)]
+    assert replies[1].status == 429
+    assert replies[1].headers["retry-after"] == "0"
+    assert replies[1].json["detail"].endswith("resets in ~0s.")
+
+
+def test_each_token_has_a_rate_limit_of_its_own(send: Fixture) -> None:
+    with Emulator(token="", rate_limit=(1, 30)) as emulator:
+        url = emulator.base_url + OFFICIAL
+        statuses = [
+            send("POST", url, PROMPT, token=name).status for name in ("FAKE_A", "FAKE_A", "FAKE_B")
+        ]
+    assert statuses == [201, 429, 201]
+
+
 def test_an_uploaded_file_has_a_record(send: Fixture) -> None:
     boundary = "e5d1"
     body = (

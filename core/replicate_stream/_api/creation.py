@@ -1,0 +1,182 @@
+"""The request that creates a prediction: it costs money, and the rate limit refuses it.
+
+The API knows no idempotency key (docs/replicate-api.md 4), so the request is repeated only if no
+earlier one can have arrived. If its caller is cancelled, its response is still awaited: the
+prediction may exist by then, and costs money until it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from replicate_stream._api.errors import describe_request
+from replicate_stream._api.http import Http, compute_backoff, wait_shielded
+from replicate_stream._api.rate_limit import Place, get_queue
+from replicate_stream._api.read_timeout import read_within
+from replicate_stream._api.responses import Response, to_response_error
+from replicate_stream._api.sessions import start_task
+from replicate_stream._errors import (
+    RateLimitError,
+    ReplicateConnectionError,
+    ReplicateError,
+    ReplicateTimeoutError,
+    ResponseError,
+)
+from replicate_stream._secrets import Headers
+
+_log = logging.getLogger("replicate_stream")
+
+MIN_CANCEL_AFTER = 5
+"""Smallest `Cancel-After` that the API accepts, in seconds (https://api.replicate.com/openapi.json).
+
+A shorter deadline is enforced by the client alone.
+"""
+
+
+class Creation:
+    """A request that creates a prediction."""
+
+    def __init__(
+        self,
+        http: Http,
+        path: str,
+        data: bytes,
+        deadline_at: float | None,
+        on_orphan: Callable[[Response], Awaitable[None]],
+    ) -> None:
+        """Prepare the request.
+
+        Args:
+            http: Sends it.
+            path: The path below the base URL.
+            data: The body.
+            deadline_at: When it is not sent any more, in the running loop's time; None for no end.
+            on_orphan: Called with the response if the caller was cancelled before it came.
+        """
+        self._http = http
+        self._settings = http.settings
+        self._path = path
+        self._data = data
+        self._deadline_at = deadline_at
+        self._on_orphan = on_orphan
+        self._description = describe_request("POST", path)
+
+    async def send(self) -> Response:
+        """Send the request once the rate limit lets it pass, however often it is refused before.
+
+        After other failures it is repeated up to `max_retries` times, if it cannot have arrived.
+
+        Returns:
+            A response with a status below 400.
+
+        Raises:
+            RateLimitError: The service asks for a wait until after the deadline.
+            ReplicateTimeoutError: The deadline has passed, or no response came in time.
+            ReplicateError: Any other failure.
+        """
+        failures = 0
+        headers = await self._build_headers()
+        with get_queue(self._settings.base_url, headers).join() as place:
+            while True:
+                if await self._wait_for_turn(place) or failures:
+                    headers = await self._build_headers()  # its token may have expired
+                try:
+                    return await self._send_once(place, headers)
+                except RateLimitError as refusal:
+                    if (refusal.retry_after or 0.0) > self._get_seconds_left():
+                        raise
+                except (ReplicateConnectionError, ResponseError) as error:
+                    delay = self._get_retry_delay(error, failures)
+                    if delay is None or failures >= self._settings.max_retries:
+                        raise
+                    failures += 1
+                    await asyncio.sleep(min(delay, self._get_seconds_left()))
+
+    async def _build_headers(self) -> Headers:
+        headers = {"Content-Type": "application/json"}
+        if self._deadline_at is not None:
+            seconds = max(MIN_CANCEL_AFTER, math.ceil(self._get_seconds_left()))
+            headers["Cancel-After"] = f"{seconds}s"
+        return await self._http.build_headers(headers)
+
+    async def _wait_for_turn(self, place: Place) -> bool:
+        try:
+            return await place.wait_for_turn(self._deadline_at)
+        except asyncio.TimeoutError:
+            raise self._build_timeout_error(
+                "was not sent, because the rate limit held it back",
+                waited_for="its turn under the rate limit",
+            ) from None
+
+    async def _send_once(self, place: Place, headers: Headers) -> Response:
+        """Send the request, and tell the queue whether the rate limit let it pass."""
+        try:
+            response = await self._send_until_deadline(headers)
+        except BaseException:
+            place.leave()  # nothing is known of the limit
+            raise
+        if response.status < HTTPStatus.BAD_REQUEST:
+            place.accept()
+            return response
+        error = to_response_error(response, self._description)
+        if isinstance(error, RateLimitError):
+            place.refuse(error)
+        else:
+            place.accept()
+        raise error
+
+    async def _send_until_deadline(self, headers: Headers) -> Response:
+        seconds = self._get_seconds_left()
+        try:
+            if seconds > 0:
+                timeout = None if seconds == math.inf else seconds
+                return await read_within(self._finish_if_cancelled(headers), timeout)
+        except asyncio.TimeoutError:
+            pass
+        raise self._build_timeout_error("had no response", waited_for="the reply")
+
+    async def _finish_if_cancelled(self, headers: Headers) -> Response:
+        """Send the request. If the caller is cancelled meanwhile, `on_orphan` gets the response."""
+        task = asyncio.ensure_future(self._http.send("POST", self._path, self._data, headers))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await wait_shielded(start_task(self._handle_orphan(task)))
+            raise
+
+    async def _handle_orphan(self, sending: asyncio.Task[Response]) -> None:
+        try:
+            await self._on_orphan(await sending)
+        except ReplicateError as error:
+            # Nothing was created, or it cannot be known what was, and no caller is left to raise
+            # to.
+            _log.debug("a request whose caller was cancelled: %s", error)
+
+    def _get_retry_delay(
+        self, error: ReplicateConnectionError | ResponseError, failures: int
+    ) -> float | None:
+        """Return the seconds to wait before a repetition; None if there must be none."""
+        if isinstance(error, ReplicateConnectionError):
+            return None if error.is_sent else compute_backoff(failures)
+        # Other 5xx leave open whether the prediction was created before the server failed.
+        if error.status != HTTPStatus.SERVICE_UNAVAILABLE or error.retry_after is None:
+            return None
+        return self._http.get_retry_delay(error, failures)
+
+    def _get_seconds_left(self) -> float:
+        if self._deadline_at is None:
+            return math.inf
+        return self._deadline_at - asyncio.get_running_loop().time()
+
+    def _build_timeout_error(self, problem: str, waited_for: str) -> ReplicateTimeoutError:
+        seconds = self._settings.deadline or 0.0
+        return ReplicateTimeoutError(
+            f"{self._description} {problem} within the deadline of {seconds:g} s; send fewer "
+            "requests at once, or set a larger deadline=",
+            waited_for=waited_for,
+            seconds=seconds,
+        )
