@@ -6,6 +6,7 @@ which the framework would run the model, for pay, without the argument.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -36,6 +37,8 @@ _SWITCH = "stream"  # LangChain's own argument of `invoke`, which reaches us too
 _CALL_NAMES = frozenset(
     {"model", "stop_sequences", _SWITCH, *_ALIASES, *(each.name for each in PARAMETERS)}
 )
+# What traces and caches do not show: texts of the developer's, and inputs that may be secrets.
+_HIDDEN = frozenset({"system_prompt", "model_kwargs", "extra_input"})
 _REPLACED: Mapping[str, str] = {
     "prompt_key": "the model's schema determines the input of the prompt",
     "version_obj": "a model's schema is looked up once for all objects",
@@ -192,13 +195,22 @@ class ChatReplicateFields(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         """Every setting that changes the answer, and no secret, for caches and traces."""
         names = (_FIELD_NAMES.get(name, name) for name in SETTINGS if name != "include_usage")
-        params = {name: getattr(self, name) for name in names}
+        params = {name: getattr(self, name) for name in names if name not in _HIDDEN}
         # The framework overwrites `stop` with the call's own, be it None.
         params["stop_sequences"] = params.pop("stop")
         # Caches keep messages in the version they were made in.
         params["output_version"] = self.output_version
         # Another server may run another model under the same name; the demo's does.
-        return {**params, "base_url": without_secrets(self.base_url)[0]}
+        params["base_url"] = without_secrets(self.base_url)[0]
+        return {name: value for name, value in params.items() if value is not None}
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        # Traces record these even where they hide the inputs of a run.
+        params = super()._get_invocation_params(stop=stop, **kwargs)
+        is_shown = {name: name not in _HIDDEN and params[name] is not None for name in params}
+        return {name: value for name, value in params.items() if is_shown[name]}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The key of caches. The framework's own is made of the object's first serialization: after
@@ -206,7 +218,11 @@ class ChatReplicateFields(BaseChatModel):
         # or two functions, would be the same in it: their schemas are not.
         kwargs = convert_arguments(kwargs)
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
-        return str(sorted(params.items()))
+        hidden = {**{name: getattr(self, name, None) for name in _HIDDEN}, **kwargs}
+        # Caches store their keys, so what may be secret is in it as a hash.
+        secrets = str([hidden[name] for name in sorted(_HIDDEN)]).encode("utf-8", "replace")
+        shown = sorted((name, value) for name, value in params.items() if name not in _HIDDEN)
+        return f"{shown} {hashlib.sha256(secrets).hexdigest()}"
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

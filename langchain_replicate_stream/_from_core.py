@@ -14,7 +14,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.tool import (
     ToolCallChunk,
     invalid_tool_call,
@@ -40,6 +40,8 @@ _CONTEXT_OVERFLOW = (
     r"(?i)context (?:length|window|size)|maximum context|exceed_context|prompt (?:is )?too long"
     r"|too many (?:input )?tokens|(?:token|prompt) (?:count|length).{0,40}exceed"
 )
+# A wrapper's code for "The input or output was flagged as sensitive" (docs/replicate-api.md 4).
+_REFUSAL = r"\(E005\)"
 # Failures of the platform, and of vendors under high demand (docs/replicate-api.md 4).
 _TRANSIENT = r"\bE1000\b|\bE6716\b|\bE9828\b|code: PA\b|\(E00[34]\)|please retry"
 
@@ -73,10 +75,12 @@ class ChunkConverter:
 
     def __init__(self, model: str) -> None:
         self._model = model
+        self._has_chunks = False
         self._calls: dict[int, list[core.ToolCallDelta]] = {}
 
     def convert(self, event: core.StreamEvent) -> Sequence[ChatGenerationChunk]:
         """Convert an event to its chunks; a change of the status has none."""
+        self._has_chunks = self._has_chunks or not isinstance(event, core.StatusChanged)
         if isinstance(event, core.TextDelta):
             return (make_text_chunk(event),)
         if isinstance(event, core.ToolCallDelta):
@@ -92,12 +96,21 @@ class ChunkConverter:
             # Metadata is on this chunk only: the framework concatenates the texts of several.
             last = AIMessageChunk(
                 content="",
-                usage_metadata=_convert_usage(event.usage),
-                response_metadata=_make_metadata(event.prediction, event.reason, self._model),
+                usage_metadata=convert_usage(event.usage),
+                response_metadata=make_metadata(event.prediction, event.reason, self._model),
                 chunk_position="last",
             )
             return (*self._invalidate_malformed_calls(), _wrap(last))
         return ()
+
+    def convert_error(self, error: core.ReplicateError) -> Sequence[ChatGenerationChunk]:
+        """Make the last chunk of an answer that an error ends, so that traces know its origin."""
+        if not self._has_chunks:
+            return ()
+        names = {"model_name": self._model, "model_provider": PROVIDER}
+        prediction_id = getattr(error, "prediction_id", None)
+        metadata = names if prediction_id is None else {**names, "prediction_id": prediction_id}
+        return (_wrap(AIMessageChunk(content="", response_metadata=metadata)),)
 
     def _invalidate_malformed_calls(self) -> list[ChatGenerationChunk]:
         """Make the chunk that keeps malformed calls from being parsed as valid ones, if any.
@@ -187,33 +200,29 @@ def to_result(completion: core.Completion, model: str) -> ChatResult:
 
 def to_message(completion: core.Completion, model: str) -> AIMessage:
     """Convert a whole answer to a message."""
-    reasoning, calls = completion.reasoning, completion.tool_calls
+    reasoning, calls = completion.reasoning, [convert_call(c) for c in completion.tool_calls]
     return AIMessage(
         content=completion.text,
         additional_kwargs={_REASONING_KEY: reasoning} if reasoning else {},
-        tool_calls=[
-            tool_call(name=call.name, args=dict(call.arguments), id=call.id)
-            for call in calls
-            if call.name and not isinstance(call.arguments, str)
-        ],
-        invalid_tool_calls=[
-            _convert_malformed_call(call)
-            for call in calls
-            if not call.name or isinstance(call.arguments, str)
-        ],
-        usage_metadata=_convert_usage(completion.usage),
-        response_metadata=_make_metadata(completion.prediction, completion.finish_reason, model),
+        tool_calls=[call for call in calls if call["type"] == "tool_call"],
+        invalid_tool_calls=[call for call in calls if call["type"] == "invalid_tool_call"],
+        usage_metadata=convert_usage(completion.usage),
+        response_metadata=make_metadata(completion.prediction, completion.finish_reason, model),
     )
 
 
-def _convert_malformed_call(call: core.ToolCall) -> InvalidToolCall:
+def convert_call(call: core.ToolCall) -> ToolCall | InvalidToolCall:
+    """Convert a whole call; a malformed one has the model's own text as its arguments."""
     arguments, error = call.arguments, "The arguments are not a JSON object."
     if not isinstance(arguments, str):
+        if call.name:
+            return tool_call(name=call.name, args=dict(arguments), id=call.id)
         arguments, error = json.dumps(arguments, ensure_ascii=False), "The call has no name."
     return invalid_tool_call(name=call.name or None, args=arguments, id=call.id, error=error)
 
 
-def _convert_usage(usage: core.Usage | None) -> UsageMetadata | None:
+def convert_usage(usage: core.Usage | None) -> UsageMetadata | None:
+    """Convert token counts; None if there are none."""
     if usage is None:
         return None
     names = ("input_tokens", "output_tokens", "total_tokens")
@@ -221,7 +230,7 @@ def _convert_usage(usage: core.Usage | None) -> UsageMetadata | None:
     return cast("UsageMetadata", {name: getattr(usage, name) for name in names})
 
 
-def _make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict[str, Any]:
+def make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict[str, Any]:
     """Make a message's `response_metadata`."""
     times = {
         name: value
@@ -260,6 +269,8 @@ def to_langchain(error: core.ReplicateError) -> core.ReplicateError:
     converted = cls.__new__(cls, *error.args)
     converted.args = error.args
     converted.__dict__.update(error.__dict__)
+    if error.has_unknown_outcome:
+        vars(converted)["is_retryable"] = False  # the framework's middleware would pay twice
     return converted
 
 
@@ -267,6 +278,8 @@ def _select_class(error: core.ReplicateError) -> type[core.ReplicateError]:
     if type(error) is core.PredictionFailedError:
         if re.search(_CONTEXT_OVERFLOW, error.error or ""):
             return errors.ContextOverflowError
+        if re.search(_REFUSAL, error.error or ""):
+            return errors.RefusalError
         if re.search(_TRANSIENT, error.error or ""):
             return errors.TransientFailureError
     if type(error) is core.ResponseError:

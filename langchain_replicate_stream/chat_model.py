@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.language_models import LangSmithParams
 
 import replicate_stream as core
+from langchain_replicate_stream._events import EventConverter
 from langchain_replicate_stream._fields import ChatReplicateFields
 from langchain_replicate_stream._from_core import (
     PROVIDER,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
+    from langchain_protocol.protocol import MessagesData
 
     from langchain_replicate_stream._tools import Schema, ToolLike
 
@@ -109,10 +111,40 @@ class ChatReplicate(ChatReplicateFields):
         with raise_as_langchain():
             client, request = self._build_request(messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
+            try:
+                async with client.stream(**request) as events:
+                    async for event in events:
+                        for chunk in converter.convert(event):
+                            # The framework passes a manager where it does not report tokens itself.
+                            if run_manager is not None:
+                                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            yield chunk
+            except core.ReplicateError as error:
+                for chunk in converter.convert_error(error):
+                    yield chunk
+                raise
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[MessagesData]:
+        """Stream the events of version 3, for which the framework asks by this name."""
+        with raise_as_langchain():
+            client, request = self._build_request(messages, stop, kwargs)
+            converter = EventConverter(request["model"])
+            chunks = ChunkConverter(request["model"])
+            has_handlers = run_manager is not None and bool(run_manager.handlers)
             async with client.stream(**request) as events:
+                yield converter.start()
                 async for event in events:
-                    for chunk in converter.convert(event):
-                        yield chunk
+                    if has_handlers and run_manager is not None:
+                        for chunk in chunks.convert(event):
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    for converted in converter.convert(event):
+                        yield converted
 
     async def _agenerate(
         self,
@@ -136,8 +168,36 @@ class ChatReplicate(ChatReplicateFields):
         with raise_as_langchain():
             client, request = self._build_request(messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
+            try:
+                with closing(iterate_blocking(lambda: client.stream(**request))) as events:
+                    for event in events:
+                        for chunk in converter.convert(event):
+                            if run_manager is not None:
+                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            yield chunk
+            except core.ReplicateError as error:
+                yield from converter.convert_error(error)
+                raise
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[MessagesData]:
+        """Stream the events of version 3; see `_astream_chat_model_events`."""
+        with raise_as_langchain():
+            client, request = self._build_request(messages, stop, kwargs)
+            converter = EventConverter(request["model"])
+            chunks = ChunkConverter(request["model"])
+            has_handlers = run_manager is not None and bool(run_manager.handlers)
             with closing(iterate_blocking(lambda: client.stream(**request))) as events:
+                yield converter.start()
                 for event in events:
+                    if has_handlers and run_manager is not None:
+                        for chunk in chunks.convert(event):
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield from converter.convert(event)
 
     def _generate(

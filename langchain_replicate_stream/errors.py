@@ -16,6 +16,7 @@
       + PredictionFailedError        ModelError
         - TransientFailureError      ModelAPIError               retryable
         - ContextOverflowError       ContextOverflowError
+        - RefusalError               ModelRefusalError
       + PredictionCanceledError      ModelError
       + StreamInterruptedError       ModelConnectionError        retryable
       + AnswerFormatError            OutputParserException, ModelError
@@ -23,10 +24,15 @@
 `ChatReplicate` raises these, with the core's text and attributes, so that handlers of either kind
 catch them; LangChain's agents and middleware look at `is_retryable`. LangChain has most of its
 kinds since langchain-core 1.6; before, its root `LangChainException` stands for them.
+
+No error with `has_unknown_outcome` is retryable: the request may have been served, and a repetition
+would be paid again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import replicate_stream as core
@@ -45,15 +51,53 @@ else:
     langchain = _Kinds()
 
 
+_REQUEST_IDS = ("x-request-id", "request-id", "cf-ray")  # the API stands behind Cloudflare
+
+
 class MissingAuthError(core.MissingAuthError, langchain.ModelAuthenticationError):
     """An API token is needed and none was given."""
 
 
-class ResponseError(core.ResponseError, langchain.ModelError):
-    """The API's reply cannot be used.
+@dataclass(frozen=True)
+class ErrorResponse:
+    """The API's reply to a request that failed, as LangChain's traces record it.
 
-    Not retryable: the request may have been served, and a repetition would be paid again.
+    Attributes:
+        status_code: The HTTP status.
+        headers: The headers, with the secrets of the request redacted.
+        body: Title and detail of the reply, likewise.
     """
+
+    status_code: int
+    headers: Mapping[str, str]
+    body: Mapping[str, str]
+
+    def json(self) -> dict[str, str]:
+        """Return the body."""
+        return dict(self.body)
+
+
+class ResponseError(core.ResponseError, langchain.ModelError):
+    """The API's reply cannot be used."""
+
+    @property
+    def response(self) -> ErrorResponse:
+        """The reply.
+
+        Raises:
+            AttributeError: There is none, so that traces have no empty one.
+        """
+        if self.status is None:
+            raise AttributeError("The error was found before a request was sent")
+        texts = {"title": self.title, "detail": self.detail}
+        body = {name: text for name, text in texts.items() if text}
+        return ErrorResponse(self.status, self.headers or {}, body)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the API or its proxy gave the request."""
+        headers = {name.lower(): value for name, value in (self.headers or {}).items()}
+        return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
 
 
 class AuthenticationError(ResponseError, langchain.ModelAuthenticationError):
@@ -106,6 +150,10 @@ class TransientFailureError(PredictionFailedError, langchain.ModelAPIError):
 
 class ContextOverflowError(PredictionFailedError, langchain.ContextOverflowError):
     """The prediction failed because the prompt exceeds the context window."""
+
+
+class RefusalError(PredictionFailedError, langchain.ModelRefusalError):
+    """The prediction failed because its prompt or answer was flagged as sensitive (E005)."""
 
 
 class PredictionCanceledError(core.PredictionCanceledError, langchain.ModelError):

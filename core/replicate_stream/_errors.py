@@ -19,7 +19,7 @@ Messages never hold the API token, the stream's URL, or the text of a prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from replicate_stream._lazy import public
@@ -32,7 +32,16 @@ class ReplicateError(Exception):
     """The base class of all exceptions of this library.
 
     Attributes that a subclass sets in its constructor survive pickling and copying.
+
+    Attributes:
+        completion: The part of the answer that `Client.complete` had received, a `Completion` with
+            the finish reason `error`; None if there is none.
+        has_unknown_outcome: True if a prediction may have been created, and be paid, whose response
+            was lost. A repeated request may then be paid twice.
     """
+
+    completion: Any = None
+    has_unknown_outcome: bool = False
 
     def __reduce__(self) -> tuple[Callable[..., ReplicateError], tuple[Any, ...]]:
         """Rebuild from the attributes: the default cannot call keyword-only constructors."""
@@ -75,6 +84,7 @@ class ResponseError(ReplicateError):
         detail: The `detail` of the response, or the start of a response that is not JSON.
         prediction_id: The id of the prediction, if it exists already.
         retry_after: The wait that the service asks for, in seconds; None if it does not.
+        headers: The headers of the response, with its secrets redacted; None without a response.
     """
 
     def __init__(
@@ -86,8 +96,10 @@ class ResponseError(ReplicateError):
         detail: str | None = None,
         prediction_id: str | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        self.headers = headers
         self.status = status
         self.title = title
         self.detail = detail

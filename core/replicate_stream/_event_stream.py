@@ -12,11 +12,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from replicate_stream._errors import ReplicateError
 from replicate_stream._lazy import public
-from replicate_stream._response.completion import derive_finish_reason
+from replicate_stream._response.completion import CompletionBuilder, derive_finish_reason
 from replicate_stream._response.output import CompletionReader
 from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
-from replicate_stream._types.messages import Finished, StatusChanged, StreamEvent
+from replicate_stream._types.messages import Completion, Finished, StatusChanged, StreamEvent
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
@@ -85,31 +86,32 @@ class EventStream:
         repairs = self._request.max_repairs
         while True:
             run, model_input = self._run, self._model_input
-            create_parser = BufferedAnswerParser if self._is_buffered else AnswerParser
-            parser = create_parser(model_input.stop, model_input.expected_answer, _new_call_id)
+            parser = self._create_parser(model_input)
             completion = CompletionReader(has_tools=self._request.tools is not None)
             check = self._create_check()
             status = ""
-            async with aclosing(run.stream()) as batches:
-                yield StatusChanged(status := run.prediction.status)
-                async for batch in batches:
-                    if run.prediction.status != status and not run.prediction.is_terminal:
-                        yield StatusChanged(status := run.prediction.status)
-                    events = parser.feed(completion.feed(batch))
-                    for event in events if check is None else check.add(events):
-                        yield event
-                    if parser.is_stopped:
-                        break
+            try:
+                async with aclosing(run.stream()) as batches:
+                    yield StatusChanged(status := run.prediction.status)
+                    async for batch in batches:
+                        if run.prediction.status != status and not run.prediction.is_terminal:
+                            yield StatusChanged(status := run.prediction.status)
+                        events = parser.feed(completion.feed(batch))
+                        for event in events if check is None else check.add(events):
+                            yield event
+                        if parser.is_stopped:
+                            break
+            except ReplicateError as error:
+                error.completion = self._build_partial(parser, completion)
+                raise
             rest = await self._end_answer(parser, completion)
             for event in rest if check is None else check.close(rest, has_repairs_left=repairs > 0):
                 yield event
             usage = _add(usage, read_usage(run.prediction))
             finished = self._build_finished(parser, usage)
-            if check is None:
-                break
-            for event in check.accept_cut_off(finished.reason):
+            for event in () if check is None else check.accept_cut_off(finished.reason):
                 yield event
-            if check.is_accepted:
+            if check is None or check.is_accepted:
                 break
             repairs -= 1
             self._run, self._model_input = await self._start(self._extend_request(check, finished))
@@ -122,6 +124,21 @@ class EventStream:
         if parser.is_stopped:
             await self._run.stop()
         return [*parser.feed(completion.flush()), *parser.flush()]
+
+    def _create_parser(self, model_input: ModelInput) -> AnswerParser:
+        create = BufferedAnswerParser if self._is_buffered else AnswerParser
+        return create(model_input.stop, model_input.expected_answer, _new_call_id)
+
+    def _build_partial(
+        self, parser: AnswerParser, completion: CompletionReader
+    ) -> Completion | None:
+        """Build the part of a buffered answer that an error ends; None if it was handed on."""
+        if not self._is_buffered:
+            return None
+        builder = CompletionBuilder()
+        for event in (*parser.feed(completion.flush()), *parser.flush()):
+            builder.add(event)
+        return builder.build_partial(self._run.prediction)
 
     def _extend_request(self, check: AnswerCheck, finished: Finished) -> Request:
         """Build the request of a repair, or raise the error of an answer that cannot be repaired.

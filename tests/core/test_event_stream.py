@@ -14,6 +14,7 @@ from replicate_stream import (
     Client,
     Finished,
     InvalidInputError,
+    PredictionFailedError,
     StreamEvent,
     StreamInterruptedError,
     TextDelta,
@@ -367,3 +368,31 @@ async def test_leaving_a_repair_cancels_it_once(
             if isinstance(event, ToolCallDelta):
                 break
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)[1:]
+
+
+@pytest.mark.parametrize("tools", [None, [ADD]])
+async def test_a_whole_answer_that_fails_has_what_was_received_on_its_error(
+    client: Client, replicate_emulator: Emulator, tools: Any
+) -> None:
+    replicate_emulator.reply = Reply(f"<think>Hm.</think>So: {CALL}", error="boom")
+    with pytest.raises(PredictionFailedError) as caught:
+        await client.complete(replicate_emulator.model, "1?", tools=tools)
+    completion = caught.value.completion
+    assert (completion.reasoning, completion.finish_reason) == ("Hm.", "error")
+    assert completion.text.startswith("So: ")
+    assert len(completion.tool_calls) == len(tools or ())
+    assert completion.prediction.id == caught.value.prediction_id
+    assert pickle.loads(pickle.dumps(caught.value)).completion == completion
+
+
+async def test_a_stream_that_fails_has_delivered_what_was_received(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["Hello", " world"], error="boom")
+    texts: list[str] = []
+    with pytest.raises(PredictionFailedError) as caught:
+        async with client.stream(replicate_emulator.model, "Hi") as events:
+            async for event in events:
+                texts += [event.text] if isinstance(event, TextDelta) else []
+    assert "".join(texts) == "Hello world"
+    assert caught.value.completion is None

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from langchain_core import exceptions
 from langchain_core.exceptions import (
     ContextOverflowError,
     ModelAPIError,
@@ -39,6 +40,7 @@ def find_errors(module: ModuleType) -> dict[str, type[core.ReplicateError]]:
 MakeLLM = Callable[..., ChatReplicate]
 Ask = Callable[..., Awaitable[Any]]
 FAILED = {"prediction_id": "p"}
+REFUSAL = getattr(exceptions, "ModelRefusalError", ModelError)  # since langchain-core 1.7.5
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,7 @@ FAILED = {"prediction_id": "p"}
             ContextOverflowError,
             False,
         ),
+        (core.PredictionFailedError("x", error="flagged (E005)", **FAILED), REFUSAL, False),
         (core.PredictionCanceledError("x", **FAILED), ModelError, False),
         (core.StreamInterruptedError("x", delivered=3, **FAILED), ModelConnectionError, True),
         (core.AnswerFormatError("x", completion=None), ModelError, False),

@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from replicate_stream._api.errors import describe_request
+from replicate_stream._api.errors import RESPONSE, describe_request
 from replicate_stream._api.http import Http, compute_backoff, wait_shielded
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
@@ -137,7 +137,7 @@ class Creation:
                 return await read_within(self._finish_if_cancelled(headers), timeout)
         except asyncio.TimeoutError:
             pass
-        raise self._build_timeout_error("had no response", waited_for="the reply")
+        raise self._build_timeout_error("had no response", waited_for=RESPONSE)
 
     async def _finish_if_cancelled(self, headers: Headers) -> Response:
         """Send the request. If the caller is cancelled meanwhile, `on_orphan` gets the response."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 30.0
 """Longest time for making a connection, in seconds."""
+RESPONSE = "the reply"
+"""`ReplicateTimeoutError.waited_for` of a request without a response."""
 
 
 def get_connection_errors() -> tuple[type[Exception], ...]:
@@ -72,7 +74,7 @@ def to_replicate_error(
         seconds = timeout or 0.0
         return ReplicateTimeoutError(
             f"{request}: no response within {seconds:g} s; a larger timeout= waits longer",
-            waited_for="the reply",
+            waited_for=RESPONSE,
             seconds=seconds,
         )
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

@@ -9,6 +9,7 @@ from typing import Any
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.creation import Creation
+from replicate_stream._api.errors import RESPONSE
 from replicate_stream._api.http import Http
 from replicate_stream._api.models import Model, Models
 from replicate_stream._api.responses import Response, decode_json, parse_json_object
@@ -17,7 +18,9 @@ from replicate_stream._errors import (
     ModelNotFoundError,
     PredictionCanceledError,
     PredictionFailedError,
+    ReplicateConnectionError,
     ReplicateError,
+    ReplicateTimeoutError,
     ResponseError,
 )
 from replicate_stream._secrets import Redactor
@@ -75,15 +78,26 @@ async def create_prediction(
                 raise
             model = community
             models.remember(model)
+        except ReplicateError as error:
+            error.has_unknown_outcome = _is_response_lost(error)
+            raise
         else:
             return await _parse_creation(http, response), deadline_at
+
+
+def _is_response_lost(error: ReplicateError) -> bool:
+    """Return True for the error of a request that was sent, and whose response never came."""
+    if isinstance(error, ReplicateTimeoutError):
+        return error.waited_for == RESPONSE
+    return isinstance(error, ReplicateConnectionError) and error.is_sent
 
 
 async def _parse_creation(http: Http, response: Response) -> Prediction:
     """Parse the response to a creation; cancel the prediction if it cannot be read."""
     try:
         return _parse_response(response, "creating a prediction")
-    except ResponseError:
+    except ResponseError as error:
+        error.has_unknown_outcome = True
         if match := _CANCEL_URL.search(response.body):
             url, prediction_id = match[0].decode(), match[1].decode()
             created = Prediction(prediction_id, "starting", urls={"cancel": url})

@@ -99,6 +99,7 @@ def to_response_error(response: Response, action: str) -> ResponseError:
         "title": title,
         "detail": detail,
         "retry_after": _parse_retry_after(response, body, detail),
+        "headers": _get_headers(response),
     }
     if status == HTTPStatus.NOT_FOUND:
         return ModelNotFoundError(f"Model not found. {message}", **fields)
@@ -114,6 +115,13 @@ def to_response_error(response: Response, action: str) -> ResponseError:
     if status == HTTPStatus.PAYMENT_REQUIRED:
         message += f" (see {_BILLING})"
     return ResponseError(message, **fields)
+
+
+def _get_headers(response: Response) -> dict[str, str]:
+    """Return the headers without those that may hold a secret of the server's."""
+    headers = {name: v for name, v in response.headers.items() if name.lower() != "set-cookie"}
+    redacted: dict[str, str] = response.redactor.redact(headers)
+    return redacted
 
 
 def decode_json(data: bytes | str) -> Any:

@@ -14,7 +14,7 @@ from replicate_stream._types.messages import (
     ToolCall,
     ToolCallDelta,
 )
-from replicate_stream._types.prediction import Usage
+from replicate_stream._types.prediction import Prediction, Usage
 from replicate_stream._types.strict_json import parse_strict_json
 
 
@@ -75,13 +75,20 @@ class CompletionBuilder:
         """
         if self._finished is None:
             raise ValueError("The answer has no Finished event yet")
+        return self._build(self._finished)
+
+    def build_partial(self, prediction: Prediction) -> Completion:
+        """Build the completion of an answer that an error ended."""
+        return self._build(Finished("error", None, prediction.without_stream()))
+
+    def _build(self, finished: Finished) -> Completion:
         return Completion(
             text=self.text,
             reasoning="".join(self._reasoning),
             tool_calls=self.tool_calls,
-            finish_reason=self._finished.reason,
-            usage=self._finished.usage,
-            prediction=self._finished.prediction,
+            finish_reason=finished.reason,
+            usage=finished.usage,
+            prediction=finished.prediction,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from replicate_stream import (
@@ -10,6 +12,8 @@ from replicate_stream import (
     Prediction,
     PredictionCanceledError,
     PredictionFailedError,
+    ReplicateConnectionError,
+    ReplicateError,
 )
 from replicate_stream._api.predictions import (
     build_stream_error,
@@ -108,3 +112,35 @@ async def test_a_model_that_is_not_official_is_run_by_version_after_a_404(
     creations = [r.path for r in replicate_emulator.requests if r.kind == "create"]
     by_version = "/v1/predictions"
     assert creations == ["/v1/models/some/community/predictions", by_version, by_version]
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_unknown"),
+    [
+        (Fault(on="create", lose_reply=True), True),
+        (Fault(on="create", cut_after=20), True),
+        (Fault(on="create", body="<html>", status=201), True),
+        (Fault(on="create", delay=5), True),
+        (Fault(on="create", status=422), False),
+        (Fault(on="create", status=429, headers={"retry-after": "900"}), False),
+        (Fault(on="model", status=500), False),
+        (Fault(on="create", garbage=b"\x16\x03\x01 no http"), True),
+    ],
+    ids=str,
+)
+async def test_an_error_tells_whether_a_prediction_may_exist_without_a_response(
+    replicate_emulator: Emulator, fault: Fault, is_unknown: bool
+) -> None:
+    replicate_emulator.fault(fault)
+    settings: Any = {"timeout": 0.3, "deadline": 60, "max_retries": 0}
+    async with Client(base_url=replicate_emulator.base_url, **settings) as client:
+        with pytest.raises(ReplicateError) as caught:
+            await client.complete(replicate_emulator.model, "Hi")
+    assert caught.value.has_unknown_outcome is is_unknown
+
+
+async def test_nothing_is_unknown_where_no_server_can_be_reached() -> None:
+    async with Client("r8_fake", base_url="http://127.0.0.1:1", max_retries=0) as client:
+        with pytest.raises(ReplicateConnectionError) as caught:
+            await client.complete("deployments/acme/model", "Hi")
+    assert not caught.value.has_unknown_outcome
