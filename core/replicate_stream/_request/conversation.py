@@ -144,17 +144,21 @@ class Conversation:
         return tuple(dict.fromkeys(each.__name__ for each in formats))
 
     def render_turns(
-        self, tool_format: ToolFormat | None, *, is_trimmed: bool = False
+        self, tool_format: ToolFormat | None, template: ChatTemplate | None = None
     ) -> list[Turn]:
         """Convert the messages to turns of a prompt; with a tool format their text is final.
 
         Args:
             tool_format: The format of calls and results; None without tools.
-            is_trimmed: True to strip white space around the text of questions and answers.
+            template: The chat template that is written here; None if the model applies its own.
         """
+        turns = [message.to_turn() for message in self.messages]
         if tool_format is None:
-            return [message.to_turn() for message in self.messages]
-        return _render_turns_with_tools(self.messages, tool_format, is_trimmed=is_trimmed)
+            return turns
+        if template is None:
+            return _render_turns_with_tools(self.messages, turns, tool_format)
+        turns = template.edit_turns(turns)
+        return template.merge_turns(_render_turns_with_tools(self.messages, turns, tool_format))
 
     def offered_tools(self, tool_format: ToolFormat) -> list[ToolSpec]:
         """The tools that the prompt has to describe, with the marks in their names broken."""
@@ -217,34 +221,32 @@ def _has_tool_messages(messages: Iterable[ParsedMessage]) -> bool:
 
 
 def _render_turns_with_tools(
-    messages: Sequence[ParsedMessage], tool_format: ToolFormat, *, is_trimmed: bool
+    messages: Sequence[ParsedMessage], unmarked: Sequence[Turn], tool_format: ToolFormat
 ) -> list[Turn]:
     neutralize = tool_format.neutralize
     tool_names = {call.id: call.name for each in messages for call in each.message.tool_calls}
     turns: list[Turn] = []
     results: list[ToolResult] = []
     follows_results = False
-    for parsed in messages:
-        message = parsed.message
+    for parsed, (role, content, _) in zip(messages, unmarked, strict=True):
+        message, text = parsed.message, neutralize(content)
         if message.role == "tool":
             name = message.name or tool_names.get(message.tool_call_id or "")
             name, call_id = name and neutralize(name), message.tool_call_id
             call_id = call_id and neutralize(call_id)
-            results.append(ToolResult(neutralize(parsed.text), name, call_id))
+            results.append(ToolResult(text, name, call_id))
             continue
         # Parallel results belong together: several templates write them into one turn.
         if results:
             turns += tool_format.render_results(results)
             results = []
             follows_results = True
-        turn = parsed.to_turn()
-        text = neutralize(turn.text.strip() if is_trimmed else turn.text)
         if message.tool_calls:
             turn = tool_format.render_answer(
                 text, [_neutralize_call(call, tool_format) for call in message.tool_calls]
             )
         else:
-            turn = Turn(turn.role, text, is_rendered=True)
+            turn = Turn(role, text, is_rendered=True)
         if follows_results and turn.role != "user" and tool_format.after_results is not None:
             # DeepSeek's answer goes on right behind the results, without a mark that opens a turn.
             opening, closing = tool_format.assistant

@@ -147,7 +147,7 @@ def _render_unmarked(conversation: Conversation) -> str:
 def _render_transcript(conversation: Conversation, system: str) -> str:
     neutralize = conversation.neutralize
     turns = conversation.render_turns(
-        conversation.tool_format(lambda text: TRANSCRIPT.render_text(neutralize(text)))
+        conversation.tool_format(lambda text: TRANSCRIPT.neutralize(neutralize(text)))
     )
     conversation.note_broken_marks(TRANSCRIPT)
     return TRANSCRIPT.render(
@@ -165,7 +165,7 @@ def _render_template(conversation: Conversation, template: ChatTemplate) -> Rend
     builder.note(f"The conversation was written in the {template.name} format.")
     conversation.note_broken_marks(template)
     tool_format = conversation.tool_format(template.neutralize, template)
-    turns = conversation.render_turns(tool_format, is_trimmed=template.is_trimmed)
+    turns = conversation.render_turns(tool_format, template)
     system = template.render_system(conversation.system) or template.default_system or ""
     system = conversation.render_system(template.neutralize, tool_format, system)
     if tool_format is None:

@@ -232,10 +232,14 @@ def test_braces_and_all_other_characters_pass_unchanged(text: str) -> None:
         ("thudm/glm-4-9b-chat", "glm4"),
         ("zai-org/glm-4.5-air", "glm4.5"),
         ("zai-org/glm-4.7-flash", "glm4.7"),
+        ("zai-org/glm-5.1", "glm5"),
         ("moonshotai/kimi-k2-instruct", "kimi-k2"),
+        ("moonshotai/kimi-k2.5", "kimi-k2.5"),
+        ("cohere/command-a-03-2025", "command-a"),
         ("moonshotai/kimi-k2-thinking", "kimi-k2-thinking"),
         ("minimaxai/minimax-m1-80k", "minimax-m1"),
         ("minimaxai/minimax-m2", "minimax-m2"),
+        ("minimaxai/minimax-m2.1", "minimax-m2"),
         ("nvidia/llama-3_3-nemotron-super-49b-v1_5", "nemotron-super"),
         ("nvidia/llama-3.1-nemotron-70b-instruct", "llama3.1"),
         ("nvidia/nvidia-nemotron-nano-9b-v2", "nemotron-nano-2"),
@@ -262,7 +266,8 @@ def test_a_template_is_found_by_its_marks(name: str) -> None:
                   "mistral-v13": "mistral-v3-tekken", "granite-4": "granite",
                   "mistral-v13-reasoning": "mistral-v7-tekken",
                   "deepseek-v3.2": "deepseek-v3.1", "glm4.5": "glm4", "glm4.7": "glm4",
-                  "kimi-k2-thinking": "kimi-k2", "nemotron-super": "llama3",
+                  "glm5": "glm4", "kimi-k2-thinking": "kimi-k2", "kimi-k2.5": "kimi-k2",
+                  "nemotron-super": "llama3", "command-a": "command-r",
                   "nemotron-3": "chatml"}  # fmt: skip
     assert found is not None
     assert found.name == same_marks.get(name, name)

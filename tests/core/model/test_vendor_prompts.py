@@ -35,6 +35,36 @@ TOOLS = (
 # The ids are Kimi's, and others do not write them.
 PARIS = ToolCall("functions.get_weather:0", "get_weather", {"city": "Paris", "days": 2})
 NOW = ToolCall("functions.now:1", "now", {})
+BOOK = ToolSpec(
+    "book",
+    "",
+    {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": ["a", "b"], "description": "Kind \u00e9"},
+            "who": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "age": {"type": "number"}},
+                "required": ["name"],
+            },
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "until": {"type": ["string", "null"]},
+        },
+        "required": ["kind", "who"],
+    },
+)
+BOOKED = ToolCall(
+    "functions.book:0",
+    "book",
+    {
+        "kind": '\u00e9 "q" <x>\n',
+        "who": {"name": "Zo\u00eb", "age": 1.5},
+        "tags": ["b", "a"],
+        "until": None,
+        "again": True,
+    },
+)
+DONE = Message("tool", "ok", name="book", tool_call_id=BOOKED.id)
 SYSTEM, HELLO = Message("system", "Be brief."), Message("user", "Hello")
 RAIN = Message("tool", "It rains.", name="get_weather", tool_call_id=PARIS.id)
 
@@ -55,6 +85,36 @@ CASES: dict[str, tuple[list[Message], tuple[ToolSpec, ...] | None]] = {
             Message("tool", "Noon.", name="now", tool_call_id=NOW.id),
             Message("assistant", "It rains at noon."),
             Message("user", "Thanks."),
+        ],
+        TOOLS,
+    ),
+    "edges of white space": (
+        [
+            Message("system", "  Be brief. \n"),
+            Message("user", "\n Hello \n"),
+            Message("assistant", "\n Hi. \n\n"),
+            Message("user", " Who? \n"),
+        ],
+        None,
+    ),
+    "thought": (
+        [HELLO, Message("assistant", "<think>\nHm.\n</think>\n\nHi."), Message("user", "Who?")],
+        None,
+    ),
+    "two questions": ([SYSTEM, HELLO, Message("user", "Who are you?")], None),
+    "empty texts": ([HELLO, Message("assistant", ""), Message("user", "")], None),
+    "nested schema": ([SYSTEM, HELLO], (BOOK,)),
+    "values of every type": (
+        [Message("user", "Book."), Message("assistant", tool_calls=(BOOKED,)), DONE],
+        (BOOK,),
+    ),
+    "rounds": (
+        [
+            Message("user", "Weather? "),
+            Message("assistant", " I look.\n\n", tool_calls=(PARIS,)),
+            Message("tool", '{"error": "no \u00e9"}', name="get_weather", tool_call_id=PARIS.id),
+            Message("assistant", tool_calls=(NOW,)),
+            Message("tool", "", name="now", tool_call_id=NOW.id),
         ],
         TOOLS,
     ),

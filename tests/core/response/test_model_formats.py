@@ -521,6 +521,7 @@ FORMATS = sorted(TABLES.tool_formats)
 # Where a forced call is written otherwise than in an earlier answer.
 FORCED = {
     "GlmToolFormat": "\n<think></think>\n{}",
+    "Glm5ToolFormat": "<think></think>{}",
     "HarmonyToolFormat": " to=functions.weather<|channel|>commentary json<|message|>"
     '{"city": "Paris"}<|call|>',
 }

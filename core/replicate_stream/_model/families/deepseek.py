@@ -4,7 +4,10 @@ Sources: `chat_template` of deepseek-ai/DeepSeek-V3, DeepSeek-R1, DeepSeek-V3.1,
 and deepseek-coder-33b-instruct, tokenizer_config.json; encoding/encoding_dsv32.py of
 deepseek-ai/DeepSeek-V3.2; `max_position_embeddings` in config.json. The bars are U+FF5C, the low
 line in `begin▁of▁sentence` is U+2581. From V3.1 on an answer begins with `</think>` if the
-model is not to reason, which is the default of the templates.
+model is not to reason, which is the default of the templates; the copies of V3.1 and V3.2 in
+ggml-org/llama.cpp have `<think></think>` there. Results of R1 stand on lines of their own as in V3
+and in the distillations; a call behind results goes on where an answer does. The templates differ
+from each other in both, and count calls over the whole conversation, which leaves out marks.
 """
 
 from collections.abc import Sequence
@@ -231,6 +234,7 @@ _R1 = _V3._replace(
     name="deepseek-r1",
     tool_format=DeepSeekR1ToolFormat,
     generation_prompt=f"{_ASSISTANT}<think>\n",
+    thought_end="</think>",
     hint=rf"{_ASSISTANT}<think>",
     names=r"deepseek-r1",
 )
@@ -238,6 +242,7 @@ _V31 = _V3._replace(
     name="deepseek-v3.1",
     tool_format=DeepSeekV31ToolFormat,
     assistant=(f"{_ASSISTANT}</think>", _END),
+    thought_end="</think>",
     hint=rf"{_ASSISTANT}</think>",
     names=r"deepseek-v3[._-]?(?:1(?!\d)|2-exp)",
 )

@@ -6,11 +6,12 @@ the model has never seen in training.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
-from replicate_stream._model.families.turn import Marks, Turn, neutralize
+from replicate_stream._model.families.turn import Marks, Role, Turn, neutralize
 
 
 # Named tuples, because an adapter builds these for its first model object: a dataclass takes ten
@@ -37,8 +38,14 @@ class ChatTemplate(NamedTuple):
         default_system: The system text that the vendor's own template fills in.
         tool: The marks around a tool's result; None if it goes into a user turn.
         tool_format: The format in which the models were trained to call tools.
-        is_trimmed: True if the vendor's template strips white space around a turn's text.
+        trimmed_roles: The roles around whose texts the vendor's template strips white space.
         is_system_trimmed: True if it strips white space around the system text.
+        thought_end: A pattern for the end of a thought in the text of an answer. The vendor's
+            template leaves the thought out of every answer before the last question.
+        empty_thoughts: What it writes before an answer without a thought: before the last
+            question, and behind it.
+        separator: What it writes between two texts of one role, which then share a turn; None if
+            each has a turn of its own.
     """
 
     name: str
@@ -56,8 +63,11 @@ class ChatTemplate(NamedTuple):
     default_system: str | None = None
     tool: Marks | None = None
     tool_format: type[ToolFormat] = HermesToolFormat
-    is_trimmed: bool = False
+    trimmed_roles: tuple[Role, ...] = ()
     is_system_trimmed: bool = False
+    thought_end: str | None = None
+    empty_thoughts: Marks = ("", "")
+    separator: str | None = None
 
     def render(
         self,
@@ -77,7 +87,8 @@ class ChatTemplate(NamedTuple):
             has_generation_prompt: True to end with the generation prompt; in some formats the
                 model goes on behind the results of tools without one.
         """
-        rendered = [t if t.is_rendered else Turn(t.role, self.render_text(t.text)) for t in turns]
+        turns = self.merge_turns(self.edit_turns(turns))
+        rendered = [t if t.is_rendered else Turn(t.role, self.neutralize(t.text)) for t in turns]
         text = system if is_system_rendered else self.render_system(system)
         head = self.start
         if not text and self.default_system is not None:
@@ -94,14 +105,42 @@ class ChatTemplate(NamedTuple):
         """Break every mark of the format that a text holds, so that it is read as mere text."""
         return neutralize(self.control_marks, text)
 
-    def render_text(self, text: str) -> str:
-        """Render a turn's text as the vendor's template does, with its marks broken."""
-        return self.neutralize(text.strip() if self.is_trimmed else text)
+    def edit_turns(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Edit the texts that are not rendered yet as the vendor's template does."""
+        questions = [at for at, turn in enumerate(turns) if turn.role == "user"]
+        last = questions[-1] if questions else -1
+        return [
+            turn if turn.is_rendered else self._edit_turn(turn, is_earlier=at < last)
+            for at, turn in enumerate(turns)
+        ]
+
+    def merge_turns(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Merge successive questions, and successive answers, if the vendor's template does."""
+        merged: list[Turn] = []
+        for turn in turns:
+            is_next = bool(merged) and merged[-1].role == turn.role in ("user", "assistant")
+            if is_next and self.separator is not None:
+                text = merged[-1].text + self.separator + turn.text
+                merged[-1] = turn._replace(text=text)
+            else:
+                merged.append(turn)
+        return merged
 
     def render_system(self, text: str) -> str:
         """Render the system text as the vendor's template does, with its marks broken."""
         rendered = self.neutralize(text.strip() if self.is_system_trimmed else text)
         return self.system_frame[0] + rendered + self.system_frame[1] if rendered else ""
+
+    def _edit_turn(self, turn: Turn, *, is_earlier: bool) -> Turn:
+        text = turn.text.strip() if turn.role in self.trimmed_roles else turn.text
+        if turn.role == "assistant" and self.thought_end is not None:
+            ends = list(re.finditer(self.thought_end, text))
+            if is_earlier and ends:
+                text = text[ends[-1].end() :]
+                text = text.lstrip() if turn.role in self.trimmed_roles else text
+            if is_earlier or not ends:
+                text = self.empty_thoughts[not is_earlier] + text
+        return turn._replace(text=text)
 
     def _render_turn(self, turn: Turn) -> str:
         marks = {"none": ("", ""), "assistant": self.assistant, "tool": self.tool}.get(turn.role)

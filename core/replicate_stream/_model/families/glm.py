@@ -1,14 +1,20 @@
 """ChatGLM 3, GLM 4, and GLM 4.5 and later.
 
 Sources: `chat_template` of THUDM/chatglm3-6b, tokenizer_config.json, and PROMPT.md of
-THUDM/ChatGLM3 for the newline after each role; `chat_template` of THUDM/glm-4-9b-chat,
+THUDM/ChatGLM3 for the newline after each role, where the template has a space too (its `[gMASK]sop`
+are two tokens that the tokenizer adds itself); `chat_template` of THUDM/glm-4-9b-chat,
 tokenizer_config.json; chat_template.jinja of zai-org/GLM-4.5, GLM-4.6 and GLM-4.7-Flash (in
-models/templates/ of ggml-org/llama.cpp); `max_position_embeddings` of zai-org/GLM-4.5. GLM 4 is
-offered tools in Hermes's format: its template does it in a Chinese system text of its own.
+models/templates/ of ggml-org/llama.cpp), and GLM-5.1 (packages/jinja/test/e2e.test.js of
+huggingface/huggingface.js); `max_position_embeddings` of zai-org/GLM-4.5. GLM 4 is
+offered tools in Hermes's format: its template does it in a Chinese system text of its own. For
+GLM-4-0414 no template was found; it has the marks of GLM 4. Thoughts behind the last question stay
+as they are written; the templates strip white space in them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from replicate_stream._model.families.call_syntax import parse_tags
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
@@ -19,6 +25,9 @@ from replicate_stream._model.families.tool_format import (
     ToolResult,
 )
 from replicate_stream._model.families.turn import Calls, Tools, Turn
+
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import ToolSpec
 
 _ROLES = r"<\|(?:system|user|assistant|observation)\|>"
 
@@ -58,7 +67,7 @@ class GlmToolFormat(ToolFormat):
     before_name: ClassVar[str] = "\n<think></think>\n"
 
     def render_tools(self, tools: Tools) -> str:
-        listed = "\n".join(map(self.dump_tool, tools))
+        listed = "\n".join(map(self.dump_offer, tools))
         pairs = "".join(
             f"<arg_key>{{arg-key-{n}}}</arg_key>{self.line}"
             f"<arg_value>{{arg-value-{n}}}</arg_value>{self.line}"
@@ -71,6 +80,10 @@ class GlmToolFormat(ToolFormat):
             "For each function call, output the function name and arguments within the following "
             f"XML format:\n<tool_call>{{function-name}}{self.line}{pairs}...{self.line}</tool_call>"
         )
+
+    def dump_offer(self, tool: ToolSpec) -> str:
+        """Render an offered tool as JSON."""
+        return self.dump_tool(tool)
 
     def render_calls(self, calls: Calls) -> str:
         layout = f"<arg_key>{{key}}</arg_key>{self.line}<arg_value>{{value}}</arg_value>{self.line}"
@@ -104,6 +117,15 @@ class Glm47ToolFormat(GlmToolFormat):
         return f"\n{super().render_tools(tools)}"
 
 
+class Glm5ToolFormat(Glm47ToolFormat):
+    """The same, but tools are offered without the frame of OpenAI's format."""
+
+    before_name = "<think></think>"
+
+    def dump_offer(self, tool: ToolSpec) -> str:
+        return self.dump_function(tool)
+
+
 _GLM4 = ChatTemplate(
     name="glm4",
     start="[gMASK]<sop>",
@@ -117,7 +139,8 @@ _GLM45 = _GLM4._replace(
     # A thought of an earlier answer is left out, and its tags are kept.
     assistant=("<|assistant|>\n<think></think>\n", ""),
     generation_prompt="<|assistant|>",
-    is_trimmed=True,
+    trimmed_roles=("assistant",),
+    thought_end="</think>",
     hint=None,
     names=r"glm-?4[._-][56]",
     tool_format=GlmToolFormat,
@@ -129,8 +152,15 @@ _GLM47 = _GLM45._replace(
     assistant=("<|assistant|></think>", ""),
     tool=("<|observation|>", ""),
     generation_prompt="<|assistant|><think>",
-    names=r"glm-?4[._-]7|glm-?5",
+    names=r"glm-?4[._-]7",
     tool_format=Glm47ToolFormat,
+)
+_GLM5 = _GLM47._replace(
+    name="glm5",
+    assistant=("<|assistant|>", ""),
+    empty_thoughts=("</think>", "<think></think>"),
+    names=r"glm-?5",
+    tool_format=Glm5ToolFormat,
 )
 _CHATGLM3 = ChatTemplate(
     name="chatglm3",
@@ -140,7 +170,7 @@ _CHATGLM3 = ChatTemplate(
     names=r"chatglm3",
 )
 FAMILY = Family(
-    templates=(_GLM47, _GLM45, _GLM4, _CHATGLM3),
+    templates=(_GLM5, _GLM47, _GLM45, _GLM4, _CHATGLM3),
     windows=(ContextWindow(r"glm-4\.5", 131_072),),
     # The untuned models are those named `base`.
     chat_names=r"glm-?[45](?!.*base)|glm-z1",

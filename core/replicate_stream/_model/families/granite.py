@@ -6,7 +6,11 @@ models/templates/ibm-granite-granite-3.3-2B-Instruct.jinja of ggml-org/llama.cpp
 `max_position_embeddings` in config.json. The system text that 3.1 to 3.3 fill in is without its
 sentence about the date of the day, because a prompt that changes from day to day could not be
 repeated. Granite 4.1 differs from 4.0 in that it fills in none (src/llama-chat.cpp of
-ggml-org/llama.cpp).
+ggml-org/llama.cpp). The templates of Granite 3 leave calls out, or write them with line breaks
+(examples/tool_chat_template_granite.jinja of vllm-project/vllm, without the text before them): here
+calls are written as the models write them. For Granite 20B Functioncalling only its calls are known:
+the one template for it (examples/tool_chat_template_granite_20b_fc.jinja of vllm-project/vllm) is
+not IBM's, and its offer of tools is not valid JSON.
 """
 
 from collections.abc import Sequence

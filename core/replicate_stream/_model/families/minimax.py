@@ -2,7 +2,10 @@
 
 Sources: examples/tool_chat_template_minimax_m1.jinja of vllm-project/vllm, for M1;
 chat_template.jinja of MiniMaxAI/MiniMax-M2 (models/templates/unsloth-MiniMax-M2.jinja of
-ggml-org/llama.cpp).
+ggml-org/llama.cpp). M2.1 and later differ by their default system text (minimax.py among the
+templates of modelscope/ms-swift). In the copy of M1's template in ggml-org/llama.cpp the assistant
+is called `assistant`, as in Text 01, and not `MiniMax AI`, as in the examples of the vendor's
+function_call_guide.md. A text before M1's calls, which the template leaves out, is kept.
 """
 
 from collections.abc import Sequence
@@ -95,7 +98,7 @@ _M1 = ChatTemplate(
     assistant=(f"{_BEGIN}ai name=MiniMax AI\n", _END),
     tool=(f"{_BEGIN}tool name=tools\n", _END),
     tool_format=MiniMaxM1ToolFormat,
-    is_trimmed=True,
+    trimmed_roles=("user", "assistant"),
     is_system_trimmed=True,
     control_marks=r"<(?:begin|beginning|end)_of_(?:document|sentence)>",
     hint=r"<beginning_of_sentence>",
@@ -110,13 +113,23 @@ _M2 = ChatTemplate(
     assistant=("]~b]ai\n", "[e~[\n"),
     tool=("]~b]tool\n", "[e~[\n"),
     generation_prompt="]~b]ai\n<think>\n",
+    thought_end=r"</think>\n*",
     tool_format=MiniMaxM2ToolFormat,
     control_marks=r"\]~!?b[\[\]]|\[e~\[",
     hint=r"\]~b\]",
     names=r"minimax-m2",
 )
+_LATER = tuple(
+    _M2._replace(
+        default_system="You are a helpful assistant. "
+        f"Your name is MiniMax-M{version} and is built by MiniMax.",
+        hint=None,
+        names=rf"minimax-m{version[0]}[._-]?{version[-1]}\b",
+    )
+    for version in ("2.1", "2.5", "2.7")
+)
 FAMILY = Family(
-    templates=(_M2, _M1),
+    templates=(*_LATER, _M2, _M1),
     chat_names=r"minimax-m[12]",
     thinking_names=r"minimax-m[12]",
     unopened_names=r"minimax-m2",

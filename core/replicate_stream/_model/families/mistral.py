@@ -6,7 +6,16 @@ v11 and v13; and `max_position_embeddings` in config.json. The tokenizers based 
 (spm) have a space behind a mark, Tekken has none. The system text of Ministral 3 Reasoning and of
 Magistral is the one of models/templates/mistralai-Ministral-3-14B-Reasoning-2512.jinja of
 ggml-org/llama.cpp. The templates of Mistral Small 3 and later fill in a text with the date of the
-day, which is left out, because a prompt that changes from day to day could not be repeated.
+day, which is left out, because a prompt that changes from day to day could not be repeated. That of
+Devstral describes the tools and the work space of OpenHands, which requests do not have: it is left
+out too.
+
+Mistral 7B v0.1 and v0.2 and Mixtral get `<s> [INST] a [/INST] b</s> [INST] c [/INST]`, as in
+v1_spm, in the vendor's cookbook (concept-deep-dive/tokenization/chat_templates.md of
+mistralai/cookbook) and in the current tokenizer_config.json. The model card of 7B v0.2 and older
+files have `<s>[INST] a [/INST]b</s> [INST]`: their spaces lead to other tokens than the vendor's
+tokenizer. A result that is JSON stands in v3 as JSON and not as a string, as that tokenizer writes
+it and not as the templates do. A text before calls, which v3 refuses, is kept.
 """
 
 from __future__ import annotations
@@ -144,6 +153,7 @@ _V1 = ChatTemplate(
     control_marks=r"\[/?[A-Z][A-Z_]+\]|</?s>",
     # The versions differ by the spaces in a template, and by nothing else.
     hint=r"\[INST\] ?\{prompt\} \[/INST\]",
+    separator="\n\n",
     names=r"mi[sx]tral",  # the rest: the first models, and fine-tunes of them
 )
 _V3 = _V1._replace(

@@ -2,8 +2,11 @@
 
 Sources: chat_template.jinja of moonshotai/Kimi-K2-Instruct and moonshotai/Kimi-K2-Thinking (in
 models/templates/ of ggml-org/llama.cpp), and `max_position_embeddings` in config.json. A line
-break that the former has behind its default system text alone is left out. The tags around the
-reasoning are those of moonshotai/Kimi-VL-A3B-Thinking. The window of Kimi K2.5 is `max_length` of
+break that the former has behind its default system text alone is left out. Kimi K2.5
+and K2.6 open the reasoning (renderers/kimi_k25.py of thinking-machines-lab/tinker-cookbook); they
+are offered tools as JSON, as their template does where it is not given a text in TypeScript. Ids
+count the calls of a conversation, as the vendor asks in docs/tool_call_guidance.md. The tags
+`◁think▷` are those of moonshotai/Kimi-VL-A3B-Thinking. The window of Kimi K2.5 is `max_length` of
 its generation_config.json, as in aspctu/kimi25-bf16.
 """
 
@@ -91,14 +94,20 @@ _THINKING = _K2._replace(
     assistant=("<|im_assistant|>assistant<|im_middle|><think></think>", "<|im_end|>"),
     generation_prompt=_K2.assistant[0],
     hint=None,
-    names=r"kimi-?k2(?:-thinking|[._-]?[5-9]\b)",
+    names=r"kimi-?k2-thinking",
+)
+_K25 = _THINKING._replace(
+    name="kimi-k2.5",
+    generation_prompt=f"{_K2.assistant[0]}<think>",
+    names=r"kimi-?k2[._-]?[5-9]\b",
 )
 FAMILY = Family(
-    templates=(_THINKING, _K2),
+    templates=(_K25, _THINKING, _K2),
     windows=(
         ContextWindow(r"kimi-k2(?:-thinking|\.5)", 262_144),
         ContextWindow(r"kimi-k2", 131_072),
     ),
     chat_names=r"kimi-?k2(?!.*base)",
-    thinking_tags=(("\u25c1think\u25b7", "\u25c1/think\u25b7"),),
+    unopened_names=r"kimi-?k2[._-]?[5-9]\b",
+    thinking_tags=(("<think>", "</think>"), ("\u25c1think\u25b7", "\u25c1/think\u25b7")),
 )

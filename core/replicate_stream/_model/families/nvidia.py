@@ -3,7 +3,9 @@
 Sources: `chat_template` of nvidia/Llama-3_3-Nemotron-Super-49B-v1_5,
 nvidia/NVIDIA-Nemotron-Nano-9B-v2 and nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16 (in
 models/templates/ of ggml-org/llama.cpp). The older ones have the template of their Llama. White
-space behind an answer, which the template of Nemotron 3 strips, is kept.
+space behind an answer without calls, which the template of Nemotron 3 strips, is kept. The template
+of Nano 2 is the one with two line breaks behind `<think>` and `<SPECIAL_12>`; a later copy in
+ggml-org/llama.cpp has one.
 """
 
 from collections.abc import Sequence
@@ -79,7 +81,8 @@ class Nemotron3ToolFormat(QwenCoderToolFormat):
 
     def render_answer(self, text: str, calls: Calls) -> Turn:
         # The line break before the calls is there without a text too.
-        return Turn("assistant", f"{text}\n{self.render_calls(calls)}", is_rendered=True)
+        written = f"{text.rstrip()}\n{self.render_calls(calls)}"
+        return Turn("assistant", written, is_rendered=True)
 
 
 _SUPER = ChatTemplate(
@@ -100,7 +103,8 @@ _NANO2 = ChatTemplate(
     assistant=("<SPECIAL_11>Assistant\n", "\n<SPECIAL_12>\n\n"),
     tool=("<SPECIAL_11>User\n", "\n\n"),
     generation_prompt="<SPECIAL_11>Assistant\n<think>\n\n",
-    is_trimmed=True,
+    thought_end="</think>",
+    trimmed_roles=("user", "assistant"),
     is_system_trimmed=True,
     tool_format=NemotronNanoToolFormat,
     control_marks=r"<SPECIAL_\d+>",
@@ -111,6 +115,7 @@ _NEMOTRON3 = CHATML._replace(
     name="nemotron-3",
     assistant=("<|im_start|>assistant\n<think></think>", "<|im_end|>\n"),
     generation_prompt="<|im_start|>assistant\n<think>\n",
+    thought_end="</think>",
     default_system="",
     hint=None,
     names=r"nemotron-3",

@@ -2,7 +2,10 @@
 
 Sources: the table of models at https://platform.openai.com/docs/models; chat_template.jinja of
 openai/gpt-oss-120b (in models/templates/ of ggml-org/llama.cpp), and docs/format.md of
-openai/harmony, which has no blank line behind instructions without tools. The line with the
+openai/harmony, which has no blank line behind instructions without tools. The
+template cannot express parallel calls, nor types of nested objects without stray white space: calls
+follow each other, and nested fields are written like the outer ones. A text before calls is
+commentary, as the document has preambles; the template takes it for analysis. The line with the
 current date is left out, because a prompt that changes from day to day could not be repeated.
 Windows of GPT 5.4 and 5.5: https://docs.oxen.ai/inference-api/reference/models/ (pages
 gpt-5-4-2026-03-05.md, gpt-5-5-2026-04-23.md); of 5.4 mini:

@@ -8,7 +8,6 @@ from replicate_stream._model.families.family import ChatTemplate, ContextWindow,
 
 _SOLAR = ChatTemplate(
     name="solar",
-    start="<s>",
     system=("### System:\n", "\n\n"),
     user=("### User:\n", "\n\n"),
     assistant=("### Assistant:\n", ""),  # nothing ends an answer
