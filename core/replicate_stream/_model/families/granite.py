@@ -8,9 +8,9 @@ sentence about the date of the day, because a prompt that changes from day to da
 repeated. Granite 4.1 differs from 4.0 in that it fills in none (src/llama-chat.cpp of
 ggml-org/llama.cpp). The templates of Granite 3 leave calls out, or write them with line breaks
 (examples/tool_chat_template_granite.jinja of vllm-project/vllm, without the text before them): here
-calls are written as the models write them. For Granite 20B Functioncalling only its calls are known:
-the one template for it (examples/tool_chat_template_granite_20b_fc.jinja of vllm-project/vllm) is
-not IBM's, and its offer of tools is not valid JSON.
+calls are written as the models write them. Granite 20B Functioncalling is only read: the one
+template for it (examples/tool_chat_template_granite_20b_fc.jinja of vllm-project/vllm) is not
+IBM's, and its offer of tools is not valid JSON.
 """
 
 from collections.abc import Sequence
