@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.utils import secret_from_env
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
@@ -212,17 +220,24 @@ class ChatReplicateFields(BaseChatModel):
         is_shown = {name: name not in _HIDDEN and params[name] is not None for name in params}
         return {name: value for name, value in params.items() if is_shown[name]}
 
+    @field_serializer("model_kwargs")
+    def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        client = self.client or getattr(self._client_cache, "client", None)
+        return without_secret_inputs(inputs, model=self.model, client=client)
+
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The key of caches. The framework's own is made of the object's first serialization: after
         # a setting was changed it would return the old setting's answers. Two classes of one name,
         # or two functions, would be the same in it: their schemas are not.
         kwargs = convert_arguments(kwargs)
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
-        hidden = {**{name: getattr(self, name, None) for name in _HIDDEN}, **kwargs}
         # Caches store their keys, so what may be secret is in it as a hash.
-        secrets = str([hidden[name] for name in sorted(_HIDDEN)]).encode("utf-8", "replace")
+        names = sorted(_HIDDEN)
+        # A call's inputs are added to the object's, and None is a value of its own.
+        hidden = [[getattr(self, name, None), kwargs.get(name, ...)] for name in names]
+        digest = hashlib.sha256(str(hidden).encode("utf-8", "backslashreplace")).hexdigest()
         shown = sorted((name, value) for name, value in params.items() if name not in _HIDDEN)
-        return f"{shown} {hashlib.sha256(secrets).hexdigest()}"
+        return f"{shown} {digest}"
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -241,7 +256,7 @@ class ChatReplicateFields(BaseChatModel):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Attributes that are serialized in another form: without passwords and secrets."""
-        inputs = without_secret_inputs(self.model_kwargs)
+        inputs = self._without_secret_inputs(self.model_kwargs)
         others = {"model_kwargs": inputs} if self.model_kwargs else {}
         return (
             {"base_url": without_secrets(self.base_url)[0], **others} if self.base_url else others
@@ -266,7 +281,7 @@ class ChatReplicateFields(BaseChatModel):
             "base_url": connection.base_url,
             "proxy": connection.proxy,
             "default_headers": connection.headers,
-            "model_kwargs": without_secret_inputs(self.model_kwargs),
+            "model_kwargs": self._without_secret_inputs(self.model_kwargs),
         }
         state["__dict__"].pop("_serialized", None)  # a cache of `dumps`
         return state

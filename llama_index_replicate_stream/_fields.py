@@ -11,7 +11,14 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mappi
 from typing import Any, ClassVar, Literal
 
 from llama_index.core.base.llms.types import LLMMetadata
-from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.bridge.pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_serializer,
+)
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.prompts import PromptTemplate
@@ -189,6 +196,11 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
 
     # Traces and serialization
 
+    @field_serializer("additional_kwargs")
+    def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        client = self._shared_client or getattr(self._client_cache, "client", None)
+        return without_secret_inputs(inputs, model=self.model, client=client)
+
     def to_payload(self) -> dict[str, Any]:
         """Return the description of the model for traces: no secrets, and no prompts."""
         settings = {name: getattr(self, name) for name in ("model", "temperature", "max_tokens")}
@@ -208,7 +220,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         copy._api_key = self._api_key if callable(self._api_key) else None  # noqa: SLF001
         copy.base_url, copy.proxy = connection.base_url, connection.proxy
         copy.default_headers = None if connection.headers is None else dict(connection.headers)
-        copy.additional_kwargs = without_secret_inputs(self.additional_kwargs)
+        copy.additional_kwargs = self._without_secret_inputs(self.additional_kwargs)
         state: dict[Any, Any] = super(ReplicateFields, copy).__getstate__()
         return state
 

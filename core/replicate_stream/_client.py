@@ -9,14 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import public
 from replicate_stream._secrets import hide, hide_headers
 from replicate_stream._settings import ApiKey, Settings, read_settings
-from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
+from replicate_stream._types.parameters import (
+    PARAMETERS,
+    OnUnsupported,
+    check_argument_names,
+    check_on_unsupported,
+)
 
 if TYPE_CHECKING:
     from replicate_stream._api.models import Model, ModelRef
@@ -30,6 +35,18 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("replicate_stream")
+_ARGUMENTS = ("model", "messages", *(parameter.name for parameter in PARAMETERS))
+
+
+def _check_names(method: Callable[P, R]) -> Callable[P, R]:
+    """Let a method reject an unknown argument with the closest known name."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        check_argument_names(f"Client.{method.__name__}", kwargs, _ARGUMENTS)
+        return method(*args, **kwargs)
+
+    return call
 
 
 def _same_parameters(
@@ -145,6 +162,7 @@ class Client:
         """Close the connections of the running loop. A later request opens new ones."""
         await self._http.aclose()
 
+    @_check_names
     def stream(
         self,
         model: str,
@@ -242,6 +260,7 @@ class Client:
 
         Cancelling the call cancels the prediction.
         """
+        check_argument_names("Client.complete", parameters, _ARGUMENTS)
         opening = partial(self._open_stream, model, messages, is_buffered=True, **parameters)
         async with _StreamContext(opening) as events:
             from replicate_stream._response.completion import CompletionBuilder
@@ -262,6 +281,7 @@ class Client:
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
+        check_argument_names("Client.prepare", parameters, _ARGUMENTS)
         request = await _build_request(model, messages, **parameters)
         found, model_input = await self._build_model_input(request)
         from replicate_stream._types.request import PreparedRequest

@@ -7,7 +7,7 @@ unwrapped where aiohttp reads the header. A server may quote the headers of a re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 secret_headers: set[str] = {
@@ -51,18 +51,39 @@ def without_secrets(
     return proxy, headers
 
 
-def without_secret_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the secrets from inputs of a model, for a pickle: other services' keys and tokens."""
+def without_secret_inputs(
+    inputs: Mapping[str, Any], declared: Collection[str] = ()
+) -> dict[str, Any]:
+    """Remove the secrets from inputs of a model: other services' keys and tokens.
+
+    For everything that is stored or traced.
+
+    Args:
+        inputs: The inputs.
+        declared: The names of the inputs that the model's schema declares secret.
+    """
     return {
-        name: without_secret_inputs(value) if isinstance(value, Mapping) else value
+        name: _without_nested_secrets(value)
         for name, value in inputs.items()
-        if not (isinstance(value, str) and _is_secret_input(name, value))
+        if name not in declared and not (isinstance(value, str) and _is_secret_input(name, value))
     }
+
+
+def _without_nested_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return without_secret_inputs(value)
+    if isinstance(value, list | tuple):
+        return [_without_nested_secrets(each) for each in value if not _has_secret_form(each)]
+    return value
+
+
+def _has_secret_form(value: Any) -> bool:
+    return isinstance(value, str) and _SECRET_VALUE.match(value) is not None
 
 
 def _is_secret_input(name: str, value: str) -> bool:
     is_named = len(value) >= _MIN_KEY_LENGTH and _SECRET_INPUT.search(name.lower())
-    return bool(is_named) or _SECRET_VALUE.match(value) is not None
+    return bool(is_named) or _has_secret_form(value)
 
 
 class Token:

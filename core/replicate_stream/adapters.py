@@ -6,12 +6,15 @@ this distribution use these names and the package's public ones, and nothing els
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from replicate_stream import _secrets
 from replicate_stream._client import Client
-from replicate_stream._secrets import hide, hide_headers, without_secret_inputs, without_secrets
+from replicate_stream._errors import InvalidInputError
+from replicate_stream._secrets import hide, hide_headers, without_secrets
 from replicate_stream._settings import ApiKey
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.json_schema import (
@@ -22,7 +25,7 @@ from replicate_stream._types.json_schema import (
     resolve,
     to_parameters,
 )
-from replicate_stream._types.parameters import PARAMETERS, Parameter
+from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
 from replicate_stream._types.strict_json import parse_strict_json
 
 if TYPE_CHECKING:
@@ -134,35 +137,24 @@ class ClientCache:
         return ClientCache, ()
 
 
-def check_argument_names(
-    owner: str,
-    names: Iterable[str],
-    known: Collection[str],
-    replaced: Mapping[str, str],
-) -> None:
-    """Reject arguments with unknown names.
+def without_secret_inputs(
+    inputs: Mapping[str, Any], *, model: str = "", client: Client | None = None
+) -> dict[str, Any]:
+    """Remove the secrets from inputs of a model: other services' keys and tokens.
 
-    Frameworks pass over a misspelt name, and the model would be run, and paid, without it.
+    For everything that is stored or traced.
 
     Args:
-        owner: The class that takes the arguments.
-        names: The names of the arguments.
-        known: The names that the class takes.
-        replaced: Names that another class for the same framework takes, with the remedy.
-
-    Raises:
-        TypeError: A name is unknown. The message has the remedy, or the closest known name.
+        inputs: The inputs, by the model's names.
+        model: The model.
+        client: A client that may know the model's schema, which can declare an input secret. Other
+            secrets are recognized by their names and forms.
     """
-    for name in names:
-        if name in known:
-            continue
-        if name in replaced:
-            raise TypeError(f"{owner} has no argument {name!r}: {replaced[name]}")
-        import difflib  # as large as this package, and only a mistake needs it
-
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-        raise TypeError(f"{owner} has no argument {name!r}; {hint}")
+    declared: Collection[str] = ()
+    if inputs and client is not None:
+        with suppress(InvalidInputError):  # a model that has no valid name
+            declared = client.capabilities(model).secret_inputs
+    return _secrets.without_secret_inputs(inputs, declared)
 
 
 def without_values(error: Exception) -> Exception:

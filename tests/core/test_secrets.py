@@ -9,6 +9,7 @@ import pytest
 
 from replicate_stream import Client, secret_headers
 from replicate_stream.adapters import without_secret_inputs, without_secrets
+from replicate_stream.testing import Emulator
 
 SECRET = "r8_fake_secret"
 NAMES = [
@@ -62,7 +63,31 @@ def test_a_url_is_stored_without_its_password(url: Any, stored: Any) -> None:
 def test_an_input_with_the_name_or_the_form_of_a_secret_is_not_stored(name: str) -> None:
     kept = {"max_tokens": 5, "stop_token": "</s>", "prompt": "sort by key", "key": "C minor chord"}
     secrets = {name: "plain_fake_secret", "x": SECRET, "y": "hf_fake"}
-    assert without_secret_inputs({**secrets, **kept, "other": {**secrets, "top_k": 1}}) == {
+    nested = {"other": {**secrets, "top_k": 1}, "list": [secrets, SECRET, "a", {"b": [secrets]}]}
+    assert without_secret_inputs({**secrets, **kept, **nested}) == {
         **kept,
         "other": {"top_k": 1},
+        "list": [{}, "a", {"b": [{}]}],
     }
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True},
+        {"type": "string", "format": "password"},
+        {"type": "string", "x-cog-secret": True},
+        {"type": "array", "items": {"type": "string", "format": "password"}},
+    ],
+)
+async def test_an_input_that_the_schema_declares_secret_is_not_stored(
+    replicate_emulator: Emulator, spec: dict[str, Any]
+) -> None:
+    properties = {"prompt": {"type": "string"}, "handle": spec, "mood": {"type": "string"}}
+    replicate_emulator.add_model("acme/vault", {"properties": properties}, official=True)
+    inputs = {"handle": ["xyz"] if spec["type"] == "array" else "xyz", "mood": "calm"}
+    async with Client() as client:
+        await client.prepare("acme/vault", "Hi", extra_input=inputs)
+        kept = without_secret_inputs(inputs, model="acme/vault", client=client)
+    assert kept == {"mood": "calm"}
+    assert without_secret_inputs(inputs, model="no model", client=client) == inputs

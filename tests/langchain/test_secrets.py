@@ -8,6 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps, loads
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableSequence
@@ -84,9 +85,9 @@ def test_no_serialized_form_has_a_secret_of_the_connection() -> None:
     frozen = pickle.dumps(llm)
     assert b"FAKE" not in frozen
     assert "FAKE" not in repr(llm) + str(llm)
+    assert "FAKE_INPUT" not in str(llm.model_dump()) + str(llm._identifying_params)
+    assert "FAKE" not in llm._get_llm_string(extra_input={"hf_token": "FAKE_INPUT"})
     assert llm.model_kwargs == {"top_k": 5, "hf_token": "FAKE_INPUT"}
-    llm.model_kwargs = {}
-    assert "FAKE" not in llm._get_llm_string()
     restored = pickle.loads(frozen)
     assert restored.model_kwargs == {"top_k": 5}
     assert restored.proxy == "http://proxy.example:8080"
@@ -151,6 +152,39 @@ def test_the_cache_key_has_every_setting_that_changes_the_answer(setting: dict[s
     llm = ChatReplicate(**{**plain, **setting})
     assert llm._get_llm_string() != ChatReplicate(**plain)._get_llm_string()
     assert llm._get_llm_string() == ChatReplicate(**{**plain, **setting})._get_llm_string()
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"hf_token": "FAKE_INPUT"}, {"auth": [{"token": "FAKE_INPUT"}]}]
+)
+def test_a_secret_input_changes_the_cache_key_and_is_in_no_trace(inputs: dict[str, Any]) -> None:
+    plain = ChatReplicate(model="a/b", api_key="r8_FAKE")
+    llm = ChatReplicate(model="a/b", api_key="r8_FAKE", model_kwargs=inputs)
+    for name in ("model_kwargs", "extra_input"):
+        call: dict[str, Any] = {name: inputs}
+        assert "INPUT" not in str(llm._get_invocation_params(**call))
+        assert plain._get_llm_string(**call) != plain._get_llm_string()
+    calls: list[dict[str, Any]] = [{}, {"model_kwargs": {}}, {"system_prompt": None}]
+    assert len({each._get_llm_string(**call) for each in (llm, plain) for call in calls}) == 6
+    assert inputs == llm.model_kwargs
+
+
+async def test_the_cache_key_does_not_depend_on_what_is_known_of_the_model(
+    replicate_emulator: Emulator,
+) -> None:
+    secret = {"type": "string", "format": "password"}
+    properties = {"prompt": {"type": "string"}, "handle": secret}
+    replicate_emulator.add_model("acme/vault", {"properties": properties}, official=True)
+    cache = InMemoryCache()
+    for handle in ("FAKE_ONE", "FAKE_ONE", "FAKE_TWO"):
+        llm = ChatReplicate(model="acme/vault", model_kwargs={"handle": handle}, cache=cache)
+        for _ in range(2):
+            await llm.ainvoke("Hi")
+        assert "FAKE" not in str(llm._identifying_params) + dumps(
+            llm.model_copy(update={"cache": None})
+        )
+    assert len(replicate_emulator.predictions) == 2
+    assert "FAKE" not in str(cache._cache.keys())
 
 
 def test_a_traces_parameters_are_those_of_the_call() -> None:

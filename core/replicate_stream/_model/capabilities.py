@@ -34,6 +34,7 @@ class ModelCapabilities:
         has_native_tools: True if it has an input for tools.
         has_native_json: True if it has an input for the format of an answer.
         takes_temperature: True if it has an input for the temperature.
+        secret_inputs: The names of the inputs that its schema declares secret.
     """
 
     context_window: int | None = None
@@ -47,6 +48,7 @@ class ModelCapabilities:
     has_native_tools: bool | None = None
     has_native_json: bool | None = None
     takes_temperature: bool | None = None
+    secret_inputs: frozenset[str] = frozenset()
 
 
 def get_capabilities(model: str) -> ModelCapabilities:

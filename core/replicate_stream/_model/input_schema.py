@@ -60,6 +60,13 @@ class InputField:
         """True if it takes free text."""
         return self.kind == "string" and not self.is_file and not self.choices
 
+    @property
+    def is_secret(self) -> bool:
+        """True if it takes a secret: Cog's `Secret`, or a list of them."""
+        items = self.spec.get("items")
+        specs = (self.spec, items if isinstance(items, Mapping) else {})
+        return any(s.get("format") == "password" or s.get("x-cog-secret") is True for s in specs)
+
 
 @dataclass(frozen=True, slots=True)
 class InputSchema:

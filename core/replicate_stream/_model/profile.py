@@ -336,6 +336,7 @@ def _derive_capabilities(named: ModelCapabilities, profile: ModelProfile) -> Mod
         has_native_tools="tools" in profile.parameters,
         has_native_json="response_format" in profile.parameters or profile.json_schema is not None,
         takes_temperature="temperature" in profile.parameters,
+        secret_inputs=frozenset(name for name, f in profile.schema.fields.items() if f.is_secret),
     )
 
 

@@ -5,6 +5,8 @@ Signatures stay written out, for readers and type checkers; tests compare them w
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from replicate_stream._errors import invalid_value
@@ -76,3 +78,34 @@ def check_on_unsupported(value: str) -> OnUnsupported:
     if value not in get_args(OnUnsupported):
         raise invalid_value("on_unsupported", value, "'raise', 'warn' or 'ignore'")
     return cast("OnUnsupported", value)
+
+
+def check_argument_names(
+    owner: str,
+    names: Iterable[str],
+    known: Collection[str],
+    replaced: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Reject arguments with unknown names.
+
+    Frameworks pass over a misspelt name, and the model would be run, and paid, without it.
+
+    Args:
+        owner: The class or method that takes the arguments.
+        names: The names of the arguments.
+        known: The names that it takes.
+        replaced: Names that another class for the same framework takes, with the remedy.
+
+    Raises:
+        TypeError: A name is unknown. The message has the remedy, or the closest known name.
+    """
+    for name in names:
+        if name in known:
+            continue
+        if name in replaced:
+            raise TypeError(f"{owner} has no argument {name!r}: {replaced[name]}")
+        import difflib  # as large as this package, and only a mistake needs it
+
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+        raise TypeError(f"{owner} has no argument {name!r}; {hint}")

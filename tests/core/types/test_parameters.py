@@ -37,9 +37,12 @@ async def test_an_unknown_parameter_is_a_type_error(
     method: Callable[..., Any], replicate_emulator: Emulator
 ) -> None:
     async with Client() as client:
-        with pytest.raises(TypeError, match="temprature"):
-            result = method(client, replicate_emulator.model, "Hi", temprature=0)
-            await result
+        with pytest.raises(TypeError) as caught:
+            await method(client, replicate_emulator.model, "Hi", temprature=0)
+        with pytest.raises(TypeError, match=f"Client.{method.__name__} has no argument 'xyz'"):
+            await method(client, replicate_emulator.model, "Hi", xyz=0)
+    name = f"Client.{method.__name__}"
+    assert str(caught.value) == f"{name} has no argument 'temprature'; did you mean 'temperature'?"
     assert replicate_emulator.requests == []
 
 
