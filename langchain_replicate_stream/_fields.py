@@ -7,6 +7,7 @@ which the framework would run the model, for pay, without the argument.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.utils import secret_from_env
 from pydantic import (
+    AliasChoices,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -59,6 +61,16 @@ _REPLACED: Mapping[str, str] = {
 """Arguments of other classes for Replicate, and their replacements."""
 
 
+class _DeferredSignature:
+    """The signature of a class that is built when it is first used: asking for it builds it."""
+
+    def __get__(self, instance: object, owner: type[BaseChatModel]) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("Only the class has a signature")
+        owner.model_rebuild(force=True)  # replaces the attribute of the class
+        return inspect.signature(owner)
+
+
 class ChatReplicateFields(BaseChatModel):
     """The fields of a chat model on Replicate."""
 
@@ -70,11 +82,11 @@ class ChatReplicateFields(BaseChatModel):
         defer_build=True,
     )
 
-    model: str = Field(validation_alias="model_name")
+    model: str = Field(validation_alias=AliasChoices("model", "model_name"))
     """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
     api_key: SecretStr | str | Callable[[], Any] | None = Field(
         default_factory=secret_from_env("REPLICATE_API_TOKEN", default=None),
-        validation_alias="replicate_api_token",
+        validation_alias=AliasChoices("api_key", "replicate_api_token"),
         repr=False,
     )
     """The API token, or a function (async or not) that returns it for each request."""
@@ -103,7 +115,9 @@ class ChatReplicateFields(BaseChatModel):
     """Sample from the most likely tokens of this total probability."""
     top_k: int | None = None
     """Sample from this many of the most likely tokens; 0 or -1: all."""
-    stop: list[str] | str | None = Field(default=None, validation_alias="stop_sequences")
+    stop: list[str] | str | None = Field(
+        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
+    )
     """Texts that end the answer and are not part of it; enforced on every model."""
     seed: int | None = None
     """Makes answers repeatable on models that support it."""
@@ -126,7 +140,12 @@ class ChatReplicateFields(BaseChatModel):
 
     _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
 
-    if not TYPE_CHECKING:  # type checkers derive the arguments from the fields
+    if not TYPE_CHECKING:  # see ChatReplicate
+
+        @classmethod
+        def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+            super().__pydantic_init_subclass__(**kwargs)
+            cls.__signature__ = _DeferredSignature()
 
         def __init__(self, **kwargs: Any) -> None:
             failure = None
@@ -143,7 +162,8 @@ class ChatReplicateFields(BaseChatModel):
     def _check_names(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
             aliases = [each.validation_alias for each in cls.model_fields.values()]
-            known = {*cls.model_fields, *(each for each in aliases if isinstance(each, str))}
+            choices = [each.choices for each in aliases if isinstance(each, AliasChoices)]
+            known = {*cls.model_fields, *(str(name) for names in choices for name in names)}
             try:
                 check_argument_names("ChatReplicate", values, known, _REPLACED)
             except TypeError as error:

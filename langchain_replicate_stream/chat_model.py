@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from langchain_core.language_models import LangSmithParams
 
@@ -53,8 +53,14 @@ if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
     from langchain_protocol.protocol import MessagesData
+    from typing_extensions import Unpack
 
+    from langchain_replicate_stream._signatures import Settings, StructuredOutput
+    from langchain_replicate_stream._structured_output import Method
     from langchain_replicate_stream._tools import Schema, ToolLike
+
+
+_T = TypeVar("_T")
 
 
 class ChatReplicate(ChatReplicateFields):
@@ -75,6 +81,14 @@ class ChatReplicate(ChatReplicateFields):
     Raises:
         ValidationError: An argument is unknown, with the closest known name, or of the wrong type.
     """
+
+    if TYPE_CHECKING:  # checkers know an argument by its field's name alone, and not by its alias
+
+        @overload
+        def __init__(self, *, model: str, **settings: Unpack[Settings]) -> None: ...
+        @overload
+        def __init__(self, *, model_name: str, **settings: Unpack[Settings]) -> None: ...
+        def __init__(self, **settings: Any) -> None: ...
 
     @property
     def _llm_type(self) -> str:
@@ -244,11 +258,41 @@ class ChatReplicate(ChatReplicateFields):
             bound["response_format"] = to_response_format(response_format, strict=strict)
         return self.bind(**bound, **kwargs)
 
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[_T],
+        *,
+        method: Method = ...,
+        include_raw: Literal[False] = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, _T]: ...
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[_T],
+        *,
+        method: Method = ...,
+        include_raw: Literal[True],
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, StructuredOutput[_T]]: ...
+    @overload
+    def with_structured_output(
+        self,
+        schema: Schema | None = ...,
+        *,
+        method: Method = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]: ...
     def with_structured_output(
         self,
         schema: Schema | None = None,
         *,
-        method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
+        method: Method = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,

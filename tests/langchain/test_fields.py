@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from pydantic import ValidationError
+from pydantic import AliasChoices, ValidationError
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
+from langchain_replicate_stream._signatures import Settings
 from replicate_stream import Client
 from replicate_stream.adapters import PARAMETERS, Connection, Parameter
 from replicate_stream.testing import Emulator
@@ -44,6 +46,31 @@ def test_every_other_field_belongs_to_the_connection_or_to_langchain() -> None:
     connection = {CONNECTION.get(each.name, each.name) for each in fields(Connection)}
     own = set(ChatReplicate.model_fields) - set(BaseChatModel.model_fields)
     assert own == settings | connection | {"model", "client", "streaming"}
+
+
+def test_type_checkers_know_each_field_under_all_its_names() -> None:
+    names = set()
+    for name, field in ChatReplicate.model_fields.items():
+        alias = field.validation_alias
+        names |= {name, *(alias.choices if isinstance(alias, AliasChoices) else ())}
+    assert {*Settings.__annotations__, "model", "model_name"} == names
+
+
+def test_the_signature_shows_the_fields_names_before_any_object_was_made() -> None:
+    class Own(ChatReplicate):
+        own: int = 1
+
+    for cls in (ChatReplicate, Own):
+        parameters = inspect.signature(cls).parameters
+        assert parameters["model"].default is inspect.Parameter.empty
+        assert parameters.keys() >= {"api_key", "stop", "temperature", "model_kwargs"}
+        assert not parameters.keys() & {"model_name", "replicate_api_token", "stop_sequences"}
+        assert ("own" in parameters) is (cls is Own)
+
+
+def test_a_missing_model_is_named(replicate_emulator: Emulator) -> None:
+    with pytest.raises(ValidationError, match=r"^1 validation error for ChatReplicate\nmodel\n"):
+        ChatReplicate()  # type: ignore[call-overload]  # the point
 
 
 def test_a_field_of_the_connection_has_the_default_of_the_client() -> None:
@@ -149,7 +176,7 @@ async def test_a_stop_sequence_works_under_every_name(
 
 def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: ChatReplicate) -> None:
     with pytest.raises(ValidationError, match="did you mean 'temperature'"):
-        ChatReplicate(model="a/b", api_key="r8_FAKE", temprature=1)  # type: ignore[call-arg]  # the point
+        ChatReplicate(model="a/b", api_key="r8_FAKE", temprature=1)  # type: ignore[call-overload]  # the point
     with pytest.raises(TypeError, match="did you mean 'max_tokens'"):
         llm.invoke("Hi", max_token=1)
 

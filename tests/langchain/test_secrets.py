@@ -21,7 +21,7 @@ from replicate_stream.testing import Emulator
 
 def test_a_validation_error_does_not_show_the_token() -> None:
     with pytest.raises(ValidationError) as caught:
-        ChatReplicate(model="a/b", api_key="r8_FAKE_TOKEN", bogus=1)  # type: ignore[call-arg]  # the point
+        ChatReplicate(model="a/b", api_key="r8_FAKE_TOKEN", bogus=1)  # type: ignore[call-overload]  # the point
     assert "r8_FAKE_TOKEN" not in str(caught.value)
 
 

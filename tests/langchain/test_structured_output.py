@@ -298,6 +298,7 @@ async def test_usage_is_that_of_all_attempts(
     llm = make_llm().with_structured_output(Joke, include_raw=True)
     message = (await llm.ainvoke("Hi"))["raw"]
     counts = [p.metrics()["output_token_count"] for p in replicate_emulator.predictions.values()]
+    assert message.usage_metadata is not None
     assert message.usage_metadata["output_tokens"] == sum(counts)
 
 

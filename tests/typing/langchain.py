@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from langchain_core.exceptions import ModelError, ModelRateLimitError, OutputParserException
 from langchain_core.language_models import LanguageModelInput
@@ -18,6 +18,10 @@ from replicate_stream import Client, PreparedRequest
 
 
 class City(BaseModel):
+    name: str
+
+
+class Place(TypedDict):
     name: str
 
 
@@ -44,6 +48,7 @@ def make_models(client: Client) -> list[ChatReplicate]:
             streaming=True,
         ),
         ChatReplicate(model="a/b", api_key=SecretStr("r8_FAKE"), stop="END"),
+        ChatReplicate(model_name="a/b", replicate_api_token="r8_FAKE", stop_sequences=["END"]),
         ChatReplicate(model="a/b", api_key=lambda: "r8_FAKE"),
     ]
 
@@ -63,7 +68,13 @@ def bind(llm: ChatReplicate) -> None:
     assert_type(llm.bind_tools([City], tool_choice="any"), Runnable[LanguageModelInput, AIMessage])
     llm.bind_tools([get_weather, print, {"name": "add"}], parallel_tool_calls=False, strict=True)
     llm.bind_tools([], response_format=City, temperature=0.5)
-    assert_type(llm.with_structured_output(City), Runnable[LanguageModelInput, Any])
+    assert_type(llm.with_structured_output(City).invoke("Hi"), City)
+    assert_type(llm.with_structured_output(Place, method="json_mode").invoke("Hi"), Place)
+    result = llm.with_structured_output(City, include_raw=True).invoke("Hi")
+    assert_type(result["raw"], AIMessage)
+    assert_type(result["parsed"], City | None)
+    assert_type(result["parsing_error"], BaseException | None)
+    assert_type(llm.with_structured_output({"title": "city"}), Runnable[LanguageModelInput, Any])
     llm.with_structured_output({"title": "city"}, method="function_calling", include_raw=True)
     llm.with_structured_output(method="json_mode")
     assert_type(llm.get_num_tokens_from_messages([HumanMessage("Hi")], tools=[get_weather]), int)
