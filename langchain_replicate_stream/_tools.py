@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from replicate_stream.adapters import replace_surrogates
+
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
@@ -26,7 +28,9 @@ def to_openai_tools(tools: Sequence[ToolLike], *, strict: bool | None) -> list[d
     # Imported by the first tools: the framework's own take long to import.
     from langchain_replicate_stream._schemas import read_whole
 
-    return [convert_to_openai_tool(read_whole(tool) or tool, strict=strict) for tool in tools]
+    converted = (convert_to_openai_tool(read_whole(tool) or tool, strict=strict) for tool in tools)
+    # The parsers of answers look for the names that the model was sent.
+    return [replace_surrogates(tool) for tool in converted]
 
 
 def to_response_format(schema: Schema, *, strict: bool | None) -> dict[str, Any]:

@@ -47,6 +47,7 @@ TYPES = {
 BASE64 = {kind: base64.b64encode(data).decode() for kind, data in BYTES.items()}
 URIS = {kind: f"data:{TYPES[kind]};base64,{data}" for kind, data in BASE64.items()}
 PNG, PDF = BASE64["image"], BASE64["file"]
+LINES = base64.encodebytes(BYTES["image"] * 300).decode()
 URL = "https://example.com/one"
 
 TEXTS: dict[str, tuple[Any, str]] = {
@@ -105,6 +106,19 @@ TEXTS: dict[str, tuple[Any, str]] = {
     "Anthropic server error": (
         {"type": "web_fetch_tool_result", "tool_use_id": "s1", "content": {"type": "x", "n": 1}},
         '{"type": "x", "n": 1}',
+    ),
+    "Anthropic output of code": (
+        {
+            "type": "code_execution_tool_result",
+            "tool_use_id": "s1",
+            "content": {"type": "code_execution_result", "stdout": "Owls", "stderr": "Cats"}
+            | {"return_code": 0, "content": []},
+        },
+        "Owls\nCats",
+    ),
+    "Cohere document": (
+        {"type": "document", "document": {"id": "d1", "data": {"title": "Birds", "text": "Owls"}}},
+        '{"title": "Birds", "text": "Owls"}',
     ),
     "Bedrock": ({"text": "Owls"}, "Owls"),
     "Bedrock guard": ({"guardContent": {"text": {"text": "Owls", "qualifiers": []}}}, "Owls"),
@@ -192,6 +206,11 @@ MEDIA: dict[str, tuple[dict[str, Any], str, str]] = {
         URIS["file"],
     ),
     "OpenAI input file": ({"type": "input_file", "file_url": URL}, "file", URL),
+    "Mistral document": (
+        {"type": "document_url", "document_url": URIS["file"], "document_name": "a.pdf"},
+        "file",
+        URIS["file"],
+    ),
     "Anthropic image": (
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
         "image",
@@ -360,10 +379,11 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
     "Anthropic result": {
         "type": "web_fetch_tool_result",
         "tool_use_id": "w1",
-        "content": {"type": "page", "encrypted_content": "secret" * 500},
+        "content": {"type": "page", "encrypted_content": "Secret1" * 500},
     },
     "Google": {"executableCode": {"language": "PYTHON", "code": "secret()"}},
     "LangChain": {"type": "server_tool_call", "id": "w1", "name": "secret", "args": {}},
+    "Mistral": {"type": "reference", "reference_ids": [1]},
 }
 """Blocks of what only a provider's own server did."""
 
@@ -392,9 +412,21 @@ UNKNOWN: dict[str, tuple[Any, str]] = {
         {"type": "tool_result", "tool_use_id": "c1", "content": {"picture": PNG * 300}},
         "a file in data",
     ),
+    "encoded data in lines": (
+        {"type": "tool_result", "tool_use_id": "c1", "content": {"picture": LINES}},
+        "a file in data",
+    ),
     "bytes": (
         {"type": "tool_result", "tool_use_id": "c1", "content": {"picture": b"x"}},
         "a file in data",
+    ),
+    "two lines for a media type": (
+        {"type": "file", "data": PDF, "mime_type": "application/pdf\r\nX-Header: a"},
+        "mime_type",
+    ),
+    "a media type with a surrogate": (
+        {"type": "file", "data": PDF, "mime_type": "application/\ud800"},
+        "mime_type",
     ),
 }
 """Blocks that cannot be read, with what an error has to name."""
@@ -531,7 +563,14 @@ def test_a_block_that_cannot_be_read_is_an_error_with_its_type_and_place(
     assert f"messages[{at}]" in str(caught.value)
     assert named in str(caught.value)
     assert PNG not in str(caught.value)
+    assert "X-Header" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("form", IGNORED)
+def test_a_users_message_without_anything_to_send_is_an_error(make: Make, form: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"^messages\[0\]\.content has nothing to send"):
+        prepare(make, "user", IGNORED[form])
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
@@ -557,6 +596,12 @@ def test_data_in_a_tools_result_becomes_json(make: Make, data: list[Any], text: 
     block = {"type": "tool_result", "tool_use_id": "c1", "content": data}
     (inner,) = read(prepare(make, "user", block), "user")
     assert own["content"] == inner["content"] == text
+
+
+def test_a_long_sequence_of_one_alphabet_is_data(make: Make) -> None:
+    data = {"genome": "ACGT" * 1000, "hash": "0f" * 2000, "names": "owl\n" * 2000}
+    (message,) = read(prepare(make, "tool", data), "tool")
+    assert message["content"] == json.dumps(data)
 
 
 def test_single_values_in_a_tools_result_become_json(make: Make) -> None:

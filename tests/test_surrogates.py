@@ -11,7 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlo
 
 from langchain_replicate_stream import ChatReplicate
 from llama_index_replicate_stream import Replicate
-from replicate_stream import Message, ToolCall, prepare_input
+from replicate_stream import Client, Message, ToolCall, ToolSpec, prepare_input
 from replicate_stream.testing import Emulator
 
 LONE, SAFE = "a\ud800b\udc00é", "a\ufffdb\ufffdé"
@@ -51,6 +51,35 @@ def test_a_lone_surrogate_becomes_a_replacement_character(schema: str, model: st
     assert prepared.input["mood"] == SAFE
     assert prepared.stop == (SAFE,)
     assert "\\ud8" not in sent
+
+
+KEYS = {"type": "object", "properties": {LONE: {"enum": [LONE]}}, "required": [LONE]}
+KEYS_OFFERED = {"title": LONE, "description": LONE, **KEYS}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_an_answer_fits_a_schema_whose_keys_have_surrogates(
+    replicate_emulator: Emulator, method: Any
+) -> None:
+    answer = {SAFE: SAFE}
+    call = json.dumps({"name": SAFE, "arguments": answer}, ensure_ascii=False)
+    is_json = method == "json_schema"
+    replicate_emulator.reply = json.dumps(answer) if is_json else f"<tool_call>{call}</tool_call>"
+    llm = ChatReplicate(model=replicate_emulator.model)
+    assert await llm.with_structured_output(KEYS_OFFERED, method=method).ainvoke("Hi") == answer
+
+
+@pytest.mark.parametrize("tool", [ToolSpec(LONE, LONE, KEYS), {"name": LONE, "parameters": KEYS}])
+async def test_a_call_names_the_tool_and_the_arguments_that_were_sent(
+    replicate_emulator: Emulator, tool: Any
+) -> None:
+    call = json.dumps({"name": SAFE, "arguments": {SAFE: SAFE}}, ensure_ascii=False)
+    replicate_emulator.reply = f"<tool_call>{call}</tool_call>"
+    async with Client() as client:
+        answer = await client.complete(
+            replicate_emulator.model, "Hi", tools=[tool], tool_choice=LONE
+        )
+    assert [(each.name, each.arguments) for each in answer.tool_calls] == [(SAFE, {SAFE: SAFE})]
 
 
 def test_surrogates_that_are_a_pair_become_their_character() -> None:

@@ -16,12 +16,7 @@ from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import public
 from replicate_stream._secrets import hide, hide_headers
 from replicate_stream._settings import ApiKey, Settings, read_settings
-from replicate_stream._types.parameters import (
-    PARAMETERS,
-    OnUnsupported,
-    check_argument_names,
-    check_on_unsupported,
-)
+from replicate_stream._types.parameters import OnUnsupported, check_arguments, check_on_unsupported
 
 if TYPE_CHECKING:
     from replicate_stream._api.models import Model, ModelRef
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("replicate_stream")
-_ARGUMENTS = ("model", "messages", *(parameter.name for parameter in PARAMETERS))
 
 
 def _check_names(method: Callable[P, R]) -> Callable[P, R]:
@@ -43,7 +37,7 @@ def _check_names(method: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        check_argument_names(f"Client.{method.__name__}", kwargs, _ARGUMENTS)
+        check_arguments(method.__name__, kwargs)
         return method(*args, **kwargs)
 
     return call
@@ -260,7 +254,7 @@ class Client:
 
         Cancelling the call cancels the prediction.
         """
-        check_argument_names("Client.complete", parameters, _ARGUMENTS)
+        check_arguments("complete", parameters)
         opening = partial(self._open_stream, model, messages, is_buffered=True, **parameters)
         async with _StreamContext(opening) as events:
             from replicate_stream._response.completion import CompletionBuilder
@@ -281,7 +275,7 @@ class Client:
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
-        check_argument_names("Client.prepare", parameters, _ARGUMENTS)
+        check_arguments("prepare", parameters)
         request = await _build_request(model, messages, **parameters)
         found, model_input = await self._build_model_input(request)
         from replicate_stream._types.request import PreparedRequest

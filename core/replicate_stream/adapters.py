@@ -26,7 +26,7 @@ from replicate_stream._types.json_schema import (
     to_parameters,
 )
 from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
-from replicate_stream._types.strict_json import parse_strict_json
+from replicate_stream._types.strict_json import parse_strict_json, replace_surrogates
 
 if TYPE_CHECKING:
     from replicate_stream._types.contents import Contents
@@ -46,6 +46,7 @@ __all__ = [
     "merge_arguments",
     "parse_contents",
     "parse_json_object",
+    "replace_surrogates",
     "resolve",
     "run_blocking",
     "to_parameters",

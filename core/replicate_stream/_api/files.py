@@ -81,8 +81,9 @@ class Files:
 def _read(upload: Upload) -> bytes:
     try:
         return Path(upload.path or "").read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no file can have such a name
+        reason = error.strerror if isinstance(error, OSError) else "its name is invalid"
         raise InvalidInputError(
-            f"{upload.input_name}: the file {upload.path} cannot be read: {error.strerror}",
+            f"{upload.input_name}: the file {upload.path!r} cannot be read: {reason}",
             fields=(upload.input_name,),
         ) from error

@@ -30,7 +30,7 @@ from replicate_stream._types.request import (
     Request,
     build_request,
 )
-from replicate_stream._types.strict_json import is_too_deep
+from replicate_stream._types.strict_json import is_too_deep, replace_surrogates
 
 
 def prepare_input(
@@ -160,9 +160,9 @@ def build_model_input(
     else:
         builder.input.update(request.extra_input)  # there is nothing to check it against
     return ModelInput(
-        input=_replace_surrogates(builder.input),
+        input=replace_surrogates(builder.input),
         notes=builder.notes,
-        stop=tuple(_replace_surrogates(request.stop)),
+        stop=request.stop,
         max_tokens=_find_answer_limit(profile, builder.input),
         output_kind=profile.schema.output_kind,
         # A file that `extra_input` replaced need not be read or uploaded.
@@ -175,22 +175,6 @@ def build_model_input(
             _find_reasoning_tag(profile, prompt),
         ),
     )
-
-
-def _replace_surrogates(value: Any) -> Any:
-    """Put U+FFFD in place of each lone surrogate, which neither UTF-8 nor the API can hold."""
-    if isinstance(value, str):
-        try:
-            if not value.isascii():  # that a text is ASCII is known without reading it
-                value.encode()
-        except UnicodeEncodeError:
-            # Two surrogates that are a pair become their character.
-            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, Mapping):
-        return {_replace_surrogates(k): _replace_surrogates(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_replace_surrogates(each) for each in value]
-    return value
 
 
 def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._types.media import MEDIA_KINDS, Media, parse_media
+from replicate_stream._types.media import MEDIA_KINDS, Media, holds_base64, parse_media
 from replicate_stream._types.messages import ToolCall
 
 # Blocks without a type have one key, which is it: Bedrock's and Google's. Those of files have a
@@ -39,8 +39,6 @@ _ARGUMENT_KEYS = ("input", "args", "arguments", "action", "operation", "partial_
 _ID_KEYS = ("call_id", "tool_use_id", "tool_call_id", "id")
 _RESULT_KEYS = ("content", "output", "value", "tools")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
-# No word of a text is as long; a file in base64 is.
-_ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{2000}")
 
 
 class Section(NamedTuple):
@@ -211,6 +209,8 @@ def _parse_media(block: _Block) -> Iterator[Piece]:
         heading = _join_lines(named, "title", "name", "context", "source")
         content = fields.get("data" if fields.get("type") == "text" else "text")
         content = fields.get("content") if content is None else content
+        if isinstance(fields.get("data"), Mapping):  # Cohere's
+            content = {"type": "json", "json": fields["data"]}
     if content is not None:
         pieces = list(parse_blocks(content, f"{block.path}.content", is_result=block.is_result))
     else:
@@ -287,7 +287,10 @@ def _unwrap_response(response: Any) -> Any:
 
 def _parse_server_result(block: _Block) -> Iterator[Piece]:
     """Keep what can be read of a server's result; some is for that provider only."""
-    content = next((block.fields[key] for key in _RESULT_KEYS if block.fields.get(key)), None)
+    fields = block.fields
+    content = next((fields[key] for key in _RESULT_KEYS if fields.get(key)), None)
+    if printed := [fields[key] for key in ("stdout", "stderr") if fields.get(key)]:
+        content = "\n".join(map(str, printed))
     pieces: list[Piece] = []
     for each in (content, {"json": content}):  # as blocks, else as data
         try:
@@ -328,7 +331,7 @@ def _to_json(value: Any, path: str) -> str:
         return str(value)
 
     text = json.dumps(value, ensure_ascii=False, default=convert)
-    if _ENCODED.search(text):
+    if holds_base64(text):
         raise _holds_file(path)
     return text
 
@@ -369,7 +372,8 @@ _FORMS: tuple[tuple[Callable[[_Block], Iterator[Piece]], str], ...] = (
     (_leave_out, "server_tool_use mcp_tool_use server_tool_call server_tool_call_chunk"),
     (_leave_out, "web_search_call file_search_call code_interpreter_call tool_search_call"),
     (_leave_out, "mcp_call mcp_list_tools mcp_approval_request mcp_approval_response"),
-    (_leave_out, "executable_code container_upload tool_reference item_reference input_json_delta"),
+    (_leave_out, "executable_code container_upload input_json_delta"),
+    (_leave_out, "tool_reference item_reference reference"),
     (_ignore, "thinking redacted_thinking reasoning reasoning_content thought"),
     (_ignore, "cache_point cache function_call_signature"),
 )

@@ -64,8 +64,14 @@ def _parse_message(message: Message, path: str, note: Callable[[str], None]) -> 
         return
     if not isinstance(content, Sequence) or isinstance(content, bytes):
         raise wrong_type(f"{path}.content", content, "a string or a list of blocks")
+    found = list(parse_blocks(content, f"{path}.content", is_result=message.role == "tool"))
+    if content and not found and message.role == "user":
+        raise InvalidInputError(
+            f"{path}.content has nothing to send: reasoning and marks of caches are left out",
+            fields=(path,),
+        )
     pieces: list[Piece] = []
-    for piece in parse_blocks(content, f"{path}.content", is_result=message.role == "tool"):
+    for piece in found:
         if isinstance(piece, LeftOut):
             note(f"A block of type {piece.block_type} was left out: a provider's server made it.")
         else:

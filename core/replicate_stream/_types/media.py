@@ -24,7 +24,7 @@ MEDIA_KINDS: Mapping[str, MediaKind] = {
     "audio": "audio", "audio_url": "audio", "input_audio": "audio",
     "video": "video", "video_url": "video", "input_video": "video",
     "file": "file", "input_file": "file", "document": "file", "text_plain": "file",
-    "search_result": "file", "resource": "file",
+    "search_result": "file", "resource": "file", "document_url": "file",
     "media": "file", "inline_data": "file", "file_data": "file",
 }  # fmt: skip
 """The types of blocks that hold media, in snake case."""
@@ -57,6 +57,13 @@ _URL_KEYS = ("url", "file_url", "file_uri", "uri", "image_url", "audio_url", "vi
 _DATA_KEYS = ("base64", "data", "file_data", "bytes", "blob", "result")
 _URL_STARTS = ("data:", "http://", "https://")
 _PATHS = "a local file is passed as {'path': pathlib.Path(…)}, because text may be somebody else's"
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+ *(?:;[ -~]*)?", re.ASCII)
+# No word of a text is as long as a file in base64, which may be broken into lines.
+_LONG_WORD = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/=_-]{2000,}|(?:[A-Za-z0-9+/=_-]{60,}(?:\\r)?\\n){25,})"
+)
+# A sequence of one alphabet, such as a genome's or a number in hexadecimal, is a text.
+_ALPHABETS = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9]"))
 _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL)
 
 
@@ -132,12 +139,24 @@ def parse_media(block_type: str, fields: Mapping[str, Any], path: str) -> Media:
     if not media.mime_type or media.mime_type.lower() in _GENERIC_TYPES:
         default = media.mime_type or _DEFAULT_TYPES.get(kind, "application/octet-stream")
         media = replace(media, mime_type=_guess_type(media) or default)
+    if not _MEDIA_TYPE.fullmatch(media.mime_type):  # it is written into a header of the upload
+        raise _invalid("a mime_type that is no media type, such as image/png", path)
     return replace(media, kind=_find_kind(media.mime_type, kind))
 
 
 def to_data_uri(data: bytes, mime_type: str) -> str:
     """Encode bytes as a `data:` URI."""
     return f"data:{mime_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def holds_base64(text: str) -> bool:
+    """Return True if JSON holds a file in base64."""
+    return any(map(_is_encoded, _LONG_WORD.findall(text)))
+
+
+def _is_encoded(word: str) -> bool:
+    word = word.replace("\\n", "").replace("\\r", "")
+    return all(letters.search(word) for letters in _ALPHABETS)
 
 
 def _find_kind(mime_type: str, kind: MediaKind) -> MediaKind:
@@ -189,7 +208,9 @@ def _find_content(
         return None
     name = local.__fspath__() if hasattr(type(local), "__fspath__") else None
     if not isinstance(name, str):
-        raise _invalid(f"a {kind} whose path is of type {type(local).__name__}; {_PATHS}", path)
+        raise _invalid(
+            f"{kind} content whose path is of type {type(local).__name__}; {_PATHS}", path
+        )
     return Media(kind, mime_type, path=name)
 
 
@@ -201,7 +222,9 @@ def _from_url(url: str, kind: MediaKind, mime_type: str, path: str) -> Media:
             raise _invalid("a data URI that is not base64", path)
         return Media(kind, declared or mime_type, data=_decode_base64(body, path))
     if not url.lower().startswith(("http://", "https://")):
-        raise _invalid(f"a {kind} whose URL is neither http(s) nor a data URI; {_PATHS}", path)
+        raise _invalid(
+            f"{kind} content whose URL is neither http(s) nor a data URI; {_PATHS}", path
+        )
     return Media(kind, mime_type, url=url)
 
 

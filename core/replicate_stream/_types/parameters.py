@@ -80,6 +80,12 @@ def check_on_unsupported(value: str) -> OnUnsupported:
     return cast("OnUnsupported", value)
 
 
+def check_arguments(method: str, names: Iterable[str]) -> None:
+    """Reject arguments that a method of `Client` does not have, as `check_argument_names` does."""
+    known = ("model", "messages", *(parameter.name for parameter in PARAMETERS))
+    check_argument_names(f"Client.{method}", names, known)
+
+
 def check_argument_names(
     owner: str,
     names: Iterable[str],

@@ -17,7 +17,7 @@ from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Message, Messages, ToolSpec, to_messages
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 from replicate_stream._types.response_format import ResponseFormat, parse_response_format
-from replicate_stream._types.strict_json import is_too_deep
+from replicate_stream._types.strict_json import is_too_deep, replace_surrogates
 from replicate_stream._types.tool_choice import ToolChoice, parse_tool_choice
 
 OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
@@ -175,9 +175,12 @@ def build_request(
         model=model,
         messages=to_messages(messages),
         system_prompt=system_prompt,
-        stop=() if stop is None else _parse_stop(stop),
-        tools=_parse_tools(tools, tool_choice, parallel_tool_calls),
-        response_format=None if response_format is None else parse_response_format(response_format),
+        # An answer is compared with what the model was sent.
+        stop=() if stop is None else _parse_stop(replace_surrogates(stop)),
+        tools=_parse_tools(tools, replace_surrogates(tool_choice), parallel_tool_calls),
+        response_format=None
+        if response_format is None
+        else parse_response_format(replace_surrogates(response_format)),
         extra_input=_parse_extra_input(extra_input or {}),
         **others,
     )
@@ -194,7 +197,15 @@ def _get_schemas(tools: Any) -> list[Any]:
 def _parse_tools(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> ToolChoice | None:
     if tools is None and tool_choice is None and parallel_tool_calls is None:
         return None
+    if isinstance(tools, list | tuple):
+        tools = [_replace_in_tool(tool) for tool in tools]
     return parse_tool_choice(tools, tool_choice, parallel_tool_calls)
+
+
+def _replace_in_tool(tool: Any) -> Any:
+    if not isinstance(tool, ToolSpec):
+        return replace_surrogates(tool)
+    return ToolSpec(*replace_surrogates([tool.name, tool.description, tool.parameters]))
 
 
 def _check_number(parameter: Parameter, value: Any) -> None:

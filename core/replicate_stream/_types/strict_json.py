@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_JSON_DEPTH = 100
@@ -39,6 +39,22 @@ def is_too_deep(value: Any) -> bool:
             for item in (each.values() if isinstance(each, dict) else each)
         ]
     return True
+
+
+def replace_surrogates(value: Any) -> Any:
+    """Put U+FFFD in place of each lone surrogate, which neither UTF-8 nor the API can hold."""
+    if isinstance(value, str):
+        try:
+            if not value.isascii():  # that a text is ASCII is known without reading it
+                value.encode()
+        except UnicodeEncodeError:
+            # Two surrogates that are a pair become their character.
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, Mapping):
+        return {replace_surrogates(k): replace_surrogates(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [replace_surrogates(each) for each in value]
+    return value
 
 
 def _to_dict(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:

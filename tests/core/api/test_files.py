@@ -74,6 +74,16 @@ async def test_an_unreadable_file_is_an_error_before_anything_is_created(
     assert not vision.predictions
 
 
+@pytest.mark.parametrize("name", ["a\ud800.png", "a\0.png"])
+async def test_a_name_that_no_file_can_have_is_an_error_that_shows_it(
+    client: Client, vision: Emulator, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"'.*png' cannot be read: its name is") as caught:
+        await client.complete(MODEL, message_with(tmp_path / name))
+    assert str(caught.value).isprintable()
+    assert not vision.predictions
+
+
 async def test_prepare_uploads_nothing(client: Client, vision: Emulator, tmp_path: Path) -> None:
     picture = tmp_path / "large.png"
     picture.write_bytes(bytes(300 * 1024))
