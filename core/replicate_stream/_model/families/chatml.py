@@ -9,7 +9,7 @@ internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_co
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
 from replicate_stream._model.families.tool_format import HermesToolFormat
-from replicate_stream._model.families.turn import Tools
+from replicate_stream._model.families.turn import SPECIAL_TOKENS, Tools
 
 
 class NousToolFormat(HermesToolFormat):
@@ -42,7 +42,8 @@ class NousToolFormat(HermesToolFormat):
 CHATML = ChatTemplate(
     name="chatml",
     **mark_roles("<|im_start|>{}\n", "<|im_end|>\n", tool="tool"),
-    control_marks=r"<\|(?:im_start|im_end|endoftext)\|>",
+    # The models were tuned from several others, whose marks are tokens for them too.
+    control_marks=SPECIAL_TOKENS,
     # Some schemas only mention the format's name, in a description.
     hint=r"<\|im_start\|>|(?i:\bchat-?ml\b)",
     names=r"dolphin|hermes|openorca|orca-2|\byi-.*chat|internlm2|smollm|chatml|aquila",

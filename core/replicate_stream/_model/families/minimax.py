@@ -51,7 +51,7 @@ class MiniMaxM1ToolFormat(ToolFormat):
 class MiniMaxM2ToolFormat(ToolFormat):
     """Calls as XML, in which a value that is not text is JSON."""
 
-    control_marks = r"</?minimax:tool_call>|</?(?:invoke|parameter|response|tools?)\b[^>\n]*>"
+    control_marks = r"</?minimax:tool_call>|</?(?:invoke|parameter|response|tools?)\b[^<>\n]*>"
     call_marks = (INVOKE,)
     frame_marks = ("<minimax:tool_call>", "</minimax:tool_call>")
     result_marks = ("<response>",)

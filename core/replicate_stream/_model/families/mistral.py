@@ -150,7 +150,9 @@ _V1 = ChatTemplate(
     user=(" [INST] ", " [/INST]"),
     assistant=(" ", "</s>"),
     generation_prompt="",
-    control_marks=r"\[/?[A-Z][A-Z_]+\]|</?s>",
+    # The tokenizers' own list: a text may hold any other word in brackets, such as `[TODO]`.
+    control_marks=r"\[/?(?:INST|AVAILABLE_TOOLS|SYSTEM_PROMPT|MODEL_SETTINGS|THINK|ARGS|CALL_ID|PREFIX"
+    r"|MIDDLE|SUFFIX|TRANSCRIBE|(?:BEGIN_)?AUDIO|TOOL_[A-Z]+|IMG(?:_BREAK|_END)?)\]|</?s>",
     # The versions differ by the spaces in a template, and by nothing else.
     hint=r"\[INST\] ?\{prompt\} \[/INST\]",
     separator="\n\n",

@@ -113,6 +113,7 @@ _NANO2 = ChatTemplate(
 )
 _NEMOTRON3 = CHATML._replace(
     name="nemotron-3",
+    control_marks=r"<\|(?:im_start|im_end|endoftext)\|>|</?s>|<SPECIAL_\d+>",
     assistant=("<|im_start|>assistant\n<think></think>", "<|im_end|>\n"),
     generation_prompt="<|im_start|>assistant\n<think>\n",
     thought_end="</think>",

@@ -56,7 +56,7 @@ class QwenCoderToolFormat(QwenToolFormat):
     examples/tool_chat_template_qwen3coder.jinja of vllm-project/vllm.
     """
 
-    control_marks = rf"{HermesToolFormat.control_marks}|</?(?:function|parameter)(?:=[^>\n]*)?>"
+    control_marks = rf"{HermesToolFormat.control_marks}|</?(?:function|parameter)(?:=[^<>\n]*)?>"
     call_marks = (
         *QwenToolFormat.call_marks,
         *(
@@ -188,7 +188,11 @@ def _dump(value: Any) -> str:
 
 # Without a hint: its turns look like those of any other model on ChatML.
 _QWEN3 = CHATML._replace(
-    hint=None, names=r"qwen-?3", tool_format=QwenToolFormat, thought_end=r"</think>\n*"
+    control_marks=r"<\|(?:im_start|im_end|endoftext)\|>",
+    hint=None,
+    names=r"qwen-?3",
+    tool_format=QwenToolFormat,
+    thought_end=r"</think>\n*",
 )
 _INSTRUCT3 = _QWEN3._replace(names=r"qwen-?3.*(?:instruct|-vl)", thought_end=None)
 _CODER3 = _INSTRUCT3._replace(names=r"qwen-?3.*coder", tool_format=QwenCoderToolFormat)

@@ -20,7 +20,10 @@ Marks: TypeAlias = tuple[str, str]
 Tools: TypeAlias = "Sequence[ToolSpec]"
 Calls: TypeAlias = "Sequence[ToolCall]"
 
-LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]*"
+_LINE_ENDS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+# The space behind a line end holds no other one: else a text of line ends would be searched
+# from each of them to its end.
+LINE_START = rf"(?:^|(?<=[{_LINE_ENDS}]))[^\S{_LINE_ENDS}]*"
 """A pattern for the place where a label opens a turn, for all that programs take as a line end."""
 SPECIAL_TOKENS = (
     r"<\|[^|<>\s]+\|>|<\|[a-z_]+>|<[a-z_]+\|>|</?\uff5c[^\uff5c<>]+\uff5c>?|<</?SYS>>|</?s>"
