@@ -27,7 +27,7 @@ from pydantic import (
 
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
-from replicate_stream import Client, __version__
+from replicate_stream import Client, ModelCapabilities, __version__
 from replicate_stream.adapters import (
     PARAMETERS,
     ClientCache,
@@ -125,6 +125,8 @@ class ChatReplicateFields(BaseChatModel):
     """Penalty for tokens that have occurred."""
     frequency_penalty: float | None = None
     """Penalty for tokens, by how often they have occurred."""
+    reasoning_effort: str | None = None
+    """`none` to `max`: the level of reasoning, or the nearest that the model has."""
     system_prompt: str | None = Field(default=None, repr=False)
     """A system text, before those among the messages."""
     prompt_format: str | None = None
@@ -138,6 +140,7 @@ class ChatReplicateFields(BaseChatModel):
     stream_usage: bool = True
     """Whether to request the token counts when an answer has ended."""
 
+    _capabilities: ModelCapabilities | None = PrivateAttr(default=None)  # None: a given profile
     _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
 
     if not TYPE_CHECKING:  # see ChatReplicate
@@ -181,6 +184,16 @@ class ChatReplicateFields(BaseChatModel):
         if add_version is not None:
             add_version("replicate-stream", __version__)
         return self
+
+    def __eq__(self, other: object) -> bool:
+        """Return True for equal fields, whatever is known of the model by now."""
+        if isinstance(other, ChatReplicateFields) and None not in (
+            self._capabilities,
+            other._capabilities,
+        ):
+            other = other.model_copy(update={"profile": self.profile})
+            other._capabilities = self._capabilities
+        return super().__eq__(other)
 
     # The client, and the arguments of its methods
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from replicate_stream import ModelCapabilities
 
 
-def make_profile(capabilities: ModelCapabilities) -> ModelProfile:
+def make_profile(model: str, capabilities: ModelCapabilities) -> ModelProfile:
     """Make a model's profile; unknown entries are left out.
 
     Tool calls work on every model. `structured_output` is True only for models with an input for
@@ -18,7 +18,9 @@ def make_profile(capabilities: ModelCapabilities) -> ModelProfile:
     offers the answer as one more tool and requires a call in each turn, which models that only read
     about the format in their prompt follow better.
     """
+    takes_media = (capabilities.takes_images, capabilities.takes_files)
     entries: dict[str, Any] = {
+        "name": model.partition(":")[0],
         "max_input_tokens": capabilities.context_window,
         "max_output_tokens": capabilities.max_output,
         "text_inputs": True,
@@ -30,7 +32,13 @@ def make_profile(capabilities: ModelCapabilities) -> ModelProfile:
         "video_inputs": capabilities.takes_video,
         "pdf_inputs": capabilities.takes_files,
         "pdf_tool_message": capabilities.takes_files,
-        "reasoning_output": capabilities.thinks,
+        "attachment": None if None in takes_media else any(takes_media),
+        "image_outputs": False,
+        "audio_outputs": False,
+        "video_outputs": False,
+        "reasoning_output": capabilities.thinks or bool(capabilities.effort_levels) or None,
+        "reasoning_effort_levels": list(capabilities.effort_levels or ()) or None,
+        "reasoning_effort_default": capabilities.default_effort,
         "temperature": capabilities.takes_temperature,
         "tool_calling": True,
         "tool_choice": True,

@@ -51,6 +51,7 @@ class Settings(TypedDict, total=False):
     seed: int | None
     presence_penalty: float | None
     frequency_penalty: float | None
+    reasoning_effort: str | None
     system_prompt: str | None
     prompt_format: str | None
     model_kwargs: dict[str, Any]

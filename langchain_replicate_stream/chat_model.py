@@ -96,7 +96,37 @@ class ChatReplicate(ChatReplicateFields):
 
     def _resolve_model_profile(self) -> ModelProfile:
         # More is known once the model has been run in this process, by whichever object.
-        return make_profile(self._get_client().capabilities(self.model))
+        self._capabilities = self._get_client().capabilities(self.model)
+        return make_profile(self.model, self._capabilities)
+
+    def _refresh_profile(self, client: core.Client) -> None:
+        """Complete the profile once the model's schema is known, unless it was given."""
+        if self._capabilities is None:
+            return
+        capabilities = client.capabilities(self.model)
+        if capabilities != self._capabilities:
+            self._capabilities = capabilities
+            self.profile = make_profile(self.model, capabilities)
+
+    def load_profile(self) -> ModelProfile:
+        """Look the model up, free of charge, and return its profile; see `aprofile`."""
+        return run_blocking(self.aprofile)
+
+    async def aprofile(self) -> ModelProfile:
+        """Look the model up, free of charge, and return its profile.
+
+        Without it the profile of a model that was not run yet in this process holds what its name
+        shows, and `create_agent` may choose another strategy for structured output than later.
+        A `profile` that was given to the constructor is kept.
+
+        Raises:
+            ReplicateError: The look-up failed.
+        """
+        client = self._get_client()
+        with raise_as_langchain():
+            await client.describe(self.model)
+        self._refresh_profile(client)
+        return self.profile or {}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
@@ -127,6 +157,7 @@ class ChatReplicate(ChatReplicateFields):
             converter = ChunkConverter(request["model"])
             try:
                 async with client.stream(**request) as events:
+                    self._refresh_profile(client)
                     async for event in events:
                         for chunk in converter.convert(event):
                             # The framework passes a manager where it does not report tokens itself.
@@ -152,6 +183,7 @@ class ChatReplicate(ChatReplicateFields):
             chunks = ChunkConverter(request["model"])
             has_handlers = run_manager is not None and bool(run_manager.handlers)
             async with client.stream(**request) as events:
+                self._refresh_profile(client)
                 yield converter.start()
                 async for event in events:
                     if has_handlers and run_manager is not None:
@@ -170,6 +202,7 @@ class ChatReplicate(ChatReplicateFields):
         with raise_as_langchain():
             client, request = self._build_request(messages, stop, kwargs)
             completion = await client.complete(**request)
+        self._refresh_profile(client)
         return to_result(completion, request["model"])
 
     def _stream(
@@ -189,6 +222,7 @@ class ChatReplicate(ChatReplicateFields):
                             if run_manager is not None:
                                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                             yield chunk
+                self._refresh_profile(client)
             except core.ReplicateError as error:
                 yield from converter.convert_error(error)
                 raise
@@ -213,6 +247,7 @@ class ChatReplicate(ChatReplicateFields):
                         for chunk in chunks.convert(event):
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield from converter.convert(event)
+            self._refresh_profile(client)
 
     def _generate(
         self,

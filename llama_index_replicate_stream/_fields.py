@@ -97,6 +97,8 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     """Penalty for tokens that have occurred."""
     frequency_penalty: float | None = None
     """Penalty for tokens, by how often they have occurred."""
+    reasoning_effort: str | None = None
+    """`none` to `max`: the level of reasoning, or the nearest that the model has."""
     prompt_format: str | None = None
     """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
     max_repairs: int = 1

@@ -171,6 +171,7 @@ class Client:
         seed: int | None = None,
         presence_penalty: float | None = None,
         frequency_penalty: float | None = None,
+        reasoning_effort: str | None = None,
         tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
         tool_choice: str | bool | Mapping[str, Any] | None = None,
         parallel_tool_calls: bool | None = None,
@@ -199,6 +200,8 @@ class Client:
             seed: Makes answers repeatable on models that support it.
             presence_penalty: Penalty for tokens that have occurred.
             frequency_penalty: Penalty for tokens, by how often they have occurred.
+            reasoning_effort: The level of reasoning: `none`, `minimal`, `low`, `medium`, `high`,
+                `xhigh` or `max`. The nearest that the model has is used.
             tools: Tools that the model may call: `ToolSpec`s, or dicts in OpenAI's format. The
                 prompt describes them to a model without an input for tools, in the format that
                 the model was trained on.
@@ -237,6 +240,7 @@ class Client:
             seed=seed,
             presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty,
+            reasoning_effort=reasoning_effort,
             tools=tools,
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,

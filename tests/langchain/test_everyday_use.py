@@ -64,7 +64,8 @@ async def stream_message(llm: Any, **kwargs: Any) -> AIMessageChunk:
 
 def test_every_parameter_of_a_call_is_tested_below() -> None:
     tested_below = {"model", "prompt_format", "max_repairs", "include_usage"}
-    assert {*IN_THE_CALL, "extra_input"} - {"model_kwargs"} | tested_below == set(SETTINGS)
+    tested = {*IN_THE_CALL, "extra_input", "reasoning_effort"} - {"model_kwargs"} | tested_below
+    assert tested == set(SETTINGS)  # the effort in test_profile.py
 
 
 @pytest.mark.parametrize("method", ["ainvoke", "astream"])

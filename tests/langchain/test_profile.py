@@ -6,12 +6,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.language_models import ModelProfile
 from pydantic import BaseModel
 
+import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
+from replicate_stream import ParameterWarning
 from replicate_stream.testing import Emulator
 
 MakeLLM = Callable[..., ChatReplicate]
@@ -72,7 +75,63 @@ async def test_a_profile_has_more_after_the_schema_was_fetched(
 
 
 def test_a_users_own_profile_is_kept(make_llm: MakeLLM) -> None:
-    assert get_profile(make_llm(profile={"max_input_tokens": 7})) == {"max_input_tokens": 7}
+    llm = make_llm(profile={"max_input_tokens": 7})
+    assert llm.load_profile() == {"max_input_tokens": 7}
+    llm.invoke("Hi")
+    assert get_profile(llm) == {"max_input_tokens": 7}
+
+
+@pytest.mark.parametrize("method", ["load_profile", "aprofile"])
+async def test_a_profile_can_be_loaded_before_the_first_request(
+    method: str, make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("some/model", FULL, official=True)
+    llm = make_llm(model="some/model")
+    loaded = await llm.aprofile() if method == "aprofile" else llm.load_profile()
+    assert loaded == get_profile(llm)
+    assert loaded["structured_output"] is True
+    assert [request.kind for request in replicate_emulator.requests] == ["model"]
+
+
+@pytest.mark.parametrize("method", ["invoke", "ainvoke", "stream", "astream"])
+async def test_an_objects_profile_is_complete_after_its_first_request(
+    method: str, make_llm: MakeLLM, replicate_emulator: Emulator, ask: Any
+) -> None:
+    replicate_emulator.add_model("some/model", FULL, official=True)
+    llm = make_llm(model="some/model")
+    assert "structured_output" not in get_profile(llm)
+    await ask(llm, method)
+    assert get_profile(llm)["structured_output"] is True
+
+
+async def test_a_profile_has_the_levels_of_reasoning(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    effort = {"type": "string", "enum": ["low", "high"], "default": "low"}
+    properties = {"prompt": {"type": "string"}, "reasoning_effort": effort}
+    replicate_emulator.add_model("some/model", {"properties": properties}, official=True)
+    entries = await make_llm(model="some/model").aprofile()
+    assert entries["name"] == "some/model"
+    assert entries["reasoning_effort_levels"] == ["low", "high"]
+    assert entries["reasoning_effort_default"] == "low"
+    assert entries["reasoning_output"] is True
+    assert entries["attachment"] is False
+
+
+async def test_the_reasoning_effort_goes_to_the_nearest_level(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    effort = {"type": "string", "enum": ["low", "high"]}
+    properties = {"prompt": {"type": "string"}, "effort": effort}
+    replicate_emulator.add_model("some/model", {"properties": properties}, official=True)
+    llm = make_llm(model="some/model", reasoning_effort="high")
+    await llm.ainvoke("Hi")
+    with pytest.warns(ParameterWarning, match="low instead of reasoning_effort=minimal"):
+        await llm.ainvoke("Hi", reasoning_effort="minimal")
+    used = [each.input["effort"] for each in replicate_emulator.predictions.values()]
+    assert used == ["high", "low"]
+    with pytest.raises(core.UnsupportedParameterError, match="reasoning_effort"):
+        await make_llm(reasoning_effort="high").ainvoke("Hi")
 
 
 async def test_an_agent_requests_json_from_a_model_with_an_input_for_it(

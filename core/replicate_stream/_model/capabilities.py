@@ -31,6 +31,8 @@ class ModelCapabilities:
         takes_video: True if it has an input for video.
         takes_files: True if it has an input for documents.
         thinks: True if it reasons before it answers.
+        effort_levels: The levels of reasoning that its own input has; empty for no such input.
+        default_effort: The level that it uses if the request has none.
         has_native_tools: True if it has an input for tools.
         has_native_json: True if it has an input for the format of an answer.
         takes_temperature: True if it has an input for the temperature.
@@ -45,6 +47,8 @@ class ModelCapabilities:
     takes_video: bool | None = None
     takes_files: bool | None = None
     thinks: bool | None = None
+    effort_levels: tuple[str, ...] | None = None
+    default_effort: str | None = None
     has_native_tools: bool | None = None
     has_native_json: bool | None = None
     takes_temperature: bool | None = None

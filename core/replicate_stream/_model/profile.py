@@ -322,6 +322,8 @@ def _derive_capabilities(named: ModelCapabilities, profile: ModelProfile) -> Mod
     elif max_tokens is not None:
         maximum = _to_tokens(max_tokens.spec.get("maximum"))
         default = _to_tokens(max_tokens.default)
+    effort = profile.effort_level
+    levels = () if effort is None else tuple(c for c in effort.choices if isinstance(c, str))
     bounds = [bound for bound in (named.max_output, window) if bound is not None]
     return replace(
         named,
@@ -333,6 +335,8 @@ def _derive_capabilities(named: ModelCapabilities, profile: ModelProfile) -> Mod
         takes_audio="audio" in media,
         takes_video="video" in media,
         takes_files="file" in media,
+        effort_levels=levels,
+        default_effort=effort.default if effort is not None and effort.default in levels else None,
         has_native_tools="tools" in profile.parameters,
         has_native_json="response_format" in profile.parameters or profile.json_schema is not None,
         takes_temperature="temperature" in profile.parameters,

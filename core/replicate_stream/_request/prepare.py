@@ -47,6 +47,7 @@ def prepare_input(
     seed: int | None = None,
     presence_penalty: float | None = None,
     frequency_penalty: float | None = None,
+    reasoning_effort: str | None = None,
     tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
     tool_choice: str | bool | Mapping[str, Any] | None = None,
     parallel_tool_calls: bool | None = None,
@@ -77,6 +78,7 @@ def prepare_input(
         response_format: As for `Client.stream`.
         extra_input: As for `Client.stream`.
         on_unsupported: As for `Client`.
+        reasoning_effort: As for `Client.stream`.
         prompt_format: As for `Client.stream`.
 
     Raises:
@@ -97,6 +99,7 @@ def prepare_input(
         seed=seed,
         presence_penalty=presence_penalty,
         frequency_penalty=frequency_penalty,
+        reasoning_effort=reasoning_effort,
         tools=tools,
         tool_choice=tool_choice,
         parallel_tool_calls=parallel_tool_calls,

@@ -40,6 +40,7 @@ class Parameter(NamedTuple):
 
 
 _Object = dict[str, Any]
+_REASONING_EFFORT = "`none`, `minimal`, `low`, `medium`, `high`, …: the nearest that the model has."
 _TOOL_CHOICE = "`auto`, `none`, `required`, or the name of the tool that must be called."
 _RESPONSE_FORMAT = "The format of the answer: any JSON object, or JSON that fits a schema."
 _EXTRA_INPUT = "Further inputs of the model under its own names; they win over other parameters."
@@ -56,6 +57,7 @@ PARAMETERS = (
     Parameter("seed", int, "Makes answers repeatable on models that support it."),
     Parameter("presence_penalty", float, "Penalty for tokens that have occurred."),
     Parameter("frequency_penalty", float, "Penalty for tokens, by how often they have occurred."),
+    Parameter("reasoning_effort", str, _REASONING_EFFORT),
     # Tools and formats belong to one call: `bind_tools` and similar methods set them per call.
     Parameter("tools", list[Any], "Tools that the model may call.", is_setting=False),
     Parameter("tool_choice", str | bool | _Object, _TOOL_CHOICE, is_setting=False),

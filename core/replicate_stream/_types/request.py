@@ -150,6 +150,7 @@ def build_request(
     *,
     system_prompt: str | None = None,
     stop: str | Sequence[str] | None = None,
+    reasoning_effort: str | None = None,
     tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
     tool_choice: str | bool | Mapping[str, Any] | None = None,
     parallel_tool_calls: bool | None = None,
@@ -181,7 +182,7 @@ def build_request(
         response_format=None
         if response_format is None
         else parse_response_format(replace_surrogates(response_format)),
-        extra_input=_parse_extra_input(extra_input or {}),
+        extra_input=_parse_extra_input(extra_input or {}, reasoning_effort),
         **others,
     )
     for parameter in _NUMERIC:
@@ -240,7 +241,12 @@ def _parse_stop(stop: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(sequences))
 
 
-def _parse_extra_input(extra_input: Any) -> Mapping[str, Any]:
+def _parse_extra_input(extra_input: Any, reasoning_effort: Any) -> Mapping[str, Any]:
     if not isinstance(extra_input, Mapping) or not all(isinstance(k, str) for k in extra_input):
         raise wrong_type("extra_input", extra_input, "a dict of inputs by name")
-    return extra_input
+    if reasoning_effort is None:
+        return extra_input
+    if not isinstance(reasoning_effort, str):
+        raise wrong_type("reasoning_effort", reasoning_effort, "a string or None")
+    # No input is the effort's alone, so it is adapted where the further inputs are.
+    return {"reasoning_effort": reasoning_effort, **extra_input}

@@ -15,8 +15,9 @@ from replicate_stream.testing import Emulator
 
 def test_a_request_has_a_field_for_every_parameter() -> None:
     fields = {each.name for each in dataclasses.fields(Request)}
-    choice = {"tool_choice", "parallel_tool_calls"}  # both are parsed into `tools`
-    assert fields == {each.name for each in PARAMETERS} - choice | {"model", "messages"}
+    # The first two are parsed into `tools`, the last into `extra_input`.
+    parsed = {"tool_choice", "parallel_tool_calls", "reasoning_effort"}
+    assert fields == {each.name for each in PARAMETERS} - parsed | {"model", "messages"}
 
 
 def test_arguments_are_parsed() -> None:
