@@ -47,7 +47,7 @@ class Files:
             data = upload.data
             if data is None:
                 data = await asyncio.to_thread(_read, upload)
-            if len(data) <= DATA_URI_LIMIT:
+            if upload.is_inline or len(data) <= DATA_URI_LIMIT:
                 uri = to_data_uri(data, upload.mime_type)
             else:
                 uri = await self._upload(data, upload.mime_type)

@@ -9,6 +9,7 @@ it in a thread by then.
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 GRACE_PERIOD = 5.0
 """Longest wait for the response to a request whose caller was cancelled, in seconds."""
 _ACCEPT_JSON = {"Accept": "application/json"}
+_LARGE_BODY = 1024 * 1024  # bytes, as aiohttp counts
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _KEEPS_METHOD = {307, 308}
@@ -241,7 +243,7 @@ class Http:
             async with session.request(
                 method,
                 url,
-                data=data,
+                data=_open_body(data),
                 headers=dict(headers.items()),
                 proxy=self.settings.proxy_for(url),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
@@ -266,6 +268,11 @@ class Http:
                 headers = Headers(_ACCEPT_JSON)
             url = next_url
         raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
+
+
+def _open_body(data: bytes | None) -> bytes | io.BytesIO | None:
+    """Open large bytes as a file, which aiohttp sends in pieces; of bytes it warns."""
+    return data if data is None or len(data) <= _LARGE_BODY else io.BytesIO(data)
 
 
 def _join_url(base: str, target: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from replicate_stream._errors import ParameterWarning, UnsupportedParameterError
 from replicate_stream._model.field_names import find_closest_name
 from replicate_stream._model.profile import ModelProfile
+from replicate_stream._types.media import Upload
 from replicate_stream._types.parameters import OnUnsupported
 from replicate_stream._warnings import warn_caller
 
@@ -25,12 +26,14 @@ class InputBuilder:
     Attributes:
         profile: The model's profile.
         input: The `input` object, to which every step adds its part.
+        uploads: Files that still have to be read or uploaded; placeholders stand in their place.
         notes: One sentence for each adaptation, in order.
     """
 
     def __init__(self, profile: ModelProfile, on_unsupported: OnUnsupported) -> None:
         self.profile = profile
         self.input: dict[str, Any] = {}
+        self.uploads: list[Upload] = []
         self.notes: list[str] = []
         self._on_unsupported = on_unsupported
 

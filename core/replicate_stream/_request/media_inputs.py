@@ -23,18 +23,14 @@ from replicate_stream._types.media import DATA_URI_LIMIT, Media, MediaKind, Uplo
 _LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
 
-def put_media(media: Sequence[Media], builder: InputBuilder) -> list[Upload]:
-    """Put media into the input.
-
-    Returns:
-        The files that the client still has to upload; placeholders stand in their place.
+def put_media(media: Sequence[Media], builder: InputBuilder) -> None:
+    """Put media into the input, and the files that are still to be read into its uploads.
 
     Raises:
         InvalidInputError: There are more than the model takes.
         UnsupportedParameterError: The model has no input for them, and `on_unsupported` is `raise`.
     """
     profile, model_input = builder.profile, builder.input
-    uploads: list[Upload] = []
     for each in media:
         candidates = [
             profile.schema.fields[name]
@@ -51,10 +47,7 @@ def put_media(media: Sequence[Media], builder: InputBuilder) -> list[Upload]:
         field = next((f for f in usable if _has_room(f, model_input)), None)
         if field is None:
             raise _too_many(each.kind, media, usable)
-        upload = _put(each, field, model_input)
-        if upload is not None:
-            uploads.append(upload)
-    return uploads
+        _put(each, field, builder)
 
 
 def _rank_fields(candidates: Sequence[InputField], media: Media) -> list[InputField]:
@@ -95,22 +88,22 @@ def _has_room(field: InputField, model_input: dict[str, Any]) -> bool:
     return capacity is None or len(model_input.get(field.name, ())) < capacity
 
 
-def _put(media: Media, field: InputField, model_input: dict[str, Any]) -> Upload | None:
-    value, upload = media.url, None
-    index = len(model_input.get(field.name, ())) if field.kind == "array" else None
+def _put(media: Media, field: InputField, builder: InputBuilder) -> None:
+    value, model_input = media.url, builder.input
+    is_list = field.kind == "array"
     if media.data is not None and "base64" in field.name:
         value = base64.b64encode(media.data).decode("ascii")
     elif media.data is not None and len(media.data) <= DATA_URI_LIMIT:
         value = to_data_uri(media.data, media.mime_type)
     elif value is None:
         # Valid as a string, so that the input passes the check before anything is uploaded.
-        upload = Upload(field.name, index, media.mime_type, media.data, media.path)
-        value = f"(a file to be uploaded, {upload.mime_type})"
-    if index is None:
-        model_input[field.name] = value
-    else:
+        keys = (field.name, len(model_input.get(field.name, ()))) if is_list else (field.name,)
+        builder.uploads.append(Upload(keys, media.mime_type, media.data, media.path))
+        value = f"(a file to be uploaded, {media.mime_type})"
+    if is_list:
         model_input.setdefault(field.name, []).append(value)
-    return upload
+    else:
+        model_input[field.name] = value
 
 
 def tag_media(messages: Sequence[ParsedMessage], builder: InputBuilder) -> list[ParsedMessage]:

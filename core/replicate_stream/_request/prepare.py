@@ -20,7 +20,6 @@ from replicate_stream._request.prompt import RenderedPrompt, render_conversation
 from replicate_stream._request.sampling import put_sampling, put_stop
 from replicate_stream._request.validation import check_input
 from replicate_stream._types.contents import parse_contents
-from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Messages, ToolSpec
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
 from replicate_stream._types.request import (
@@ -136,10 +135,9 @@ def build_model_input(
         )
     contents = parse_contents(request.messages, builder.note_once)
     messages = [ParsedMessage(*each) for each in contents]
-    uploads: list[Upload] = []
     # Media come before the prompt, which may have to name the inputs that hold them.
     if media := [each for message in messages for each in message.media]:
-        uploads = put_media(media, builder)
+        put_media(media, builder)
         messages = tag_media(messages, builder)
     conversation = Conversation(
         system=_join_system(request.system_prompt, messages),
@@ -169,7 +167,7 @@ def build_model_input(
         max_tokens=_find_answer_limit(profile, builder.input),
         output_kind=profile.schema.output_kind,
         # A file that `extra_input` replaced need not be read or uploaded.
-        uploads=[each for each in uploads if each.input_name not in request.extra_input],
+        uploads=[each for each in builder.uploads if each.input_name not in request.extra_input],
         expected_answer=ExpectedAnswer(
             request.tools,
             () if request.tools is None else conversation.get_tool_formats(prompt.template),

@@ -10,7 +10,7 @@ from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.transcript import TRANSCRIPT
 from replicate_stream._model.families.turn import Turn
 from replicate_stream._request.conversation import Conversation
-from replicate_stream._request.messages_input import put_history, put_messages
+from replicate_stream._request.messages_input import can_hold_images, put_history, put_messages
 
 _PLAIN = "plain"
 
@@ -68,11 +68,14 @@ def _is_sent_as_messages(conversation: Conversation, prompt_format: str | None) 
     if prompt_format is not None:
         return prompt_format == _PLAIN and not has_prompt
     # A model that ignores `prompt` beside messages may ignore an image input too, so a conversation
-    # with an image goes into the prompt, which the model documents together with the image.
+    # with an image goes into the prompt, which the model documents together with the image. Items
+    # can hold their images themselves.
     if not has_prompt or (conversation.has_tools and conversation.has_tools_input):
         return True
     is_system_lost = conversation.has_system and profile.system_prompt is None
     if is_system_lost and conversation.is_single_question:
+        return True
+    if can_hold_images(conversation) and not conversation.is_single_question:
         return True
     return not any(name in conversation.builder.input for name in profile.media_inputs)
 

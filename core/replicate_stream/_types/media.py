@@ -92,26 +92,31 @@ class Upload:
     """A file that the client has to read or upload before the input is complete.
 
     Attributes:
-        input_name: The model's input, which holds a placeholder until then.
-        index: The index in that input if it is a list, else None.
+        keys: The place of its placeholder: the model's input, and the keys and indices inside it.
         mime_type: The media type.
         data: The content; None if it is in a local file.
-        path: The local file; up to `DATA_URI_LIMIT` bytes are sent as a data URI.
+        path: The local file.
+        is_inline: True to send a data URI of any size, False up to `DATA_URI_LIMIT` bytes.
     """
 
-    input_name: str
-    index: int | None
+    keys: tuple[Any, ...]
     mime_type: str
     data: bytes | None = field(default=None, repr=False)
     path: str | None = None
+    is_inline: bool = False
+
+    @property
+    def input_name(self) -> str:
+        """The model's input."""
+        return str(self.keys[0])
 
 
 def place_upload(model_input: dict[str, Any], upload: Upload, uri: str) -> None:
     """Replace the placeholder of a file by its URL or data URI."""
-    if upload.index is None:
-        model_input[upload.input_name] = uri
-    else:
-        model_input[upload.input_name][upload.index] = uri
+    holder: Any = model_input
+    for key in upload.keys[:-1]:
+        holder = holder[key]
+    holder[upload.keys[-1]] = uri
 
 
 def parse_media(block_type: str, fields: Mapping[str, Any], path: str) -> Media:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,41 @@ async def test_a_large_file_is_uploaded_once_and_sent_as_url(
     sent = {prediction.input["image"] for prediction in vision.predictions.values()}
     assert len(sent) == 1
     assert sent.pop().startswith(f"{vision.base_url}/files/")
+
+
+async def test_a_body_of_megabytes_is_sent_without_a_warning(
+    client: Client, vision: Emulator, tmp_path: Path
+) -> None:
+    picture = tmp_path / "large.png"
+    content = b"\x89PNG" + bytes(2 * 1024 * 1024)
+    picture.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await client.complete(MODEL, message_with(picture))
+        await client.complete(MODEL, "words " * 300_000)
+    (upload,) = (r for r in vision.requests if r.path == "/v1/files")
+    assert content in upload.body
+    *_, prediction = vision.predictions.values()
+    assert prediction.input["prompt"] == "words " * 300_000
+
+
+async def test_a_file_in_an_item_is_sent_in_the_request_at_any_size(
+    client: Client, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    items = {"type": "array", "items": {"type": "object"}}
+    images = {"type": "array", "items": {"type": "string", "format": "uri"}}
+    properties = {"prompt": {"type": "string"}, "image_input": images, "input_item_list": items}
+    replicate_emulator.add_model(MODEL, {"properties": properties}, official=True)
+    content, picture = b"large" * 60_000, tmp_path / "cat.png"
+    picture.write_bytes(content)
+    data = {"type": "image", "data": content, "mime_type": "image/png"}
+    turns: list[Any] = [*message_with(picture), {"role": "user", "content": ["And this?", data]}]
+    await client.complete(MODEL, turns)
+    (prediction,) = replicate_emulator.predictions.values()
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    urls = [item["content"][1]["image_url"] for item in prediction.input["input_item_list"]]
+    assert urls == [uri, uri]
+    assert not [r for r in replicate_emulator.requests if r.path == "/v1/files"]
 
 
 async def test_an_unreadable_file_is_an_error_before_anything_is_created(

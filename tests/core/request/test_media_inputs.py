@@ -162,9 +162,9 @@ def test_large_bytes_and_local_files_are_left_for_the_upload() -> None:
         image(), large, {"type": "image", "path": Path("cat.png")}, fields={"images": FILES}
     )
     first, second = made.uploads
-    assert (first.input_name, first.index, first.mime_type) == ("images", 1, "image/jpeg")
+    assert (first.keys, first.mime_type) == (("images", 1), "image/jpeg")
     assert first.data is not None
-    assert (second.index, second.path, second.data) == (2, "cat.png", None)
+    assert (second.keys, second.path, second.data) == (("images", 2), "cat.png", None)
     for upload, uri in zip(made.uploads, ("https://a/large", "https://a/cat"), strict=True):
         place_upload(made.input, upload, uri)
     assert made.input["images"] == [URL, "https://a/large", "https://a/cat"]

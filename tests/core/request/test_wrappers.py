@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -136,25 +136,70 @@ def test_o1_mini_gets_the_system_text_from_the_user(
     assert other.input["messages"][0] == SYSTEM
 
 
-@pytest.mark.parametrize("properties", [SIDE_BY_SIDE, STRUCTURED])
-def test_images_of_several_turns_are_numbered_where_they_were_sent(
-    prepare: Prepare, properties: dict[str, Any]
-) -> None:
+def test_images_of_several_turns_are_numbered_where_they_were_sent(prepare: Prepare) -> None:
     first, second = ({"type": "image", "url": f"https://example.com/{n}"} for n in (1, 2))
     turns = [
         {"role": "user", "content": ["What is this?", first]},
         {"role": "assistant", "content": "A cat."},
         {"role": "user", "content": ["And this?", second]},
     ]
-    prepared = prepare([SYSTEM, *turns], model="openai/gpt-5", properties=properties)
-    assert not {"messages", "input_item_list"} & set(prepared.input)
+    prepared = prepare([SYSTEM, *turns], model="openai/gpt-5", properties=SIDE_BY_SIDE)
+    assert "messages" not in prepared.input
     assert prepared.input["image_input"] == ["https://example.com/1", "https://example.com/2"]
-    assert "Be brief." in (prepared.input.get("system_prompt") or prepared.input["instructions"])
+    assert prepared.input["system_prompt"] == "Be brief."
     prompt = prepared.input["prompt"]
     parts = ["[image 1]\nWhat is this?", "A cat.", "[image 2]\nAnd this?"]
     places = [prompt.index(part) for part in parts]
     assert places == sorted(places)
     assert any("numbered" in note for note in prepared.notes)
+
+
+IMAGE = {"type": "image", "url": "https://example.com/1"}
+IMAGE_PART = {"type": "input_image", "image_url": "https://example.com/1"}
+
+
+def text_part(text: str) -> dict[str, str]:
+    return {"type": "input_text", "text": f"[image 1]\n{text}"}
+
+
+@pytest.mark.parametrize("tools", [[], [TOOL]])
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_an_image_for_gpt_5_structured_stands_in_its_item(
+    prepare: Prepare, tools: list[Any], has_instructions: bool
+) -> None:
+    properties = {k: v for k, v in STRUCTURED.items() if has_instructions or k != "instructions"}
+    turns = [{**TURNS[0], "content": ["Hi", IMAGE]}, *TURNS[1:]]
+    prepared = prepare(
+        [SYSTEM, *turns], model="openai/gpt-5-structured", properties=properties, tools=tools
+    )
+    assert not {"image_input", "prompt"} & set(prepared.input)
+    *_, first, second, third = prepared.input["input_item_list"]
+    assert first == {"role": "user", "content": [text_part("Hi"), IMAGE_PART]}
+    assert [second, third] == TURNS[1:]
+
+
+def test_images_of_results_and_answers_stand_in_items_too(prepare: Prepare) -> None:
+    question, call, result = cast("list[dict[str, Any]]", TOOL_TURNS)
+    turns: list[Any] = [question, call, {**result, "content": ["3", IMAGE]}]
+    prepared = prepare(turns, model="openai/gpt-5-structured", properties=STRUCTURED)
+    output = [text_part("3"), IMAGE_PART]
+    assert prepared.input["input_item_list"][2]["output"] == output
+    turns = [TURNS[0], {"role": "assistant", "content": ["A cat.", IMAGE]}, TURNS[2]]
+    prepared = prepare(turns, model="openai/gpt-5-structured", properties=STRUCTURED)
+    assert prepared.input["input_item_list"][1:3] == [
+        {"role": "assistant", "content": "[image 1]\nA cat."},
+        {"role": "user", "content": [IMAGE_PART]},
+    ]
+
+
+def test_an_image_of_the_system_text_stays_in_its_input(prepare: Prepare) -> None:
+    system = {"role": "system", "content": ["Be brief.", IMAGE]}
+    for tools in ([], [TOOL]):
+        prepared = prepare(
+            [system, *TURNS], model="openai/gpt-5-structured", properties=STRUCTURED, tools=tools
+        )
+        assert prepared.input["image_input"] == ["https://example.com/1"]
+        assert any("numbered" in note for note in prepared.notes)
 
 
 def test_an_image_of_one_question_needs_no_number(prepare: Prepare) -> None:
