@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 else:
     web_server = load_helper("web_server")
     model_faults = load_helper("model_faults")
+    load_helper("prompt_offers")
     prompt_reader = load_helper("prompt_reader")
 
 Model: TypeAlias = Callable[[Mapping[str, Any]], Reply]

@@ -6,12 +6,16 @@ notice a mark that the client leaves out, misspells or puts in a wrong place.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.prompt_offers import OFFERS, Tool, json_at, read_gemma, to_tool
+else:  # `conftest.py` has loaded it, because the tests' folders are not packages
+    from prompt_offers import OFFERS, Tool, json_at, read_gemma, to_tool
 
 SPEAKERS = {
     **dict.fromkeys(("system", "developer"), "system"),
@@ -38,6 +42,8 @@ HEADED = tuple(
         (r"<\|(system|user|assistant|tool_response|observation)\|>\n?", r"(?:<\|end\|>|</s>)\n?"),
         (r"<\|im_(?:system|user|assistant)\|>(\w+)<\|im_middle\|>", r"<\|im_end\|>"),
         (r"\]~b\](\w+)\n", r"\[e~\[\n"),
+        (r"<beginning_of_sentence>(\w+)[^\n]*\n", r"<end_of_sentence>\n"),
+        (r"<SPECIAL_1[01]>(\w+)\n", r"\n<SPECIAL_12>\n\n|\n+\Z"),
         (HARMONY_HEADING, r"<\|(?:end|call)\|>"),
         (r"<\|START_OF_TURN_TOKEN\|><\|(\w+)_TOKEN\|>", r"<\|END_OF_TURN_TOKEN\|>"),
         (r"<\|turn>(\w+)\n", r"<turn\|>\n"),
@@ -75,19 +81,25 @@ DEEPSEEK_SPEAKERS = {
     deepseek_mark("Assistant"): "assistant",
     OUTPUT[0]: "tool",
     OUTPUT[1]: "assistant",
+    # V3.2: its offer shows the same tags, but not behind this mark.
+    deepseek_mark("end of sentence") + "\n\n<function_results>": "tool",
+    "</function_results>\n\n</think>": "assistant",
 }
 DEEPSEEK = re.compile(
     f"({'|'.join([*DEEPSEEK_SPEAKERS, deepseek_mark('end of sentence')])})"
-    # V3.1 closes a thought that it does not have; V3 has a frame around all results.
-    f"(?:</think>|{deepseek_mark('tool outputs begin')}|{deepseek_mark('tool outputs end')})?"
+    # V3.1 closes a thought that it does not have, and R1 opens one; V3 has a frame around results.
+    f"(?:</think>|<think>\n|{deepseek_mark('tool outputs begin')}"
+    f"|{deepseek_mark('tool outputs end')})?"
 )
 LABEL = re.compile(
     r"(?:^|(?<=\n))(?:###[ ]*)?(System|User|Human|Assistant|Tool|Instruction|Response)[ ]?:[ \n]?"
     r"|(?:^|(?<=[ \n>]))(USER|ASSISTANT):[ ]?",
 )
-START = re.compile(r"^(?:<s>|<bos>|<\|begin_of_text\|>|\[gMASK\]<sop>|\]~!b\[)+")
+START = re.compile(
+    r"^(?:<s>|<bos>|<\|begin_of_text\|>|\[gMASK\]<sop>|\]~!b\[|<begin_of_document>)+"
+)
 # Tags around a thought: an earlier answer has none, and the last one may only begin.
-THOUGHT = re.compile(r"^\s*(?:<think></think>|<think>\n)")
+THOUGHT = re.compile(r"^\s*<?/?think>(?:\s*</think>)?\s*")
 # A mark that no text of a turn can hold: where one does, the marks around it are wrong.
 STRAY = re.compile(
     r"<\|/?[A-Za-z_]+\|>|<\|[a-z_]+>|<[a-z_]+\|>|<\uff5c[^\uff5c<>]+\uff5c>"
@@ -98,30 +110,28 @@ WRITTEN_CALL = re.compile(
     r"|<\|tool_call\|>(?P<granite>\s*\[.*)"
     r"|\[TOOL_CALLS\](?P<name>[\w-]+)(?:\[CALL_ID\]\w+)?\[ARGS\](?P<json>.*?)(?=\[TOOL_CALLS\]|\Z)"
     r"|\[TOOL_CALLS\](?P<mistral>.*)"
+    r"|<TOOLCALL>(?P<nemotron>.*?)</TOOLCALL>|<tool_calls>\n(?P<lines>.*?)\n</tool_calls>"
     r"|<\|START_ACTION\|>(?P<cohere>.*?)<\|END_ACTION\|>|Action:\n```json\n(?P<action>.*?)```"
     r"|<\|tool_call>call:(?P<gemma_name>\w+)(?P<gemma>\{.*?\})<tool_call\|>"
     rf"|{CALL[0]}(?P<deepseek>.*?){CALL[1]}|{CALLS[0]}|{CALLS[1]}",
     re.DOTALL,
 )
-# Formats with a frame around the offer: its pattern, with the tools in a group.
-FRAMED_OFFERS = {
-    "glm": r"# Tools\n(?:(?!# Tools).)*?<tools>\n(.*?)\n</tools>\n\nFor each function call, output "
-    r".*?</arg_value>\n\.\.\.\n</tool_call>",
-    "qwen-coder": r"# Tools\n\nYou have access to the following functions:\n\n"
-    r"<tools>(.*?)\n</tools>.*?</IMPORTANT>",
-    "nous": r"You are a function calling AI model\..*?<tools> (.*?) </tools>.*?</tool_call>",
-    "minimax": r"# Tools\nYou may call .*?<tools>\n(.*?)\n</tools>.*?</minimax:tool_call>",
-    "harmony": r"# Tools\n\n## functions\n\nnamespace functions \{(.*?)\n\} // namespace functions",
-}
 # Formats whose calls are not JSON: a call with the name and the arguments, and an argument.
 TAGGED_CALLS = {
     "glm": (
-        r"<tool_call>(\w+)\n(.*?)</tool_call>",
-        r"<arg_key>(.*?)</arg_key>\n<arg_value>(.*?)</arg_value>\n",
+        r"<tool_call>(\w+)\n?(.*?)</tool_call>",
+        r"<arg_key>(.*?)</arg_key>\n?<arg_value>(.*?)</arg_value>\n?",
     ),
     "qwen-coder": (
         r"<tool_call>\n<function=(\w+)>\n(.*?)</function>\n</tool_call>",
         r"<parameter=(\w+)>\n(.*?)\n</parameter>\n",
+    ),
+    "dsml": (
+        (
+            r"(?:<\uff5cDSML\uff5cfunction_calls>\n)?<\uff5cDSML\uff5cinvoke name=\"(\w+)\">\n(.*?)"
+            r"</\uff5cDSML\uff5cinvoke>\n(?:</\uff5cDSML\uff5cfunction_calls>)?"
+        ),
+        r'<\uff5cDSML\uff5cparameter name="(\w+)" string="\w+">(.*?)</\uff5cDSML\uff5cparameter>\n',
     ),
     "minimax": (
         (
@@ -141,18 +151,12 @@ MARKED_CALLS = {
 
 
 GEMMA_RESULT = "<|tool_response>"
-RESULTS = ("<tool_response>", "<|START_TOOL_RESULT|>", "<results>")
+RESULTS = (
+    *("<tool_response>", "<|START_TOOL_RESULT|>", "<results>"),
+    *("<function_results>", "<TOOL_RESPONSE>", "tool result: "),
+)
 # What stands around an answer beside the marks of its turn.
 ANSWER_MARKS = re.compile(r"<\|(?:START|END)_(?:RESPONSE|THINKING)\|>|<\|python_(?:start|end)\|>")
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """An offered tool."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +177,8 @@ class Prompt:
         turns: The conversation, without the words about tools.
         tools: The offered tools.
         format: The format of the offer: `hermes`, `llama`, `mistral`, `granite`, `deepseek`,
-            `phi`, `cohere`, `command-r`, `gemma`, `kimi`, a key of `FRAMED_OFFERS`, or `native`;
-            None without an offer.
+            `phi`, `cohere`, `command-r`, `gemma`, `kimi`, a key of
+            `prompt_offers.FRAMED_OFFERS`, or `native`; None without an offer.
         prefix: The beginning of the answer, which the prompt ends with.
         stray_mark: A mark of a chat format in a place where none belongs.
     """
@@ -191,7 +195,7 @@ def read_input(values: Mapping[str, Any]) -> Prompt:
     prompt = Prompt()
     if values.get("tools"):
         prompt.format = "native"
-        prompt.tools = [_to_tool(value) for value in values["tools"]]
+        prompt.tools = [to_tool(value) for value in values["tools"]]
     if values.get("system_prompt"):
         _add_turn(prompt, "system", values["system_prompt"])
     if values.get("messages"):
@@ -264,6 +268,8 @@ def _split_marked(
         speaker = speakers.get(mark)
         if text.strip() and speaker is not None:
             turns.append((speaker, text.strip()))
+        elif text.strip() and [turn[0] for turn in turns] == ["system"]:
+            turns = [("system", turns[0][1] + mark + text)]  # the offer of V3 ends with this mark
         elif text.strip():  # text after a mark that ends a turn
             turns.append(("user", mark + text))
     is_begun = speakers.get(pieces[-2]) == "assistant" and bool(pieces[-1].strip())
@@ -307,12 +313,12 @@ def _add_turn(prompt: Prompt, speaker: str, text: str) -> None:
     results: list[str] = []
     calls: list[tuple[str, Any]] = []
     if speaker == "kimi":
-        prompt.format, prompt.tools = "kimi", [_to_tool(value) for value in json.loads(text)]
+        prompt.format, prompt.tools = "kimi", [to_tool(value) for value in json.loads(text)]
         return
     if speaker == "offer":
         prompt.format = "granite" if text.startswith(("[\n", "\n")) else "mistral"
-        values, end = _json_at(text, 0) or ([], 0)
-        prompt.tools += [_to_tool(value) for value in values]
+        values, end = json_at(text, 0) or ([], 0)
+        prompt.tools += [to_tool(value) for value in values]
         if text[end:].strip():
             _add_turn(prompt, "user", text[end:])
         return
@@ -350,187 +356,6 @@ def _take_offer(prompt: Prompt, text: str) -> str:
     return text
 
 
-Offer = tuple[list[Tool], int, int]
-
-
-def _find_hermes(text: str) -> Offer | None:
-    """Hermes and Qwen: one JSON a line between marks, then how to call."""
-    listed = re.search(r"<tools>\n(.*?)\n</tools>", text, re.DOTALL)
-    if listed is None:
-        return None
-    usage = re.compile(r".*?</tools>.*?<tool_call>\n.*?\n</tool_call>", re.DOTALL)
-    end = usage.match(text, listed.start())
-    if end is None:
-        return None
-    start = text.rfind("# Tools\n", 0, listed.start())
-    tools = [_to_tool(json.loads(line)) for line in listed[1].splitlines()]
-    return tools, start if start >= 0 else listed.start(), end.end()
-
-
-def _find_llama(text: str) -> Offer | None:
-    """Llama 3.1 in the system text, 4 in the first question: indented JSON after the words."""
-    words = re.compile(
-        r"(?:You have access to|Given) the following functions.*?Respond in the format \{[^{}]*\}\."
-        r"Do not use variables\.",
-        re.DOTALL,
-    ).search(text)
-    if words is None:
-        return None
-    tools, end = [], words.end()
-    while (found := _json_at(text, end)) and "function" in found[0]:
-        tools.append(_to_tool(found[0]))
-        end = found[1]
-    return tools, words.start(), end
-
-
-def _find_granite(text: str) -> Offer | None:
-    """Granite: words alone; the tools stand in a turn of their own."""
-    words = re.search(
-        r"You are a helpful (?:AI )?assistant with access to the following tools\. When a tool is "
-        r"required to answer the user's query, respond (?:only )?with <\|tool_call\|>[^\n]*",
-        text,
-    )
-    return ([], *words.span()) if words else None
-
-
-def _find_deepseek(text: str) -> Offer | None:
-    """DeepSeek: a heading for each tool, and its parameters as JSON."""
-    start = text.find("## Tools\nYou have access to the following tools:")
-    if start < 0:
-        return None
-    tools, end = [], start
-    heading = re.compile(r"### (\S+)\nDescription: (.*?)\n\nParameters: ", re.DOTALL)
-    while words := heading.search(text, end):
-        found = _json_at(text, words.end())
-        if found is None:
-            break
-        tools.append(Tool(words[1], words[2], found[0]))
-        end = found[1]
-    last_words = "without separators or spaces"
-    foot = text.find(last_words, end)
-    return tools, start, end if foot < 0 else foot + len(last_words)
-
-
-def _find_framed(name: str) -> Callable[[str], Offer | None]:
-    def find(text: str) -> Offer | None:
-        found = re.search(FRAMED_OFFERS[name], text, re.DOTALL)
-        return (list(_read_tools(found[1])), *found.span()) if found else None
-
-    return find
-
-
-def _read_tools(text: str) -> Iterator[Tool]:
-    """The tools of an offer: JSON values, XML of Qwen 3 Coder, or types of TypeScript."""
-    for name, description, body in re.findall(
-        r"<name>(\w+)</name>\n<description>([^<]*)</description>\n<parameters>(.*?)</parameters>",
-        text,
-        re.DOTALL,
-    ):
-        fields = re.findall(r"<name>(\w+)</name>\n<type>(\w+)</type>", body)
-        required = re.search(r"<required>(.*?)</required>", body)
-        yield _make_tool(name, description, fields, json.loads(required[1]) if required else [])
-    for description, name, body in re.findall(
-        r"// (.*)\ntype (\w+) = \(_: \{\n(.*?)\}\) => any;", text, re.DOTALL
-    ):
-        fields = re.findall(r"^(\w+)\??: (\w+),", body, re.MULTILINE)
-        yield _make_tool(name, description, fields, re.findall(r"^(\w+):", body, re.MULTILINE))
-    for line in re.sub("</?tool>", "", text).splitlines():
-        if line.startswith("{"):
-            value = json.loads(line)
-            yield _to_tool(value if "function" in value else {"function": value})
-
-
-def _make_tool(name: str, description: str, fields: Any, required: Any) -> Tool:
-    properties = {key: {"type": kind} for key, kind in fields}
-    return Tool(
-        name, description, {"type": "object", "properties": properties, "required": required}
-    )
-
-
-def _find_phi(text: str) -> Offer | None:
-    """Phi 4 mini: a JSON list between marks."""
-    listed = re.search(r"<\|tool\|>(.*?)<\|/tool\|>", text, re.DOTALL)
-    if listed is None:
-        return None
-    return [_to_tool({"function": value}) for value in json.loads(listed[1])], *listed.span()
-
-
-def _find_cohere(text: str) -> Offer | None:
-    """Command R7B: a JSON list within the template's own system text, which the user's ends."""
-    listed = re.search(r"# System Preamble\n.*?```json\n(\[.*?\n\])\n```", text, re.DOTALL)
-    if listed is None:
-        return None
-    tools = [_to_tool({"function": value}) for value in json.loads(listed[1])]
-    own = re.search(r"# Developer Preamble\n[^\n]*\n", text)
-    return tools, listed.start(), own.end() if own else len(text)
-
-
-def _find_signatures(text: str) -> Offer | None:
-    """Command R: functions in Python at the end of the system text."""
-    start = text.find("## Available Tools\nHere is a list of tools")
-    if start < 0:
-        return None
-    kinds = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
-    tools = []
-    for code in re.findall(r"```python\n(.*?)```", text[start:], re.DOTALL):
-        function = ast.parse(code).body[0]
-        assert isinstance(function, ast.FunctionDef)
-        names = [argument.arg for argument in function.args.args]
-        hints = [ast.unparse(each.annotation or function) for each in function.args.args]
-        hints = [hint.removeprefix("Optional[").removesuffix("]") for hint in hints]
-        properties = {n: {"type": kinds[hint]} for n, hint in zip(names, hints, strict=True)}
-        required = names[: len(names) - len(function.args.defaults)]
-        parameters = {"type": "object", "properties": properties, "required": required}
-        description = (ast.get_docstring(function) or "").partition("\n\nArgs:")[0]
-        tools.append(Tool(function.name, description, parameters))
-    return tools, start, len(text)
-
-
-def _find_gemma(text: str) -> Offer | None:
-    """Gemma 4: declarations between marks, at the end of the system text."""
-    found = list(re.finditer(r"<\|tool>declaration:(\w+)(\{.*?\})<tool\|>", text, re.DOTALL))
-    if not found:
-        return None
-    tools = [
-        _to_tool({"function": {"name": each[1], **_lower_types(_read_gemma(each[2]))}})
-        for each in found
-    ]
-    return tools, found[0].start(), found[-1].end()
-
-
-def _read_gemma(text: str) -> Any:
-    """A value in Gemma 4's notation, whose keys are bare and whose quotes are marks."""
-    quoted = re.sub(r"([{,])([\w$]+):", r'\1"\2":', text).replace('<|"|>', '"')
-    try:
-        return json.loads(quoted, strict=False)
-    except ValueError:
-        return text  # arguments as the model wrote them
-
-
-def _lower_types(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: v.lower() if k == "type" else _lower_types(v) for k, v in value.items()}
-    return value
-
-
-OFFERS: dict[str, Callable[[str], Offer | None]] = {
-    **{name: _find_framed(name) for name in FRAMED_OFFERS},
-    "phi": _find_phi,
-    "cohere": _find_cohere,
-    "command-r": _find_signatures,
-    "gemma": _find_gemma,
-    "hermes": _find_hermes,
-    "llama": _find_llama,
-    "granite": _find_granite,
-    "deepseek": _find_deepseek,
-}
-
-
-def _to_tool(value: Mapping[str, Any]) -> Tool:
-    function = value["function"]
-    return Tool(function["name"], function.get("description", ""), function["parameters"])
-
-
 # Calls and results
 
 
@@ -539,21 +364,7 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
     calls: list[tuple[str, Any]] = []
 
     def take(match: re.Match[str]) -> str:
-        if match["deepseek"] is not None:
-            name, _, arguments = match["deepseek"].partition(SEPARATOR)
-            calls.append((name, _decode(arguments)))
-        elif match["name"] is not None:
-            calls.append((match["name"], _decode(match["json"])))
-        elif match["gemma"] is not None:
-            calls.append((match["gemma_name"], _read_gemma(match["gemma"])))
-        elif body := match["cohere"] or match["action"]:
-            calls.extend((each["tool_name"], each["parameters"]) for each in json.loads(body))
-        elif body := match["hermes"] or match["granite"] or match["mistral"]:
-            found = _json_at(body, 0)
-            values = [body] if found is None else found[0]
-            for value in values if isinstance(values, list) else [values]:
-                is_call = isinstance(value, dict)
-                calls.append((value["name"], value["arguments"]) if is_call else ("", value))
+        calls.extend(_read_call(match))
         return ""
 
     if offered_in in TAGGED_CALLS or offered_in in MARKED_CALLS:
@@ -564,10 +375,38 @@ def _read_calls(text: str, offered_in: str | None) -> tuple[str, list[tuple[str,
     return rest.strip(), calls
 
 
+def _read_call(match: re.Match[str]) -> list[tuple[str, Any]]:
+    """The calls that stand in a match of `WRITTEN_CALL`."""
+    if match["deepseek"] is not None:
+        name, _, arguments = match["deepseek"].partition(SEPARATOR)
+        if name == "function":  # V3 and R1, with the arguments in a code fence
+            name, _, arguments = arguments.partition("\n")
+            arguments = arguments.removeprefix("```json\n").removesuffix("\n```")
+        return [(name, _decode(arguments))]
+    if match["name"] is not None:
+        return [(match["name"], _decode(match["json"]))]
+    if match["gemma"] is not None:
+        return [(match["gemma_name"], read_gemma(match["gemma"]))]
+    if body := match["cohere"] or match["action"]:
+        return [(each["tool_name"], each["parameters"]) for each in json.loads(body)]
+    if body := match["lines"]:
+        values = [json.loads(line) for line in body.splitlines()]
+    elif body := next(filter(None, match.group("hermes", "granite", "mistral", "nemotron")), ""):
+        found = json_at(body, 0)
+        values = [body] if found is None else found[0]
+        values = values if isinstance(values, list) else [values]
+    else:  # a mark around all calls
+        return []
+    return [
+        (each["name"], each["arguments"]) if isinstance(each, dict) else ("", each)
+        for each in values
+    ]
+
+
 def _read_bare_calls(text: str, calls: list[tuple[str, Any]]) -> str:
     """Read calls that are JSON without marks; returns the text without them."""
     while (start := text.find('{"name"')) >= 0:
-        found = _json_at(text, start)
+        found = json_at(text, start)
         if found is None:
             break
         calls.append((found[0]["name"], found[0]["parameters"]))
@@ -589,7 +428,11 @@ def _read_results(text: str) -> Iterator[str]:
     """The results of tools in a turn."""
     text = re.sub(r"^## Return of .*\n", "", text)
     text = re.sub(r"^\w{9}\[TOOL_CONTENT\] ?", "", text)
-    framed = re.findall(r"<tool_response>\n(.*?)\n</tool_response>", text, re.DOTALL)
+    text = re.sub(r"^tool result: (.*)\n\n$", r"\1", text)
+    framed = re.findall(r"<tool_response>\n?(.*?)\n?</tool_response>", text, re.DOTALL)
+    framed += re.findall(r"<result>(.*?)</result>", text, re.DOTALL)
+    for each in re.findall(r"<TOOL_RESPONSE>\[(.*?)\]</TOOL_RESPONSE>", text, re.DOTALL):
+        framed += each.split(", ")  # the format does not tell two results from one with a comma
     framed += re.findall(r"<response>(.*?)</response>", text, re.DOTALL)
     framed += re.findall(r"<results>\n(.*?)</results>", text, re.DOTALL)
     framed += re.findall(r'\{value:<\|"\|>(.*?)<\|"\|>\}<tool_response\|>', text, re.DOTALL)
@@ -602,16 +445,7 @@ def _read_results(text: str) -> Iterator[str]:
         yield value if isinstance(value, str) else each
 
 
-def _json_at(text: str, start: int) -> tuple[Any, int] | None:
-    """The JSON value at a place, after white space, and its end."""
-    start += len(text[start:]) - len(text[start:].lstrip())
-    try:
-        return json.JSONDecoder().raw_decode(text, start)
-    except ValueError:
-        return None
-
-
 def _decode(text: str) -> Any:
     """The value of a JSON text; a text that is not JSON stays."""
-    found = _json_at(text, 0)
+    found = json_at(text, 0)
     return found[0] if found and not text[found[1] :].strip() else text
