@@ -47,8 +47,8 @@ _SWITCH = "stream"  # LangChain's own argument of `invoke`, which reaches us too
 _CALL_NAMES = frozenset(
     {"model", "stop_sequences", _SWITCH, *_ALIASES, *(each.name for each in PARAMETERS)}
 )
-# What traces and caches do not show: texts of the developer's, and inputs that may be secrets.
-_HIDDEN = frozenset({"system_prompt", "model_kwargs", "extra_input"})
+# What traces and caches do not show: texts and code of the developer's, and possible secrets.
+_HIDDEN = frozenset({"system_prompt", "model_kwargs", "extra_input", "validator"})
 _REPLACED: Mapping[str, str] = {
     "prompt_key": "the model's schema determines the input of the prompt",
     "version_obj": "a model's schema is looked up once for all objects",

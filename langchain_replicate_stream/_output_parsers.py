@@ -7,10 +7,10 @@ for the whole answer. Asynchronous streams do not have this problem.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import (
     BaseTransformOutputParser,
@@ -19,10 +19,13 @@ from langchain_core.output_parsers import (
 )
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
 from langchain_core.outputs import ChatGeneration, Generation
-from pydantic import ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
+from typing_extensions import is_typeddict
 
 from langchain_replicate_stream._to_core import MALFORMED_MARK
+from langchain_replicate_stream.errors import AnswerFormatError
+from replicate_stream import Completion, Prediction
 from replicate_stream.adapters import ROOT
 
 if TYPE_CHECKING:
@@ -84,30 +87,71 @@ class ToolCallParser(ClosableParser, JsonOutputKeyToolsParser):
         _require_call(result, partial=partial)
         value = super().parse_result(result, partial=partial)
         if value is None and not partial:
-            raise _make_error(f"it calls another tool than {self.key_name}")
+            raise _make_error(f"it calls another tool than {self.key_name}", result)
         if self.is_wrapped and value is not None:
             value = value.get(ROOT)
         if self.cls is None or value is None:
             return value
-        validate = getattr(self.cls, "model_validate", None) or self.cls.parse_obj
         try:
-            return validate(value)
-        except (ValidationError, ValidationErrorV1) as error:
+            return validate(self.cls, value)
+        except ValueError as error:
             if partial:
                 return None
-            # As text: the exception itself may hold values that cannot be pickled.
-            problems = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
-            )
-            problem = f"its call does not fit {self.cls.__name__}: {problems}"
-            raise _make_error(problem) from error
+            raise _make_error(f"its call is not valid: {error}", result) from error
+
+
+class ClassValidator(NamedTuple):
+    """Checks what only a class can: its validators, and types that JSON does not have.
+
+    Attributes:
+        cls: A Pydantic class, of version 1 too, a dataclass or a TypedDict.
+        is_wrapped: As in `ToolCallParser`.
+    """
+
+    cls: Any
+    is_wrapped: bool
+
+    def __call__(self, value: Any) -> None:
+        """Raise a ValueError if a value of the schema is none of the class."""
+        validate(self.cls, value.get(ROOT) if self.is_wrapped else value)
+
+
+def validate(cls: Any, value: Any) -> Any:
+    """Make an instance of a class.
+
+    Raises:
+        ValueError: The value does not fit. The message has no values: an exception of Pydantic's
+            does, and may hold some that cannot be pickled.
+    """
+    try:
+        if hasattr(cls, "model_validate"):
+            return cls.model_validate(value)
+        return cls.parse_obj(value) if hasattr(cls, "parse_obj") else _adapt(cls)(value)
+    except (ValidationError, ValidationErrorV1) as error:
+        problems = [
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ")
+            for each in error.errors()
+            # LangChain has defaults of its own in a TypedDict's annotations.
+            if each["type"] != "missing" or not is_typeddict(cls)
+        ]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return value
+
+
+@lru_cache(maxsize=64)
+def _adapt(cls: Any) -> Callable[[Any], Any]:
+    try:
+        return TypeAdapter(cls).validate_python
+    except PydanticUserError:  # a TypedDict that Pydantic cannot read on this version of Python
+        return lambda value: value
 
 
 def _require_call(result: list[Generation], *, partial: bool) -> None:
     """Raise if an answer has no well-formed call and cannot get one.
 
     Raises:
-        OutputParserException: In place of None, or, in a stream, of the part of a call that was
+        AnswerFormatError: In place of None, or, in a stream, of the part of a call that was
             parsed before it turned out to be malformed.
     """
     message = result[0].message if isinstance(result[0], ChatGeneration) else None
@@ -117,8 +161,14 @@ def _require_call(result: list[Generation], *, partial: bool) -> None:
     # In a stream an incomplete call looks like a malformed one, until it is marked.
     if not partial or any((call["args"] or "").endswith(MALFORMED_MARK) for call in bad):
         problem = "its call is malformed, or breaks off" if bad else "it calls no tool"
-        raise _make_error(problem)
+        raise _make_error(problem, result)
 
 
-def _make_error(problem: str) -> OutputParserException:
-    return OutputParserException(f"The model's answer is not what was asked for: {problem}")
+def _make_error(problem: str, result: list[Generation]) -> AnswerFormatError:
+    metadata: dict[str, Any] = {}
+    if isinstance(result[0], ChatGeneration):
+        metadata = result[0].message.response_metadata
+    record = Prediction(str(metadata.get("prediction_id", "")), str(metadata.get("status", "")))
+    reason = str(metadata.get("finish_reason", ""))
+    answer = Completion(result[0].text, "", (), reason, None, record)
+    return AnswerFormatError(problem, completion=answer)

@@ -15,6 +15,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_replicate_stream._from_core import to_message
 from langchain_replicate_stream._output_parsers import (
+    ClassValidator,
     ClosableJsonParser,
     ClosablePydanticParser,
     ToolCallParser,
@@ -52,6 +53,11 @@ def build_runnable(
     if schema is not None:  # for traces
         details = {"method": method, **({} if strict is None else {"strict": strict})}
         bound["ls_structured_output_format"] = {"kwargs": details, "schema": tool}
+    if schema is not None:
+        # With a validator, be it of anything, a value that does not fit is an error.
+        cls = schema if isinstance(schema, type) else Any
+        is_wrapped = as_tool and not describes_object(tool["function"].get("parameters", {}))
+        bound.setdefault("validator", ClassValidator(cls, is_wrapped))
     if as_tool:
         choice = {"tool_choice": tool["function"]["name"], "parallel_tool_calls": False}
         model = llm.bind_tools([tool], **{**choice, **bound})
@@ -59,7 +65,8 @@ def build_runnable(
         has_schema = schema is not None and method == "json_schema"
         bound["response_format"] = schema if has_schema else {"type": "json_object"}
         model = llm.bind_tools(bound.pop("tools", ()), strict=strict, **bound)
-    parser = _make_parser(schema, tool["function"] if as_tool else None)
+    function = tool["function"] if as_tool else None
+    parser = _make_parser(schema, function)
     if not include_raw:
         return model | parser
     answer = _RawAnswer(llm.model, model, parser)

@@ -176,6 +176,7 @@ class Client:
         tool_choice: str | bool | Mapping[str, Any] | None = None,
         parallel_tool_calls: bool | None = None,
         response_format: Mapping[str, Any] | None = None,
+        validator: Callable[[Any], object] | None = None,
         extra_input: Mapping[str, Any] | None = None,
         prompt_format: str | None = None,
         include_usage: bool = True,
@@ -211,6 +212,9 @@ class Client:
             response_format: The format of the answer: `{"type": "json_object"}`, `{"type":
                 "json_schema", "json_schema": {"schema": …}}`, or a JSON schema. The text is then
                 bare JSON, checked against the schema.
+            validator: Called with the JSON of an answer that fits `response_format`, or with the
+                arguments of a required call that fit the tool's schema. It raises an exception for
+                what its schema cannot express; the model is told its text, and asked again.
             extra_input: Further inputs of the model under its own names, checked against its
                 schema; they win over the other parameters.
             prompt_format: The family whose chat format the prompt is written in (`llama3`,
@@ -245,6 +249,7 @@ class Client:
             tool_choice=tool_choice,
             parallel_tool_calls=parallel_tool_calls,
             response_format=response_format,
+            validator=validator,
             extra_input=extra_input,
             prompt_format=prompt_format,
             include_usage=include_usage,

@@ -396,3 +396,28 @@ async def test_a_stream_that_fails_has_delivered_what_was_received(
                 texts += [event.text] if isinstance(event, TextDelta) else []
     assert "".join(texts) == "Hello world"
     assert caught.value.completion is None
+
+
+@pytest.mark.parametrize("is_call", [True, False])
+async def test_a_validator_rejects_what_a_schema_allows(
+    client: Client, answers: Callable[..., list[dict[str, Any]]], is_call: bool
+) -> None:
+    def validate(value: Any) -> None:
+        if value != {"a": 2}:
+            raise ValueError("a must be even")
+
+    wanted: dict[str, Any] = {"tools": [ADD], "tool_choice": "add"}
+    if not is_call:
+        wanted = {"response_format": dict(ADD.parameters)}
+    first, second = (CALL, CALL.replace("1", "2")) if is_call else ('{"a": 1}', '{"a": 2}')
+    inputs = answers(first, second)
+    await client.complete("meta/meta-llama-3-70b-instruct", "Hi", validator=validate, **wanted)
+    assert "a must be even" in str(inputs[1])
+    answers(first, first)
+    with pytest.raises(AnswerFormatError, match="a must be even"):
+        await client.complete("meta/meta-llama-3-70b-instruct", "Hi", validator=validate, **wanted)
+
+
+async def test_a_validator_that_cannot_be_called_is_refused(client: Client) -> None:
+    with pytest.raises(InvalidInputError, match="validator is of type int"):
+        await client.complete("a/b", "Hi", validator=1)  # type: ignore[arg-type]  # the point

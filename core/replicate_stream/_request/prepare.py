@@ -174,6 +174,7 @@ def build_model_input(
             prompt.prefix,
             request.response_format,
             _find_reasoning_tag(profile, prompt),
+            request.validator,
         ),
     )
 

@@ -6,7 +6,8 @@ far as possible. Reasoning does not count: a repaired answer may have reasoning 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from replicate_stream._errors import AnswerFormatError
 from replicate_stream._response.completion import CompletionBuilder
@@ -18,6 +19,7 @@ from replicate_stream._types.messages import (
     ToolCall,
 )
 from replicate_stream._types.request import ExpectedAnswer
+from replicate_stream._types.strict_json import parse_strict_json
 from replicate_stream._types.tool_choice import ToolChoice, find_arguments_problem
 
 _MALFORMED = "its call of a tool is malformed, or breaks off"
@@ -67,7 +69,9 @@ class AnswerCheck:
         calls = self._builder.tool_calls
         self.problem = find_problem(self._expected, self._builder.text, calls)
         # A malformed call still has its name and its text: the caller can answer it with an error.
+        # One with a validator needs a valid value.
         is_usable = bool(calls) and not _calls_another_tool(self._expected, calls)
+        is_usable = is_usable and self._expected.validator is None
         self.is_repairable = self.problem is not None and has_repairs_left and not self._has_emitted
         self.is_accepted = not self.is_repairable and (self.problem is None or is_usable)
         return self._pending if self.is_accepted else []
@@ -124,21 +128,38 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
         return f"it calls another tool than {tools.name}, which had to be called"
     if calls and tools is not None:
         if is_forced:
-            problems = [_find_call_problem(tools, call) for call in calls]
+            problems = [_find_call_problem(expected, tools, call) for call in calls]
             return problems[0] if all(problems) else None
         # Beside a text a malformed call is no loss of the whole answer.
         is_lost = not text.strip() and all(map(_is_malformed, calls))
         return _MALFORMED if is_lost else None
     if tools is not None and is_forced:
         return f"it calls no tool, and {tools.name or 'one'} had to be called"
-    return None if response_format is None else response_format.find_problem(text)
+    if response_format is None:
+        return None
+    problem = response_format.find_problem(text)
+    if problem is None and expected.validator is not None:
+        problem = _find_rejection(expected.validator, parse_strict_json(text), "its JSON")
+    return problem
 
 
-def _find_call_problem(tools: ToolChoice, call: ToolCall) -> str | None:
+def _find_call_problem(expected: ExpectedAnswer, tools: ToolChoice, call: ToolCall) -> str | None:
     tool = next((each for each in tools.tools if each.name == call.name), None)
-    if tool is None or _is_malformed(call):
+    if tool is None or isinstance(call.arguments, str):
         return _MALFORMED
-    return find_arguments_problem(tool, call.arguments)
+    problem = find_arguments_problem(tool, call.arguments)
+    if problem is None and expected.validator is not None and tools.name is not None:
+        arguments = dict(call.arguments)
+        problem = _find_rejection(expected.validator, arguments, f"its call of {tool.name}")
+    return problem
+
+
+def _find_rejection(validator: Callable[[Any], object], value: Any, name: str) -> str | None:
+    try:
+        validator(value)
+    except Exception as error:  # noqa: BLE001 - a function of the user's may raise anything
+        return f"{name} is not valid: {error}"
+    return None
 
 
 def _is_malformed(call: ToolCall) -> bool:

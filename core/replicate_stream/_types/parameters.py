@@ -5,7 +5,7 @@ Signatures stay written out, for readers and type checkers; tests compare them w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -43,6 +43,7 @@ _Object = dict[str, Any]
 _REASONING_EFFORT = "`none`, `minimal`, `low`, `medium`, `high`, …: the nearest that the model has."
 _TOOL_CHOICE = "`auto`, `none`, `required`, or the name of the tool that must be called."
 _RESPONSE_FORMAT = "The format of the answer: any JSON object, or JSON that fits a schema."
+_VALIDATOR = "Raises an exception for JSON, or arguments of a required call, that do not fit."
 _EXTRA_INPUT = "Further inputs of the model under its own names; they win over other parameters."
 _PROMPT_FORMAT = "The family whose chat format is used, or `plain`; by default the model's own."
 _MAX_REPAIRS = "Retries of an answer without the required call or JSON, each of which is paid."
@@ -63,6 +64,7 @@ PARAMETERS = (
     Parameter("tool_choice", str | bool | _Object, _TOOL_CHOICE, is_setting=False),
     Parameter("parallel_tool_calls", bool, "False: one tool call at most.", is_setting=False),
     Parameter("response_format", _Object, _RESPONSE_FORMAT, is_setting=False),
+    Parameter("validator", Callable[[Any], object], _VALIDATOR, is_setting=False),
     Parameter("extra_input", _Object, _EXTRA_INPUT),
     Parameter("prompt_format", str, _PROMPT_FORMAT),
     Parameter("include_usage", bool, "Get token counts, and verify the text.", default=True),

@@ -7,7 +7,7 @@ Annotations are evaluated here, as in `_types.messages`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -37,6 +37,7 @@ class Request:
         stop: The stop sequences, each once.
         tools: The tools and the choice among them; None if the model may call none.
         response_format: The format of the answer; None for text.
+        validator: Raises an exception for JSON or arguments that the schema cannot exclude.
         extra_input: Further inputs of the model under its own names.
         prompt_format: The name of a chat format, or `plain`; None: chosen by the model.
         include_usage: Request the token counts when the answer has ended.
@@ -56,6 +57,7 @@ class Request:
     stop: tuple[str, ...] = field(default=(), repr=False)
     tools: ToolChoice | None = None
     response_format: ResponseFormat | None = None
+    validator: Callable[[Any], object] | None = field(default=None, repr=False)
     extra_input: Mapping[str, Any] = field(default_factory=dict, repr=False)
     prompt_format: str | None = None
     include_usage: bool = True
@@ -80,6 +82,7 @@ class ExpectedAnswer:
         response_format: The format that the answer must have; None for text.
         reasoning_tag: The opening tag of the reasoning that the answer begins in, if the prompt
             ends with it; empty if the model writes it itself.
+        validator: As for `Request`.
     """
 
     tools: ToolChoice | None = None
@@ -87,6 +90,7 @@ class ExpectedAnswer:
     prefix: str = field(default="", repr=False)
     response_format: ResponseFormat | None = None
     reasoning_tag: str = ""
+    validator: Callable[[Any], object] | None = field(default=None, repr=False)
 
     @property
     def is_checked(self) -> bool:
@@ -156,6 +160,7 @@ def build_request(
     parallel_tool_calls: bool | None = None,
     response_format: Mapping[str, Any] | None = None,
     extra_input: Mapping[str, Any] | None = None,
+    validator: Callable[[Any], object] | None = None,
     **others: Any,
 ) -> Request:
     """Validate the arguments of `Client.stream` and parse them.
@@ -165,6 +170,8 @@ def build_request(
     Raises:
         InvalidInputError: Names the argument, and what it must be.
     """
+    if validator is not None and not callable(validator):
+        raise wrong_type("validator", validator, "a function or None")
     if not isinstance(system_prompt, str | None):
         raise wrong_type("system_prompt", system_prompt, "a string or None")
     nested = {"tools": _get_schemas(tools), "tool_choice": tool_choice}
@@ -182,6 +189,7 @@ def build_request(
         response_format=None
         if response_format is None
         else parse_response_format(replace_surrogates(response_format)),
+        validator=validator,
         extra_input=_parse_extra_input(extra_input or {}, reasoning_effort),
         **others,
     )

@@ -29,7 +29,11 @@ def test_a_method_takes_the_parameters_in_the_order_of_the_table(
 
 def test_prepare_input_takes_the_parameters_that_change_an_input() -> None:
     names = {name for name in inspect.signature(prepare_input).parameters if name not in OTHERS}
-    assert names == {each.name for each in PARAMETERS} - {"include_usage", "max_repairs"}
+    assert names == {each.name for each in PARAMETERS} - {
+        "include_usage",
+        "max_repairs",
+        "validator",
+    }
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.__name__)
