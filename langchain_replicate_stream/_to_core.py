@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import quote
 
 from langchain_core.messages import (
     AIMessage,
@@ -21,10 +22,13 @@ from langchain_core.messages import (
 )
 
 import replicate_stream as core
+from replicate_stream.adapters import is_too_deep
 
 MALFORMED_MARK = " /* malformed */"
 """Ends the arguments of a malformed call in the sum of a stream's chunks; see `_from_core`."""
 _MALFORMED_SUFFIX = re.compile(r' "?[\]}]' + re.escape(MALFORMED_MARK) + r"\Z")
+_HOLDERS = frozenset({"content", "output", "value", "source"})
+"""Keys of blocks that hold other blocks."""
 _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
     "system": "system",
     "developer": "system",
@@ -53,7 +57,7 @@ def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[cor
 
 def _convert_message(index: int, message: BaseMessage, files_url: str) -> core.Message:
     content: Any = message.content
-    if not isinstance(content, str):
+    if not isinstance(content, str) and not is_too_deep(content):  # the core rejects it
         content = _resolve_file_ids(content, files_url)
     if isinstance(message, AIMessage):
         calls = tuple(_collect_calls(message))
@@ -117,13 +121,13 @@ def _resolve_file_ids(blocks: Any, files_url: str) -> Any:
     """Add the address to the blocks that have an uploaded file's id."""
     if isinstance(blocks, list):
         return [_resolve_file_ids(block, files_url) for block in blocks]
-    if not isinstance(blocks, Mapping):
+    # A dict without a type is data of a tool, which may have such an id too.
+    if not isinstance(blocks, Mapping) or not isinstance(blocks.get("type"), str):
         return blocks
     if file_id := _find_file_id(blocks):
-        return {**blocks, "url": f"{files_url}/{file_id}"}
-    if "content" in blocks:
-        return {**blocks, "content": _resolve_file_ids(blocks["content"], files_url)}
-    return blocks
+        return {**blocks, "url": f"{files_url}/{quote(file_id, safe='')}"}
+    inner = {key: _resolve_file_ids(blocks[key], files_url) for key in _HOLDERS & blocks.keys()}
+    return {**blocks, **inner}
 
 
 def _find_file_id(part: Mapping[str, Any]) -> str | None:

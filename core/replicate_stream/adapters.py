@@ -26,7 +26,7 @@ from replicate_stream._types.json_schema import (
     to_parameters,
 )
 from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
-from replicate_stream._types.strict_json import parse_strict_json, replace_surrogates
+from replicate_stream._types.strict_json import is_too_deep, parse_strict_json, replace_surrogates
 
 if TYPE_CHECKING:
     from replicate_stream._types.contents import Contents
@@ -42,6 +42,7 @@ __all__ = [
     "describes_object",
     "find_references",
     "inline_root",
+    "is_too_deep",
     "iterate_blocking",
     "merge_arguments",
     "parse_contents",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from functools import reduce
 from operator import add
@@ -118,6 +119,22 @@ BY_ID: list[tuple[str, dict[str, Any]]] = [
     ("document", {"type": "file", "file": {"file_id": "abc"}}),
     ("images", {"type": "image", "source": {"type": "file", "file_id": "abc"}}),
     ("images", {"type": "image", "source_type": "id", "id": "abc"}),
+    ("images", {"type": "non_standard", "value": {"type": "image", "file_id": "abc"}}),
+    (
+        "images",
+        {
+            "type": "document",
+            "source": {"type": "content", "content": [{"type": "image", "file_id": "abc"}]},
+        },
+    ),
+    (
+        "images",
+        {
+            "type": "function_call_output",
+            "call_id": "c1",
+            "output": [{"type": "input_image", "file_id": "abc"}],
+        },
+    ),
 ]
 
 
@@ -161,6 +178,27 @@ async def test_a_file_id_becomes_the_address_of_replicates_file(
     prepared = await multimodal_llm.aprepare(make_conversation(message, block))
     address = f"{multimodal_llm.base_url}/files/abc"
     assert prepared.body["input"][field] in (address, [address])
+
+
+async def test_a_file_id_cannot_lead_to_another_address(multimodal_llm: ChatReplicate) -> None:
+    block = {"type": "image", "file_id": "../predictions/a?b#c"}
+    prepared = await multimodal_llm.aprepare(make_conversation(HumanMessage, block))
+    (address,) = prepared.body["input"]["images"]
+    assert address == f"{multimodal_llm.base_url}/files/..%2Fpredictions%2Fa%3Fb%23c"
+
+
+async def test_blocks_that_are_nested_too_deeply_are_an_error(llm: ChatReplicate) -> None:
+    block: dict[str, Any] = {"type": "text", "text": "Hi"}
+    for _ in range(3000):
+        block = {"type": "tool_result", "tool_use_id": "c1", "content": block}
+    with pytest.raises(InvalidInputError, match="messages"):
+        await llm.aprepare([HumanMessage([block])])
+
+
+async def test_a_file_id_in_a_tools_data_is_data(multimodal_llm: ChatReplicate) -> None:
+    data = {"file_id": "abc", "source": {"file_id": "abc"}, "source_type": "id", "id": "7"}
+    prepared = await multimodal_llm.aprepare(make_conversation(ToolMessage, data))
+    assert json.dumps(json.dumps(data)) in prepared.body["input"]["prompt"]
 
 
 @pytest.mark.parametrize("message", [HumanMessage, ToolMessage])

@@ -15,6 +15,7 @@ from replicate_stream._model.families.tool_format import to_json
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._request.conversation import PromptInstructions
 from replicate_stream._request.input_builder import InputBuilder
+from replicate_stream._types.json_schema import close_objects
 from replicate_stream._types.response_format import ResponseFormat
 from replicate_stream._types.tool_choice import ToolChoice
 
@@ -37,7 +38,7 @@ def put_tools_and_format(
     if response_format is not None and _put_format(response_format, builder):
         response_format = None
     elif response_format is not None:
-        builder.note("The prompt asks for the response format: the model has no input for it.")
+        builder.note("The prompt asks for the response format: no input of the model takes it.")
     if tools is not None and tools_field is None:
         builder.note("The prompt describes the tools: the model has no input for them.")
     tool_choice = ""
@@ -74,8 +75,11 @@ def _put_format(response_format: ResponseFormat, builder: InputBuilder) -> bool:
     field = profile.json_schema
     if field is None or response_format.schema is None:
         return False
-    schema = dict(response_format.schema)
+    schema: Any = dict(response_format.schema)
     if profile.takes_items:  # the server hands it on as `text` (docs/replicate-api.md 5.4)
+        schema = close_objects(schema) if schema.get("type") == "object" else None
+        if schema is None:
+            return False
         named = response_format.openai_format.get("json_schema", response_format.openai_format)
         schema = {"format": {"type": "json_schema", "name": named["name"], "schema": schema}}
     model_input[field.name] = _encode(schema, field)

@@ -20,6 +20,7 @@ _ID = re.compile(r'"\$id": "([^"]*)"')
 _LOCAL_REFERENCE = re.compile(r'(?<="\$ref": ")#')
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples"})
 _VALUE_KEYS = frozenset({"items", "prefixItems", "enum", "const"})
+_NOT_STRICT = frozenset({"$ref", "anyOf", "oneOf", "allOf", "uniqueItems"})
 # Keys that models put around a value, beside the name of the tool or of the class.
 _WRAPPERS = frozenset({"properties", "parameters", "arguments"})
 
@@ -113,6 +114,29 @@ def _is_object(schema: Any, root: Mapping[str, Any], seen: frozenset[str]) -> bo
         )
     branches = schema.get("anyOf") or schema.get("oneOf") or ()
     return not schema.keys() & _VALUE_KEYS and all(_is_object(b, root, seen) for b in branches)
+
+
+def close_objects(schema: Any) -> dict[str, Any] | None:
+    """Forbid further properties, as OpenAI's strict mode demands (docs/replicate-api.md 5.4).
+
+    Returns:
+        The schema; None if it is none for this mode: all properties must be required, and
+        references and alternatives are not supported.
+    """
+    if not isinstance(schema, Mapping) or schema.keys() & _NOT_STRICT:
+        return None
+    closed = dict(schema)
+    if "items" in schema:
+        closed["items"] = close_objects(schema["items"])
+    if "properties" in schema or "object" in (schema.get("type") or ()):
+        properties = schema.get("properties") or {}
+        closed["properties"] = {name: close_objects(each) for name, each in properties.items()}
+        closed["additionalProperties"] = False
+        is_open = schema.get("additionalProperties", False) is not False
+        if is_open or {*schema.get("required", ())} != properties.keys():
+            return None
+    is_complete = None not in (closed.get("items", ()), *closed.get("properties", {}).values())
+    return closed if is_complete else None
 
 
 def find_schema_problem(schema: Mapping[str, Any]) -> str | None:

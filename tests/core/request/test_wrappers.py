@@ -112,13 +112,46 @@ def test_the_names_of_speakers_are_kept_in_items(prepare: Prepare) -> None:
 
 
 def test_gpt_5_structured_gets_a_schema_in_the_form_that_it_takes(prepare: Prepare) -> None:
-    schema = {"title": "Sum", "type": "object", "properties": {}}
+    part = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    listed = {"type": "array", "items": part}
+    schema = {"type": "object", "properties": {"parts": listed}, "required": ["parts"]}
+    prepared = prepare(
+        model="openai/gpt-5-structured",
+        properties=STRUCTURED,
+        response_format={"title": "Sum", **schema},
+    )
+    closed = {"additionalProperties": False}
+    listed = {"type": "array", "items": {**part, **closed}}
+    expected: dict[str, Any] = {"title": "Sum", **schema, "properties": {"parts": listed}, **closed}
+    sent = {"type": "json_schema", "name": "Sum", "schema": expected}
+    assert prepared.input["json_schema"] == {"format": sent}
+
+
+NUMBER = {"type": "integer"}
+CLOSED = {"type": "object", "properties": {"n": NUMBER}, "required": ["n"]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**CLOSED, "required": []},
+        {**CLOSED, "additionalProperties": NUMBER},
+        {**CLOSED, "properties": {"n": {"type": ["object", "null"], "additionalProperties": True}}},
+        {**CLOSED, "properties": {"n": {"anyOf": [NUMBER, TEXT]}}},
+        {**CLOSED, "properties": {"n": {"$ref": "#"}}},
+        {**CLOSED, "properties": {"n": {"type": "array", "items": {**CLOSED, "required": []}}}},
+        {"type": "array", "items": NUMBER},
+    ],
+)
+def test_the_prompt_asks_for_a_schema_that_gpt_5_structured_refuses(
+    prepare: Prepare, schema: dict[str, Any]
+) -> None:
     prepared = prepare(
         model="openai/gpt-5-structured", properties=STRUCTURED, response_format=schema
     )
-    assert prepared.input["json_schema"]["format"]["type"] == "json_schema"
-    assert prepared.input["json_schema"]["format"]["name"] == "Sum"
-    assert prepared.input["json_schema"]["format"]["schema"]["type"] == "object"
+    assert "json_schema" not in prepared.input
+    assert json.dumps(schema["type"]) in prepared.input["instructions"]
+    assert any("prompt asks for the response format" in note for note in prepared.notes)
 
 
 @pytest.mark.parametrize("turns", [TURNS, TURNS[:1], TURNS[1:]])
