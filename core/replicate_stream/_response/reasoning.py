@@ -18,7 +18,8 @@ Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
 
 # The prompt may end with the start of the message, so that the answer begins with its recipient.
 _HARMONY_STARTS = ("<|channel|>", "<|start|>assistant", "to=functions.")
-_HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>")
+_HARMONY_CALL_END = "<|call|>"
+_HARMONY_ENDS = ("<|end|>", "<|return|>", _HARMONY_CALL_END)
 _HARMONY_END = re.compile("|".join(map(re.escape, _HARMONY_ENDS)))
 _HARMONY_CALL = "<|channel|>commentary to="
 _MESSAGE = "<|message|>"
@@ -150,7 +151,7 @@ class _HarmonySplitter:
         stop = size - _count_partial(self._pending, _HARMONY_ENDS) if end is None else end.start()
         body = self._pending[:stop]
         if end is not None and self._kind == "call":
-            body += end.group()
+            body += _HARMONY_CALL_END  # whatever the message ends with
         if body:
             pieces.append(("reasoning" if self._kind == "reasoning" else "text", body))
         self._pending = self._pending[stop if end is None else end.end() :]

@@ -19,9 +19,10 @@ from replicate_stream._types.strict_json import parse_strict_json
 
 NO_ARGUMENTS = "{}"
 _NO_TEXT = "no arguments"  # of a malformed call; frameworks take an empty text for {}
-NAME_KEYS = ("name", "tool_name")
+NAME_KEYS = ("name", "tool_name", "tool", "function_name", "action")
 DECORATIONS = frozenset({"id", "type", "index", "tool_call_id", "call_id"})
 """Members of a call that say nothing about its arguments."""
+_CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 _ARGUMENTS_KEYS = ("arguments", "parameters")
 # The words under which models write arguments. One counts only if nothing else can be meant.
 _ARGUMENTS_WORDS = frozenset(
@@ -164,13 +165,14 @@ def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
     names = [members.pop(key) for key in (*NAME_KEYS, "function") if key in members]
     if len(names) != 1 or not isinstance(names[0], str):
         return "", None
-    if not members:
-        return names[0], {}
     schema = schemas.get(names[0], {})
-    key, arguments = next(iter(members.items()))
+    key, written = next(iter(members.items()), ("arguments", None))
     if len(members) > 1 or not _is_arguments_key(key, schema):
         return names[0], None
-    return names[0], _parse_arguments(arguments, schema)
+    arguments = _parse_arguments(written, schema)
+    # Without other arguments a decoration may be meant as one, flat beside the tool's name.
+    is_uncertain = not arguments and any(_is_flat_argument(k, value, schema) for k in DECORATIONS)
+    return names[0], None if is_uncertain else arguments
 
 
 def build_deltas(
@@ -212,9 +214,18 @@ def is_arguments_word(key: str) -> bool:
 
 def _is_arguments_key(key: str, schema: Mapping[str, Any]) -> bool:
     # An argument of that name, flat beside the tool's name, would be another reading.
-    properties = schema.get("properties")
-    is_argument = isinstance(properties, Mapping) and key in properties
+    is_argument = _has_property(schema, key)
     return key in _ARGUMENTS_KEYS or (is_arguments_word(key) and not is_argument)
+
+
+def _is_flat_argument(key: str, call: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    is_type = key == "type" and call.get(key) in _CALL_TYPES
+    return key in call and not is_type and _has_property(schema, key)
+
+
+def _has_property(schema: Mapping[str, Any], key: str) -> bool:
+    properties = schema.get("properties")
+    return isinstance(properties, Mapping) and key in properties
 
 
 def _parse_arguments(value: Any, schema: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ from replicate_stream._model.families import FamilyTables
 from replicate_stream._model.families.tool_format import CallMark
 
 FENCE = "```"
-_FENCE_LINE = re.compile(r"```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
-_FENCE_WORD = re.compile(r"```[ \t]*[a-z_]*\s*")
+_FENCE_LINE = re.compile(r"(?i)```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
+_FENCE_WORD = re.compile(r"(?i)```[ \t]*[a-z_]*\s*")
 _LONGEST_HEADER = 200
 # A shorter piece of a mark at the end of an answer, as `<` or `[TO`, may as well be text.
 _SHORTEST_PARTIAL = 4

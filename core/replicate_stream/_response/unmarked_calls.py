@@ -26,12 +26,15 @@ from replicate_stream._types.strict_json import parse_strict_json
 _Form: TypeAlias = Literal["json", "other", "text"]
 
 _CODE = "tool_code"
-_FENCE = re.compile(r"```[ \t]*(json|xml|tool_calls?|tool_code|)[ \t]*(?=[\n{\[<])")
-_FENCE_START = re.compile(r"`{1,2}|```[ \t]*[a-z_]*[ \t]*")
+_FENCE = re.compile(r"(?i)```[ \t]*(json|xml|tool_calls?|tool_code|)[ \t]*(?=[\n{\[<])")
+_FENCE_START = re.compile(r"(?i)`{1,2}|```[ \t]*[a-z_]*[ \t]*")
 _FENCED = re.compile(r"\s*```[ \t]*(\w*)([\s\S]*?)```(?=\s|\Z)\s*")
 _PYTHON_START = re.compile(r"\[\s*([A-Za-z_][\w.]*)?")
 _PYTHON = re.compile(r"\[\s*([A-Za-z_][\w.]*)\s*\(")
+_PYTHON_NAME = re.compile(r"(?:\[\s*|print\()*([A-Za-z_][\w.]*)\s*\(")
+_BRACKET = re.compile(r"""(["'])(?:(?!\1)[^\\]|\\.)*(?:\1|\\?\Z)|[()\[\]{}]""", re.DOTALL)
 _JSON = re.compile(r"(?:\[\s*)?\{")
+_CALL = re.compile(r"(?:\[\s*)?\{\s*(?:[\"'}]|\Z)")
 _SEPARATORS = " \t\r\n;,}]"  # between two calls, and behind the last one: one bracket too many
 _CALLS_KEYS = frozenset({"tool_calls", "function_call"})
 # Other members of OpenAI's message around calls, which say nothing if they are empty.
@@ -75,7 +78,7 @@ class UnmarkedAnswer:
         body = head if fence is None else head[fence.end() :].lstrip()
         if fence is None and (not head or _FENCE_START.fullmatch(head)):
             return ""
-        if fence is not None and (fence[1] == _CODE or body.startswith("<")):
+        if fence is not None and (fence[1].lower() == _CODE or body.startswith("<")):
             self._form, self._head = "other", None
             return ""
         json_start, python = _JSON.match(body), _PYTHON.match(body)
@@ -118,35 +121,54 @@ class UnmarkedAnswer:
 def parse_unmarked_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
     """Parse an answer that is calls and nothing else, of tools that were offered; else None."""
     calls: list[ParsedCall] = []
-    for word, part in _split_fences(text):
-        found = (
-            parse_python(part, "", schemas)
-            if word == _CODE or _PYTHON.match(part)
-            else _parse_json_calls(part, schemas)
-        )
+    for word, part, is_whole in _split_fences(text):
+        is_python = word == _CODE or _PYTHON.match(part)
+        found = (_parse_python_calls if is_python else _parse_json_calls)(part, schemas)
         if not found:
             return None
-        calls += found
+        calls += found if is_whole else [(name, None) for name, _ in found]
     # Behind a call, one that was cut off may lack its name.
     is_offered = calls and all(name in schemas for name, _ in calls[:-1] or calls)
     return calls if is_offered and calls[-1][0] in {*schemas, ""} else None
 
 
-def _split_fences(text: str) -> Iterator[tuple[str, str]]:
-    """Split a text into code fences, each with the word behind its backticks, and the rest."""
+def _split_fences(text: str) -> Iterator[tuple[str, str, bool]]:
+    """Split a text into code fences and the rest.
+
+    Each comes with the word behind its backticks, and with False if it is a fence without its end.
+    """
     at = 0
     while (fence := _FENCED.match(text, at)) is not None:
-        yield fence[1], fence[2].strip()
+        yield fence[1].lower(), fence[2].strip(), True
         at = fence.end()
-    if rest := text[at:].strip():
-        yield "", rest
+    rest = text[at:].strip()
+    if (opened := _FENCE.match(rest)) is not None:
+        yield opened[1].lower(), rest[opened.end() :].strip(), False
+    elif rest:
+        yield "", rest, True
 
 
-def _parse_json_calls(text: str, schemas: Schemas) -> list[ParsedCall] | None:
+def _parse_python_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
+    """Parse calls as Python; where the answer was cut off in them, they are one malformed call."""
+    calls = parse_python(text, "", schemas)
+    if calls is not None or (name := _PYTHON_NAME.match(text)) is None:
+        return calls
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        if found[1] is None:
+            depth += 1 if found[0] in "([{" else -1
+        if depth == 0:
+            return None
+    return [(name[1], None)]
+
+
+def _parse_json_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
     """Parse objects and lists of calls, one behind the other."""
     calls: list[ParsedCall] = []
     at = 0
     while at < len(text):
+        if _CALL.match(text, at) is None:
+            return None  # words, however few
         scanner, start = JsonScanner(), at
         at = scanner.feed(text, at)
         if not scanner.is_done:

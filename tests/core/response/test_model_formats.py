@@ -136,6 +136,13 @@ ANSWERS = {
         f"</{DSML}invoke>\n</{DSML}function_calls>",
         [THREE_DAYS],
     ),
+    "deepseek v4": Answer(
+        V32,
+        f'<{DSML}tool_calls>\n<{DSML}invoke name="weather">\n'
+        f'<{DSML}parameter name="city" string="true">Paris</{DSML}parameter>\n'
+        f"</{DSML}invoke>\n</{DSML}tool_calls>",
+        [PARIS],
+    ),
     "qwen3-coder": Answer(
         CODER,
         "I look.\n<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n"
@@ -162,6 +169,13 @@ ANSWERS = {
         "functions.now:1<|tool_call_argument_begin|>{}<|tool_call_end|>"
         "<|tool_calls_section_end|>",
         [PARIS, NOW],
+    ),
+    "kimi k2, other section": Answer(
+        "moonshotai/kimi-k2-instruct",
+        "<|tool_call_section_begin|><|tool_call_begin|>functions.weather:0\n"
+        '<|tool_call_argument_begin|> {"city": "Paris"} <|tool_call_end|>'
+        "<|tool_call_section_end|>",
+        [PARIS],
     ),
     "minimax m1": Answer("minimax/minimax-m1", f"<tool_calls>\n{JSON}\n</tool_calls>", [PARIS]),
     "minimax m2": Answer(
@@ -207,6 +221,14 @@ ANSWERS = {
         ' to=functions.weather<|channel|>commentary json<|message|>{"city": "Paris"}<|call|>',
         [PARIS],
     ),
+    **{
+        f"gpt-oss, ended by {end}": Answer(
+            GPT_OSS,
+            f'<|channel|>commentary to=functions.weather<|message|>{{"city": "Paris"}}{end}',
+            [PARIS],
+        )
+        for end in ("<|end|>", "<|return|>")
+    },
     "gpt-oss, text": Answer(
         GPT_OSS,
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -406,15 +428,38 @@ def test_a_call_with_members_of_uncertain_meaning_is_malformed(members: str, for
     assert completion.text == ""
 
 
-def test_a_word_for_arguments_that_the_tool_has_itself_is_uncertain() -> None:
-    tools = parse_tool_choice(
-        [{"name": "f", "parameters": {"properties": {"input": {"type": "object"}}}}], None, None
-    )
-    parser, builder = AnswerParser((), ExpectedAnswer(tools=tools), str), CompletionBuilder()
-    text = '<tool_call>{"name": "f", "input": {"a": 1}}</tool_call>'
-    for event in (*parser.feed([text]), *parser.flush()):
-        builder.add(event)
-    assert isinstance(builder.tool_calls[0].arguments, str)
+@pytest.mark.parametrize("member", ["tool", "tool_name", "function", "function_name", "action"])
+def test_a_name_under_another_word_is_the_same_name(member: str) -> None:
+    text = f'<tool_call>{{"{member}": "weather", "arguments": {{"city": "Paris"}}}}</tool_call>'
+    assert get_calls(parse(text, HERMES)) == [PARIS]
+
+
+# Words of a call that are arguments of the tool as well, in members with and without arguments.
+FLAT: list[tuple[str, Any]] = [
+    ('"input": {"a": 1}', None),
+    ('"id": "7"', None),
+    ('"arguments": {}, "id": "7"', None),
+    ('"arguments": null, "index": 7', None),
+    ('"arguments": {}, "type": "x"', None),
+    ('"arguments": {}, "type": "function"', {}),
+    ('"arguments": {"id": "7"}', {"id": "7"}),
+    ('"arguments": {"type": "x"}, "id": "call_1"', {"type": "x"}),
+]
+
+
+@pytest.mark.parametrize(("members", "expected"), FLAT)
+@pytest.mark.parametrize("form", ["<tool_call>{}</tool_call>", "{}", "[TOOL_CALLS] [{}]"])
+def test_what_may_be_an_argument_flat_beside_the_name_is_uncertain(
+    form: str, members: str, expected: Any
+) -> None:
+    properties: dict[str, Any] = {key: {} for key in ("input", "id", "index", "type")}
+    tools = parse_tool_choice([{"name": "f", "parameters": {"properties": properties}}], None, None)
+    for text in (f'{{"name": "f", {members}}}', f'{{{members}, "name": "f"}}'):
+        parser, builder = AnswerParser((), ExpectedAnswer(tools=tools), str), CompletionBuilder()
+        for event in (*parser.feed([form.replace("{}", text, 1)]), *parser.flush()):
+            builder.add(event)
+        (call,) = builder.tool_calls
+        assert isinstance(call.arguments, str) if expected is None else call.arguments == expected
 
 
 @pytest.mark.parametrize(
@@ -487,6 +532,8 @@ def test_marks_around_no_call_never_show(text: str, before: str) -> None:
         '[weather(city="Paris")] is what you write.',
         '{"role": "assistant", "content": "Hi", "tool_calls": []}',
         "```\nAction: none\n```",
+        "Llama writes <|python_tag|> before its calls.",
+        "It is called <|python_tag|>.",
     ],
 )
 @pytest.mark.parametrize("model", [HERMES, LLAMA, LLAMA4, TEKKEN, "cohere/command-r-plus"])

@@ -67,7 +67,10 @@ class DeepSeekToolFormat(ToolFormat):
             needs_closing=True,
         ),
     )
-    frame_marks = (*_CALLS, f"<{_DSML}function_calls>", f"</{_DSML}function_calls>")
+    frame_marks = (
+        *_CALLS,  # and DSML's: of V3.2, and of V4 (vllm/tool_parsers/deepseekv4_tool_parser.py)
+        *(f"<{end}{_DSML}{name}_calls>" for name in ("function", "tool") for end in ("", "/")),
+    )
     result_marks = (_OUTPUTS[0],)
     before_calls = ""
     has_control_tokens = True

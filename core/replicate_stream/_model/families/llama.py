@@ -17,6 +17,7 @@ from replicate_stream._model.families.family import ChatTemplate, ContextWindow,
 from replicate_stream._model.families.tool_format import CallMark, ToolFormat, ToolResult, to_json
 from replicate_stream._model.families.turn import Calls, Tools, Turn
 
+_CALL = r"\s*(?=(?:\[\s*)?[A-Za-z_][\w.]*\s*\()"
 _PYTHON_MARKS = {
     "<|python_tag|>": ("<|eom_id|>", "<|eot_id|>"),
     "<|python_start|>": ("<|python_end|>", "<|eom|>", "<|eot|>"),
@@ -47,7 +48,7 @@ class LlamaToolFormat(ToolFormat):
             for opening, closings in _PYTHON_MARKS.items()
             for header, header_start, parse in (
                 (None, "", None),
-                (r"\s*(?=[\[A-Za-z_][\w.\s]*\()", r"\s*[\[A-Za-z_]?[\w.\s]*", parse_python),
+                (_CALL, r"\s*(?:\[\s*)?(?:[A-Za-z_][\w.]*)?\s*", parse_python),
             )
         ),
     )

@@ -40,7 +40,8 @@ class KimiToolFormat(ToolFormat):
             has_fence=False,
         ),
     )
-    frame_marks = _SECTION
+    # The vendor's models also write the section in the singular (kimi_k2_tool_parser.py of vLLM).
+    frame_marks = (*_SECTION, *(mark.replace("calls", "call") for mark in _SECTION))
     before_calls = ""
     has_control_tokens = True
 
