@@ -200,6 +200,8 @@ def test_braces_and_all_other_characters_pass_unchanged(text: str) -> None:
         ("mistralai/devstral-small-2507", "mistral-v13"),
         ("mistralai/magistral-small-2509", "mistral-v13-reasoning"),
         ("lucataco/dolphin-2.9-llama3-8b", "chatml"),
+        ("nousresearch/hermes-4-14b", "chatml"),
+        ("nousresearch/hermes-4-70b", "llama3"),
         ("nousresearch/hermes-2-theta-llama-8b", "chatml"),
         ("qwen/qwen2.5-72b-instruct", "chatml"),
         ("01-ai/yi-34b-chat", "chatml"),

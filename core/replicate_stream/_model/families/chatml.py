@@ -1,10 +1,11 @@
-"""ChatML and the models that were tuned on it: Hermes 2 and later, Dolphin, OpenOrca, Yi, SmolLM.
+"""ChatML and the models that were tuned on it: Hermes 2 to 4, Dolphin, OpenOrca, Yi, SmolLM.
 
 Hermes has a tool format of its own; the other models are offered tools in Qwen's words.
 
 Sources: `chat_template` of teknium/OpenHermes-2.5-Mistral-7B, 01-ai/Yi-34B-Chat,
 internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_config.json, and
-`max_position_embeddings` in config.json. Qwen has a file of its own.
+`max_position_embeddings` in config.json. Hermes 4 70B and 405B have the marks of Llama 3 ("Prompt
+Format" in the model card of NousResearch/Hermes-4-405B). Qwen has a file of its own.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
@@ -46,11 +47,18 @@ CHATML = ChatTemplate(
     control_marks=SPECIAL_TOKENS,
     # Some schemas only mention the format's name, in a description.
     hint=r"<\|im_start\|>|(?i:\bchat-?ml\b)",
-    names=r"dolphin|hermes|openorca|orca-2|\byi-.*chat|internlm2|smollm|chatml|aquila",
+    names=r"dolphin|hermes|openorca|orca-2|\byi-.*chat|smollm|chatml|aquila",
 )
 _HERMES = CHATML._replace(hint=None, names=r"hermes", tool_format=NousToolFormat)
+_HERMES4 = _HERMES._replace(
+    name="llama3",
+    start="<|begin_of_text|>",
+    **mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>", tool="tool"),
+    names=r"hermes-4.*(?:70|405)b",
+)
+_INTERNLM2 = CHATML._replace(start="<s>", hint=None, names=r"internlm2")
 FAMILY = Family(
-    templates=(_HERMES, CHATML),
+    templates=(_HERMES4, _HERMES, _INTERNLM2, CHATML),
     windows=(
         ContextWindow(r"\byi-\d+b", 4_096),
         ContextWindow(r"internlm2", 32_768),

@@ -252,6 +252,7 @@ _V31 = _V3._replace(
 _V32 = _V31._replace(
     name="deepseek-v3.2",
     tool_format=DeepSeekV32ToolFormat,
+    thought_end=None,
     hint=None,  # its turns look like those of V3.1
     names=r"deepseek-v3[._-]?2(?!-exp|\d)",
 )

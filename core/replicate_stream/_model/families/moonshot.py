@@ -4,7 +4,7 @@ Sources: chat_template.jinja of moonshotai/Kimi-K2-Instruct and moonshotai/Kimi-
 models/templates/ of ggml-org/llama.cpp), and `max_position_embeddings` in config.json. A line
 break that the former has behind its default system text alone is left out. Kimi K2.5
 and K2.6 open the reasoning (renderers/kimi_k25.py of thinking-machines-lab/tinker-cookbook); they
-are offered tools as JSON, as their template does where it is not given a text in TypeScript. Ids
+are offered tools as JSON like K2, although the vendor's code writes types of TypeScript there. Ids
 count the calls of a conversation, as the vendor asks in docs/tool_call_guidance.md. The tags
 `◁think▷` are those of moonshotai/Kimi-VL-A3B-Thinking. The window of Kimi K2.5 is `max_length` of
 its generation_config.json, as in aspctu/kimi25-bf16.
