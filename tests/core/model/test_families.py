@@ -278,7 +278,7 @@ def test_a_template_is_found_by_its_marks(name: str) -> None:
 # --- one file a family ---------------------------------------------------------------------------
 
 FOLDER = Path(families.__file__).parent
-COMMON = {"__init__", "call_syntax", "family", "tool_format", "turn"}
+COMMON = {"__init__", "call_syntax", "cohere_texts", "family", "tool_format", "turn"}
 # Names that cannot stand in a text for another reason, as `openai` can.
 TELLING = "alpaca|deepseek|gemma|granite|internlm|llama|mistral|phind|qwen|smollm|vicuna"
 
