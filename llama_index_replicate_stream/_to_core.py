@@ -191,7 +191,7 @@ def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
     if isinstance(block, TextBlock):
         yield {"type": "text", "text": block.text}
     elif isinstance(block, ThinkingBlock | CachePoint):
-        return  # earlier reasoning is not sent again, and a cache point has no content
+        yield {"type": "thinking" if isinstance(block, ThinkingBlock) else "cache_point"}
     elif isinstance(block, CitableBlock | CitationBlock):
         inner = block.content if isinstance(block, CitableBlock) else [block.cited_content]
         content = [part for each in inner for part in _convert_block(each, owner)]

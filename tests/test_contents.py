@@ -47,7 +47,7 @@ TYPES = {
 BASE64 = {kind: base64.b64encode(data).decode() for kind, data in BYTES.items()}
 URIS = {kind: f"data:{TYPES[kind]};base64,{data}" for kind, data in BASE64.items()}
 PNG, PDF = BASE64["image"], BASE64["file"]
-LINES = base64.encodebytes(BYTES["image"] * 300).decode()
+LINES = base64.encodebytes(BYTES["image"] * 1000).decode()
 URL = "https://example.com/one"
 
 TEXTS: dict[str, tuple[Any, str]] = {

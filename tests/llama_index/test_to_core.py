@@ -75,7 +75,14 @@ def test_texts_are_joined_as_the_framework_joins_them() -> None:
 
 def test_reasoning_and_cache_points_are_left_out() -> None:
     cache = CachePoint(cache_control=CacheControl(type="ephemeral"))
-    assert content_of(ThinkingBlock(content="hm"), TextBlock(text="Well"), cache) == "Well"
+    message = ChatMessage(
+        role="user", blocks=[ThinkingBlock(content="hm"), TextBlock(text="Well"), cache]
+    )
+    prepared = core.prepare_input(to_core([message]), model="a/b", schema=None)
+    assert prepared.input == {"prompt": "Well"}
+    message.blocks = [cache]
+    with pytest.raises(core.InvalidInputError, match="nothing to send"):
+        core.prepare_input(to_core([message]), model="a/b", schema=None)
 
 
 def test_tool_calls_and_their_results_are_converted() -> None:

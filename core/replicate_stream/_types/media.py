@@ -60,7 +60,7 @@ _PATHS = "a local file is passed as {'path': pathlib.Path(…)}, because text ma
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+ *(?:;[ -~]*)?", re.ASCII)
 # No word of a text is as long as a file in base64, which may be broken into lines.
 _LONG_WORD = re.compile(
-    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/=_-]{2000,}|(?:[A-Za-z0-9+/=_-]{60,}(?:\\r)?\\n){25,})"
+    r"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/=_-]{2000,}|(?:[A-Za-z0-9+/=_-]{60,}(?:\\r)?\\n){100,})"
 )
 # A sequence of one alphabet, such as a genome's or a number in hexadecimal, is a text.
 _ALPHABETS = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9]"))
