@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
-from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.bridge.pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,12 +18,12 @@ from llama_index.core.bridge.pydantic import (
     SecretStr,
     field_serializer,
 )
-from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 
 from llama_index_replicate_stream._function_calling import FunctionCallingMixin
+from llama_index_replicate_stream._metadata import ReplicateMetadata, make_metadata
 from llama_index_replicate_stream._structured_output import (
     astream_objects,
     build_arguments,
@@ -125,15 +124,15 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         return "replicate_stream_llm"
 
     @property
-    def metadata(self) -> LLMMetadata:
-        """The model's limits for the framework's planning, as far as they are known. No I/O."""
+    def metadata(self) -> ReplicateMetadata:
+        """The model's limits for the framework's planning. No I/O.
+
+        Of an unknown context window `is_context_window_known` is False, and reading it warns.
+        """
         known = self._get_client().capabilities(self.model)
-        window = self.context_window or known.context_window or DEFAULT_CONTEXT_WINDOW
-        output = self.max_tokens or known.default_output or DEFAULT_NUM_OUTPUTS
-        return LLMMetadata(
-            context_window=window,
-            # Half of the window is left for the prompt; without room for one, queries fail.
-            num_output=min(output, window // 2),
+        return make_metadata(
+            self.context_window or known.context_window,
+            self.max_tokens,
             is_chat_model=self.is_chat_model,
             is_function_calling_model=self.is_function_calling_model,
             model_name=self.model,

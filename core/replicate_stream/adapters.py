@@ -27,6 +27,7 @@ from replicate_stream._types.json_schema import (
 )
 from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
 from replicate_stream._types.strict_json import is_too_deep, parse_strict_json, replace_surrogates
+from replicate_stream._warnings import warn_caller
 
 if TYPE_CHECKING:
     from replicate_stream._types.contents import Contents
@@ -51,6 +52,7 @@ __all__ = [
     "resolve",
     "run_blocking",
     "to_parameters",
+    "warn_caller",
     "without_secret_inputs",
     "without_secrets",
     "without_values",

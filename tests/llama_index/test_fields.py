@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -67,22 +68,39 @@ def test_a_well_known_models_window_is_known_by_its_name() -> None:
     assert llm.metadata.model_name == "meta/meta-llama-3-70b-instruct"
 
 
-def test_nothing_is_known_of_an_unknown_model_so_the_frameworks_defaults_hold() -> None:
-    assert Replicate("acme/oracle").metadata.context_window == 3900
-    assert Replicate("acme/oracle").metadata.num_output == 256
+def test_reading_a_context_window_that_is_a_guess_warns() -> None:
+    for model in ("acme/oracle", "a" * 64, "deployments/acme/oracle"):
+        metadata = Replicate(model).metadata
+        assert not metadata.is_context_window_known
+        with pytest.warns(UserWarning, match=f"window of {model} is not known.*3900") as caught:
+            assert metadata.context_window == 3900
+        assert caught[0].filename == __file__
 
 
-async def test_the_schema_tells_more_once_it_has_been_looked_up(
+def test_the_warning_of_a_guess_comes_once_where_something_plans_with_it() -> None:
+    llm = Replicate("acme/oracle")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            PromptHelper.from_llm_metadata(llm.metadata)
+    assert [each.category for each in caught] == [UserWarning]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert llm.metadata.is_function_calling_model  # which plans nothing
+        llm.metadata.model_dump()
+        assert Replicate("acme/oracle", context_window=3900).metadata.context_window == 3900
+
+
+async def test_the_room_for_an_answer_is_the_same_before_and_after_the_first_call(
     make_llm: Any, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.add_model("acme/oracle", SCHEMA, official=True)
-    llm = make_llm(model="acme/oracle")
-    assert llm.metadata.num_output == 256
-    assert replicate_emulator.requests == []  # asking cost nothing
-    await llm.acomplete("Hi")
-    count = len(replicate_emulator.requests)
-    assert llm.metadata.num_output == 700
-    assert len(replicate_emulator.requests) == count
+    for settings, room in (({}, 256), ({"max_tokens": 300}, 300)):
+        llm = make_llm(model="acme/oracle", **settings)
+        assert llm.metadata.num_output == room
+        await llm.acomplete("Hi")
+        assert llm._get_client().capabilities("acme/oracle").default_output == 700
+        assert llm.metadata.num_output == room
 
 
 def test_what_the_user_says_wins() -> None:
@@ -90,6 +108,7 @@ def test_what_the_user_says_wins() -> None:
     assert (llm.metadata.context_window, llm.metadata.num_output) == (1000, 50)
 
 
+@pytest.mark.filterwarnings("ignore:The context window of acme/oracle is not known")
 @pytest.mark.parametrize("window", [None, 512])
 def test_there_is_always_room_for_a_prompt(window: int | None) -> None:
     llm = Replicate("acme/oracle", context_window=window, max_tokens=100_000)

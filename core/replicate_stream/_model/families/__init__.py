@@ -23,7 +23,7 @@ _Item = TypeVar("_Item")
 _FILES = (
     "openai", "anthropic", "google", "xai", "minimax", "nvidia", "deepseek", "openchat", "zephyr",
     "alpaca", "vicuna", "solar", "phi", "qwen", "chatml", "cohere", "granite", "falcon",
-    "moonshot", "glm", "mistral", "llama", "transcript",
+    "moonshot", "glm", "mistral", "llama", "bigcode", "transcript",
 )  # fmt: skip
 # Words that mean the same in the name of any family's model.
 _CHAT_NAMES = r"instruct|chat|-it\b|assistant|-sft|-dpo|-orpo|rlhf|tuned"

@@ -285,8 +285,9 @@ FAMILY = Family(
     templates=(_R1_0528, _R1, _V32, _V31, _V3, _V2, _CODER),
     windows=(
         ContextWindow(r"deepseek-r1|deepseek-v3|deepseek-(?:coder-)?v2", 131_072),
-        ContextWindow(r"deepseek-coder", 16_384),
-        ContextWindow(r"deepseek-(?:llm|math|67b)", 4_096),
+        # Magicoder, WizardCoder 33B and Evolved Seeker are tunings of it.
+        ContextWindow(r"deepseek-coder|magicoder|wizardcoder-33b|evolved-seeker", 16_384),
+        ContextWindow(r"deepseek-(?:llm|math|67b)|numinamath-7b", 4_096),
     ),
     thinking_names=r"deepseek-r1",
     # The published V3 and R1 are tuned, except for those named `base`.

@@ -9,6 +9,7 @@ huggingface/huggingface.js); `max_position_embeddings` of zai-org/GLM-4.5. GLM 4
 offered tools in Hermes's format: its template does it in a Chinese system text of its own. For
 GLM-4-0414 no template was found; it has the marks of GLM 4. Thoughts behind the last question stay
 as they are written; the templates strip white space in them.
+Further windows: `context_length` in xinference/model/llm/llm_family.json of xorbitsai/inference.
 """
 
 from __future__ import annotations
@@ -171,7 +172,13 @@ _CHATGLM3 = ChatTemplate(
 )
 FAMILY = Family(
     templates=(_GLM5, _GLM47, _GLM45, _GLM4, _CHATGLM3),
-    windows=(ContextWindow(r"glm-4\.5", 131_072),),
+    windows=(
+        ContextWindow(r"glm-?5[._-]2", 1_048_576),
+        ContextWindow(r"glm-?(?:4[._-][67]|5)", 202_752),
+        ContextWindow(r"glm-?4[._-]5|glm-?4-9b-chat", 131_072),
+        ContextWindow(r"glm-?4-.*0414", 32_768),
+        ContextWindow(r"glm-?4v", 8_192),
+    ),
     # The untuned models are those named `base`.
     chat_names=r"glm-?[45](?!.*base)|glm-z1",
     unopened_names=r"glm-?4[._-]7|glm-?5",

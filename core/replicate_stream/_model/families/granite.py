@@ -162,7 +162,7 @@ FAMILY = Family(
     chat_names=r"granite-?[4-9](?!.*base)",
     windows=(
         ContextWindow(r"granite-?3\.0", 4_096),
-        ContextWindow(r"granite-?(?:3\.[1-9]|4)", 131_072),
+        ContextWindow(r"granite-?(?:(?:vision-|speech-)?3\.[1-9]|4)", 131_072),
         ContextWindow(r"granite-20b-code", 8_192),
     ),
 )

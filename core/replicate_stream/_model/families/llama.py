@@ -8,6 +8,8 @@ in config.json, and the model card of Phind/Phind-CodeLlama-34B-v2. In Llama 2 e
 with `<s>` again, and the system text is part of the first user turn. The system turn of 3.1 always
 begins with two dates; the second is the template's own default, because a prompt that changes from
 day to day could not be repeated.
+The windows of Llama 4 are those of its release (https://huggingface.co/blog/llama4-release): 10M
+and 1M tokens.
 """
 
 from collections.abc import Sequence
@@ -162,10 +164,17 @@ _PHIND = ChatTemplate(
 FAMILY = Family(
     templates=(_PHIND, _LLAMA4, _LLAMA31, _LLAMA3, _LLAMA2),
     windows=(
-        ContextWindow(r"code-?llama", 16_384),
-        ContextWindow(r"llama-?3[._-][123]\b", 131_072),
+        ContextWindow(r"llama-?4.*scout", 10_485_760),
+        ContextWindow(r"llama-?4.*maverick", 1_048_576),
+        # NexusRaven, SQLCoder and WizardCoder Python are tunings of Code Llama.
+        ContextWindow(r"code-?llama|nexusraven-13b|sqlcoder-7b-2|wizardcoder-python", 16_384),
+        ContextWindow(r"llama-?3[._-][123]\b|nemotron-70b|reflection-70b", 131_072),
         ContextWindow(r"llama-?3(?![.\d])", 8_192),
-        ContextWindow(r"llama-?2(?![.\d])", 4_096),
+        ContextWindow(
+            r"llama-?2(?![.\d])|orca-2|platypus2|goliath|marcoroni-13b|alma-7b|towerinstruct"
+            r"|digital-socrates",
+            4_096,
+        ),
         ContextWindow(r"llama-?7b", 2_048),
     ),
     vision_names=r"llama-4",

@@ -6,12 +6,14 @@ ggml-org/llama.cpp). M2.1 and later differ by their default system text (minimax
 templates of modelscope/ms-swift). In the copy of M1's template in ggml-org/llama.cpp the assistant
 is called `assistant`, as in Text 01, and not `MiniMax AI`, as in the examples of the vendor's
 function_call_guide.md. A text before M1's calls, which the template leaves out, is kept.
+The windows are `context_length` in xinference/model/llm/llm_family.json of xorbitsai/inference, and
+for M1 the 1M tokens of the README.md of MiniMax-AI/MiniMax-M1.
 """
 
 from collections.abc import Sequence
 
 from replicate_stream._model.families.call_syntax import INVOKE
-from replicate_stream._model.families.family import ChatTemplate, Family
+from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
 from replicate_stream._model.families.tool_format import (
     CallMark,
     ToolFormat,
@@ -130,6 +132,12 @@ _LATER = tuple(
 )
 FAMILY = Family(
     templates=(*_LATER, _M2, _M1),
+    windows=(
+        ContextWindow(r"minimax-m3", 1_048_576),
+        ContextWindow(r"minimax-m2[._-]7", 204_800),
+        ContextWindow(r"minimax-m2", 196_608),
+        ContextWindow(r"minimax-(?:m1|text-01)", 1_000_000),
+    ),
     chat_names=r"minimax-m[12]",
     thinking_names=r"minimax-m[12]",
     unopened_names=r"minimax-m2",

@@ -213,14 +213,17 @@ _V13_REASONING = _V13._replace(
 FAMILY = Family(
     templates=(_V13_REASONING, _V13, _V11, _V7_TEKKEN, _V7, _V3_TEKKEN, _V3, _V1),
     windows=(
-        ContextWindow(r"mixtral-8x22b", 65_536),
-        ContextWindow(r"mixtral", 32_768),
+        ContextWindow(r"mixtral-8x22b|zephyr-orpo-141b", 65_536),
+        ContextWindow(r"mixtral|mistrallite|flatdolphinmaid-8x7b", 32_768),
         ContextWindow(
             r"mistral-nemo|ministral|pixtral|mistral-large|mistral-small-3\.[12]", 131_072
         ),
         ContextWindow(r"mistral-small|codestral", 32_768),
         ContextWindow(r"mistral-7b-(?:instruct-)?v0\.[23]", 32_768),
-        ContextWindow(r"mistral-7b", 8_192),
+        # DocsGPT, Genstruct, Loyal Piano, Neural Chat and Zephyr are tunings of it.
+        ContextWindow(
+            r"mistral-7b|7b-mistral|genstruct-7b|loyal-piano-m7|neural-chat-7b|zephyr-7b", 8_192
+        ),
     ),
     vision_names=r"pixtral",
     thinking_names=r"magistral|ministral.*reasoning",

@@ -72,8 +72,8 @@ FAMILY = Family(
     # Only the tuned models of Phi 3 and 4 are published.
     chat_names=r"phi-?[34]",
     windows=(
-        ContextWindow(r"phi-?4-mini", 131_072),
+        ContextWindow(r"phi-?4-mini|phi-?3(?:\.5)?-vision", 131_072),
         ContextWindow(r"phi-?4", 16_384),
-        ContextWindow(r"phi-?2\b", 2_048),
+        ContextWindow(r"phi-?2\b|phixtral", 2_048),
     ),
 )

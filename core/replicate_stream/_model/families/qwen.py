@@ -7,6 +7,7 @@ and trl/chat_templates/qwen3_6.jinja of huggingface/trl for 3.5 and 3.6, with th
 is to reason; and `max_position_embeddings` in config.json. The thought that Qwen 3 writes into an
 answer at the very end of a conversation is left out, because the model is to answer there. The
 first Qwen 1.5 had no full stop behind its default system text; here all have it, as Qwen 2.
+Further windows: `context_length` in xinference/model/llm/llm_family.json of xorbitsai/inference.
 """
 
 from __future__ import annotations
@@ -239,9 +240,9 @@ FAMILY = Family(
         _QWEN,
     ),
     windows=(
-        ContextWindow(r"qwen-?3.*2507", 262_144),
-        ContextWindow(r"qwq", 131_072),
-        ContextWindow(r"qwen-?(?:3|2\.5|2|1\.5)", 32_768),
+        ContextWindow(r"qwen-?3(?:.*2507|[._-]?(?:coder|next|omni|vl)|[._][5-8])", 262_144),
+        ContextWindow(r"qwq(?!.*preview)", 131_072),
+        ContextWindow(r"qwen-?(?:3|2\.5|2|1\.5)|qwq|qvq|minicpm-v-?2[._]?6", 32_768),
     ),
     thinking_names=r"qwq",
     # From version 3 on only the untuned models have a suffix, `base`.

@@ -15,4 +15,6 @@ _SOLAR = ChatTemplate(
     hint=r"### User:\n",
     names=r"solar.*(?:instruct|uncensored)",
 )
-FAMILY = Family(templates=(_SOLAR,), windows=(ContextWindow(r"solar-10", 4_096),))
+FAMILY = Family(
+    templates=(_SOLAR,), windows=(ContextWindow(r"solar-10|solar-uncensored|borealis-10", 4_096),)
+)

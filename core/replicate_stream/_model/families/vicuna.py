@@ -22,7 +22,11 @@ _VICUNA = ChatTemplate(
 )
 FAMILY = Family(
     templates=(_VICUNA,),
-    windows=(ContextWindow(r"vicuna.*v1\.5", 4_096), ContextWindow(r"vicuna", 2_048)),
+    windows=(
+        ContextWindow(r"capybara-34b", 200_000),  # a tuning of Yi 34B 200K
+        ContextWindow(r"vicuna.*v1\.5|\bllava-(?:v?1\.[56]-)?(?:vicuna-)?(?:7|13)b", 4_096),
+        ContextWindow(r"vicuna", 2_048),
+    ),
     vision_names=r"llava",  # a Vicuna with an image encoder
     chat_names=r"vicuna|airoboros|capybara|wizard",
 )
