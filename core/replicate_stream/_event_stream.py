@@ -123,7 +123,8 @@ class EventStream:
         """Cancel a prediction whose answer has stopped; return the events held back so far."""
         if parser.is_stopped:
             await self._run.stop()
-        return [*parser.feed(completion.flush()), *parser.flush()]
+        rest = parser.feed(completion.flush())
+        return [*rest, *parser.flush(is_cut_off=self._is_cut_off())]
 
     def _create_parser(self, model_input: ModelInput) -> AnswerParser:
         create = BufferedAnswerParser if self._is_buffered else AnswerParser
@@ -136,7 +137,8 @@ class EventStream:
         if not self._is_buffered:
             return None
         builder = CompletionBuilder()
-        for event in (*parser.feed(completion.flush()), *parser.flush()):
+        rest = parser.feed(completion.flush())
+        for event in (*rest, *parser.flush(is_cut_off=True)):
             builder.add(event)
         return builder.build_partial(self._run.prediction)
 
@@ -157,6 +159,14 @@ class EventStream:
         from replicate_stream._response.check import AnswerCheck
 
         return AnswerCheck(self._model_input.expected_answer)
+
+    def _is_cut_off(self) -> bool:
+        """Return True if the answer is as long as it may be, by the request or by default."""
+        usage, limits = read_usage(self._run.prediction), self._model_input
+        if usage is None:
+            return False
+        limit = limits.max_tokens or limits.default_max_tokens
+        return limit is not None and 0 < limit <= usage.output_tokens
 
     def _build_finished(self, parser: AnswerParser, usage: Usage | None) -> Finished:
         """Build the last event.

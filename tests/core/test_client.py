@@ -71,6 +71,23 @@ async def test_the_finish_reason_of_an_answer_that_used_up_its_tokens_is_length(
     assert finished.reason == "length"
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize(("count", "text"), [(1, "Paris"), (2, "")])
+async def test_a_model_that_leaves_out_its_reasoning_has_an_answer_unless_it_was_cut_off(
+    client: Client, replicate_emulator: Emulator, is_whole: bool, count: int, text: str
+) -> None:
+    model = "deepseek-ai/deepseek-r1"
+    bound = {"type": "integer", "default": 2}  # which no request has to send
+    schema = {"type": "object", "properties": {"prompt": {"type": "string"}, "max_tokens": bound}}
+    replicate_emulator.add_model(model, schema, official=True)
+    replicate_emulator.reply = Reply("Paris", metrics={"output_token_count": count})
+    if is_whole:
+        assert (await client.complete(model, "Hi")).text == text
+        return
+    async with client.stream(model, "Hi") as stream:
+        assert join_text([event async for event in stream]) == text
+
+
 async def test_an_empty_answer_is_not_an_error(
     client: Client, replicate_emulator: Emulator
 ) -> None:

@@ -165,6 +165,7 @@ def build_model_input(
         notes=builder.notes,
         stop=request.stop,
         max_tokens=_find_answer_limit(profile, builder.input),
+        default_max_tokens=_find_answer_limit(profile),
         output_kind=profile.schema.output_kind,
         # A file that `extra_input` replaced need not be read or uploaded.
         uploads=[each for each in builder.uploads if each.input_name not in request.extra_input],
@@ -192,14 +193,16 @@ def _find_reasoning_tag(profile: ModelProfile, prompt: RenderedPrompt) -> str:
     return next((tag for tag in tags if prompt.prompt.rstrip().endswith(tag)), "")
 
 
-def _find_answer_limit(profile: ModelProfile, model_input: Mapping[str, Any]) -> int | None:
-    """The longest answer in tokens, as sent; None if it is unknown."""
+def _find_answer_limit(
+    profile: ModelProfile, model_input: Mapping[str, Any] | None = None
+) -> int | None:
+    """The longest answer in tokens, as sent, or by default; None if it is unknown."""
     field = profile.parameters.get("max_tokens")
     # A limit that counts the prompt as well can end the answer at any length.
     if field is None or profile.max_tokens_counts_prompt:
         return None
-    sent = model_input.get(field.name)
-    return sent if isinstance(sent, int) else None
+    limit = field.default if model_input is None else model_input.get(field.name)
+    return limit if isinstance(limit, int) else None
 
 
 def _check_required(profile: ModelProfile, model_input: Mapping[str, Any]) -> None:

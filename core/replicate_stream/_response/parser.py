@@ -65,6 +65,7 @@ class AnswerParser:
         channel = expected.prefix if is_channel(expected.prefix) else ""
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None
+        self._assumed: list[str] = []  # reasoning that nothing has shown to be any
         if expected.tools is not None or expected.response_format is not None:
             in_text = replace(expected, prefix="") if channel else expected
             self._content = _ContentParser(in_text, new_id, is_buffered=is_buffered)
@@ -86,13 +87,23 @@ class AnswerParser:
                 events += _to_deltas(rest)
         return events
 
-    def flush(self) -> Iterable[StreamEvent]:
-        """Return the events of the pending text, after the last chunk."""
+    def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
+        """Return the events of the pending text, after the last chunk.
+
+        Reasoning that the prompt has opened and that nothing closes is the text of the answer, too:
+        the model, or its server, has left the reasoning out. No call is read from it.
+
+        Args:
+            is_cut_off: True if the answer reached its limit, so that reasoning may lack its end.
+        """
         events: list[StreamEvent] = []
-        if not self.is_stopped and self._splitter is not None:
-            events += self._to_events(self._splitter.flush())
+        splitter = self._splitter
+        if not self.is_stopped and splitter is not None:
+            events += self._to_events(splitter.flush())
         if self._content is not None:
             events += self._apply_stop(self._content.flush())
+        if splitter is not None and splitter.is_assumed and not is_cut_off:
+            events += self._apply_stop(_wrap("".join(self._assumed)))
         return [*events, *self._flush_stop()]
 
     def _is_passthrough(self) -> bool:
@@ -113,6 +124,8 @@ class AnswerParser:
         for kind, text in pieces:
             if kind == "reasoning":
                 events.append(ReasoningDelta(text))
+                if self._splitter is not None and self._splitter.is_assumed:
+                    self._assumed.append(text)
             elif self._content is not None:
                 events += self._apply_stop(self._content.feed(text))
                 self.is_stopped = self.is_stopped or self._content.is_stopped
@@ -163,12 +176,15 @@ class BufferedAnswerParser(AnswerParser):
         self._events += super().feed(chunks)
         return ()
 
-    def flush(self) -> Iterable[StreamEvent]:
+    def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
         """Return all events, after the last chunk."""
         stop, expected, new_id = self._arguments
         tag = find_unopened_reasoning("".join(self._chunks))
         if not tag or expected.reasoning_tag:
-            return [*self._events, *super().flush()]
+            events = [*self._events, *super().flush(is_cut_off=is_cut_off)]
+            is_text = any(isinstance(event, TextDelta) for event in events)
+            is_twice = is_text and self._splitter is not None and self._splitter.is_assumed
+            return [e for e in events if not (is_twice and isinstance(e, ReasoningDelta))]
         parser = AnswerParser(stop, replace(expected, reasoning_tag=tag), new_id, is_buffered=True)
         events = [*parser.feed(self._chunks), *parser.flush()]
         self.is_stopped, self.has_calls = parser.is_stopped, parser.has_calls

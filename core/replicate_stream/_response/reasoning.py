@@ -36,15 +36,20 @@ class ReasoningSplitter:
         opening: The tag of a block that is open already; empty for none.
         call_marks: The marks of calls. An answer that begins with one has no reasoning, although
             the block is open: it would be lost else, because nothing closes the block then.
+
+    Attributes:
+        is_assumed: True while nothing in the text shows that it is reasoning: the block was open
+            already, and is neither opened nor closed.
     """
 
-    __slots__ = ("_call_marks", "_closing", "_harmony", "_is_start", "_pending")
+    __slots__ = ("_call_marks", "_closing", "_harmony", "_is_start", "_pending", "is_assumed")
 
     def __init__(self, opening: str = "", call_marks: tuple[str, ...] = ()) -> None:
         self._pending = ""
         self._is_start = True  # until an opening tag is found or excluded
         # The closing tag of the open block; empty outside of a block.
         self._closing = dict(families.TABLES.thinking_tags).get(opening, "")
+        self.is_assumed = bool(self._closing)
         self._harmony: _HarmonySplitter | None = None
         self._call_marks = call_marks if opening else ()
 
@@ -82,17 +87,17 @@ class ReasoningSplitter:
         """Find an opening tag at the start; return the text after it, or the whole text."""
         body, tags = text.lstrip(), families.TABLES.thinking_tags
         if body.startswith(_HARMONY_STARTS):
-            self._harmony = _HarmonySplitter()
+            self._harmony, self.is_assumed = _HarmonySplitter(), False
             return body
         for opening, closing in tags:
             if body.startswith(opening):
-                self._is_start, self._closing = False, closing
+                self._is_start, self._closing, self.is_assumed = False, closing, False
                 blanks = text[: len(text) - len(body)]
                 if blanks:
                     pieces.append(("reasoning", blanks))
                 return body[len(opening) :]
         if self._call_marks and body.startswith(self._call_marks):
-            self._is_start, self._closing = False, ""
+            self._is_start, self._closing, self.is_assumed = False, "", False
             return text
         openings = (*(opening for opening, _ in tags), *_HARMONY_STARTS, *self._call_marks)
         self._is_start = any(opening.startswith(body) for opening in openings)
@@ -103,7 +108,7 @@ class ReasoningSplitter:
         end = text.find(self._closing)
         if end >= 0:
             rest = text[end + len(self._closing) :]
-            self._closing = ""
+            self._closing, self.is_assumed = "", False
         else:
             end = len(text) - _count_partial(text, (self._closing,))
             self._pending, rest = text[end:], ""

@@ -125,11 +125,13 @@ class ModelInput(PreparedInput):
         uploads: Files that have to be read or uploaded before `input` is complete. They replace
             their placeholders in that dict, which is why it is not a frozen mapping.
         expected_answer: Tools and format of the answer.
+        default_max_tokens: The longest answer in tokens if no bound is sent; None if it is unknown.
     """
 
     output_kind: OutputKind | None
     uploads: list[Upload]
     expected_answer: ExpectedAnswer
+    default_max_tokens: int | None = None
 
 
 @public

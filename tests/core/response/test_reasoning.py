@@ -149,6 +149,28 @@ def complete(text: str, **options: Any) -> tuple[str, str, int]:
     return reasoning, builder.text, len(builder.tool_calls)
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_reasoning_that_is_neither_opened_nor_closed_is_the_text_as_well(size: int) -> None:
+    text = 'It is sunny.\n<tool_call>{"name": "f"}</tool_call> END {"a": 1}'
+    tools = parse_tool_choice([{"name": "f"}], None, None)
+    expected = ExpectedAnswer(tools=tools, reasoning_tag="<think>")
+    parser = AnswerParser((" END",), expected, str)
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    events = [event for piece in pieces for event in parser.feed([piece])]
+    assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == text
+    assert [*parser.flush()] == [TextDelta(text.partition(" END")[0])]
+    assert complete(text, tools=tools, reasoning_tag="<think>") == ("", text, 0)
+
+
+@pytest.mark.parametrize("text", ["<think>Hm.", "<think>Hm.</think>", "Hm.</think>", "", "Hm."])
+def test_reasoning_that_shows_to_be_any_is_no_text(text: str) -> None:
+    is_cut_off = text == "Hm."
+    for create in (AnswerParser, BufferedAnswerParser):
+        parser = create((), ExpectedAnswer(reasoning_tag="<think>"), str)
+        events = [*parser.feed([text]), *parser.flush(is_cut_off=is_cut_off)]
+        assert not [event for event in events if isinstance(event, TextDelta)]
+
+
 def test_in_a_whole_answer_what_stands_before_an_unopened_tag_is_reasoning() -> None:
     assert complete("Hm.\n</think>\n\nParis") == ("Hm.\n", "\n\nParis", 0)
 
