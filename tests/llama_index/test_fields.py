@@ -108,7 +108,6 @@ def test_what_the_user_says_wins() -> None:
     assert (llm.metadata.context_window, llm.metadata.num_output) == (1000, 50)
 
 
-@pytest.mark.filterwarnings("ignore:The context window of acme/oracle is not known")
 @pytest.mark.parametrize("window", [None, 512])
 def test_there_is_always_room_for_a_prompt(window: int | None) -> None:
     llm = Replicate("acme/oracle", context_window=window, max_tokens=100_000)
