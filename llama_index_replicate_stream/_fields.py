@@ -27,6 +27,7 @@ from llama_index_replicate_stream._metadata import ReplicateMetadata, make_metad
 from llama_index_replicate_stream._structured_output import (
     astream_objects,
     build_arguments,
+    replace_tool,
     stream_objects,
 )
 from llama_index_replicate_stream._tools import convert_tools
@@ -36,7 +37,9 @@ from replicate_stream.adapters import (
     ClientCache,
     Connection,
     check_argument_names,
+    describes_object,
     merge_arguments,
+    run_blocking,
     without_secret_inputs,
     without_secrets,
 )
@@ -147,10 +150,15 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        if self._uses_function_calls():
-            arguments = build_arguments(self, output_cls, prompt, llm_kwargs, prompt_args)
-            return stream_objects(self.stream_chat_with_tools(**arguments), output_cls)
-        return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        if not self._uses_function_calls():
+            return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        arguments = build_arguments(self, output_cls, prompt, llm_kwargs, prompt_args)
+        is_json = run_blocking(lambda: self._takes_json(output_cls, arguments.get("model")))
+        if is_json:
+            responses = self.stream_chat(**replace_tool(output_cls, arguments))
+        else:
+            responses = self.stream_chat_with_tools(**arguments)
+        return stream_objects(responses, output_cls, is_json=is_json)
 
     async def _structured_astream_call(
         self,
@@ -159,10 +167,24 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
-        if self._uses_function_calls():
-            arguments = build_arguments(self, output_cls, prompt, llm_kwargs, prompt_args)
-            return astream_objects(await self.astream_chat_with_tools(**arguments), output_cls)
-        return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        if not self._uses_function_calls():
+            parent = super()._structured_astream_call
+            return await parent(output_cls, prompt, llm_kwargs, **prompt_args)
+        arguments = build_arguments(self, output_cls, prompt, llm_kwargs, prompt_args)
+        is_json = await self._takes_json(output_cls, arguments.get("model"))
+        if is_json:
+            responses = await self.astream_chat(**replace_tool(output_cls, arguments))
+        else:
+            responses = await self.astream_chat_with_tools(**arguments)
+        return astream_objects(responses, output_cls, is_json=is_json)
+
+    async def _takes_json(self, output_cls: type[BaseModel], model: str | None) -> bool:
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return False
+        client, model = self._get_client(), model or self.model
+        await client.describe(model)  # cached: the request needs it too
+        has_input = bool(client.capabilities(model).has_native_json)
+        return has_input and describes_object(output_cls.model_json_schema())
 
     def _uses_function_calls(self) -> bool:
         return self.is_function_calling_model and self.pydantic_program_mode in _FUNCTION_MODES

@@ -16,6 +16,12 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_with_selection
 from llama_index.core.tools.types import ToolOutput
 
+from llama_index_replicate_stream._structured_output import (
+    ClassValidator,
+    get_output_class,
+    make_object,
+    replace_tool,
+)
 from llama_index_replicate_stream._tools import (
     convert_tools,
     get_tool_choice,
@@ -23,9 +29,12 @@ from llama_index_replicate_stream._tools import (
     join_messages,
     make_callable,
     make_missing_call_error,
+    parse_partial,
 )
+from replicate_stream.adapters import run_blocking
 
 if TYPE_CHECKING:
+    from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.chat_engine.types import AgentChatResponse
     from llama_index.core.llms.llm import ToolSelection
     from llama_index.core.tools.types import BaseTool
@@ -48,6 +57,9 @@ class FunctionCallingMixin(FunctionCallingLLM):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Build the arguments of `chat` for a chat with tools."""
+        output_cls = get_output_class(tools)
+        if output_cls is not None:
+            kwargs = {"validator": ClassValidator(output_cls=output_cls), **kwargs}
         return {
             "messages": join_messages(chat_history, user_msg),
             "tools": convert_tools(tools),
@@ -55,6 +67,10 @@ class FunctionCallingMixin(FunctionCallingLLM):
             "parallel_tool_calls": None if allow_parallel_tool_calls else False,
             **kwargs,
         }
+
+    async def _takes_json(self, output_cls: type[BaseModel], model: str | None) -> bool:
+        """Return True if the model has an input for JSON of a class, and should get it."""
+        raise NotImplementedError
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
@@ -96,6 +112,12 @@ class FunctionCallingMixin(FunctionCallingLLM):
         if not self.metadata.is_function_calling_model:
             kwargs = {**_make_react_arguments(), **kwargs}
             return super().predict_and_call(tools, user_msg, chat_history, verbose, **kwargs)
+        output_cls = None if allow_parallel_tool_calls else get_output_class(tools)
+        model = kwargs.get("model")
+        if output_cls and run_blocking(lambda: self._takes_json(output_cls, model)):
+            arguments = {"chat_history": join_messages(chat_history, user_msg), **kwargs}
+            response = self.chat(**replace_tool(output_cls, arguments))
+            return _make_object_response(response, output_cls)
         response = self.chat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, **kwargs
         )
@@ -122,6 +144,11 @@ class FunctionCallingMixin(FunctionCallingLLM):
         if not self.metadata.is_function_calling_model:
             kwargs = {**_make_react_arguments(), **kwargs}
             return await super().apredict_and_call(tools, user_msg, chat_history, verbose, **kwargs)
+        output_cls = None if allow_parallel_tool_calls else get_output_class(tools)
+        if output_cls and await self._takes_json(output_cls, kwargs.get("model")):
+            arguments = {"chat_history": join_messages(chat_history, user_msg), **kwargs}
+            response = await self.achat(**replace_tool(output_cls, arguments))
+            return _make_object_response(response, output_cls)
         response = await self.achat_with_tools(
             tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, **kwargs
         )
@@ -143,6 +170,19 @@ def _make_react_arguments() -> dict[str, Any]:
     from llama_index.core.agent.react.output_parser import ReActOutputParser
 
     return {"react_chat_formatter": ReActChatFormatter(), "output_parser": ReActOutputParser()}
+
+
+def _make_object_response(response: ChatResponse, output_cls: type[BaseModel]) -> AgentChatResponse:
+    """Return JSON as the output of the tool that the framework made of a class."""
+    text = response.message.content or ""
+    arguments = parse_partial(text)
+    output = ToolOutput(
+        tool_name=output_cls.__name__,
+        content=text,
+        raw_input=arguments,
+        raw_output=make_object(output_cls, arguments),
+    )
+    return _make_agent_response(response, [output], raises=False)
 
 
 def _reject_unknown_tool(call: ToolSelection, tools: Sequence[BaseTool]) -> ToolOutput | None:

@@ -1,4 +1,7 @@
-"""Objects from a streamed answer, each with the fields that have arrived.
+"""Objects from an answer: the class that it is held against, and the objects of a stream.
+
+The model is asked for JSON in its own input where it has one, and else for a call of a tool that
+the framework makes of the class. Either way the core's repairs cover what only the class checks.
 
 The traps of the framework's own structured streaming: it does not require a call; it returns a
 partial object as the result of a malformed call; and it makes a new class for every token, which
@@ -7,21 +10,49 @@ takes longer than everything else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import ValidationError
+from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import create_flexible_model, num_valid_fields
+from llama_index.core.tools.function_tool import FunctionTool
 
-from llama_index_replicate_stream._tools import get_tool_selections, make_missing_call_error
+from llama_index_replicate_stream._tools import (
+    get_tool_selections,
+    make_missing_call_error,
+    parse_partial,
+)
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse
-    from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.llms.function_calling import FunctionCallingLLM
     from llama_index.core.prompts import BasePromptTemplate
+    from llama_index.core.tools.types import BaseTool
+
+_TOOL_ARGUMENTS = frozenset({"chat_history", "tools", "tool_choice", "tool_required"})
+
+
+class ClassValidator(BaseModel):
+    """Raises a ValueError for arguments that do not fit a class; a model, which traces can write.
+
+    Attributes:
+        output_cls: The class.
+    """
+
+    output_cls: Any = Field(exclude=True)
+
+    def __call__(self, arguments: Mapping[str, Any]) -> None:
+        """Check arguments, or the JSON of an answer."""
+        make_object(self.output_cls, arguments)
+
+
+def get_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
+    """Return the class that the framework made the only tool of; None for other tools."""
+    tool = tools[0] if len(tools) == 1 else None
+    is_made = isinstance(tool, FunctionTool) and tool.fn.__module__ == get_function_tool.__module__
+    return tool.metadata.fn_schema if tool is not None and is_made else None
 
 
 class _ObjectParser:
@@ -29,10 +60,12 @@ class _ObjectParser:
 
     Args:
         output_cls: The class of the object.
+        is_json: The answer is JSON and no call.
     """
 
-    def __init__(self, output_cls: type[BaseModel]) -> None:
+    def __init__(self, output_cls: type[BaseModel], *, is_json: bool = False) -> None:
         self._output_cls = output_cls
+        self._is_json = is_json
         self._partial_cls = create_flexible_model(output_cls)
         self._partial: BaseModel = self._partial_cls()
 
@@ -42,12 +75,18 @@ class _ObjectParser:
         Raises:
             ValueError: The last response has no valid call, or its arguments do not fit the class.
         """
-        calls = get_tool_selections(response)
+        arguments = self._get_arguments(response)
         if response.raw is None:
-            return self._update_partial(calls[0].tool_kwargs if calls else {})
-        if not calls:
+            return self._update_partial(arguments or {})
+        if arguments is None:
             raise make_missing_call_error(response)
-        return _validate(self._output_cls, calls[0].tool_kwargs)
+        return make_object(self._output_cls, arguments)
+
+    def _get_arguments(self, response: ChatResponse) -> dict[str, Any] | None:
+        if self._is_json:
+            return parse_partial(response.message.content or "")
+        calls = get_tool_selections(response)
+        return calls[0].tool_kwargs if calls else None
 
     def _update_partial(self, arguments: Mapping[str, Any]) -> BaseModel:
         try:
@@ -60,19 +99,20 @@ class _ObjectParser:
         return self._partial
 
 
-def _validate(output_cls: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
+def make_object(output_cls: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
+    """Make an object of a class.
+
+    Raises:
+        ValueError: The arguments do not fit. The message does not contain them.
+    """
     try:
         return output_cls(**arguments)  # as the framework makes it of a whole answer
     except ValidationError as error:
-        # The framework's wording for a whole answer, but without the values.
         problems = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ")
             for each in error.errors(include_input=False, include_url=False)
         )
-    raise ValueError(
-        f"Structured output extraction failed: the call does not fit {output_cls.__name__}: "
-        f"{problems}"
-    )
+    raise ValueError(problems)
 
 
 def build_arguments(
@@ -100,25 +140,36 @@ def build_arguments(
     }
 
 
+def replace_tool(output_cls: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the arguments of `chat_with_tools` by those of a `chat` that require JSON."""
+    others = {name: value for name, value in arguments.items() if name not in _TOOL_ARGUMENTS}
+    return {
+        "messages": arguments["chat_history"],
+        "response_format": output_cls.model_json_schema(),
+        "validator": ClassValidator(output_cls=output_cls),
+        **others,
+    }
+
+
 def stream_objects(
-    responses: Generator[ChatResponse, None, None], output_cls: type[BaseModel]
+    responses: Generator[ChatResponse, None, None], output_cls: type[BaseModel], *, is_json: bool
 ) -> Generator[BaseModel, None, None]:
     """Convert the responses of a stream to objects, and close it with the reader.
 
     Raises:
         ValueError: The answer has no valid call, or its arguments do not fit the class.
     """
-    parser = _ObjectParser(output_cls)
+    parser = _ObjectParser(output_cls, is_json=is_json)
     with closing(responses):
         for response in responses:
             yield parser.parse(response)
 
 
 async def astream_objects(
-    responses: AsyncGenerator[ChatResponse, None], output_cls: type[BaseModel]
+    responses: AsyncGenerator[ChatResponse, None], output_cls: type[BaseModel], *, is_json: bool
 ) -> AsyncGenerator[BaseModel, None]:
     """Convert the responses of an async stream; see `stream_objects`."""
-    parser = _ObjectParser(output_cls)
+    parser = _ObjectParser(output_cls, is_json=is_json)
     async with aclosing(responses):
         async for response in responses:
             yield parser.parse(response)

@@ -94,14 +94,14 @@ def get_tool_selections(response: ChatResponse) -> list[ToolSelection]:
     calls = [convert_call_block(block) for block in blocks] or parse_additional_calls(message)
     return [
         ToolSelection(
-            tool_id=call.id, tool_name=call.name, tool_kwargs=_parse_partial(call.arguments)
+            tool_id=call.id, tool_name=call.name, tool_kwargs=parse_partial(call.arguments)
         )
         for call in calls
         if call.id not in malformed
     ]
 
 
-def _parse_partial(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+def parse_partial(arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     """Parse arguments that may be incomplete."""
     if not isinstance(arguments, str):
         return dict(arguments)

@@ -85,10 +85,10 @@ every_value = pytest.mark.parametrize(("cls", "value", "bad"), VALUES.values(), 
 
 @pytest.fixture
 def native(replicate_emulator: Emulator, make_llm: Callable[..., Replicate]) -> Replicate:
-    """A model with an input for tools."""
+    """A model with an input for tools, which gets its calls there."""
     schema, output = ToolUser.native_input, ToolUser.native_output
     replicate_emulator.add_model("acme/native", schema, output_schema=output, official=True)
-    return make_llm(model="acme/native")
+    return make_llm(model="acme/native", pydantic_program_mode=PydanticProgramMode.FUNCTION)
 
 
 def wrap(value: Any, cls: Any) -> Any:

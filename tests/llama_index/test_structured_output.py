@@ -181,7 +181,7 @@ async def test_arguments_of_another_kind_are_an_error_that_says_so(
     make_llm: Any, replicate_emulator: Emulator, predict: Any, method: str
 ) -> None:
     replicate_emulator.reply = pieces(call(arguments={"name": "Bubo"}))
-    with pytest.raises(ValueError, match=r"Structured output extraction failed(.|\n)*hunts"):
+    with pytest.raises(core.AnswerFormatError, match=r"required: hunts"):
         await predict(make_llm(), method)
 
 

@@ -25,6 +25,7 @@ from replicate_stream._types.request import ExpectedAnswer
 if TYPE_CHECKING:
     from replicate_stream._response.json_answer import JsonAnswerReader
     from replicate_stream._response.tool_calls import ToolCallReader
+    from replicate_stream._types.tool_choice import ToolChoice
 
 # First characters of text that continues a tool call: JSON, or a mark inside a mark.
 _MARK = re.compile(r"<[^<>]*>|\[[A-Z_]+\]")
@@ -212,6 +213,7 @@ class _ContentParser:
         tools, response_format = expected.tools, expected.response_format
         self.is_stopped = False
         self._tools = tools
+        self._new_id = new_id
         self._prefix = skip_reasoning(expected.prefix)
         # Text that repeats the prefix begins with one of its marks, or with the prefix if it is
         # bare JSON. Behind a mark that a name follows, the answer begins with the name.
@@ -251,8 +253,22 @@ class _ContentParser:
             events += self._filter(self._call_reader.flush())
         if self._json_reader is not None:
             events += _wrap(self._json_reader.flush())
-        pending, self._pending = self._pending or [], None
-        return [*pending, *events]
+        pending, self._pending = [*(self._pending or []), *events], None
+        if self._tools is not None and self._tools.choice == "named" and not self.is_stopped:
+            return self._read_arguments(self._tools, pending)
+        return pending
+
+    def _read_arguments(self, tools: ToolChoice, events: list[StreamEvent]) -> list[StreamEvent]:
+        """Take an answer for the arguments of the call that it had to be, if they are all of it."""
+        if not all(isinstance(event, TextDelta) for event in events):
+            return events
+        from replicate_stream._response.bare_arguments import find_arguments
+
+        text = "".join(event.text for event in events if isinstance(event, TextDelta))
+        arguments = find_arguments(text, tools)
+        if arguments is None:
+            return events
+        return [ToolCallDelta(0, self._new_id(), tools.name, arguments)]
 
     def _parse_start(self) -> list[StreamEvent]:
         """Parse the start, after the prefix that the prompt ends with.

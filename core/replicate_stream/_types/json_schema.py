@@ -194,7 +194,10 @@ def find_mismatch(schema: Mapping[str, Any], value: Any, name: str) -> str | Non
     known = {*error.absolute_schema_path}
     keys = (key for key in error.absolute_path if isinstance(key, int) or key in known)
     path = "".join(f"[{key!r}]" for key in keys)
-    return f"{path} does not fit the schema ({error.validator})"
+    rule = str(error.validator)
+    if rule == "required":  # the names are the schema's
+        rule += f": {', '.join(n for n in error.validator_value if n not in error.instance)}"
+    return f"{path} does not fit the schema ({rule})"
 
 
 def _is_wrapped(schema: Mapping[str, Any], value: Any, name: str) -> bool:

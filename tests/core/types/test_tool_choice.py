@@ -42,7 +42,7 @@ def test_a_recursive_schema_reaches_the_model_with_its_root(tool: Any) -> None:
         (CITY, {"city": "Rome"}, None),
         (CITY, {"city": "Rome", "further": 1}, None),
         (CITY, {"city": 1}, "its call of find['city'] does not fit the schema (type)"),
-        (CITY, {}, "its call of find does not fit the schema (required)"),
+        (CITY, {}, "its call of find does not fit the schema (required: city)"),
         (CITY, {"properties": {"city": "secret"}}, "its call of find is wrapped in an object"),
         (CITY, {"Find": {"city": "secret"}}, "its call of find is wrapped in an object"),
         (CITY, '{"city": "secret', "its call of a tool is malformed, or breaks off"),
