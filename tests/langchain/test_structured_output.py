@@ -208,7 +208,8 @@ async def test_an_answer_that_does_not_match_is_an_error(
     replicate_emulator.reply = answer
     with pytest.raises(OutputParserException, match="is not what was asked for") as caught:
         await ask(make_llm().with_structured_output(Joke, method=method), call_method)
-    assert "setup" not in str(caught.value)
+    # Of the answer nothing; a property that is missing is a name of the schema's.
+    assert not any(text in str(caught.value) for text in ("They ask", "I know", "Why", "[1]"))
     if "<tool_call>" not in answer:  # that one is handed on as a malformed call, for agents
         assert isinstance(caught.value, core.AnswerFormatError)
         assert isinstance(caught.value, ModelError)
