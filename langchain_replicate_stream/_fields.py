@@ -7,7 +7,6 @@ which the framework would run the model, for pay, without the argument.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -32,6 +31,7 @@ from replicate_stream.adapters import (
     PARAMETERS,
     ClientCache,
     Connection,
+    DeferredSignature,
     check_argument_names,
     merge_arguments,
     without_secret_inputs,
@@ -59,16 +59,6 @@ _REPLACED: Mapping[str, str] = {
     "extra_headers": "use default_headers",
 }
 """Arguments of other classes for Replicate, and their replacements."""
-
-
-class _DeferredSignature:
-    """The signature of a class that is built when it is first used: asking for it builds it."""
-
-    def __get__(self, instance: object, owner: type[BaseChatModel]) -> inspect.Signature:
-        if instance is not None:
-            raise AttributeError("Only the class has a signature")
-        owner.model_rebuild(force=True)  # replaces the attribute of the class
-        return inspect.signature(owner)
 
 
 class ChatReplicateFields(BaseChatModel):
@@ -148,7 +138,7 @@ class ChatReplicateFields(BaseChatModel):
         @classmethod
         def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
             super().__pydantic_init_subclass__(**kwargs)
-            cls.__signature__ = _DeferredSignature()
+            cls.__signature__ = DeferredSignature()
 
         def __init__(self, **kwargs: Any) -> None:
             failure = None

@@ -8,7 +8,7 @@ paid, without the argument.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llama_index.core.bridge.pydantic import (
     BaseModel,
@@ -36,12 +36,14 @@ from replicate_stream.adapters import (
     PARAMETERS,
     ClientCache,
     Connection,
+    DeferredSignature,
     check_argument_names,
     describes_object,
     merge_arguments,
     run_blocking,
     without_secret_inputs,
     without_secrets,
+    without_values,
 )
 
 # `include_usage` is a call's alone: the framework's token counter needs the counts.
@@ -120,6 +122,36 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     _api_key: str | SecretStr | Callable[[], Any] | None = PrivateAttr(default=None)
     _shared_client: Client | None = PrivateAttr(default=None)
     _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        api_key: str | SecretStr | Callable[[], Any] | None = None,
+        client: Client | None = None,
+        **settings: Any,
+    ) -> None:
+        if isinstance(api_key, str):
+            api_key = SecretStr(api_key)
+        known = (*type(self).model_fields, "api_key", "client")
+        failure = None
+        try:
+            check_argument_names("Replicate", list(settings), known, REPLACED)
+            super().__init__(model=model, **settings)
+        except (TypeError, ValueError) as error:
+            failure = without_values(error)
+        if failure is not None:
+            settings.clear()  # error trackers record the variables of a frame
+            raise failure
+        self._api_key = api_key
+        self._shared_client = client
+
+    if not TYPE_CHECKING:  # for which a signature has another type
+
+        @classmethod
+        def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+            super().__pydantic_init_subclass__(**kwargs)
+            cls.__signature__ = DeferredSignature()
 
     @classmethod
     def class_name(cls) -> str:

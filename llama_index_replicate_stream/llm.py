@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -39,11 +39,10 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
 )
-from llama_index.core.bridge.pydantic import SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 import replicate_stream as core
-from llama_index_replicate_stream._fields import REPLACED, ReplicateFields
+from llama_index_replicate_stream._fields import ReplicateFields
 from llama_index_replicate_stream._from_core import (
     ChatConverter,
     CompletionConverter,
@@ -58,11 +57,18 @@ from llama_index_replicate_stream._stream_callbacks import (
 from llama_index_replicate_stream._to_core import PromptConverter
 from replicate_stream import Client
 from replicate_stream.adapters import (
-    check_argument_names,
     iterate_blocking,
     run_blocking,
-    without_values,
 )
+
+if TYPE_CHECKING:
+    from llama_index.core.bridge.pydantic import SecretStr
+    from llama_index.core.program.utils import FlexibleModel
+    from llama_index.core.prompts import BasePromptTemplate
+    from llama_index.core.types import Model
+    from typing_extensions import Unpack
+
+    from llama_index_replicate_stream._signatures import Settings
 
 Response = TypeVar("Response")
 Convert = Callable[["core.StreamEvent"], "Response | None"]
@@ -102,28 +108,57 @@ class Replicate(ReplicateFields):
             be secret.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        api_key: str | SecretStr | Callable[[], Any] | None = None,
-        client: Client | None = None,
-        **settings: Any,
-    ) -> None:
-        if isinstance(api_key, str):
-            api_key = SecretStr(api_key)
-        known = (*type(self).model_fields, "api_key", "client")
-        failure = None
-        try:
-            check_argument_names("Replicate", list(settings), known, REPLACED)
-            super().__init__(model=model, **settings)
-        except (TypeError, ValueError) as error:
-            failure = without_values(error)
-        if failure is not None:
-            settings.clear()  # error trackers record the variables of a frame
-            raise failure
-        self._api_key = api_key
-        self._shared_client = client
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            model: str,
+            *,
+            api_key: str | SecretStr | Callable[[], Any] | None = None,
+            client: Client | None = None,
+            **settings: Unpack[Settings],
+        ) -> None: ...
+
+        # The framework's own decorators lose these types.
+        def structured_predict(
+            self,
+            output_cls: type[Model],
+            prompt: BasePromptTemplate,
+            llm_kwargs: dict[str, Any] | None = None,
+            **prompt_args: Any,
+        ) -> Model:
+            """Predict an object of a class, from a prompt and values of its variables."""
+            ...
+
+        async def astructured_predict(
+            self,
+            output_cls: type[Model],
+            prompt: BasePromptTemplate,
+            llm_kwargs: dict[str, Any] | None = None,
+            **prompt_args: Any,
+        ) -> Model:
+            """Predict an object of a class, from a prompt and values of its variables."""
+            ...
+
+        def stream_structured_predict(
+            self,
+            output_cls: type[Model],
+            prompt: BasePromptTemplate,
+            llm_kwargs: dict[str, Any] | None = None,
+            **prompt_args: Any,
+        ) -> Generator[Model | FlexibleModel, None, None]:
+            """Predict an object, with the fields that have arrived; the last is whole."""
+            ...
+
+        async def astream_structured_predict(
+            self,
+            output_cls: type[Model],
+            prompt: BasePromptTemplate,
+            llm_kwargs: dict[str, Any] | None = None,
+            **prompt_args: Any,
+        ) -> AsyncGenerator[Model | FlexibleModel, None]:
+            """Predict an object, with the fields that have arrived; the last is whole."""
+            ...
 
     # Chat
 

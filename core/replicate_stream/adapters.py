@@ -6,6 +6,7 @@ this distribution use these names and the package's public ones, and nothing els
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ __all__ = [
     "ROOT",
     "ClientCache",
     "Connection",
+    "DeferredSignature",
     "Parameter",
     "check_argument_names",
     "describes_object",
@@ -59,6 +61,17 @@ __all__ = [
 ]
 
 _FIELD_NAMES = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
+
+
+class DeferredSignature:
+    """The signature of a Pydantic class that is built when it is first used: asking builds it."""
+
+    def __get__(self, instance: object, owner: Any) -> inspect.Signature:
+        """Build the class, and return its signature."""
+        if instance is not None:
+            raise AttributeError("Only the class has a signature")
+        owner.model_rebuild(force=True)  # replaces the attribute of the class
+        return inspect.signature(owner)
 
 
 @dataclass(frozen=True)

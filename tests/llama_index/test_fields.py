@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import pickle
 import warnings
@@ -18,6 +19,7 @@ from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
 from llama_index_replicate_stream import Replicate
+from llama_index_replicate_stream._signatures import Settings
 from replicate_stream import Client
 from replicate_stream.adapters import PARAMETERS, Connection, Parameter
 from replicate_stream.testing import Emulator
@@ -53,6 +55,22 @@ def test_every_other_field_belongs_to_the_connection_or_to_llama_index() -> None
     framework = set(CustomLLM.model_fields) - {"system_prompt"}  # LlamaIndex has one too
     own = set(Replicate.model_fields) - framework
     assert own == settings | connection - {"api_key"} | OWN_FIELDS
+
+
+def test_type_checkers_know_every_argument() -> None:
+    fields = set(Replicate.model_fields)
+    assert {*Settings.__annotations__, "model"} == fields
+    assert inspect.signature(Replicate).parameters.keys() == fields | {"api_key", "client"}
+
+
+def test_the_signature_is_whole_before_any_object_was_made() -> None:
+    class Own(Replicate):
+        own: int = 1
+
+    parameters = inspect.signature(Own).parameters
+    assert parameters["model"].default is inspect.Parameter.empty
+    assert parameters.keys() >= {"api_key", "client", "stop", "temperature", "own"}
+    assert inspect.Parameter.VAR_KEYWORD not in {each.kind for each in parameters.values()}
 
 
 def test_a_field_of_the_connection_has_the_default_of_the_client() -> None:
@@ -132,10 +150,11 @@ def test_traces_hold_the_model_and_its_temperature() -> None:
 
 
 def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) -> None:
+    make: Any = Replicate
     with pytest.raises(TypeError, match="'temprature'; did you mean 'temperature'"):
-        Replicate(model="a/b", temprature=1)
+        make(model="a/b", temprature=1)
     with pytest.raises(TypeError, match="'api_token'; did you mean 'api_key'"):
-        Replicate(model="a/b", api_token="x")
+        make(model="a/b", api_token="x")
     with pytest.raises(TypeError, match="'max_token'; did you mean 'max_tokens'"):
         llm.complete("Hi", max_token=1)
     with pytest.raises(TypeError, match=r"'zzz'; known are additional_kwargs, .*temperature"):
@@ -227,16 +246,18 @@ def test_a_pickle_has_no_password_of_the_address() -> None:
 
 
 def test_an_error_of_a_setting_does_not_show_its_value() -> None:
+    make: Any = Replicate
     with pytest.raises(ValidationError) as caught:
-        Replicate("a/b", system_prompt=[PROMPT], default_headers={"Authorization": [HEADER]})
+        make("a/b", system_prompt=[PROMPT], default_headers={"Authorization": [HEADER]})
     assert "system_prompt" in str(caught.value)
     assert PROMPT not in str(caught.value)
     assert HEADER not in str(caught.value)
 
 
 def test_what_to_do_about_the_unsupported_is_one_of_three() -> None:
+    make: Any = Replicate
     with pytest.raises(ValidationError, match="'raise', 'warn' or 'ignore'"):
-        Replicate("a/b", on_unsupported="explode")
+        make("a/b", on_unsupported="explode")
 
 
 async def test_it_can_be_copied_and_pickled_without_a_warning(
@@ -267,5 +288,6 @@ async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
 
 
 def test_what_is_gone_says_what_replaces_it() -> None:
+    make: Any = Replicate
     with pytest.raises(TypeError, match=r"'prompt_key': the model's schema .* additional_kwargs"):
-        Replicate("a/b", prompt_key="prompt")
+        make("a/b", prompt_key="prompt")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from llama_index.core import PromptTemplate
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms.structured_llm import StructuredLLM
+from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 from typing_extensions import assert_type
@@ -51,12 +54,24 @@ async def call(llm: Replicate) -> None:
         assert_type(response, ChatResponse)
 
 
+def refuse_wrong_arguments() -> None:
+    # mypy reports a comment that it does not need.
+    Replicate("a/b", temprature=0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Replicate("a/b", stop=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 async def predict_objects(llm: Replicate) -> None:
     prompt = PromptTemplate("Which city?")
     assert_type(llm.as_structured_llm(City), StructuredLLM)
-    city: City = llm.structured_predict(City, prompt)
-    city = await llm.astructured_predict(City, prompt)
-    assert_type(city.name, str)
+    assert_type(llm.structured_predict(City, prompt), City)
+    assert_type(await llm.astructured_predict(City, prompt, {"seed": 1}, river="Seine"), City)
+    for partial in llm.stream_structured_predict(City, prompt):
+        if isinstance(partial, City):
+            assert_type(partial.name, str)
+    assert_type(
+        await llm.astream_structured_predict(City, prompt),
+        AsyncGenerator[City | FlexibleModel, None],
+    )
 
 
 async def use_tools(llm: Replicate, tool: FunctionTool) -> None:
