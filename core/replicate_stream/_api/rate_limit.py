@@ -240,7 +240,7 @@ def get_queue(base_url: str, headers: Headers) -> RateLimitQueue:
     """
     token_hash = hashlib.blake2b(base_url.encode(), key=_salt)
     # In one expression, so that no variable holds the token.
-    token_hash.update(dict(headers.items()).get("Authorization", "").encode())
+    token_hash.update({k.lower(): v for k, v in headers.items()}.get("authorization", "").encode())
     with _lock:
         queue = _queues.get(token_hash.digest())
         if queue is None:

@@ -40,7 +40,8 @@ class Decoder:
     An event that is incomplete at the end of the bytes is dropped, as the standard demands.
 
     Args:
-        max_event_bytes: The largest event, in bytes, so that a server cannot fill the memory.
+        max_event_bytes: The largest event, so that a server cannot fill the memory. A character
+            counts as one byte.
 
     Attributes:
         last_event_id: The last non-empty id, for the `Last-Event-ID` of a reconnect; None at first.
@@ -56,7 +57,8 @@ class Decoder:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._is_after_cr = False  # an LF at the start of the next chunk belongs to that CR
         self._pending: list[str] = []  # pieces of a line whose end has not come
-        self._size = 0  # bytes of the incomplete event
+        self._pending_size = 0
+        self._size = 0  # of the incomplete event's lines
         self._event_name = ""
         self._id: str | None = None
         self._data: list[str] = []
@@ -83,17 +85,15 @@ class Decoder:
             text = text.removeprefix("\n")
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
         rest = text[end:]
-        self._size += len(chunk)
         self._pending.append(text[:end] or rest)
+        self._pending_size = len(rest) if end else self._pending_size + len(rest)
         events: list[Event] = []
         if end:
             lines = "".join(self._pending)
             self._pending = [rest] if rest else []
             self._is_after_cr = not rest and lines[-1] == "\r"
             self._parse(lines, events)
-            if not self._is_in_event:
-                self._size = len(chunk) - 1 - max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-        if self._size > self._max_event_bytes:
+        if self._size + self._pending_size > self._max_event_bytes:
             raise EventTooLargeError(
                 f"an event of the stream is larger than {self._max_event_bytes} bytes"
             )
@@ -132,6 +132,7 @@ class Decoder:
 
     def _parse_field(self, line: str) -> None:
         self._is_in_event = True
+        self._size += len(line)
         name, _, value = line.partition(":")
         if value[:1] == " ":
             value = value[1:]
@@ -152,6 +153,7 @@ class Decoder:
             name, data = self._event_name or "message", "\n".join(self._data)
             events.append((name, self._id, data))
         self._event_name, self._id, self._data, self._is_in_event = "", None, [], False
+        self._size = 0
 
 
 def _parse_nchan_events(text: str) -> list[Event] | None:

@@ -190,7 +190,8 @@ def test_the_registry_of_queues_holds_no_token_and_forgets_what_is_unused() -> N
     others = set(rate_limit._queues)
     headers = Headers({"Authorization": Token("r8_FAKE_QUEUED")})
     queue = rate_limit.get_queue("https://api.example.com/v1", headers)
-    assert rate_limit.get_queue("https://api.example.com/v1", headers) is queue
+    same = Headers({"authorization": "Bearer r8_FAKE_QUEUED"})
+    assert rate_limit.get_queue("https://api.example.com/v1", same) is queue
     (key,) = set(rate_limit._queues) - others
     assert b"r8_FAKE" not in key
     del queue
@@ -229,7 +230,7 @@ class TestDeadline:
             "send fewer requests at once, or set a larger deadline="
         )
         assert len(replicate_emulator.predictions) == 12 - len(errors)
-        assert all(each.at <= started_at + 1.1 for each in get_creations(replicate_emulator))
+        assert all(each.at <= started_at + 1.3 for each in get_creations(replicate_emulator))
         assert replicate_emulator.cancels == []
 
     async def test_a_wait_until_after_the_deadline_is_an_error_at_once(

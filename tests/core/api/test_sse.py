@@ -168,3 +168,9 @@ def test_a_large_event_in_small_chunks_is_decoded_in_linear_time() -> None:
     for _ in range(4000):
         assert decoder.feed(b"x" * 1000) == []
     assert len(decoder.feed(b"\n\n")[0][2]) == 4_000_000
+
+
+def test_complete_events_do_not_count_as_one_large_event() -> None:
+    decoder = Decoder(max_event_bytes=100)
+    events = [event for _ in range(50) for event in decoder.feed(b"data: to\ndata: ken\n\ndata:\n")]
+    assert [data for _, _, data in events] == ["to\nken", *["\nto\nken"] * 49]
