@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import AsyncIterator
 
@@ -226,37 +223,6 @@ def test_a_sync_call_returns_the_result_or_raises_the_original_error(
 
 async def _fail() -> None:
     raise ValueError("bare")
-
-
-@pytest.mark.parametrize("mode", ["async", "sync"])
-def test_ctrl_c_cancels_before_the_process_exits(endless: Emulator, mode: str) -> None:
-    program = textwrap.dedent(
-        f"""
-        import asyncio, sys
-        from replicate_stream import Client
-        from replicate_stream._sync import iterate_blocking
-
-        client = Client({endless.token!r}, base_url={endless.base_url!r})
-
-        async def read():
-            async with client.stream({endless.model!r}, "Hi") as events:
-                async for _ in events:
-                    pass
-
-        if {mode!r} == "sync":
-            for _ in iterate_blocking(lambda: client.stream({endless.model!r}, "Hi")):
-                pass
-        else:
-            asyncio.run(read())
-        """
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) as process:
-        endless.wait_for(lambda e: e.streams_open == 1, timeout=20)
-        process.send_signal(2)
-        _, errors = process.communicate(timeout=20)
-    assert b"KeyboardInterrupt" in errors
-    assert b"never retrieved" not in errors
-    assert endless.cancels == list(endless.predictions)
 
 
 async def test_a_failed_cancel_request_is_logged_and_hides_no_error(
