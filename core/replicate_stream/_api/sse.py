@@ -132,7 +132,7 @@ class Decoder:
 
     def _parse_field(self, line: str) -> None:
         self._is_in_event = True
-        self._size += len(line)
+        self._size += len(line) + 1
         name, _, value = line.partition(":")
         if value[:1] == " ":
             value = value[1:]
