@@ -174,7 +174,7 @@ def test_a_slow_consumer_holds_the_server_back(surface: str, record_figure: Reco
                 take(event)
             run_blocking(client.aclose)
     assert length == size_of_token * count
-    assert peak < size_of_token * count / 2
+    assert peak < 0.75 * size_of_token * count  # the buffer of 256 events takes a third
     record_figure(f"memory held for a slow consumer, {surface}", peak / MB, "MB")
 
 
