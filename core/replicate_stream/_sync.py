@@ -146,7 +146,6 @@ def iterate_blocking(
         for _ in range(batch):
             room.release()
 
-    process = os.getpid()
     future = _start(read_stream)
     future.add_done_callback(lambda _: items.put(()))
     try:
@@ -158,6 +157,4 @@ def iterate_blocking(
             yield item[0]
         future.result()
     finally:
-        # A forked child has no copy of the thread, and would wait for it forever.
-        if os.getpid() == process:
-            future.cancel()
+        future.cancel()

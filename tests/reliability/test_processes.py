@@ -139,6 +139,21 @@ FORKS: dict[str, tuple[int, str]] = {
         assert asyncio.run(main()) == "a word"
         """,
     ),
+    "in the middle of a blocking stream": (
+        3,
+        """
+        assert run_blocking(ask) == "a word"  # which imports all modules: see the documentation
+        stream = iterate_blocking(lambda: client.stream(model, "Hi"))
+        texts = [next(stream)]
+        child = os.fork()
+        if child:
+            texts += stream
+            assert "".join(x.text for x in texts if isinstance(x, TextDelta)) == "a word"
+            wait(child)
+        else:
+            assert run_blocking(ask) == "a word"
+        """,
+    ),
     "while a request waits for the rate limit": (
         2,
         """

@@ -13,6 +13,8 @@ import re
 from typing import TypeAlias
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+# Looked up here: the look-up imports a module, and a fork in the middle of an import is a deadlock.
+_Utf8Decoder = codecs.getincrementaldecoder("utf-8-sig")
 
 # Events as Nchan writes them: event, id, data, and a `data: ` for each line of the text.
 _NCHAN_EVENTS = re.compile(
@@ -54,7 +56,7 @@ class Decoder:
         self.last_comment: str | None = None
         self._max_event_bytes = max_event_bytes
         # Drops a BOM at the start, and keeps the bytes of half a character.
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._decoder = _Utf8Decoder("replace")
         self._is_after_cr = False  # an LF at the start of the next chunk belongs to that CR
         self._pending: list[str] = []  # pieces of a line whose end has not come
         self._pending_size = 0
