@@ -212,15 +212,21 @@ class ChatReplicateFields(BaseChatModel):
             ValueError: A tool or the format is of an unknown type.
         """
         client = self._get_client()
-        check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, _REPLACED)
+        if not kwargs.keys() <= _CALL_NAMES:
+            check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, _REPLACED)
+        stop = self._get_stop(stop, kwargs)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
         request = merge_arguments(settings, own, _ALIASES)
         request["messages"] = to_core(messages, files_url=f"{client.base_url}/files")
-        request["stop"] = self._get_stop(stop, kwargs)
+        request["stop"] = stop
         return client, convert_arguments(request)
 
     # Traces, caches and serialization
+
+    @property
+    def _llm_type(self) -> str:
+        return "replicate-stream"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class ClassValidator(NamedTuple):
     is_wrapped: bool
 
     def __call__(self, value: Any) -> None:
-        """Raise a ValueError if a value of the schema is none of the class."""
+        """Raise a ValueError if a value of the schema does not fit the class."""
         validate(self.cls, value.get(ROOT) if self.is_wrapped else value)
 
 

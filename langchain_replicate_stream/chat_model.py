@@ -90,10 +90,6 @@ class ChatReplicate(ChatReplicateFields):
         def __init__(self, *, model_name: str, **settings: Unpack[Settings]) -> None: ...
         def __init__(self, **settings: Any) -> None: ...
 
-    @property
-    def _llm_type(self) -> str:
-        return "replicate-stream"
-
     def _resolve_model_profile(self) -> ModelProfile:
         # More is known once the model has been run in this process, by whichever object.
         self._capabilities = self._get_client().capabilities(self.model)

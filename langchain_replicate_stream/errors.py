@@ -85,7 +85,7 @@ class ResponseError(core.ResponseError, langchain.ModelError):
         """The reply.
 
         Raises:
-            AttributeError: There is none, so that traces have no empty one.
+            AttributeError: No server has replied. Traces then do not have an empty reply.
         """
         if self.status is None:
             raise AttributeError("The error was found before a request was sent")

@@ -42,7 +42,7 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
             Called only if the stream is left before its end, before the stream is cancelled.
 
     Raises:
-        TypeError: `stream` is no async iterable, such as a coroutine that was not awaited.
+        TypeError: `stream` is not an async iterable, but e.g. a coroutine that was not awaited.
         RuntimeError: An item is asked for while another one is waited for.
     """
 

@@ -7,6 +7,7 @@ functions: the adapters import this module, and most programs that import an ada
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial, wraps
@@ -37,8 +38,11 @@ def _check_names(method: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        check_arguments(method.__name__, kwargs)
-        return method(*args, **kwargs)
+        try:
+            return method(*args, **kwargs)
+        except TypeError:
+            check_arguments(method.__name__, kwargs)
+            raise
 
     return call
 
@@ -371,8 +375,8 @@ class Client:
     async def _create_prediction(
         self, model: Model, model_input: ModelInput, request: Request
     ) -> PredictionRun:
+        from replicate_stream._api.creation import create_prediction
         from replicate_stream._api.prediction_run import PredictionRun
-        from replicate_stream._api.predictions import create_prediction
         from replicate_stream._response.output import extract_text
 
         if model_input.uploads:
@@ -413,11 +417,14 @@ class _StreamContext:
 
 async def _build_request(model: str, messages: Messages, **parameters: Any) -> Request:
     # The modules of a first request are imported in a thread: the loop has others to serve.
-    from replicate_stream._api.sessions import import_in_thread
+    if "replicate_stream._event_stream" not in sys.modules:
+        from replicate_stream._api.sessions import import_in_thread
 
-    await import_in_thread("replicate_stream._request.prepare")
-    await import_in_thread("replicate_stream._event_stream")
+        await import_in_thread("replicate_stream._request.prepare")
+        await import_in_thread("replicate_stream._event_stream")
     if parameters.get("response_format") is not None:
+        from replicate_stream._api.sessions import import_in_thread
+
         await import_in_thread("jsonschema")
     from replicate_stream._types.request import build_request
 

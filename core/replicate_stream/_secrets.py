@@ -6,6 +6,8 @@ unwrapped where aiohttp reads the header. A server may quote the headers of a re
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -25,6 +27,7 @@ _SECRET_INPUT = re.compile(
     r"(api|access|secret|private)[_-]?key|token$|secret|passw|credential|authorization|cookie"
 )
 _MIN_KEY_LENGTH = 8  # characters of another service's key; a `stop_token` is shorter
+_SALT = os.urandom(16)
 _MIN_LENGTH = 4  # characters of a secret; a shorter one is in many words
 _MAX_KNOWN = 64
 _USER_INFO = re.compile(r"\A((?:[\w+.-]+:)?//)?[^/?#]*@")
@@ -146,6 +149,14 @@ class Headers:
         for name, value in self._pairs.values():
             is_token = isinstance(value, Token)
             yield name, f"Bearer {value.get_secret_value()}" if is_token else value
+
+    def hash_token(self) -> bytes:
+        """Return a hash of the token that tells tokens apart in this process only."""
+        # In one expression, so that no variable holds the token.
+        return hashlib.blake2b(
+            {name.lower(): value for name, value in self.items()}.get("authorization", "").encode(),
+            key=_SALT,
+        ).digest()
 
     def find_problem(self) -> str | None:
         """Describe the first header that cannot be sent, without its value; None if all can."""

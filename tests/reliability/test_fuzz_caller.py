@@ -212,4 +212,5 @@ def test_no_conversation_forges_a_turn(name: str, turns: list[tuple[str, str, st
         )
         prompts.append(prepared.input["prompt"])
     attacked, honest = (count(MARKS[name], prompt) for prompt in prompts)
-    assert attacked == honest
+    # Templates leave out the thoughts of old answers, with the marks around them.
+    assert all(attacked[mark] <= honest[mark] for mark in honest)

@@ -109,7 +109,7 @@ def test_any_record_is_a_prediction_or_an_error(
 ) -> None:
     body = to_body({"id": "p", **record}, depth)
     with only_our_errors():
-        prediction = api._parse_response(Response(200, {}, body), "GET /x")
+        prediction = api.parse_response(Response(200, {}, body), "GET /x")
         assert pickle.loads(pickle.dumps(prediction)).id == prediction.id
         repr(prediction)
         usage = read_usage(prediction)

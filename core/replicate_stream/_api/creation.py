@@ -8,18 +8,26 @@ prediction may exist by then, and costs money until it is cancelled.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import Any
 
+from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.errors import RESPONSE, describe_request
 from replicate_stream._api.http import Http, compute_backoff, wait_shielded
+from replicate_stream._api.models import Model, Models
+from replicate_stream._api.predictions import parse_response
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import start_task
 from replicate_stream._errors import (
+    InvalidInputError,
+    ModelNotFoundError,
     RateLimitError,
     ReplicateConnectionError,
     ReplicateError,
@@ -27,6 +35,7 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._secrets import Headers
+from replicate_stream._types.prediction import Prediction
 
 _log = logging.getLogger("replicate_stream")
 
@@ -35,6 +44,87 @@ MIN_CANCEL_AFTER = 5
 
 A shorter deadline is enforced by the client alone.
 """
+
+# Followed by its quotation mark, which is escaped in a text of the input.
+_CANCEL_URL = re.compile(rb'https?://[^"\\\s]+/predictions/(\w+)/cancel(?=")')
+
+
+async def create_prediction(
+    http: Http, models: Models, model: Model, input_: dict[str, Any]
+) -> tuple[Prediction, float | None]:
+    """Create a prediction.
+
+    If the caller is cancelled while the request is under way, the response is still awaited, and
+    the prediction that it describes is cancelled.
+
+    Args:
+        http: Sends the request.
+        models: Remembers whether the model is official, if the request shows it.
+        model: The model to run.
+        input_: The prediction's `input`.
+
+    Returns:
+        The record, and its deadline in the running loop's time (None without a deadline).
+
+    Raises:
+        InvalidInputError: The input cannot be written as JSON.
+        ResponseError: The API refused, or its response has no prediction id.
+        RateLimitError: The service asks for a wait until after the deadline.
+        ReplicateTimeoutError: The deadline has passed, or no response came in time.
+        ReplicateConnectionError: No connection, or it broke. Whether the prediction was created is
+            unknown then, so the request is not repeated.
+    """
+    deadline = http.settings.deadline
+    deadline_at = None if deadline is None else asyncio.get_running_loop().time() + deadline
+
+    async def cancel_orphan(response: Response) -> None:
+        await Cancellation(http, await _parse_creation(http, response)).cancel()
+
+    while True:
+        path, fields = model.endpoint()
+        data = _encode_json({**fields, "input": input_})
+        try:
+            response = await Creation(http, path, data, deadline_at, cancel_orphan).send()
+        except ModelNotFoundError:
+            # Some servers do not publish `is_official`. A community model answers 404 on an
+            # official model's path, before anything is paid, and has to be run by version.
+            community = model.as_community()
+            if community is None:
+                raise
+            model = community
+            models.remember(model)
+        except ReplicateError as error:
+            error.has_unknown_outcome = _is_response_lost(error)
+            raise
+        else:
+            return await _parse_creation(http, response), deadline_at
+
+
+def _is_response_lost(error: ReplicateError) -> bool:
+    """Return True for the error of a request that was sent, and whose response never came."""
+    if isinstance(error, ReplicateTimeoutError):
+        return error.waited_for == RESPONSE
+    return isinstance(error, ReplicateConnectionError) and error.is_sent
+
+
+async def _parse_creation(http: Http, response: Response) -> Prediction:
+    """Parse the response to a creation; cancel the prediction if it cannot be read."""
+    try:
+        return parse_response(response, "creating a prediction")
+    except ResponseError as error:
+        error.has_unknown_outcome = True
+        if match := _CANCEL_URL.search(response.body):
+            url, prediction_id = match[0].decode(), match[1].decode()
+            created = Prediction(prediction_id, "starting", urls={"cancel": url})
+            await Cancellation(http, created).cancel()
+        raise
+
+
+def _encode_json(body: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"the input cannot be written as JSON: {error}") from error
 
 
 class Creation:
@@ -63,7 +153,6 @@ class Creation:
         self._data = data
         self._deadline_at = deadline_at
         self._on_orphan = on_orphan
-        self._description = describe_request("POST", path)
 
     async def send(self) -> Response:
         """Send the request once the rate limit lets it pass, however often it is refused before.
@@ -78,11 +167,20 @@ class Creation:
             ReplicateTimeoutError: The deadline has passed, or no response came in time.
             ReplicateError: Any other failure.
         """
+        try:
+            return await self._send_in_turn()
+        except asyncio.TimeoutError:
+            raise self._build_timeout_error(
+                "was not sent, because the rate limit held it back",
+                waited_for="its turn under the rate limit",
+            ) from None
+
+    async def _send_in_turn(self) -> Response:
         failures = 0
         headers = await self._build_headers()
-        with get_queue(self._settings.base_url, headers).join() as place:
+        with get_queue(self._settings.base_url, headers.hash_token()).join() as place:
             while True:
-                if await self._wait_for_turn(place) or failures:
+                if await place.wait_for_turn(self._deadline_at) or failures:
                     headers = await self._build_headers()  # its token may have expired
                 try:
                     return await self._send_once(place, headers)
@@ -103,15 +201,6 @@ class Creation:
             headers["Cancel-After"] = f"{seconds}s"
         return await self._http.build_headers(headers)
 
-    async def _wait_for_turn(self, place: Place) -> bool:
-        try:
-            return await place.wait_for_turn(self._deadline_at)
-        except asyncio.TimeoutError:
-            raise self._build_timeout_error(
-                "was not sent, because the rate limit held it back",
-                waited_for="its turn under the rate limit",
-            ) from None
-
     async def _send_once(self, place: Place, headers: Headers) -> Response:
         """Send the request, and tell the queue whether the rate limit let it pass."""
         try:
@@ -122,7 +211,7 @@ class Creation:
         if response.status < HTTPStatus.BAD_REQUEST:
             place.accept()
             return response
-        error = to_response_error(response, self._description)
+        error = to_response_error(response, describe_request("POST", self._path))
         if isinstance(error, RateLimitError):
             place.refuse(error)
         else:
@@ -130,11 +219,12 @@ class Creation:
         raise error
 
     async def _send_until_deadline(self, headers: Headers) -> Response:
+        if self._deadline_at is None:
+            return await self._finish_if_cancelled(headers)
         seconds = self._get_seconds_left()
         try:
             if seconds > 0:
-                timeout = None if seconds == math.inf else seconds
-                return await read_within(self._finish_if_cancelled(headers), timeout)
+                return await read_within(self._finish_if_cancelled(headers), seconds)
         except asyncio.TimeoutError:
             pass
         raise self._build_timeout_error("had no response", waited_for=RESPONSE)
@@ -174,8 +264,9 @@ class Creation:
 
     def _build_timeout_error(self, problem: str, waited_for: str) -> ReplicateTimeoutError:
         seconds = self._settings.deadline or 0.0
+        request = describe_request("POST", self._path)
         return ReplicateTimeoutError(
-            f"{self._description} {problem} within the deadline of {seconds:g} s; send fewer "
+            f"{request} {problem} within the deadline of {seconds:g} s; send fewer "
             "requests at once, or set a larger deadline=",
             waited_for=waited_for,
             seconds=seconds,

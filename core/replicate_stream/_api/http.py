@@ -220,25 +220,31 @@ class Http:
             ReplicateConnectionError, ReplicateTimeoutError: No connection, or no response in time.
             ResponseError: A redirect that is not followed, or a response that is too large.
         """
-        await self._sessions.get()  # first: it imports aiohttp, which is no part of the wait
-        request = describe_request(method, path)
+        session = await self._sessions.get()  # first: it imports aiohttp, which takes a while
         url = path if "://" in path else self.settings.base_url + path
         timeout = timeout or self.settings.timeout
-        self.redactor.add(headers)
         try:
-            return await read_within(self._fetch(method, url, data, headers, request), timeout)
+            response = await read_within(self._fetch(session, method, url, data, headers), timeout)
         except get_connection_errors() as error:
-            failure = to_replicate_error(error, request, timeout)
+            failure = to_replicate_error(error, describe_request(method, path), timeout)
+        else:
+            self.redactor.add(headers)
+            return response
         # Raised out here, not chained: aiohttp's exceptions and frames hold the token.
         raise failure
 
     async def _fetch(
-        self, method: str, url: str, data: bytes | None, headers: Headers, request: str
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        data: bytes | None,
+        headers: Headers,
     ) -> Response:
         """Send a request. Redirects are followed here, lest the token go to another host."""
-        session = await self._sessions.get()
         import aiohttp
 
+        requested_url = url
         for _ in range(_MAX_REDIRECTS + 1):
             async with session.request(
                 method,
@@ -251,7 +257,7 @@ class Http:
             ) as response:
                 status, target = response.status, response.headers.get("Location")
                 if status not in _REDIRECTS or not target:
-                    body = await _read_body(response, request)
+                    body = await _read_body(response)
                     return Response(status, dict(response.headers), body, self.redactor)
             if method == "POST" and status not in _KEEPS_METHOD:
                 # To be repeated as a GET, which would create nothing. The caller rejects the empty
@@ -259,15 +265,23 @@ class Http:
                 return Response(status, {}, b"")
             next_url = _join_url(url, target)
             if next_url is None:
-                problem = f"{request} was redirected to a URL that cannot be read"
-                raise ResponseError(problem, status=status)
+                problem = "to a URL that cannot be read"
+                raise _build_redirect_error(method, requested_url, problem, status)
             if origin(next_url) != origin(url):
                 if method == "POST":
-                    problem = f"{request} was redirected to another host; check base_url"
-                    raise ResponseError(problem, status=status)
+                    problem = "to another host; check base_url"
+                    raise _build_redirect_error(method, requested_url, problem, status)
                 headers = Headers(_ACCEPT_JSON)
             url = next_url
-        raise ResponseError(f"{request} was redirected more than {_MAX_REDIRECTS} times")
+        problem = f"more than {_MAX_REDIRECTS} times"
+        raise _build_redirect_error(method, requested_url, problem)
+
+
+def _build_redirect_error(
+    method: str, url: str, problem: str, status: int | None = None
+) -> ResponseError:
+    request = describe_request(method, url)
+    return ResponseError(f"{request} was redirected {problem}", status=status)
 
 
 def _open_body(data: bytes | None) -> bytes | io.BytesIO | None:
@@ -283,13 +297,14 @@ def _join_url(base: str, target: str) -> str | None:
     return url if is_readable(url) else None
 
 
-async def _read_body(response: aiohttp.ClientResponse, request: str) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """Read a body in pieces, so that one that is compressed cannot fill the memory."""
     pieces, size = [], 0
     while piece := await response.content.readany():
         pieces.append(piece)
         size += len(piece)
         if size > MAX_RESPONSE_BYTES:
+            request = describe_request(response.method, str(response.url))
             raise ResponseError(
                 f"{request}: the response is larger than {MAX_RESPONSE_BYTES} bytes",
                 status=response.status,

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
-from typing import Any
 
-from replicate_stream._api.cancellation import Cancellation
-from replicate_stream._api.creation import Creation
-from replicate_stream._api.errors import RESPONSE
 from replicate_stream._api.http import Http
-from replicate_stream._api.models import Model, Models
 from replicate_stream._api.responses import Response, decode_json, parse_json_object
 from replicate_stream._errors import (
-    InvalidInputError,
-    ModelNotFoundError,
     PredictionCanceledError,
     PredictionFailedError,
-    ReplicateConnectionError,
     ReplicateError,
-    ReplicateTimeoutError,
     ResponseError,
 )
 from replicate_stream._secrets import Redactor
@@ -28,88 +17,8 @@ from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction, 
 
 CHECK_TIMEOUT = 3.0
 """Longest time to fetch a record while a stream, or its reader, waits, in seconds."""
-# Followed by its quotation mark, which is escaped in a text of the input.
-_CANCEL_URL = re.compile(rb'https?://[^"\\\s]+/predictions/(\w+)/cancel(?=")')
 _RECORD_LAG = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds to wait before each attempt to fetch a record that lags behind its stream."""
-
-
-async def create_prediction(
-    http: Http, models: Models, model: Model, input_: dict[str, Any]
-) -> tuple[Prediction, float | None]:
-    """Create a prediction.
-
-    If the caller is cancelled while the request is under way, the response is still awaited, and
-    the prediction that it describes is cancelled.
-
-    Args:
-        http: Sends the request.
-        models: Remembers whether the model is official, if the request shows it.
-        model: The model to run.
-        input_: The prediction's `input`.
-
-    Returns:
-        The record, and its deadline in the running loop's time (None without a deadline).
-
-    Raises:
-        InvalidInputError: The input cannot be written as JSON.
-        ResponseError: The API refused, or its response has no prediction id.
-        RateLimitError: The service asks for a wait until after the deadline.
-        ReplicateTimeoutError: The deadline has passed, or no response came in time.
-        ReplicateConnectionError: No connection, or it broke. Whether the prediction was created is
-            unknown then, so the request is not repeated.
-    """
-    deadline = http.settings.deadline
-    deadline_at = None if deadline is None else asyncio.get_running_loop().time() + deadline
-
-    async def cancel_orphan(response: Response) -> None:
-        await Cancellation(http, await _parse_creation(http, response)).cancel()
-
-    while True:
-        path, fields = model.endpoint()
-        data = _encode_json({**fields, "input": input_})
-        try:
-            response = await Creation(http, path, data, deadline_at, cancel_orphan).send()
-        except ModelNotFoundError:
-            # Some servers do not publish `is_official`. A community model answers 404 on an
-            # official model's path, before anything is paid, and has to be run by version.
-            community = model.as_community()
-            if community is None:
-                raise
-            model = community
-            models.remember(model)
-        except ReplicateError as error:
-            error.has_unknown_outcome = _is_response_lost(error)
-            raise
-        else:
-            return await _parse_creation(http, response), deadline_at
-
-
-def _is_response_lost(error: ReplicateError) -> bool:
-    """Return True for the error of a request that was sent, and whose response never came."""
-    if isinstance(error, ReplicateTimeoutError):
-        return error.waited_for == RESPONSE
-    return isinstance(error, ReplicateConnectionError) and error.is_sent
-
-
-async def _parse_creation(http: Http, response: Response) -> Prediction:
-    """Parse the response to a creation; cancel the prediction if it cannot be read."""
-    try:
-        return _parse_response(response, "creating a prediction")
-    except ResponseError as error:
-        error.has_unknown_outcome = True
-        if match := _CANCEL_URL.search(response.body):
-            url, prediction_id = match[0].decode(), match[1].decode()
-            created = Prediction(prediction_id, "starting", urls={"cancel": url})
-            await Cancellation(http, created).cancel()
-        raise
-
-
-def _encode_json(body: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"the input cannot be written as JSON: {error}") from error
 
 
 async def fetch_prediction(
@@ -128,7 +37,7 @@ async def fetch_prediction(
     """
     retries = None if timeout is None else 0
     response = await http.request("GET", url, retries=retries, timeout=timeout)
-    return _parse_response(response, f"GET prediction {prediction_id}")
+    return parse_response(response, f"GET prediction {prediction_id}")
 
 
 async def refetch_prediction(
@@ -164,7 +73,12 @@ async def fetch_until_terminal(http: Http, url: str, prediction: Prediction) -> 
     return prediction
 
 
-def _parse_response(response: Response, action: str) -> Prediction:
+def parse_response(response: Response, action: str) -> Prediction:
+    """Parse a response that describes a prediction.
+
+    Raises:
+        ResponseError: It describes none.
+    """
     body = parse_json_object(response, action)
     try:
         return parse_prediction(body)

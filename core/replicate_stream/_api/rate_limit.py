@@ -9,7 +9,6 @@ token, and the service rounds the waits that it asks for, so a second refusal is
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import logging
 import math
@@ -23,7 +22,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from replicate_stream._errors import RateLimitError
-from replicate_stream._secrets import Headers
 
 _log = logging.getLogger("replicate_stream")
 
@@ -226,25 +224,18 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-_queues: weakref.WeakValueDictionary[bytes, RateLimitQueue] = weakref.WeakValueDictionary()
+_queues: weakref.WeakValueDictionary[tuple[str, bytes], RateLimitQueue] = (
+    weakref.WeakValueDictionary()
+)
 _lock = threading.RLock()
-_salt = os.urandom(16)
 
 
-def get_queue(base_url: str, headers: Headers) -> RateLimitQueue:
-    """Return the queue of a token, which exists as long as it is used.
-
-    Args:
-        base_url: The API's base URL.
-        headers: The headers of a request. Only a salted hash of the token is kept.
-    """
-    token_hash = hashlib.blake2b(base_url.encode(), key=_salt)
-    # In one expression, so that no variable holds the token.
-    token_hash.update({k.lower(): v for k, v in headers.items()}.get("authorization", "").encode())
+def get_queue(base_url: str, token_hash: bytes) -> RateLimitQueue:
+    """Return the queue of a token at an address, which exists as long as it is used."""
     with _lock:
-        queue = _queues.get(token_hash.digest())
+        queue = _queues.get((base_url, token_hash))
         if queue is None:
-            queue = _queues[token_hash.digest()] = RateLimitQueue()
+            queue = _queues[base_url, token_hash] = RateLimitQueue()
         return queue
 
 

@@ -63,7 +63,7 @@ def can_hold_images(conversation: Conversation) -> bool:
 
 
 def _find_image_input(conversation: Conversation) -> str | None:
-    """Name of the list that holds the images so far; None if there are none."""
+    """Name of the list that holds the images so far; None without images."""
     builder = conversation.builder
     names = (name for name, kinds in builder.profile.media_inputs.items() if "image" in kinds)
     return next((name for name in names if isinstance(builder.input.get(name), list)), None)

@@ -179,7 +179,7 @@ def build_request(
     nested = {"tools": _get_schemas(tools), "tool_choice": tool_choice}
     nested |= {"response_format": response_format, "extra_input": extra_input}
     for name, value in nested.items():
-        if is_too_deep(value):
+        if value and is_too_deep(value):
             raise too_deep(name)
     request = Request(
         model=model,
@@ -187,7 +187,7 @@ def build_request(
         system_prompt=system_prompt,
         # An answer is compared with what the model was sent.
         stop=() if stop is None else _parse_stop(replace_surrogates(stop)),
-        tools=_parse_tools(tools, replace_surrogates(tool_choice), parallel_tool_calls),
+        tools=_parse_tools(tools, tool_choice, parallel_tool_calls),
         response_format=None
         if response_format is None
         else parse_response_format(replace_surrogates(response_format)),
@@ -210,7 +210,7 @@ def _parse_tools(tools: Any, tool_choice: Any, parallel_tool_calls: Any) -> Tool
         return None
     if isinstance(tools, list | tuple):
         tools = [_replace_in_tool(tool) for tool in tools]
-    return parse_tool_choice(tools, tool_choice, parallel_tool_calls)
+    return parse_tool_choice(tools, replace_surrogates(tool_choice), parallel_tool_calls)
 
 
 def _replace_in_tool(tool: Any) -> Any:

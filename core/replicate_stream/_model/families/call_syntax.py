@@ -165,7 +165,7 @@ def _collect_types(declared: Any, root: Mapping[str, Any], depth: int) -> set[st
 
 
 def _parse_python_call(node: ast.AST | None) -> ParsedCall | None:
-    """Parse one call; None if the expression is none."""
+    """Parse one call; None for any other expression."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
         return None
     name = ast.unparse(node.func).removesuffix(".call")
