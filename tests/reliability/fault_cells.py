@@ -66,10 +66,12 @@ class Cell:
         script: The server's behaviour.
         outcome: `WHOLE`, `FIRST`, or the name of the error.
         creates: Number of requests to create; further ones only after a refusal that created
-            nothing.
+            nothing. None for several of these.
         cancels: Number of cancel requests that have their effect.
         cancel_requests: Number of cancel requests, with those that failed.
         is_silent: Whether the client has to find out that nothing comes any more.
+        has_deadline: Whether the client has a deadline, without which it waits for a rate limit
+            for ever.
     """
 
     fault: str
@@ -77,10 +79,11 @@ class Cell:
     sequel: str
     script: Script
     outcome: str
-    creates: int = 1
+    creates: int | None = 1
     cancels: int = 0
     cancel_requests: int = 0
     is_silent: bool = False
+    has_deadline: bool = False
 
     @property
     def name(self) -> str:

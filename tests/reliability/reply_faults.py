@@ -52,7 +52,7 @@ class ReplyFault:
         look_up, create: The outcome if it happens once, and always.
         connect: The outcome if the prediction has ended, is resumed, and runs on.
         is_repeated: Whether a GET and a cancel request are sent again.
-        creates: Number of requests to create, if it happens once, and always.
+        creates: Number of requests to create, if it happens once, and always; None for several.
         shows_cancel_url: Whether the reply shows what was created, though it cannot be used.
         acts_first: Whether the request has its effect.
     """
@@ -62,7 +62,7 @@ class ReplyFault:
     create: tuple[str, str]
     connect: tuple[str | None, ...] = (WHOLE, WHOLE, TIMEOUT)
     is_repeated: bool = False
-    creates: tuple[int, int] = (1, 1)
+    creates: tuple[int, int | None] = (1, 1)
     shows_cancel_url: bool = False
     acts_first: bool = False
 
@@ -130,7 +130,12 @@ SERVER_ERROR: dict[str, Any] = {
 }
 REFUSAL: dict[str, Any] = {"look_up": (RESPONSE, RESPONSE), "create": (RESPONSE, RESPONSE)}
 REPEATED: dict[str, Any] = {"is_repeated": True, "creates": (2, 2)}
-LIMITED: dict[str, Any] = {"look_up": (WHOLE, RATE), "create": (WHOLE, RATE), **REPEATED}
+LIMITED: dict[str, Any] = {
+    "look_up": (WHOLE, RATE),
+    "create": (WHOLE, TIMEOUT),
+    "is_repeated": True,
+    "creates": (2, None),
+}
 THROTTLED = {"detail": "Request was throttled.", "status": 429}
 
 
@@ -206,7 +211,7 @@ REPLY_FAULTS: dict[str, ReplyFault] = {
         refuse(429, {"detail": "Request was throttled. Expected available in 0.1 second."}),
         **LIMITED,
     ),
-    # Longer than `timeout`: the caller waits no longer than that.
+    # Longer than `timeout`, and than the deadline of a creation: the caller does not wait for it.
     "429, Retry-After: 3600": ReplyFault(
         refuse(429, THROTTLED, "Retry-After: 3600"), (RATE, RATE), (RATE, RATE)
     ),
@@ -253,7 +258,13 @@ def build_creation_cell(name: str, fault: ReplyFault, index: int) -> Cell:
     cell = build_cell(name, CREATING, fault, index, fault.create[index])
     creates = 0 if fault.edit is None else fault.creates[index]
     cancels = int(fault.shows_cancel_url)
-    return replace(cell, creates=creates, cancels=cancels, cancel_requests=cancels)
+    return replace(
+        cell,
+        creates=creates,
+        cancels=cancels,
+        cancel_requests=cancels,
+        has_deadline=name.startswith("429"),
+    )
 
 
 def build_cancel_cell(name: str, fault: ReplyFault, index: int) -> Cell:
