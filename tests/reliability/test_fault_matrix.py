@@ -112,10 +112,11 @@ def stream(surface: str, call: Call) -> tuple[str, BaseException | None]:
 
 
 def strip_frames(error: BaseException | None) -> BaseException | None:
-    """Drop the frames of an error and its causes, which hold the object with its connections."""
-    each = error
-    while each is not None:
-        each = each.with_traceback(None).__cause__ or each.__context__
+    """Drop the frames of an error, its cause and context, which hold the object's connections."""
+    if error is not None:
+        error.with_traceback(None)
+        strip_frames(error.__cause__)
+        strip_frames(error.__context__)
     return error
 
 
