@@ -93,9 +93,14 @@ def refuse_first(values: Input, prompt: Prompt, reply: Reply) -> Reply:
 
 
 def invent_results(values: Input, prompt: Prompt, reply: Reply) -> Reply:
-    """Go on after calls with results that no tool has given."""
+    """Go on after calls with results that no tool has given.
+
+    Llama's calls have no marks: with more behind them they are no calls.
+    """
     text = _text(reply)
     if prompt.format not in INVENTED_RESULTS or not text:
+        return reply
+    if prompt.format == "llama" and not prompt.prefix:
         return reply
     if not (prompt.prefix or text.startswith(CALL_STARTS)):
         return reply

@@ -181,7 +181,7 @@ def _parse_json_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | Non
             value = []
             calls.append((_find_name(text, start), None))
         if calls and isinstance(value, Mapping) and not value.keys() & {*NAME_KEYS, "function"}:
-            return calls  # a result that the model invents, and what it makes of it
+            return None  # a result: the call before it may be an example
         value = _get_message_calls(value)
         values = value if isinstance(value, list) else [value]
         calls += [parse_call(each, schemas) for each in values]

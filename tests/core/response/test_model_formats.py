@@ -526,6 +526,8 @@ def test_marks_around_no_call_never_show(text: str, before: str) -> None:
         '```json\n{"name": "xgboost", "parameters": {"depth": 3}}\n```',
         '{"city": "Paris", "name": "weather"}',
         f"{JSON}\nis what a call looks like.",
+        f'{JSON}\n{{"degrees": 21}}\nis what you get.',
+        f'{JSON}\n{{"degrees": 21}}',
         f"The call would be\n{JSON}",
         f"```json\n{JSON}\n```\nis what a call looks like.",
         f"A:\n```json\n{JSON}\n```\nB:\n```json\n{JSON}\n```\n",

@@ -29,7 +29,7 @@ def text_of(reply: Reply) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_fault_shows_in_a_call_or_in_json(
+def test_every_fault_shows_in_a_call_a_forced_call_or_json(
     model: str,
     make_tool_user: Callable[..., Callable[[Mapping[str, Any]], Reply]],
     request: pytest.FixtureRequest,
@@ -37,7 +37,10 @@ def test_every_fault_shows_in_a_call_or_in_json(
     tool = ToolSpec("weather", "Get the weather.", PARAMETERS)
     call = prepare_input("Hi", model=model, schema=SCHEMA, tools=[tool]).input
     answer = prepare_input("Hi", model=model, schema=SCHEMA, response_format=PARAMETERS).input
-    faulty = [text_of(make_tool_user()(values)) for values in (call, answer)]
-    plain = [text_of(ToolUser()(values)) for values in (call, answer)]
+    forced = prepare_input(
+        "Hi", model=model, schema=SCHEMA, tools=[tool], tool_choice="weather"
+    ).input
+    faulty = [text_of(make_tool_user()(values)) for values in (call, answer, forced)]
+    plain = [text_of(ToolUser()(values)) for values in (call, answer, forced)]
     assert json.loads(plain[1]) == {"city": "city"}
     assert (faulty == plain) == ("none" in request.node.callspec.id)
