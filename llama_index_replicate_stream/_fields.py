@@ -55,8 +55,18 @@ _TOOL_ARGUMENTS = ("tools", "tool_choice", "parallel_tool_calls")
 REPLACED: Mapping[str, str] = {
     "prompt_key": "the model's schema determines the input of the prompt; "
     "fill another one by additional_kwargs",
+    "api_base": "use base_url",
 }
-"""Arguments of `llama_index.llms.replicate.Replicate`, and their replacements."""
+"""Arguments of other classes of LlamaIndex, and their replacements."""
+_REPLACED_IN_CALLS: Mapping[str, str] = {
+    **REPLACED,
+    "headers": "use Replicate(default_headers=…)",
+    **{
+        name: "it belongs to the connection: use a copy of the object, "
+        f"llm.model_copy(update={{{name!r}: …}})"
+        for name in ("base_url", "timeout", "deadline", "max_retries", "default_headers")
+    },
+}
 _FUNCTION_MODES = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
 
 
@@ -240,7 +250,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         Raises:
             TypeError: An argument is unknown, with the closest known name, or needs a chat.
         """
-        check_argument_names("Replicate", kwargs, _CALL_NAMES, REPLACED)
+        check_argument_names("Replicate", kwargs, _CALL_NAMES, _REPLACED_IN_CALLS)
         for name in _TOOL_ARGUMENTS:
             if not is_chat and kwargs.get(name) is not None:
                 raise TypeError(f"A completion cannot contain tool calls; use {name!r} in a chat")

@@ -161,6 +161,30 @@ def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) 
         llm.complete("Hi", zzz=1)
 
 
+def test_a_setting_of_the_connection_is_no_argument_of_a_call(llm: Replicate) -> None:
+    make: Any = Replicate
+    with pytest.raises(TypeError, match="'api_base': use base_url"):
+        make("a/b", api_base="http://127.0.0.1:9")
+    with pytest.raises(TypeError, match=r"'headers': use Replicate\(default_headers="):
+        llm.complete("Hi", headers={"x-team": "one"})
+    for name in ("timeout", "deadline", "default_headers"):
+        with pytest.raises(TypeError, match=rf"model_copy\(update={{'{name}': …}}\)"):
+            arguments: Any = {name: None}
+            llm.complete("Hi", **arguments)
+
+
+async def test_a_copy_has_settings_of_its_own(
+    llm: Replicate, words: list[str], replicate_emulator: Emulator
+) -> None:
+    await llm.acomplete("Hi")
+    copied = llm.model_copy(update={"default_headers": {"x-team": "one"}, "deadline": 30.0})
+    for each in (copied, llm):
+        assert (await each.acomplete("Hi")).text == "".join(words)
+    posts = [r.headers for r in replicate_emulator.requests if r.method == "POST"]
+    assert ["x-team" in headers for headers in posts] == [False, True, False]
+    assert ["cancel-after" in headers for headers in posts] == [False, True, False]
+
+
 def test_it_is_what_llama_index_expects() -> None:
     llm = Replicate("a/b", context_window=1000, max_tokens=50)
     assert isinstance(llm, CustomLLM)

@@ -1,0 +1,38 @@
+"""Documents that are text go into the prompt, from memory and from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import DocumentBlock, TextBlock
+from llama_index.core.llms import ChatMessage
+
+from replicate_stream import UnsupportedParameterError
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mime_type"),
+    [(".txt", "text/plain"), (".md", "text/markdown"), (".csv", "text/csv")],
+)
+def test_a_text_document_stands_in_the_prompt_of_a_text_model(
+    make_llm: Any, tmp_path: Path, suffix: str, mime_type: str
+) -> None:
+    path = tmp_path / f"owls{suffix}"
+    path.write_text("name,prey\nBubo,hares", encoding="utf-8")
+    for block in (
+        DocumentBlock(path=path, title="Birds"),
+        DocumentBlock(data=path.read_bytes(), document_mimetype=mime_type, title="Birds"),
+    ):
+        blocks = [TextBlock(text="What does it eat?"), block]
+        request = make_llm().prepare([ChatMessage(role="user", blocks=blocks)])
+        assert "Birds\nname,prey\nBubo,hares" in request.body["input"]["prompt"]
+
+
+def test_a_document_of_another_type_needs_an_input_for_files(make_llm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "owls.pdf"
+    path.write_bytes(b"%PDF-1.7\xff")
+    message = ChatMessage(role="user", blocks=[DocumentBlock(path=path)])
+    with pytest.raises(UnsupportedParameterError, match="no input for file parts"):
+        make_llm().prepare([message])
