@@ -212,9 +212,10 @@ def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
         # The framework gives a document without a title this one.
         title = None if block.title == "input_document" else block.title
         mime_type = block.document_mimetype or guess_type(str(block.path or ""))[0]
-        if block.data is None and block.path is not None and (mime_type or "").startswith("text/"):
+        is_local = block.data is None and isinstance(block.path, Path)  # text may be anybody's
+        if is_local and (mime_type or "").startswith("text/"):
             # The text goes into the prompt, which every model has, and no file.
-            text = {"data": Path(block.path).read_bytes(), "mime_type": mime_type}
+            text = {"data": block.path.read_bytes(), "mime_type": mime_type}
             yield {"type": "file", **text, **({"title": title} if title else {})}
             return
         yield _make_media_part("file", block, block.data, mime_type=mime_type, title=title)

@@ -9,7 +9,7 @@ import pytest
 from llama_index.core.base.llms.types import DocumentBlock, TextBlock
 from llama_index.core.llms import ChatMessage
 
-from replicate_stream import UnsupportedParameterError
+from replicate_stream import InvalidInputError, UnsupportedParameterError
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,13 @@ def test_a_document_of_another_type_needs_an_input_for_files(make_llm: Any, tmp_
     path.write_bytes(b"%PDF-1.7\xff")
     message = ChatMessage(role="user", blocks=[DocumentBlock(path=path)])
     with pytest.raises(UnsupportedParameterError, match="no input for file parts"):
+        make_llm().prepare([message])
+
+
+def test_a_document_whose_path_came_as_text_is_not_read(make_llm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "private.txt"
+    path.write_text("fake secret", encoding="utf-8")
+    block = {"block_type": "document", "path": str(path)}
+    message = ChatMessage.model_validate({"role": "user", "blocks": [block]})
+    with pytest.raises(InvalidInputError, match="path is of type str"):
         make_llm().prepare([message])
