@@ -64,6 +64,7 @@ class AnswerParser:
             marks = get_marks(expected.tool_formats).starts
         self._splitter: ReasoningSplitter | None = ReasoningSplitter(expected.reasoning_tag, marks)
         channel = expected.prefix if is_channel(expected.prefix) else ""
+        self._new_id = new_id
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None
         self._assumed: list[str] = []  # reasoning that nothing has shown to be any
@@ -92,7 +93,8 @@ class AnswerParser:
         """Return the events of the pending text, after the last chunk.
 
         Reasoning that the prompt has opened and that nothing closes is the text of the answer, too:
-        the model, or its server, has left the reasoning out. No call is read from it.
+        the model, or its server, has left the reasoning out. No call in it is made, because it may
+        be reasoning all the same: one that it holds is malformed, so that it is asked for again.
 
         Args:
             is_cut_off: True if the answer reached its limit, so that reasoning may lack its end.
@@ -104,8 +106,15 @@ class AnswerParser:
         if self._content is not None:
             events += self._apply_stop(self._content.flush())
         if splitter is not None and splitter.is_assumed and not is_cut_off:
-            events += self._apply_stop(_wrap("".join(self._assumed)))
+            events += self._apply_stop(self._read_assumed("".join(self._assumed)))
         return [*events, *self._flush_stop()]
+
+    def _read_assumed(self, text: str) -> list[StreamEvent]:
+        """Return the events of a text that was taken for reasoning, and that nothing has closed."""
+        content = self._content
+        if content is None or not content.has_calls(text):
+            return _wrap(text)
+        return [ToolCallDelta(0, self._new_id(), "", ""), ToolCallDelta(0, None, None, text)]
 
     def _is_passthrough(self) -> bool:
         """Return True once all further text is emitted unchanged."""
@@ -183,8 +192,8 @@ class BufferedAnswerParser(AnswerParser):
         tag = find_unopened_reasoning("".join(self._chunks))
         if not tag or expected.reasoning_tag:
             events = [*self._events, *super().flush(is_cut_off=is_cut_off)]
-            is_text = any(isinstance(event, TextDelta) for event in events)
-            is_twice = is_text and self._splitter is not None and self._splitter.is_assumed
+            is_read = not all(isinstance(event, ReasoningDelta) for event in events)
+            is_twice = is_read and self._splitter is not None and self._splitter.is_assumed
             return [e for e in events if not (is_twice and isinstance(e, ReasoningDelta))]
         parser = AnswerParser(stop, replace(expected, reasoning_tag=tag), new_id, is_buffered=True)
         events = [*parser.feed(self._chunks), *parser.flush()]
@@ -269,6 +278,12 @@ class _ContentParser:
         if arguments is None:
             return events
         return [ToolCallDelta(0, self._new_id(), tools.name, arguments)]
+
+    def has_calls(self, text: str) -> bool:
+        """Return True if a text has calls of tools. To be called after `flush`, at the very end."""
+        reader = self._call_reader
+        events = () if reader is None else (*reader.feed(text), *reader.flush())
+        return any(isinstance(event, ToolCallDelta) for event in events)
 
     def _parse_start(self) -> list[StreamEvent]:
         """Parse the start, after the prefix that the prompt ends with.

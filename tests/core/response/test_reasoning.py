@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicate_stream._model.families import TABLES
+from replicate_stream._response.check import AnswerCheck
 from replicate_stream._response.completion import CompletionBuilder
 from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
 from replicate_stream._response.reasoning import Piece, ReasoningSplitter
@@ -151,7 +152,7 @@ def complete(text: str, **options: Any) -> tuple[str, str, int]:
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_reasoning_that_is_neither_opened_nor_closed_is_the_text_as_well(size: int) -> None:
-    text = 'It is sunny.\n<tool_call>{"name": "f"}</tool_call> END {"a": 1}'
+    text = 'It is sunny. {"name": "f"} END `<tool_call>`'
     tools = parse_tool_choice([{"name": "f"}], None, None)
     expected = ExpectedAnswer(tools=tools, reasoning_tag="<think>")
     parser = AnswerParser((" END",), expected, str)
@@ -160,6 +161,20 @@ def test_reasoning_that_is_neither_opened_nor_closed_is_the_text_as_well(size: i
     assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == text
     assert [*parser.flush()] == [TextDelta(text.partition(" END")[0])]
     assert complete(text, tools=tools, reasoning_tag="<think>") == ("", text, 0)
+
+
+def test_a_call_in_what_may_be_reasoning_is_malformed_and_asked_for_again() -> None:
+    tools = parse_tool_choice([{"name": "f"}], None, None)
+    text = 'I look.\n<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    expected = ExpectedAnswer(tools=tools, reasoning_tag="<think>")
+    parser, check = AnswerParser((), expected, str), AnswerCheck(expected)
+    assert all(isinstance(event, ReasoningDelta) for event in check.add(parser.feed([text])))
+    assert check.close(parser.flush(), has_repairs_left=True) == []
+    assert check.is_repairable
+    builder = CompletionBuilder()
+    for event in parser.flush():
+        builder.add(event)
+    assert [(call.name, call.arguments) for call in builder.tool_calls] == [("", text)]
 
 
 @pytest.mark.parametrize("text", ["<think>Hm.", "<think>Hm.</think>", "Hm.</think>", "", "Hm."])
