@@ -212,8 +212,8 @@ def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
         # The framework gives a document without a title this one.
         title = None if block.title == "input_document" else block.title
         mime_type = block.document_mimetype or guess_type(str(block.path or ""))[0]
-        is_local = block.data is None and isinstance(block.path, Path)  # text may be anybody's
-        if is_local and (mime_type or "").startswith("text/"):
+        is_text = block.data is None and (mime_type or "").startswith("text/")
+        if is_text and isinstance(block.path, Path):  # a path that is a text may be anybody's
             # The text goes into the prompt, which every model has, and no file.
             text = {"data": block.path.read_bytes(), "mime_type": mime_type}
             yield {"type": "file", **text, **({"title": title} if title else {})}

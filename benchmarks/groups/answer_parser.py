@@ -25,30 +25,47 @@ _JSON = ExpectedAnswer(response_format=parse_response_format({"type": "json_obje
 
 async def rows(sizes: Sizes) -> list[Row]:
     """Each kind of answer without a network, short and ten times as long."""
-    kinds: dict[str, tuple[ExpectedAnswer, Sequence[str], Sequence[str]]] = {
-        "text": (ExpectedAnswer(), (), ()),
-        "text, with tools": (_TOOLS, (), ()),
-        "a call": (_TOOLS, ['<tool_call>{"name": "write", "arguments": {"text": "'], ['"}}']),
-        "bare JSON of a call": (_TOOLS, ['{"name": "write", "arguments": {"text": "'], ['"}}']),
-        "a call in tags": (_TAGS, ["<function=write>\n<parameter=text>\n"], _TAGS_END),
-        "a call as Python": (_TOOLS, ['[write(text="'], ['")]']),
-        "text in channels": (_TOOLS, ["<|channel|>analysis<|message|>"], ["<|end|>"]),
-        "JSON": (_JSON, ['{"text": "'], ['"}']),
-        "words before JSON": (_JSON, (), ["{}"]),
+    kinds: dict[str, tuple[ExpectedAnswer, Sequence[str], Sequence[str], str]] = {
+        "text": (ExpectedAnswer(), (), (), _WORD),
+        "text, with tools": (_TOOLS, (), (), _WORD),
+        "a call": (
+            _TOOLS,
+            ['<tool_call>{"name": "write", "arguments": {"text": "'],
+            ['"}}'],
+            _WORD,
+        ),
+        "bare JSON of a call": (
+            _TOOLS,
+            ['{"name": "write", "arguments": {"text": "'],
+            ['"}}'],
+            _WORD,
+        ),
+        "a call in tags": (_TAGS, ["<function=write>\n<parameter=text>\n"], _TAGS_END, _WORD),
+        "a call as Python": (_TOOLS, ['[write(text="'], ['")]'], _WORD),
+        "text in channels": (_TOOLS, ["<|channel|>analysis<|message|>"], ["<|end|>"], _WORD),
+        "JSON": (_JSON, ['{"text": "'], ['"}'], _WORD),
+        "words before JSON": (_JSON, (), ["{}"], _WORD),
+        "blanks behind a mark": (_TOOLS, ["<tool_call>"], (), "       "),
+        "blanks behind a fence": (_TOOLS, ["```"], (), "       "),
+        "keys before a name": (_TOOLS, ["<tool_call>{"], (), '"a": 1, '),
+        "bare keys before a name": (_TOOLS, ["{"], (), '"id": 1, '),
+        "calls in a fence without its end": (_TOOLS, ["```tool_code\n"], (), "write()\n"),
     }
     contenders: list[Contender] = []
-    for name, (expected, before, after) in kinds.items():
-        read = _reader(expected, before, after)
+    for name, (expected, before, after, token) in kinds.items():
+        read = _reader(expected, before, after, token)
         short = cpu_per_token(read, str(sizes.chunks))
         long = cpu_per_token(read, str(sizes.chunks * _LENGTH_FACTOR))
         contenders += [Contender(name, short), Contender(f"{name}, long", long, name, _MOST_RATIO)]
     return await compare(contenders, rounds=sizes.rounds, unit="us/token")
 
 
-def _reader(expected: ExpectedAnswer, before: Sequence[str], after: Sequence[str]) -> Read:
+def _reader(
+    expected: ExpectedAnswer, before: Sequence[str], after: Sequence[str], token: str
+) -> Read:
     async def read(tokens: str) -> int:
         answer = AnswerParser((), expected, lambda: "call_1")
-        for text in (*before, *repeat(_WORD, int(tokens)), *after):
+        for text in (*before, *repeat(token, int(tokens)), *after):
             for _ in answer.feed([text]):
                 pass
         for _ in answer.flush():

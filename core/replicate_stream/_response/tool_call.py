@@ -22,6 +22,8 @@ _NO_TEXT = "no arguments"  # of a malformed call; frameworks take an empty text 
 NAME_KEYS = ("name", "tool_name", "tool", "function_name", "action")
 DECORATIONS = frozenset({"id", "type", "index", "tool_call_id", "call_id"})
 """Members of a call that say nothing about its arguments."""
+MAX_MEMBERS = 16
+"""Members among which a call is searched while it streams. A valid call has fewer."""
 _CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 _ARGUMENTS_KEYS = ("arguments", "parameters")
 # The words under which models write arguments. One counts only if nothing else can be meant.
@@ -124,7 +126,8 @@ class CallBody:
         return parse_call(value, self._schemas)
 
     def _find_arguments(self) -> Member | None:
-        return next((m for m in self.scanner.members if m.key in _ARGUMENTS_KEYS), None)
+        members = self.scanner.members[:MAX_MEMBERS]
+        return next((member for member in members if member.key in _ARGUMENTS_KEYS), None)
 
     def _find_safe_span(self) -> tuple[int, int] | None:
         """Return the span of the arguments that is safe to emit (without the closing brace)."""
@@ -142,7 +145,7 @@ class CallBody:
 
 def find_name(scanner: JsonScanner) -> str | None:
     """Find the name of the tool in the JSON of a call so far."""
-    for member in scanner.members:
+    for member in scanner.members[:MAX_MEMBERS]:
         if member.key in NAME_KEYS and member.start is not None and member.end is not None:
             name = json.loads(scanner.get_part(member.start, member.end))
             return name if isinstance(name, str) else None

@@ -232,6 +232,8 @@ def _parse_opening(
 def _parse_calls(mark: CallMark, text: str, at: int) -> OpeningMatch:
     """Match an object or a list of calls. Behind a mark, anything else is text about the mark."""
     start = _skip_fence(text, at) if mark.has_fence else skip_blanks(text, at)
+    if _is_too_far(start, text, at):
+        return None
     if start is None or start == len(text):
         return "partial"
     if text[start] not in "{[":
@@ -254,6 +256,8 @@ def _parse_header(mark: CallMark, text: str, at: int) -> OpeningMatch:
     if not mark.has_fence:
         return Opening(at, "arguments", name, mark.closings, mark)
     start = _skip_fence(text, at)
+    if _is_too_far(start, text, at):
+        return None
     if start is None:
         return "partial"
     return Opening(start, "arguments", name, _get_closing(mark, text, at), mark)
@@ -268,6 +272,11 @@ def _skip_fence(text: str, at: int) -> int | None:
     if word is None or line is None:
         return at
     return None if word.end() == len(text) else line.end()
+
+
+def _is_too_far(start: int | None, text: str, at: int) -> bool:
+    """Return True if more stands between a mark and its JSON than blanks and a fence may take."""
+    return (len(text) if start is None else start) - at > _LONGEST_HEADER
 
 
 def _get_closing(mark: CallMark, text: str, at: int) -> tuple[str, ...]:

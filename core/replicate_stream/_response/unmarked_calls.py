@@ -16,6 +16,7 @@ from replicate_stream._model.families.tool_format import ParsedCall, Schemas
 from replicate_stream._response.json_repair import JsonScanner
 from replicate_stream._response.tool_call import (
     DECORATIONS,
+    MAX_MEMBERS,
     NAME_KEYS,
     find_name,
     is_arguments_word,
@@ -26,9 +27,13 @@ from replicate_stream._types.strict_json import parse_strict_json
 _Form: TypeAlias = Literal["json", "other", "text"]
 
 _CODE = "tool_code"
-_FENCE = re.compile(r"(?i)```[ \t]*(json|xml|tool_calls?|tool_code|)[ \t]*(?=[\n{\[<])")
-_FENCE_START = re.compile(r"(?i)`{1,2}|```[ \t]*[a-z_]*[ \t]*")
-_FENCED = re.compile(r"\s*```[ \t]*(\w*)([\s\S]*?)```(?=\s|\Z)\s*")
+# No two parts of these patterns match the same characters: they would try all divisions of blanks.
+_FENCE = re.compile(r"(?i)```[ \t]*(?:(json|xml|tool_calls?|tool_code)[ \t]*)?(?=[\n{\[<])")
+_FENCE_START = re.compile(r"(?i)`{1,2}|```[ \t]*(?:[a-z_]+[ \t]*)?")
+_FENCE_OPEN = re.compile(r"\s*```[ \t]*(\w*)")
+_FENCE_CLOSE = re.compile(r"```(?=\s|\Z)\s*")
+_LONGEST_HEAD = 256
+"""Characters in which a call must show itself. Behind more blanks than these, all is text."""
 _PYTHON_START = re.compile(r"\[\s*([A-Za-z_][\w.]*)?")
 _PYTHON = re.compile(r"\[\s*([A-Za-z_][\w.]*)\s*\(")
 _PYTHON_NAME = re.compile(r"(?:\[\s*|print\()*([A-Za-z_][\w.]*)\s*\(")
@@ -66,39 +71,46 @@ class UnmarkedAnswer:
         """Add text; return True if the answer may still be calls and nothing else."""
         self._buffer.write(text)
         if self._head is not None:
-            self._head = (self._head + text).lstrip()
-            text = self._decide(self._head)
-        if self._form == "json" and self._head is None:
+            head = (self._head + text).lstrip()
+            start = self._decide(head[:_LONGEST_HEAD])
+            if start is None and len(head) < _LONGEST_HEAD:
+                self._head = head
+                return True
+            self._head, text = None, head[start or 0 :]
+            self._form = "text" if start is None else self._form
+        if self._form == "json":
             self._scan(text)
         return self._form != "text"
 
-    def _decide(self, head: str) -> str:
-        """Decide on the form by the first characters; return those to scan as JSON."""
+    def _decide(self, head: str) -> int | None:
+        """Decide on the form by the first characters.
+
+        Returns:
+            The start of the JSON to scan, 0 for another form; None if more text is needed.
+        """
         fence = _FENCE.match(head)
         body = head if fence is None else head[fence.end() :].lstrip()
         if fence is None and (not head or _FENCE_START.fullmatch(head)):
-            return ""
-        if fence is not None and (fence[1].lower() == _CODE or body.startswith("<")):
-            self._form, self._head = "other", None
-            return ""
-        json_start, python = _JSON.match(body), _PYTHON.match(body)
-        if json_start is not None:
-            self._form, self._head = "json", None
-            return body[json_start.end() - 1 :]
-        if python is not None:
+            return None
+        if fence is not None and (_get_word(fence) == _CODE or body.startswith("<")):
+            return 0
+        if (json_start := _JSON.match(body)) is not None:
+            self._form = "json"
+            return len(head) - len(body) + json_start.end() - 1
+        if (python := _PYTHON.match(body)) is not None:
             self._form = "other" if python[1] in self._schemas else "text"
-        elif body and not _PYTHON_START.fullmatch(body):
+            return 0
+        if body and not _PYTHON_START.fullmatch(body):
             self._form = "text"
-        if python is not None or self._form == "text":
-            self._head = None
-        return ""
+            return 0
+        return None
 
     def _scan(self, text: str) -> None:
         """Scan the first object, which shows by its keys if it is a call."""
         scanner = self._scanner
         scanner.feed(text)
         # The first key that decides counts, so that the result is the same for every chunking.
-        for key in (member.key for member in scanner.members):
+        for key in (member.key for member in scanner.members[:MAX_MEMBERS]):
             if key in NAME_KEYS and (name := find_name(scanner)) is not None:
                 self._form = "other" if name in self._schemas else "text"
                 return
@@ -126,7 +138,7 @@ def parse_unmarked_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | 
         found = (_parse_python_calls if is_python else _parse_json_calls)(part, schemas)
         if not found:
             return None
-        calls += found if is_whole else [(name, None) for name, _ in found]
+        calls += found if is_whole else [(found[0][0], None)]
     # Behind a call, one that was cut off may lack its name.
     is_offered = calls and all(name in schemas for name, _ in calls[:-1] or calls)
     return calls if is_offered and calls[-1][0] in {*schemas, ""} else None
@@ -138,14 +150,27 @@ def _split_fences(text: str) -> Iterator[tuple[str, str, bool]]:
     Each comes with the word behind its backticks, and with False if it is a fence without its end.
     """
     at = 0
-    while (fence := _FENCED.match(text, at)) is not None:
-        yield fence[1].lower(), fence[2].strip(), True
-        at = fence.end()
+    while (found := _find_fence(text, at)) is not None:
+        word, part, at = found
+        yield word, part, True
     rest = text[at:].strip()
     if (opened := _FENCE.match(rest)) is not None:
-        yield opened[1].lower(), rest[opened.end() :].strip(), False
+        yield _get_word(opened), rest[opened.end() :].strip(), False
     elif rest:
         yield "", rest, True
+
+
+def _find_fence(text: str, at: int) -> tuple[str, str, int] | None:
+    """Find a whole code fence; return its word in lower case, its content, and its end."""
+    opened = _FENCE_OPEN.match(text, at)
+    closed = None if opened is None else _FENCE_CLOSE.search(text, opened.end())
+    if opened is None or closed is None:
+        return None
+    return opened[1].lower(), text[opened.end() : closed.start()].strip(), closed.end()
+
+
+def _get_word(fence: re.Match[str]) -> str:
+    return (fence[1] or "").lower()
 
 
 def _parse_python_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
@@ -210,5 +235,5 @@ def _find_name(text: str, at: int) -> str:
 
 def unfence(text: str) -> str | None:
     """Return the text in the code fence around a whole answer; None if there is no such fence."""
-    fence = _FENCED.fullmatch(text)
-    return None if fence is None else fence[2].strip()
+    found = _find_fence(text, 0)
+    return None if found is None or found[2] < len(text) else found[1]

@@ -625,3 +625,21 @@ def test_a_model_may_repeat_the_beginning_of_its_call(name: str, tool: str | Non
 def test_words_instead_of_the_call_that_was_begun_are_text(name: str, tool: str | None) -> None:
     completion = force(name, tool, "Sorry, I cannot do that.")
     assert not is_valid(completion)
+
+
+@pytest.mark.parametrize("size", [1, 50, None])
+@pytest.mark.parametrize(
+    ("mark", "end"),
+    [("<tool_call>", ""), ("```json\n", "\n```"), ("<tool_call>```json\n", "\n```"), ("", "")],
+)
+def test_behind_many_blanks_no_call_is_looked_for(mark: str, end: str, size: int | None) -> None:
+    few, many = (f"{mark}{' ' * count}{JSON}{end}" for count in (100, 400))
+    assert get_calls(parse(few, HERMES, size)) == [PARIS]
+    assert (get_calls(parse(many, HERMES, size)) == [PARIS]) is (mark == "")
+
+
+@pytest.mark.parametrize("size", [1, 7, None])
+def test_a_name_behind_many_other_members_is_part_of_a_malformed_call(size: int | None) -> None:
+    members = "".join(f'"id": {index}, ' for index in range(40))
+    answer = f'<tool_call>{{{members}"name": "weather", "arguments": {{}}}}</tool_call>'
+    assert not is_valid(parse(answer, HERMES, size))
