@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -17,6 +18,11 @@ from hypothesis import HealthCheck, settings
 
 from replicate_stream import ParameterWarning
 from replicate_stream.testing import Emulator, Reply, ToolUser
+
+# A shell's background jobs, such as `make test &`, ignore Ctrl-C, and hand that on to the programs
+# that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Selected by `make fuzz`. Failures are found again from the database in .hypothesis.
 EXAMPLES = int(os.environ.get("EXAMPLES", "5000"))
