@@ -145,17 +145,18 @@ def find_max_tokens(schema: InputSchema) -> InputField | None:
         and field.kind in {"integer", "number", "string", "any"}
     ]
     if not present:
-        present = [f for f in schema.fields.values() if f.kind == "integer" and _is_max_tokens(f)]
+        present = [f for f in schema.fields.values() if _is_max_tokens(f)]
     return min(present, key=lambda f: (is_deprecated(f), counts_prompt(f)), default=None)
 
 
 def _is_max_tokens(field: InputField) -> bool:
-    is_other = _OTHER_LIMIT_NAMES.search(field.name.lower())
-    return not is_other and bool(_ABOUT_MAX_TOKENS.search(field.description))
+    if field.kind not in {"integer", "any"} or _OTHER_LIMIT_NAMES.search(field.name.lower()):
+        return False
+    return bool(_ABOUT_MAX_TOKENS.search(field.description))
 
 
 def _is_stop(field: InputField) -> bool:
-    is_text = field.is_text or (field.kind == "array" and field.items == "string")
+    is_text = field.can_be_text or (field.kind == "array" and field.items == "string")
     return is_text and field.name not in PROMPT and bool(_ABOUT_STOP.search(field.description))
 
 
@@ -169,7 +170,7 @@ def counts_prompt(field: InputField) -> bool:
 def find_system_prompt(schema: InputSchema) -> InputField | None:
     """Find the input for the system text, by its name or its description."""
     named = find(schema, SYSTEM_PROMPT)
-    if named is not None and named.is_text:
+    if named is not None and named.can_be_text:
         return named
     for field in schema.fields.values():
         if field.is_text and field.name not in PROMPT and _ABOUT_SYSTEM.search(field.description):
@@ -181,7 +182,7 @@ def find_prompt(schema: InputSchema) -> InputField | None:
     """Find the input for the prompt: a known name, or the first free text that is required."""
     for name in PROMPT:
         field = schema.fields.get(name)
-        if field and (field.is_text or (field.kind == "array" and field.items == "string")):
+        if field and (field.can_be_text or (field.kind == "array" and field.items == "string")):
             return field
     taken = {*SYSTEM_PROMPT, *MESSAGES, *HISTORY, *PROMPT_TEMPLATE, *PARAMETERS["stop"]}
     for name, field in schema.fields.items():

@@ -23,6 +23,8 @@ USUAL_SCHEMA: Mapping[str, Any] = {
     "properties": {name: {"type": kind} for name, kind in _USUAL_INPUTS.items()}
 }
 """The schema that is assumed for a model that publishes none."""
+# The types of defaults that leave no doubt: 0 may be the default of a number, too.
+_KINDS = {str: "string", bool: "boolean", float: "number", list: "array", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class InputField:
 
     Attributes:
         name: The model's name for it.
-        kind: JSON Schema's `type`; `any` if the schema declares no type.
-        items: The `type` of an array's items; `any` if the schema declares no type.
+        kind: JSON Schema's `type`; `any` if the schema leaves it open, and text is possible.
+        items: The `type` of an array's items; `any` if the schema leaves it open.
         is_file: True if it takes a URI, or an array of URIs.
         default: The value that the model uses if the request has none; None without a default.
         description: The description in lower case, with single spaces.
@@ -59,6 +61,16 @@ class InputField:
     def is_text(self) -> bool:
         """True if it takes free text."""
         return self.kind == "string" and not self.is_file and not self.choices
+
+    @property
+    def can_be_list(self) -> bool:
+        """True if it takes a list."""
+        return "array" in {self.kind, *map(_get_kind, _get_alternatives(self.spec))}
+
+    @property
+    def can_be_text(self) -> bool:
+        """True if it takes free text, or if the schema leaves its type open."""
+        return self.is_text or (self.kind == "any" and not self.is_file and not self.choices)
 
     @property
     def is_secret(self) -> bool:
@@ -134,10 +146,11 @@ def _get_order(item: tuple[str, Any]) -> float:
 
 
 def _resolve(spec: Any, siblings: Mapping[str, Any], depth: int = 8) -> dict[str, Any]:
-    """Replace `$ref`, and `allOf` or `anyOf` of one schema, by the schema that they refer to.
+    """Replace `$ref`, `allOf`, and `anyOf` of one schema, by the schemas that they refer to.
 
     A key beside the reference (a default, a description) wins over the referenced schema's.
-    Newer versions of Cog declare an optional input as `anyOf` with null.
+    Newer versions of Cog declare an optional input as `anyOf` with null. The alternatives of a true
+    `anyOf` are resolved, and stay.
     """
     own = dict(spec) if isinstance(spec, Mapping) else {}
     if depth == 0:  # a schema may refer to itself
@@ -151,11 +164,16 @@ def _resolve(spec: Any, siblings: Mapping[str, Any], depth: int = 8) -> dict[str
         if not isinstance(options, list):
             continue
         real = [o for o in options if not (isinstance(o, Mapping) and o.get("type") == "null")]
-        if len(real) == 1:
+        # Several that each refer to themselves would double with every step.
+        further = depth - 1 if len(real) == 1 else min(depth - 1, 1)
+        resolved = [_resolve(each, siblings, further) for each in real]
+        if len(real) == 1 or key == "allOf":
             del own[key]
-            own = {**_resolve(real[0], siblings, depth - 1), **own}
-            if len(options) > 1:
-                own["nullable"] = True
+            own = {**{k: v for each in reversed(resolved) for k, v in each.items()}, **own}
+        else:
+            own[key] = resolved
+        if len(real) < len(options):
+            own["nullable"] = True
     if isinstance(own.get("items"), Mapping):
         own["items"] = _resolve(own["items"], siblings, depth - 1)
     return own
@@ -163,12 +181,14 @@ def _resolve(spec: Any, siblings: Mapping[str, Any], depth: int = 8) -> dict[str
 
 def _parse_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
     items, kind = _as_mapping(spec.get("items")), _get_kind(spec)
+    listed = [_as_mapping(each.get("items")) for each in _get_alternatives(spec)]
+    formats = [each.get("format") for each in (spec, items, *_get_alternatives(spec), *listed)]
     choices = spec.get("enum")
     return InputField(
         name=name,
         kind=kind,
         items=_get_kind(items),
-        is_file="uri" in (spec.get("format"), items.get("format")),
+        is_file="uri" in formats,
         default=spec.get("default"),
         description=" ".join(str(spec.get("description") or "").lower().split()),
         minimum=_parse_bound(spec.get("minimum"), spec.get("exclusiveMinimum"), kind, 1),
@@ -179,15 +199,36 @@ def _parse_field(name: str, spec: dict[str, Any], required: bool) -> InputField:
     )
 
 
+def _get_alternatives(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the schemas of which a value may fit any; empty where there is only one."""
+    options = spec.get("anyOf", spec.get("oneOf"))
+    return [_as_mapping(each) for each in options] if isinstance(options, list) else []
+
+
 def _get_kind(spec: Mapping[str, Any]) -> str:
     declared = spec.get("type")
     if isinstance(declared, list):
-        declared = next((each for each in declared if each != "null"), None)
+        return _unite({each for each in declared if isinstance(each, str)})
     if isinstance(declared, str):
         return declared
+    if alternatives := _get_alternatives(spec):
+        return _unite({_get_kind(each) for each in alternatives})
     values = spec.get("enum")
-    if isinstance(values, list) and values and all(isinstance(v, str) for v in values):
-        return "string"
+    if isinstance(values, list) and values:
+        return "string" if all(isinstance(v, str) for v in values) else "any"
+    # A default, or what the schema says of the parts, shows the type that it leaves out.
+    by_key = {"items": "array", "properties": "object"}
+    shown = next((kind for key, kind in by_key.items() if key in spec), None)
+    return shown or _KINDS.get(type(spec.get("default")), "any")
+
+
+def _unite(kinds: set[str]) -> str:
+    """Return the kind of a value that may be of several kinds."""
+    kinds = kinds - {"null"}
+    if kinds == {"integer", "number"}:
+        return "number"
+    if len(kinds) == 1 or not kinds & {"string", "any"}:
+        return min(kinds, default="any")
     return "any"
 
 

@@ -140,7 +140,8 @@ class ModelProfile:
     def thinking_budget(self) -> InputField | None:
         """The input for the longest reasoning, in tokens."""
         found = field_names.find(self.schema, field_names.THINKING_BUDGET)
-        return found if found is not None and found.kind in {"integer", "number"} else None
+        is_count = found is not None and found.kind in {"integer", "number", "any"}
+        return found if is_count else None
 
     @cached_property
     def capabilities(self) -> ModelCapabilities:
@@ -290,7 +291,7 @@ def _find_chat_template(model: str, shown: str) -> ChatTemplate | None:
 def _find_prompt_template(schema: InputSchema) -> InputField | None:
     """The input for a template with `{prompt}`; not one for Jinja or with other placeholders."""
     found = field_names.find(schema, field_names.PROMPT_TEMPLATE)
-    if found is None or not found.is_text:
+    if found is None or not found.can_be_text:
         return None
     default = _text(found.default)
     return found if not default or "{prompt}" in default else None
@@ -298,7 +299,7 @@ def _find_prompt_template(schema: InputSchema) -> InputField | None:
 
 def _find_messages(schema: InputSchema, prompt: InputField | None) -> InputField | None:
     found = field_names.find(schema, field_names.MESSAGES)
-    if found is not None and (found.kind == "array" or found.is_text):
+    if found is not None and (found.kind == "array" or found.can_be_text):
         return found
     return prompt if prompt is not None and _JSON_MESSAGES.search(prompt.description) else None
 

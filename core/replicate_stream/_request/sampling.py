@@ -116,7 +116,7 @@ def put_stop(sequences: tuple[str, ...], builder: InputBuilder) -> None:
     field = builder.profile.parameters.get("stop")
     sent = () if field is None else _select_encodable(sequences, field)
     if field is not None and sent:
-        builder.input[field.name] = list(sent) if field.kind == "array" else ",".join(sent)
+        builder.input[field.name] = list(sent) if field.can_be_list else ",".join(sent)
     unsent = len(sequences) - len(sent)
     if unsent:
         reason = "no input takes them" if field is None else f"{field.name} cannot hold them"
@@ -125,7 +125,7 @@ def put_stop(sequences: tuple[str, ...], builder: InputBuilder) -> None:
 
 
 def _select_encodable(sequences: tuple[str, ...], field: InputField) -> tuple[str, ...]:
-    if field.kind == "array":
+    if field.can_be_list:
         limit = field.spec.get("maxItems")
         return sequences[:limit] if isinstance(limit, int) else sequences
     # Without a description, a plural such as `stop_sequences` is taken for a list.

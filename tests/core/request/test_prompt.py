@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -157,6 +158,62 @@ def test_prompt_format_selects_the_chat_template(prepare: Prepare) -> None:
     assert plain == {"prompt": "be brief\n\none\n\ntwo\n\nthree"}
     with pytest.raises(InvalidInputError, match="chatml"):
         prepare("hi", prompt_format="klingon")
+
+
+OPEN: list[dict[str, Any]] = [
+    {},
+    {"title": "Text", "description": "Some text."},
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    {"oneOf": [{"type": "object"}, {"type": "string"}]},
+    {"allOf": [{"type": "string"}, {"minLength": 1}]},
+    {"type": ["string", "array"]},
+    {"$ref": "#/components/schemas/Gone"},
+]
+
+
+@pytest.mark.parametrize("spec", OPEN, ids=str)
+def test_an_input_whose_type_is_open_takes_text_if_its_name_says_so(
+    prepare: Prepare, spec: dict[str, Any]
+) -> None:
+    names = {"question": spec, "system_message": spec}
+    given = prepare("hi", properties=names, system_prompt="be brief")
+    assert given.input == {"question": "hi", "system_message": "be brief"}
+
+
+@pytest.mark.parametrize("spec", OPEN[:2], ids=str)
+def test_parameters_reach_inputs_whose_types_are_open(
+    prepare: Prepare, spec: dict[str, Any]
+) -> None:
+    names = ("prompt", "temp", "max_new_tokens", "topP", "random_seed", "stop_words")
+    wanted = {"temperature": 0.5, "max_tokens": 7, "top_p": 0.25, "seed": 3, "stop": ["END"]}
+    given = prepare("hi", properties=dict.fromkeys(names, spec), **wanted)
+    assert given.input == {
+        "prompt": "hi",
+        "temp": 0.5,
+        "max_new_tokens": 7,
+        "topP": 0.25,
+        "random_seed": 3,
+        "stop_words": "END",
+    }
+
+
+def test_messages_and_a_list_of_stops_reach_inputs_that_take_more_than_lists(
+    prepare: Prepare,
+) -> None:
+    either = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    stops = {"prompt": {"type": "string"}, "stop": either}
+    given = prepare("hi", properties=stops, stop=["a,", "b"])
+    assert given.input == {"prompt": "hi", "stop": ["a,", "b"]}
+    message = {"role": "user", "content": "hi"}
+    assert prepare("hi", properties={"messages": {}}).input == {"messages": [message]}
+
+
+@pytest.mark.parametrize(
+    "spec", [{"format": "uri"}, {"enum": ["a", "b"]}, {"type": "integer"}, {"items": {}}], ids=str
+)
+def test_an_input_for_no_free_text_is_no_prompt(prepare: Prepare, spec: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="takes no prompt; its inputs are prompt"):
+        prepare(properties={"prompt": spec})
 
 
 def test_a_model_without_a_text_input_is_refused(prepare: Prepare) -> None:

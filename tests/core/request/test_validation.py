@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -64,7 +65,24 @@ def test_a_violation_names_the_requirement_and_hides_the_value() -> None:
     )
 
 
-WORDS = ("components", "schemas", "Input", "Output", "properties", "required", "allOf", "$ref")
+@pytest.mark.parametrize(
+    "part", [{"$ref": "#/components/schemas/Gone"}, {"type": "str"}, {"pattern": "("}]
+)
+def test_a_schema_that_cannot_be_applied_finds_no_violation(part: dict[str, Any]) -> None:
+    assert find_violation({"x": "hi"}, {"properties": {"x": part}}) is None
+
+
+WORDS = (
+    "components",
+    "schemas",
+    "Input",
+    "Output",
+    "properties",
+    "required",
+    "allOf",
+    "anyOf",
+    "$ref",
+)
 KEYS = st.sampled_from([*WORDS, "type", "items", "enum", "default", "minimum", "x-order", "prompt"])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["string", "#/x/Input", "prompt"]),
