@@ -8,6 +8,7 @@ paid, without the argument.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from llama_index.core.bridge.pydantic import (
@@ -31,7 +32,7 @@ from llama_index_replicate_stream._structured_output import (
     stream_objects,
 )
 from llama_index_replicate_stream._tools import convert_tools
-from replicate_stream import Client
+from replicate_stream import Client, ModelNotFoundError
 from replicate_stream.adapters import (
     PARAMETERS,
     ClientCache,
@@ -224,7 +225,9 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
             return False
         client, model = self._get_client(), model or self.model
-        await client.describe(model)  # cached: the request needs it too
+        # Cached: the request needs it too. A gateway may have no look-ups.
+        with suppress(ModelNotFoundError):
+            await client.describe(model)
         has_input = bool(client.capabilities(model).has_native_json)
         return has_input and describes_object(output_cls.model_json_schema())
 

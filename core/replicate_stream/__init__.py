@@ -28,6 +28,7 @@ from replicate_stream._errors import (
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
+    from replicate_stream._api.model_list import ModelList, ModelSummary
     from replicate_stream._cancel_on_exit import cancel_on_exit
     from replicate_stream._client import Client
     from replicate_stream._event_stream import EventStream
@@ -55,6 +56,7 @@ else:
     __getattr__, __dir__ = _lazy.export(
         __name__,
         {
+            "_api.model_list": ["ModelList", "ModelSummary"],
             "_cancel_on_exit": ["cancel_on_exit"],
             "_client": ["Client"],
             "_event_stream": ["EventStream"],
@@ -89,7 +91,9 @@ __all__ = [
     "Message",
     "MissingAuthError",
     "ModelCapabilities",
+    "ModelList",
     "ModelNotFoundError",
+    "ModelSummary",
     "ParameterWarning",
     "Prediction",
     "PredictionCanceledError",

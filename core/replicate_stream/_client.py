@@ -13,13 +13,14 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 from replicate_stream._lazy import public
 from replicate_stream._secrets import hide, hide_headers
 from replicate_stream._settings import ApiKey, Settings, read_settings
 from replicate_stream._types.parameters import OnUnsupported, check_arguments, check_on_unsupported
 
 if TYPE_CHECKING:
+    from replicate_stream._api.model_list import ModelList
     from replicate_stream._api.models import Model, ModelRef
     from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._event_stream import EventStream
@@ -310,9 +311,36 @@ class Client:
             The schema, as `prepare_input` takes it; None if the model publishes none.
 
         Raises:
+            ModelNotFoundError: The API does not know the model.
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
-        return (await self._models.look_up(model)).schema
+        found = await self._models.look_up(model)
+        if not found.is_found:
+            raise ModelNotFoundError(f"Model not found: {model}", status=404)
+        return found.schema
+
+    def models(self, query: str | None = None) -> ModelList:
+        """Find models: Replicate's collection of language models, or the results of a search.
+
+            for model in await client.models("llama"):
+                print(model.name, model.description)
+
+        Args:
+            query: Words to search for among all public models. Models whose output is files, such
+                as images, are left out. None lists the language models.
+
+        Returns:
+            The models: `await` it for a list, or iterate over it with `async for`, which requests
+            further pages when they are needed. No request is sent before that.
+
+        Raises:
+            InvalidInputError: The query is empty.
+            ReplicateError: When awaited or iterated, if the API refuses or cannot be reached.
+        """
+        from replicate_stream._api.model_list import ModelList
+        from replicate_stream._model.input_schema import makes_files
+
+        return ModelList(self._http, query, lambda schema: not makes_files(schema))
 
     def capabilities(self, model: str) -> ModelCapabilities:
         """Return what is known of a model: its context window, the media it takes. No I/O.

@@ -21,6 +21,7 @@ from replicate_stream import (
     MissingAuthError,
     ModelCapabilities,
     ModelNotFoundError,
+    ModelSummary,
     ParameterWarning,
     Prediction,
     PredictionCanceledError,
@@ -142,6 +143,9 @@ async def inspect(client: Client) -> None:
     assert_type(request.body, dict[str, Any])
     assert_type(request.notes, list[str])
     assert_type(await client.describe("a/b"), Mapping[str, Any] | None)
+    assert_type(await client.models(), list[ModelSummary])
+    async for summary in client.models("llama"):
+        assert_type(summary, ModelSummary)
     capabilities = client.capabilities("a/b")
     assert_type(capabilities, ModelCapabilities)
     assert_type(capabilities.context_window, int | None)

@@ -96,7 +96,7 @@ class Http:
         """Send a request to the API, and repeat it after connection errors, 429 and 5xx.
 
         Args:
-            method: `GET`, or `POST`.
+            method: `GET`, `QUERY`, or a `POST` that may be repeated.
             path: A path below the base URL, or a URL.
             data: The body.
             headers: Further headers.
@@ -210,7 +210,7 @@ class Http:
         """Send a request once.
 
         Args:
-            method: `GET`, or `POST`.
+            method: `GET`, `QUERY` or `POST`.
             path: A path below the base URL, or a URL.
             data: The body.
             headers: All headers, as `build_headers` returns them.

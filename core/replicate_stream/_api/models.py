@@ -48,12 +48,14 @@ class Model:
         schema: Its `openapi_schema`; None if it publishes none.
         latest_version: For a bare name, the version to run if the model is not official.
         is_official: True if it is run at its own path; None if the API does not publish it.
+        is_found: False if the API does not know it.
     """
 
     ref: ModelRef
     schema: Mapping[str, Any] | None = field(default=None, repr=False)
     latest_version: str | None = None
     is_official: bool | None = None
+    is_found: bool = True
 
     def endpoint(self) -> tuple[str, dict[str, Any]]:
         """Return the path that creates a prediction, and the fields of its body besides `input`."""
@@ -163,7 +165,9 @@ class Models:
             try:
                 model = await self._fetch(ref)
             except ModelNotFoundError:
-                return model  # not cached: it may be created, or shared, a minute later
+                return replace(
+                    model, is_found=False
+                )  # not cached: it may be created, or shared, a minute later
         self.remember(model)
         return model
 

@@ -135,6 +135,11 @@ def get_output_kind(schema: Mapping[str, Any] | None) -> OutputKind | None:
     return "object" if declared == "object" else None
 
 
+def makes_files(schema: Mapping[str, Any]) -> bool:
+    """Return True if a model's `openapi_schema` announces an output of files."""
+    return parse_input_schema(schema).output_kind == "file"
+
+
 def _as_mapping(value: Any) -> Mapping[str, Any]:
     # A schema comes from the model's author, who may have written anything.
     return value if isinstance(value, Mapping) else {}

@@ -237,6 +237,7 @@ class Emulator:
         default_example: Mapping[str, Any] | None = None,
         components: Mapping[str, Any] | None = None,
         file_stream: bool = False,
+        description: str | None = None,
     ) -> str:
         """Add a model, or a further version of one.
 
@@ -250,6 +251,7 @@ class Emulator:
             default_example: The prediction that its page shows.
             components: Further schemas, by name, for the `$ref`s of the input.
             file_stream: Serve a stream under `/v1/files/` for an output that is not text.
+            description: A sentence about the model, in which a search looks too.
 
         Returns:
             The version.
@@ -263,6 +265,7 @@ class Emulator:
             model = self._state.catalogue.add_version(added, is_latest=latest)
             model.is_official = official
             model.default_example = default_example or model.default_example
+            model.description = description or model.description
         return added.id
 
     def add_deployment(self, name: str, model: str) -> None:

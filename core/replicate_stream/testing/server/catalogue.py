@@ -46,6 +46,12 @@ class Version:
         """Whether its output is a list that grows while it runs."""
         return self._has_output("x-cog-array-type", "iterator")
 
+    @property
+    def makes_text(self) -> bool:
+        """Whether it is a language model: its output is text, or one chat completion."""
+        is_text = self._has_output("type", "string") and not self._has_output("format", "uri")
+        return self.streams_text or is_text or self._has_output("type", "object")
+
     def _has_output(self, keyword: str, value: str) -> bool:
         return bool(self.openapi["components"]["schemas"]["Output"].get(keyword) == value)
 
@@ -68,6 +74,7 @@ class Model:
     versions: dict[str, Version] = field(default_factory=dict)
     latest: Version | None = None
     default_example: Mapping[str, Any] | None = None
+    description: str = "An emulated language model"
 
     def build_record(self, *, shows_is_official: bool) -> dict[str, Any]:
         """Build the record that the API shows; older records have no `is_official`."""
@@ -76,7 +83,7 @@ class Model:
             "url": f"https://replicate.com/{self.name}",
             "owner": owner,
             "name": name,
-            "description": "An emulated language model",
+            "description": self.description,
             "visibility": "public",
             **({"is_official": self.is_official} if shows_is_official else {}),
             "github_url": None,

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from replicate_stream.testing.server.http import NOT_FOUND, PROBLEM_HEADERS, Response
 
 Kind = Literal[
-    "create", "get", "cancel", "model", "version", "deployment", "file", "stream", "other"
+    "create", "get", "cancel", "model", "version", "deployment", "file", "list", "stream", "other"
 ]
 """The purpose of a request."""
 _KINDS = (*get_args(Kind), "any")

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from replicate_stream.testing.server.catalogue import build_deployment_record
 from replicate_stream.testing.server.creation import CreateEndpoints
+from replicate_stream.testing.server.discovery import DiscoveryEndpoints
 from replicate_stream.testing.server.events import (
     SERVER_HEADER,
     EventLog,
@@ -33,6 +34,7 @@ _Endpoint: TypeAlias = Callable[..., "Awaitable[Response | dict[str, Any] | None
 
 _STREAM_PATH = re.compile(r"/v1/(?:streams|files)/([a-z2-7]{52})")
 
+_SEARCH_PATH = "/v1/search"  # the only one that needs no token (docs/replicate-api.md 5.5)
 _NO_LIST = Response.problem(
     404, "This model is an official model and does not expose a list of versions.", "Not found"
 )
@@ -81,6 +83,7 @@ class ApiRoutes:
         self._state = state
         self._streams = streams
         create = CreateEndpoints(state)
+        discovery = DiscoveryEndpoints(state)
         name, one = r"([^/]+/[^/]+)", r"([^/]+)"
         routes: list[tuple[str, Kind, _Endpoint]] = [
             ("POST /v1/predictions", "create", create.create_by_version),
@@ -94,6 +97,13 @@ class ApiRoutes:
             (f"GET /v1/deployments/{name}", "deployment", self._get_deployment),
             ("POST /v1/files", "file", create.upload),
             (f"GET /v1/files/{one}", "file", self._get_file),
+            ("GET /v1/models", "list", discovery.list_models),
+            ("QUERY /v1/models", "list", discovery.query_models),
+            ("GET /v1/collections", "list", discovery.list_collections),
+            (f"GET /v1/collections/{one}", "list", discovery.get_collection),
+            (f"GET {_SEARCH_PATH}", "list", discovery.search),
+            ("GET /v1/account", "other", discovery.get_account),
+            ("GET /v1/hardware", "other", discovery.list_hardware),
         ]
         self._routes: list[tuple[re.Pattern[str], Kind, _Endpoint]] = [
             (re.compile(pattern), kind, endpoint) for pattern, kind, endpoint in routes
@@ -111,7 +121,8 @@ class ApiRoutes:
     async def _answer(
         self, kind: Kind, request: Request, endpoint: _Endpoint, *names: str
     ) -> Response:
-        if (refusal := self._check_token(request)) is not None:
+        is_public = request.path == _SEARCH_PATH
+        if not is_public and (refusal := self._check_token(request)) is not None:
             return refusal
         try:
             answer = await endpoint(request, *names) or NOT_FOUND

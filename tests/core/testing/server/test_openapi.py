@@ -149,6 +149,41 @@ def test_a_body_is_accepted_if_and_only_if_the_document_accepts_it(
     assert (send("POST", "/predictions", body).status == 201) is by_version
 
 
+def find_response_schema(document: dict[str, Any], method: str, path: str) -> Any:
+    reply = document["paths"][path][method.lower()]["responses"]["200"]
+    return reply["content"]["application/json"]["schema"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "target"),
+    [
+        ("GET", "/models", "/models"),
+        ("QUERY", "/models", "/models"),
+        ("GET", "/collections", "/collections"),
+        ("GET", "/collections/{collection_slug}", "/collections/language-models"),
+        ("GET", "/search", "/search?query=llama"),
+        ("GET", "/account", "/account"),
+        ("GET", "/hardware", "/hardware"),
+    ],
+)
+def test_lists_account_and_hardware_match_the_document(
+    method: str, path: str, target: str, document: dict[str, Any], send: Fixture
+) -> None:
+    reply = send(method, target, b"llama" if method == "QUERY" else None)
+    schema = {
+        **to_json_schema(find_response_schema(document, method, path)),
+        "components": to_json_schema(document["components"]),
+    }
+    assert reply.status == 200
+    assert "meta-llama-3-70b-instruct" in str(reply.json) or path in {
+        "/collections",
+        "/account",
+        "/hardware",
+    }
+    validator = Draft202012Validator(schema, format_checker=FormatChecker())
+    assert [error.message for error in validator.iter_errors(reply.json)] == []
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_all_answered_paths_are_documented(
     method: str,
@@ -169,7 +204,8 @@ def test_all_answered_paths_are_documented(
             for name, value in names.items():
                 filled = filled.replace(f"{{{name}}}", value)
             send(method, filled, {} if method == "POST" else None)
-            if replicate_emulator.requests[-1].kind != "other":
+            reply_kind = replicate_emulator.requests[-1].kind
+            if reply_kind != "other" or path in {"/account", "/hardware"}:
                 answered_paths.add(path)
     expected = {
         "GET": {
@@ -179,6 +215,12 @@ def test_all_answered_paths_are_documented(
             "/models/{model_owner}/{model_name}/versions/{version_id}",
             "/deployments/{deployment_owner}/{deployment_name}",
             "/files/{file_id}",
+            "/models",
+            "/collections",
+            "/collections/{collection_slug}",
+            "/search",
+            "/account",
+            "/hardware",
         },
         "POST": {
             "/predictions",
