@@ -46,13 +46,20 @@ _LARGE_BODY = 1024 * 1024  # bytes, as aiohttp counts
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _KEEPS_METHOD = {307, 308}
+_TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 @dataclass(frozen=True, slots=True)
 class StreamResponse:
-    """The response of a stream, whose body is read as it arrives."""
+    """The response of a stream, whose body is read as it arrives.
+
+    Attributes:
+        is_event_stream: False if it is anything else, such as an error.
+        is_refused: True if the server will not send the stream on a further request either.
+    """
 
     is_event_stream: bool
+    is_refused: bool
     _response: aiohttp.ClientResponse
 
     def read(self) -> Awaitable[bytes]:
@@ -159,8 +166,10 @@ class Http:
             proxy=self.settings.proxy_for(url),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
         )
-        is_stream = response.content_type == "text/event-stream"
-        return StreamResponse(response.status == HTTPStatus.OK and is_stream, response)
+        status, kind = response.status, response.content_type
+        is_refused = status // 100 == 4 and status not in _TRANSIENT
+        is_stream = status == HTTPStatus.OK and kind == "text/event-stream"
+        return StreamResponse(is_stream, is_refused, response)
 
     def choose_url(self, url: str | None, path: str) -> str:
         """Return a record's URL if the token may be sent there, or else the documented path."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import islice
 from typing import Literal
 
 import pytest
@@ -226,6 +227,28 @@ async def test_a_stream_that_brings_nothing_is_replaced_by_polling(
     assert replicate_emulator.cancels == []
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 451])
+async def test_a_refused_stream_is_replaced_by_polling_at_once(
+    client: Client, replicate_emulator: Emulator, status: int
+) -> None:
+    replicate_emulator.reply = Reply([f" w{i}" for i in range(12)], delays=[0.1] * 12)
+    replicate_emulator.fault(Fault(on="stream", status=status), times=None)
+    async with client.stream(replicate_emulator.model, "Hi") as events:
+        texts = [event async for event in events if isinstance(event, TextDelta)]
+    assert len(texts) > 1  # as the record grows
+    assert len([r for r in replicate_emulator.requests if r.server == "stream"]) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+async def test_a_stream_that_may_be_had_later_is_requested_again(
+    client: Client, replicate_emulator: Emulator, status: int
+) -> None:
+    replicate_emulator.reply = Reply(WORDS, delays=[0.1] * len(WORDS))
+    replicate_emulator.fault(Fault(on="stream", status=status))
+    assert (await client.complete(replicate_emulator.model, "Hi")).text == WHOLE
+    assert len([r for r in replicate_emulator.requests if r.server == "stream"]) == 2
+
+
 async def test_polling_goes_on_behind_the_text_of_a_broken_stream(
     client: Client, replicate_emulator: Emulator
 ) -> None:
@@ -445,6 +468,11 @@ async def test_a_model_without_a_stream_is_polled(
     completion = await client.complete("some/plain", "Hi")
     assert completion.text == "all at once"
     assert [r for r in replicate_emulator.requests if r.server == "stream"] == []
+
+
+def test_a_polled_record_is_fetched_often_first_and_seldom_later() -> None:
+    waits = list(islice(prediction_run.iterate_poll_intervals(), 8))
+    assert waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0]
 
 
 async def test_a_polled_record_that_is_gone_is_no_unknown_model(
