@@ -6,6 +6,7 @@ functions: the adapters import this module, and most programs that import an ada
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from replicate_stream._api.model_list import ModelList
     from replicate_stream._api.models import Model, ModelRef
     from replicate_stream._api.prediction_run import PredictionRun
-    from replicate_stream._event_stream import EventStream
+    from replicate_stream._event_stream import EventStream, Start
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.profile import ModelProfile
     from replicate_stream._types.messages import Completion, Messages, ToolSpec
+    from replicate_stream._types.prediction import Prediction
     from replicate_stream._types.request import ModelInput, PreparedRequest, Request
 
 P = ParamSpec("P")
@@ -278,6 +280,77 @@ class Client:
                 builder.add(event)
         return builder.build()
 
+    def resume(
+        self,
+        prediction_id: str,
+        *,
+        model: str | None = None,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        validator: Callable[[Any], object] | None = None,
+        prompt_format: str | None = None,
+        include_usage: bool = True,
+        cancel_on_exit: bool = True,
+    ) -> EventStream:
+        """Take up a prediction that was created before, here or elsewhere, and costs nothing more.
+
+            async with client.resume(prediction_id) as events:
+                async for event in events: ...
+
+        The whole answer is streamed, from its first token. An answer that has ended is read from
+        its record, which holds it for an hour. Its length, and how long its stream may be silent,
+        are bounded as in `stream`; the `deadline` counts from the take-up.
+
+        The prediction is looked up when the stream is entered or its first event is asked for.
+        From then on it is cancelled if the stream is left before its end, as in `stream`.
+
+        Args:
+            prediction_id: The id, as in `Prediction.id`.
+            model: The model that was asked for; None for the one in the record. Its chat format
+                decides how thoughts and tool calls are told from text.
+            max_tokens: As in the request; an answer of this length has the finish reason `length`.
+            stop: As in the request, like the other parameters: they decide how the answer is read.
+            tools: As in the request; without them a call is part of the text.
+            tool_choice: As in the request.
+            parallel_tool_calls: As in the request.
+            response_format: As in the request. A wrong answer is not asked for again.
+            validator: As in the request.
+            prompt_format: As in the request.
+            include_usage: As for `stream`.
+            cancel_on_exit: False lets the prediction run on, and be paid, if the stream is left.
+
+        Returns:
+            The stream of events, also an async context manager.
+
+        Raises:
+            InvalidInputError: Not a prediction's id.
+            ReplicateError: On entering and iterating, as in `stream`. `ModelNotFoundError` is
+                raised for an unknown id, `StreamInterruptedError` for an answer whose text the
+                service has removed.
+        """
+        from replicate_stream._resumed_stream import ResumedStream, check_prediction_id
+
+        take_up = partial(
+            self._take_up,
+            check_prediction_id(prediction_id),
+            model,
+            is_kept=not cancel_on_exit,
+            max_tokens=max_tokens,
+            stop=stop,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            response_format=response_format,
+            validator=validator,
+            prompt_format=prompt_format,
+            include_usage=include_usage,
+        )
+        return ResumedStream(prediction_id, take_up)
+
     @_same_parameters(stream)
     async def prepare(self, model: str, messages: Messages, **parameters: Any) -> PreparedRequest:
         """Build the request of an answer without sending it: a dry run that costs nothing.
@@ -365,6 +438,31 @@ class Client:
         run, model_input = await self._start(request)
         return EventStream(run, model_input, request, self._start, is_buffered=is_buffered)
 
+    async def _take_up(
+        self, prediction_id: str, model: str | None, *, is_kept: bool, **parameters: Any
+    ) -> tuple[PredictionRun, ModelInput, Request, Start]:
+        """Look a prediction up, and build what reading its answer needs."""
+        from replicate_stream._api.predictions import fetch_prediction
+        from replicate_stream._request.prepare import build_model_input
+        from replicate_stream._resumed_stream import find_model
+
+        path = f"/predictions/{prediction_id}"
+        prediction = await fetch_prediction(self._http, path, prediction_id)
+        # Any message will do: it is not sent, and how an answer is read does not depend on it.
+        name = model or find_model(prediction)
+        request = await _build_request(name, "-", max_repairs=0, **parameters)
+        profile = self._get_profile(await self._models.look_up(name))
+        model_input = build_model_input(request, profile, "ignore", is_sent=False)
+        run = self._create_run(prediction, model_input, request, self._get_deadline())
+        if is_kept:
+            run.leave_running()
+        return run, model_input, request, self._start
+
+    def _get_deadline(self) -> float | None:
+        """Return the end of a reading that begins now, in the running loop's time."""
+        deadline = self._settings.deadline
+        return None if deadline is None else asyncio.get_running_loop().time() + deadline
+
     async def _start(self, request: Request) -> tuple[PredictionRun, ModelInput]:
         """Create a prediction for a request."""
         model, model_input = await self._build_model_input(request)
@@ -404,16 +502,26 @@ class Client:
         self, model: Model, model_input: ModelInput, request: Request
     ) -> PredictionRun:
         from replicate_stream._api.creation import create_prediction
-        from replicate_stream._api.prediction_run import PredictionRun
-        from replicate_stream._response.output import extract_text
 
         if model_input.uploads:
             await self._files.place_files(model_input)
-        kind = model_input.output_kind
-        has_tools = model_input.expected_answer.tools is not None
         prediction, deadline_at = await create_prediction(
             self._http, self._models, model, model_input.input
         )
+        return self._create_run(prediction, model_input, request, deadline_at)
+
+    def _create_run(
+        self,
+        prediction: Prediction,
+        model_input: ModelInput,
+        request: Request,
+        deadline_at: float | None,
+    ) -> PredictionRun:
+        from replicate_stream._api.prediction_run import PredictionRun
+        from replicate_stream._response.output import extract_text
+
+        kind = model_input.output_kind
+        has_tools = model_input.expected_answer.tools is not None
         return PredictionRun(
             self._http,
             prediction,
@@ -436,11 +544,7 @@ class _StreamContext:
         return self._events
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:
-        # A generator around the context is being dropped: its loop may never resume an `await`.
-        if exc_type is GeneratorExit:
-            self._events.abandon()
-        else:
-            await self._events.aclose()
+        await self._events.__aexit__(exc_type, *exc_info)
 
 
 async def _build_request(model: str, messages: Messages, **parameters: Any) -> Request:

@@ -69,6 +69,16 @@ class EventStream:
     async def __anext__(self) -> StreamEvent:
         return await self._events.__anext__()
 
+    async def __aenter__(self) -> EventStream:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:
+        # A generator around the context is being dropped: its loop may never resume an `await`.
+        if exc_type is GeneratorExit:
+            self.abandon()
+        else:
+            await self.aclose()
+
     async def aclose(self) -> None:
         """Cancel the prediction, unless it has ended, and wait until the service has answered."""
         try:

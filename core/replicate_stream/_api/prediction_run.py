@@ -117,11 +117,15 @@ class PredictionRun:
             ReplicateTimeoutError: No event for `timeout` seconds, or the `deadline` has passed.
         """
         url = self.prediction.urls.get("stream")
-        if self._is_polled or not is_readable(url):
+        if self._is_polled or self.prediction.is_terminal or not is_readable(url):
             return self._poll()
         # A stream below /v1/files/ has files, one URL an event (docs/replicate-api.md 2.7).
         is_files = urlsplit(url).path.startswith("/v1/files/")
         return self._poll() if is_files else self._read_stream(url)
+
+    def leave_running(self) -> None:
+        """Let the prediction run on, whatever becomes of this reading."""
+        self._cancellation.release()
 
     async def cancel(self) -> None:
         """Cancel the prediction, unless it has ended, and keep the record in the response."""
@@ -154,17 +158,18 @@ class PredictionRun:
 
     async def _read_stream(self, url: str) -> AsyncGenerator[list[str], None]:
         reconnects = 0
+        yield self._deliver_recorded_text()  # of a prediction that was created before
         while True:
             event_count = self._delivered.event_count
             decoder = Decoder()
             is_open = await self._connect(url)
-            if self._response is not None and self._response.is_refused:
-                break
             while is_open and self._end is None:
                 texts = await self._read_texts(decoder)
                 if texts is None:
                     break
                 yield texts
+            if self._is_stream_useless():
+                break
             self.close()
             yield await self._end_connection()
             if self.prediction.is_terminal:
@@ -186,6 +191,11 @@ class PredictionRun:
         async with aclosing(self._poll()) as batches:
             async for texts in batches:
                 yield texts
+
+    def _is_stream_useless(self) -> bool:
+        """Return True if the text is to be had from the record only."""
+        is_refused = self._response is not None and self._response.is_refused
+        return is_refused or self._delivered.has_other_start
 
     async def _connect(self, url: str) -> bool | None:
         """Open the stream where it broke off.
@@ -227,6 +237,8 @@ class PredictionRun:
         if not events:
             return []
         texts, self._end = delivered.add_events(events)
+        if delivered.has_other_start:
+            return None
         if texts:  # a server that sends nothing but `logs` is silent
             read_timeout.last_event_at = self._clock()
             read_timeout.idle_timeout = self._first_check_after
@@ -293,7 +305,8 @@ class PredictionRun:
                 self.prediction = await fetch_prediction(self._http, self._url, self.prediction.id)
             except ModelNotFoundError:
                 raise self._build_interrupted_error("its record is gone (404)") from None
-        yield self._deliver_rest(is_output_needed=self._delivered.length > 0)
+        is_output_needed = self._delivered.length > 0 or self.prediction.data_removed
+        yield self._deliver_rest(is_output_needed=is_output_needed)
 
     def _deliver_rest(self, *, is_output_needed: bool = True) -> list[str]:
         """Note and return the text of a terminal prediction that the stream did not bring.
@@ -312,6 +325,13 @@ class PredictionRun:
         if rest is None and is_output_needed:
             raise self._build_interrupted_error("the record has no output any more")
         return self._note_rest(rest)
+
+    def _deliver_recorded_text(self) -> list[str]:
+        """Note and return the text that a record has before its stream is read.
+
+        Without carriage returns, as the stream repeats it (docs/replicate-api.md 3.3).
+        """
+        return self._note_rest((self._get_undelivered_text() or "").replace("\r", ""))
 
     def _note_rest(self, rest: str | None) -> list[str]:
         if not rest:

@@ -1,7 +1,8 @@
 """The text of a stream that was delivered, so that a new connection loses and repeats none of it.
 
-There is one object for every stream, so it is kept small: ids and texts are appended to buffers,
-which are parsed only after a connection was lost.
+The text of a prediction that is taken up begins in its record. There is one object for every
+stream, so it is kept small: ids and texts are appended to buffers, which are parsed only after a
+connection was lost.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class DeliveredText:
         last_event_id: The id to resume after; None before the first one.
         event_count: Number of events.
         connection_count: Number of connections.
+        has_other_start: True if text from the record was delivered before the first connection,
+            which then did not begin with it, so that text may be missing in between.
     """
 
     def __init__(self) -> None:
         self.last_event_id: str | None = None
         self.event_count = 0
         self.connection_count = 0
+        self.has_other_start = False
         self._ids = io.StringIO()
         self._text = io.StringIO()
         self._seen_ids: set[str] | None = None
@@ -53,7 +57,8 @@ class DeliveredText:
         self.connection_count += 1
         if self.event_count:
             self._seen_ids = set(self._ids.getvalue().split("\n"))
-            self._expected_replay = "" if self.last_event_id else self._text.getvalue()
+        if not self.last_event_id:
+            self._expected_replay = self._text.getvalue()
             self._replay_position = 0
 
     def add_events(self, events: Sequence[Event]) -> tuple[list[str], StreamEnd | None]:
@@ -114,9 +119,12 @@ class DeliveredText:
         if self._replay_position < len(replay) and replay.startswith(text, start):
             return []
         self._expected_replay = ""
+        rest = text.removeprefix(replay[start:])
+        if rest == text and self.connection_count == 1:
+            self.has_other_start = True
+            return []
         # A text that does not begin with the replay is new: the server repeats nothing. Whether
         # text between the connections is missing, only the record can show, at the end.
-        rest = text.removeprefix(replay[start:])
         return [rest] if rest else []
 
 

@@ -116,9 +116,20 @@ def prepare_input(
 
 
 def build_model_input(
-    request: Request, profile: ModelProfile, on_unsupported: OnUnsupported
+    request: Request,
+    profile: ModelProfile,
+    on_unsupported: OnUnsupported,
+    *,
+    is_sent: bool = True,
 ) -> ModelInput:
     """Adapt a request to a model.
+
+    Args:
+        request: The request.
+        profile: The model's profile.
+        on_unsupported: As for `Client`.
+        is_sent: False to skip the checks of an input that is not sent, because the prediction
+            exists and only its answer is to be read.
 
     Raises:
         InvalidInputError: A value is invalid for this model, a required input is missing, or the
@@ -156,8 +167,9 @@ def build_model_input(
     if profile.has_schema:
         if request.extra_input:
             put_extra_input(request.extra_input, builder)
-        check_input(profile.schema, builder.input)
-        _check_required(profile, builder.input)
+        if is_sent:
+            check_input(profile.schema, builder.input)
+            _check_required(profile, builder.input)
     else:
         builder.input.update(request.extra_input)  # there is nothing to check it against
     return ModelInput(

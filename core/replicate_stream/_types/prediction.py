@@ -58,6 +58,7 @@ class Prediction:
         started_at: When the model began to run.
         completed_at: When the prediction ended.
         urls: `get`, `cancel`, `web`, and `stream`, which is itself a secret.
+        data_removed: True once the service has removed input, output and logs, after an hour.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Prediction:
     started_at: str | None = None
     completed_at: str | None = None
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    data_removed: bool = False
 
     @property
     def is_terminal(self) -> bool:
@@ -106,6 +108,7 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
         output=body.get("output"),
         metrics=to_mapping(body.get("metrics")),
         urls={k: v for k, v in to_mapping(body.get("urls")).items() if isinstance(v, str)},
+        data_removed=body.get("data_removed") is True,
         **{name: _to_text(body.get(name)) for name in _TEXT_FIELDS},
     )
 
