@@ -117,6 +117,8 @@ class ChunkConverter:
 
         It is separate from the last chunk, because not every consumer reads the calls of that one.
         """
+        # A sum of chunks makes its `invalid_tool_calls` of the pieces alone. Those of a chunk are
+        # dropped from it, or given to the constructor become pieces, which are parsed as valid.
         pieces = [
             tool_call_chunk(name=None, args=_find_invalid_suffix(text), id=None, index=index)
             for index, deltas in self._calls.items()

@@ -223,6 +223,21 @@ async def test_a_malformed_call_is_invalid_and_keeps_its_text(
     assert '{"query": ' in (bad["args"] or "")
 
 
+async def test_the_sum_of_chunks_marks_a_malformed_call_that_a_whole_answer_explains(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = list('<tool_call>\n{"name": "search", "arguments": {"query": "ow')
+    llm: Any = make_llm(max_repairs=0).bind_tools([search])
+    (whole,) = (await llm.ainvoke("Hi")).invalid_tool_calls
+    summed = reduce(add, [chunk async for chunk in llm.astream("Hi")])
+    (streamed,) = summed.invalid_tool_calls
+    assert whole["args"] == '{"query": "ow'
+    assert whole["error"] == "The arguments are not a JSON object."
+    assert streamed["args"] == '{"query": "ow "] /* malformed */'
+    assert streamed["error"] is None
+    assert "/*" not in str((await llm.aprepare([summed, ("human", "Go on")])).body)
+
+
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
 async def test_a_streamed_call_with_a_number_that_is_none_is_invalid(
     replicate_emulator: Emulator, make_llm: MakeLLM, ask: Any, number: str
