@@ -49,6 +49,7 @@ _CALL_NAMES = frozenset(
 )
 # What traces and caches do not show: texts and code of the developer's, and possible secrets.
 _HIDDEN = frozenset({"system_prompt", "model_kwargs", "extra_input", "validator"})
+_SAME_ANSWER = frozenset({"include_usage", "coalesce"})  # settings that do not change an answer
 _REPLACED: Mapping[str, str] = {
     "prompt_key": "the model's schema determines the input of the prompt",
     "version_obj": "a model's schema is looked up once for all objects",
@@ -127,6 +128,8 @@ class ChatReplicateFields(BaseChatModel):
     """Whether `invoke` streams internally."""
     max_repairs: int = 1
     """Retries of an answer without the required call or JSON, each of which is paid."""
+    coalesce: bool = False
+    """Whether to stream tokens that have arrived already as one piece; none waits for another."""
     stream_usage: bool = True
     """Whether to request the token counts when an answer has ended."""
 
@@ -231,7 +234,7 @@ class ChatReplicateFields(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         """Every setting that changes the answer, and no secret, for caches and traces."""
-        names = (_FIELD_NAMES.get(name, name) for name in SETTINGS if name != "include_usage")
+        names = (_FIELD_NAMES.get(name, name) for name in SETTINGS if name not in _SAME_ANSWER)
         params = {name: getattr(self, name) for name in names if name not in _HIDDEN}
         # The framework overwrites `stop` with the call's own, be it None.
         params["stop_sequences"] = params.pop("stop")

@@ -57,6 +57,7 @@ class Settings(TypedDict, total=False):
     model_kwargs: dict[str, Any]
     streaming: bool
     max_repairs: int
+    coalesce: bool
     stream_usage: bool
     name: str | None
     cache: BaseCache | bool | None

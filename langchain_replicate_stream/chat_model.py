@@ -19,7 +19,7 @@
 3. The core's errors become those of `errors`, which are LangChain's too, by
    `_from_core.raise_as_langchain`.
 
-The blocking methods run the same stream on the core's background loop (`iterate_blocking`). A
+The blocking methods run the same stream on the core's background loop (`stream_blocking`). A
 consumer that stops leaves the client's context, which cancels the prediction.
 """
 
@@ -44,7 +44,7 @@ from langchain_replicate_stream._profile import make_profile
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._token_counting import count_tokens, split_into_ids
 from langchain_replicate_stream._tools import to_openai_tools, to_response_format
-from replicate_stream.adapters import iterate_blocking, run_blocking
+from replicate_stream.adapters import run_blocking, stream_blocking
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -212,7 +212,7 @@ class ChatReplicate(ChatReplicateFields):
             client, request = self._build_request(messages, stop, kwargs)
             converter = ChunkConverter(request["model"])
             try:
-                with closing(iterate_blocking(lambda: client.stream(**request))) as events:
+                with closing(stream_blocking(client, request)) as events:
                     for event in events:
                         for chunk in converter.convert(event):
                             if run_manager is not None:
@@ -236,7 +236,7 @@ class ChatReplicate(ChatReplicateFields):
             converter = EventConverter(request["model"])
             chunks = ChunkConverter(request["model"])
             has_handlers = run_manager is not None and bool(run_manager.handlers)
-            with closing(iterate_blocking(lambda: client.stream(**request))) as events:
+            with closing(stream_blocking(client, request)) as events:
                 yield converter.start()
                 for event in events:
                     if has_handlers and run_manager is not None:

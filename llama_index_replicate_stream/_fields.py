@@ -118,6 +118,8 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
     max_repairs: int = 1
     """Retries of an answer without the required call or JSON, each of which is paid."""
+    coalesce: bool = False
+    """Whether to stream tokens that have arrived already as one piece; none waits for another."""
     additional_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win over the other parameters."""
     image: str | None = Field(default=None, repr=False)

@@ -35,6 +35,7 @@ class Settings(TypedDict, total=False):
     reasoning_effort: str | None
     prompt_format: str | None
     max_repairs: int
+    coalesce: bool
     additional_kwargs: dict[str, Any]
     image: str | None
     context_window: int | None

@@ -20,7 +20,7 @@
 3. `_stream_callbacks` closes the stream when its consumer stops, which leaves the client's context
    and cancels the prediction.
 
-The blocking methods run the same stream on the core's background loop (`iterate_blocking`). No
+The blocking methods run the same stream on the core's background loop (`stream_blocking`). No
 public method calls another: each would pass the callback decorator, and count every token, twice.
 """
 
@@ -57,8 +57,8 @@ from llama_index_replicate_stream._stream_callbacks import (
 from llama_index_replicate_stream._to_core import PromptConverter
 from replicate_stream import Client
 from replicate_stream.adapters import (
-    iterate_blocking,
     run_blocking,
+    stream_blocking,
 )
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class Replicate(ReplicateFields):
         self, request: dict[str, Any], convert: Convert[Response]
     ) -> Generator[Response, None, None]:
         client = self._get_client()
-        with closing(iterate_blocking(lambda: client.stream(**request))) as events:
+        with closing(stream_blocking(client, request)) as events:
             for event in events:
                 if (response := convert(event)) is not None:
                     yield response

@@ -187,6 +187,7 @@ class Client:
         extra_input: Mapping[str, Any] | None = None,
         prompt_format: str | None = None,
         include_usage: bool = True,
+        coalesce: bool = False,
         max_repairs: int = 1,
     ) -> AbstractAsyncContextManager[EventStream]:
         """Stream an answer, event by event.
@@ -228,6 +229,8 @@ class Client:
                 `chatml`, …), or `plain` for the texts as they are; chosen by the model if None.
             include_usage: Fetch the record when the answer has ended: for its token counts, and to
                 verify the delivered text. If False, events that the stream lost go unnoticed.
+            coalesce: Hand on tokens that have arrived already as one piece, for batch work and slow
+                consumers: fewer and larger pieces, and no token waits for another.
             max_repairs: Retries of an answer without the required call or JSON, each of which is
                 paid: in `stream` only while nothing of the answer has been emitted.
 
@@ -260,6 +263,7 @@ class Client:
             extra_input=extra_input,
             prompt_format=prompt_format,
             include_usage=include_usage,
+            coalesce=coalesce,
             max_repairs=max_repairs,
         )
         return _StreamContext(opening)
@@ -268,6 +272,7 @@ class Client:
     async def complete(self, model: str, messages: Messages, **parameters: Any) -> Completion:
         """Return a whole answer. The arguments and errors are those of `stream`.
 
+        It is one piece whatever `coalesce` is.
         Cancelling the call cancels the prediction.
         """
         check_arguments("complete", parameters)
@@ -355,9 +360,9 @@ class Client:
     async def prepare(self, model: str, messages: Messages, **parameters: Any) -> PreparedRequest:
         """Build the request of an answer without sending it: a dry run that costs nothing.
 
-        The arguments are those of `stream`; `include_usage` and `max_repairs` concern the answer,
-        and change nothing here. The model is looked up if it is not known yet. Files are neither
-        read nor uploaded; placeholders stand in their place.
+        The arguments are those of `stream`; `include_usage`, `coalesce` and `max_repairs` concern
+        the answer, and change nothing here. The model is looked up if it is not known yet. Files
+        are neither read nor uploaded; placeholders stand in their place.
 
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.

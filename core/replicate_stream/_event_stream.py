@@ -7,14 +7,18 @@ rejected. It is possible only while no part of the first answer has been emitted
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from replicate_stream._errors import ReplicateError
 from replicate_stream._lazy import public
-from replicate_stream._response.completion import CompletionBuilder, derive_finish_reason
+from replicate_stream._response.completion import (
+    CompletionBuilder,
+    derive_finish_reason,
+    merge_deltas,
+)
 from replicate_stream._response.output import CompletionReader
 from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
 from replicate_stream._types.messages import Completion, Finished, StatusChanged, StreamEvent
@@ -56,6 +60,7 @@ class EventStream:
         self._request = request
         self._start = start
         self._is_buffered = is_buffered
+        self._is_coalesced = is_buffered or request.coalesce
         self._events = self._generate()
 
     @property
@@ -106,8 +111,8 @@ class EventStream:
                     async for batch in batches:
                         if run.prediction.status != status and not run.prediction.is_terminal:
                             yield StatusChanged(status := run.prediction.status)
-                        events = parser.feed(completion.feed(batch))
-                        for event in events if check is None else check.add(events):
+                        events = parser.feed(self._join(completion.feed(batch)))
+                        for event in self._merge(events if check is None else check.add(events)):
                             yield event
                         if parser.is_stopped:
                             break
@@ -115,11 +120,13 @@ class EventStream:
                 error.completion = self._build_partial(parser, completion)
                 raise
             rest = await self._end_answer(parser, completion)
-            for event in rest if check is None else check.close(rest, has_repairs_left=repairs > 0):
+            closed = rest if check is None else check.close(rest, has_repairs_left=repairs > 0)
+            for event in self._merge(closed):
                 yield event
             usage = _add(usage, read_usage(run.prediction))
             finished = self._build_finished(parser, usage)
-            for event in () if check is None else check.accept_cut_off(finished.reason):
+            accepted = () if check is None else check.accept_cut_off(finished.reason)
+            for event in self._merge(accepted):
                 yield event
             if check is None or check.is_accepted:
                 break
@@ -135,6 +142,13 @@ class EventStream:
             await self._run.stop()
         rest = parser.feed(completion.flush())
         return [*rest, *parser.flush(is_cut_off=self._is_cut_off())]
+
+    def _join(self, texts: Sequence[str]) -> Sequence[str]:
+        """Join a batch that is one piece anyway before it is parsed, as each text has its cost."""
+        return ("".join(texts),) if self._is_coalesced else texts
+
+    def _merge(self, events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
+        return merge_deltas(events) if self._is_coalesced else events
 
     def _create_parser(self, model_input: ModelInput) -> AnswerParser:
         create = BufferedAnswerParser if self._is_buffered else AnswerParser

@@ -11,9 +11,10 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
@@ -122,6 +123,7 @@ def run_blocking(call: Callable[[], Awaitable[T]]) -> T:
 
 def iterate_blocking(
     open_stream: Callable[[], AbstractAsyncContextManager[AsyncIterator[T]]],
+    merge: Callable[[Sequence[T]], Sequence[T]] | None = None,
 ) -> Generator[T, None, None]:
     """Iterate over an async stream in the background loop.
 
@@ -131,10 +133,13 @@ def iterate_blocking(
 
     Args:
         open_stream: Called in the background loop; returns the stream's context manager.
+        merge: Called with the items that have arrived since the last one was taken; returns the
+            items to hand on instead of them. None to hand on each as it is.
     """
     items: SimpleQueue[tuple[T, ...]] = SimpleQueue()  # of one item each; an empty one ends them
     room = asyncio.Semaphore(BUFFER_SIZE)
     batch = BUFFER_SIZE // 2  # a call into the loop for each item would cost more than the item
+    taken = 0
 
     async def read_stream() -> None:
         async with open_stream() as stream:
@@ -142,19 +147,30 @@ def iterate_blocking(
                 await room.acquire()
                 items.put((item,))
 
-    async def make_room() -> None:
-        for _ in range(batch):
+    async def make_room(count: int) -> None:
+        for _ in range(count):
             room.release()
+
+    def take() -> Sequence[T]:
+        nonlocal taken
+        arrived = items.get()
+        while merge is not None and arrived and not items.empty():
+            more = items.get()
+            if not more:
+                items.put(more)  # the end
+                break
+            arrived += more
+        taken += len(arrived)
+        if taken >= batch:
+            _start(partial(make_room, taken))
+            taken = 0
+        return merge(arrived) if merge is not None and arrived else arrived
 
     future = _start(read_stream)
     future.add_done_callback(lambda _: items.put(()))
     try:
-        taken = 0
-        while item := items.get():
-            taken += 1
-            if taken % batch == 0:
-                _start(make_room)
-            yield item[0]
+        while arrived := take():
+            yield from arrived
         future.result()
     finally:
         future.cancel()

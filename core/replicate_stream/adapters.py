@@ -7,7 +7,7 @@ this distribution use these names and the package's public ones, and nothing els
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -32,7 +32,7 @@ from replicate_stream._warnings import warn_caller
 
 if TYPE_CHECKING:
     from replicate_stream._types.contents import Contents
-    from replicate_stream._types.messages import Message
+    from replicate_stream._types.messages import Message, StreamEvent
 
 __all__ = [
     "PARAMETERS",
@@ -53,6 +53,7 @@ __all__ = [
     "replace_surrogates",
     "resolve",
     "run_blocking",
+    "stream_blocking",
     "to_parameters",
     "warn_caller",
     "without_secret_inputs",
@@ -220,6 +221,21 @@ def merge_arguments(
             raise TypeError(f"{name} is of type {type(inputs).__name__}; a dict is needed")
     model = settings["model"] if merged["model"] is None else merged["model"]
     return {**merged, "model": model, "extra_input": extra_input or None}
+
+
+def stream_blocking(
+    client: Client, request: Mapping[str, Any]
+) -> Generator[StreamEvent, None, None]:
+    """Iterate over the events of `client.stream(**request)` in the background loop.
+
+    With `coalesce`, events that the consumer has let wait are merged, too.
+    """
+    if not request["coalesce"]:
+        return iterate_blocking(lambda: client.stream(**request))
+    # Few need it, and no adapter's import should pay for the core's values.
+    from replicate_stream._response.completion import merge_deltas
+
+    return iterate_blocking(lambda: client.stream(**request), merge_deltas)
 
 
 def parse_json_object(text: str) -> dict[str, Any] | None:

@@ -152,7 +152,7 @@ def test_chat_sends_its_options(run: RunCommand, replicate_emulator: Emulator) -
 def test_chat_has_an_option_for_every_parameter_of_a_text_answer() -> None:
     options = {option.name for option in main.commands["chat"].params}
     settings = {each.name for each in PARAMETERS if each.is_setting}
-    not_for_text = {"extra_input", "include_usage", "max_repairs"}
+    not_for_text = {"extra_input", "include_usage", "coalesce", "max_repairs"}
     assert options == settings - not_for_text | {"prompt", "model"}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from replicate_stream import (
     ToolSpec,
     Usage,
 )
+from replicate_stream._response.completion import CompletionBuilder
 from replicate_stream.testing import Emulator, Reply
 
 ADD = ToolSpec("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}})
@@ -421,3 +423,76 @@ async def test_a_validator_rejects_what_a_schema_allows(
 async def test_a_validator_that_cannot_be_called_is_refused(client: Client) -> None:
     with pytest.raises(InvalidInputError, match="validator is of type int"):
         await client.complete("a/b", "Hi", validator=1)  # type: ignore[arg-type]  # the point
+
+
+# Pieces that are as large as what has arrived
+
+
+def is_over(emulator: Emulator) -> bool:
+    return any(each.status == "succeeded" for each in emulator.predictions.values())
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+async def test_a_slow_consumer_gets_what_has_arrived_token_by_token_or_as_one_piece(
+    client: Client, replicate_emulator: Emulator, coalesce: bool
+) -> None:
+    words = [f"word {number}\n" for number in range(300)]
+    replicate_emulator.reply = words
+    pieces: list[str] = []
+    async with client.stream(replicate_emulator.model, "Hi", coalesce=coalesce) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                pieces.append(event.text)
+                replicate_emulator.wait_for(is_over)  # blocks the loop, as a busy consumer does
+    assert "".join(pieces) == "".join(words)
+    if coalesce:
+        assert len(pieces) < 10
+    else:
+        assert pieces == words
+
+
+async def test_no_token_waits_for_the_next_one_to_be_one_piece_with_it(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+    has_arrived = asyncio.Semaphore(0)
+
+    async def write(_: Any) -> AsyncIterator[str]:
+        loops.append(asyncio.get_running_loop())
+        for _number in range(20):
+            yield "word "
+            await asyncio.wait_for(has_arrived.acquire(), 5)
+
+    replicate_emulator.reply = write
+    async with client.stream(replicate_emulator.model, "Hi", coalesce=True) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                assert event.text == "word "
+                loops[0].call_soon_threadsafe(has_arrived.release)
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        (f"<think>Let me see.</think>I add.\n{CALL}\n{CALL}", {"tools": [ADD]}),
+        (f"Well: {CALL}", {"tools": [ADD], "tool_choice": "add"}),
+        ('Here: {"name": "Amsterdam"} Done.', {"response_format": CITY}),
+        ("one two STOP three", {"stop": ["STOP"]}),
+    ],
+    ids=["reasoning and calls", "a required call", "JSON", "a stop sequence"],
+)
+async def test_larger_pieces_hold_the_same_reasoning_text_calls_and_end(
+    client: Client, replicate_emulator: Emulator, text: str, request_: dict[str, Any]
+) -> None:
+    replicate_emulator.reply = list(text)
+    outcomes = []
+    for coalesce in (False, True):
+        events = await collect_events(client, replicate_emulator, coalesce=coalesce, **request_)
+        builder = CompletionBuilder()
+        for event in events:
+            builder.add(event)
+        answer = builder.build()
+        calls = [(call.name, call.arguments) for call in answer.tool_calls]
+        outcomes.append((answer.reasoning, answer.text, calls, answer.finish_reason))
+    assert outcomes[0] == outcomes[1]
+    assert any(outcomes[0][:3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -76,3 +76,36 @@ def test_closing_leaves_a_source_that_is_held_back() -> None:
     numbers.close()
     run_blocking(turn_loop)
     assert source.is_left
+
+
+def sum_up(numbers: Sequence[int]) -> list[int]:
+    return [sum(numbers)]
+
+
+def test_items_that_a_consumer_lets_wait_are_merged() -> None:
+    numbers = iterate_blocking(Source(10).open, sum_up)
+    taken = [next(numbers)]
+    run_blocking(turn_loop)
+    taken += numbers
+    assert sum(taken) == sum(range(10))
+    assert len(taken) <= 2
+
+
+@pytest.mark.parametrize("count", [0, 1, BUFFER_SIZE, COUNT])
+def test_merged_items_are_all_items_and_their_error(count: int) -> None:
+    numbers = iterate_blocking(Source(count, LookupError("gone")).open, sum_up)
+    total = 0
+    with pytest.raises(LookupError, match="gone"):
+        for number in numbers:
+            total += number
+    assert total == sum(range(count))
+
+
+def test_a_consumer_that_merges_holds_the_source_back_too() -> None:
+    source = Source()
+    numbers = iterate_blocking(source.open, sum_up)
+    for _ in range(3):
+        next(numbers)
+        run_blocking(turn_loop)
+    assert source.made < COUNT / 2
+    numbers.close()

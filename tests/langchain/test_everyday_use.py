@@ -63,7 +63,7 @@ async def stream_message(llm: Any, **kwargs: Any) -> AIMessageChunk:
 
 
 def test_every_parameter_of_a_call_is_tested_below() -> None:
-    tested_below = {"model", "prompt_format", "max_repairs", "include_usage"}
+    tested_below = {"model", "prompt_format", "max_repairs", "include_usage", "coalesce"}
     tested = {*IN_THE_CALL, "extra_input", "reasoning_effort"} - {"model_kwargs"} | tested_below
     assert tested == set(SETTINGS)  # the effort in test_profile.py
 
@@ -489,6 +489,36 @@ async def test_a_stream_without_usage_requests_no_record(
     assert total.content
     assert total.usage_metadata is None
     assert not [r for r in replicate_emulator.requests if r.path.startswith("/v1/predictions/")]
+
+
+def is_over(emulator: Emulator) -> bool:
+    return any(each.status == "succeeded" for each in emulator.predictions.values())
+
+
+@pytest.mark.parametrize("in_the_call", [False, True])
+@pytest.mark.parametrize("method", ["stream", "astream"])
+async def test_a_slow_consumer_gets_larger_pieces_if_it_asks_for_them(
+    make_llm: MakeLLM, replicate_emulator: Emulator, method: str, in_the_call: bool
+) -> None:
+    words = [f"word {number}\n" for number in range(300)]
+    replicate_emulator.reply = words
+    llm = make_llm(coalesce=not in_the_call)
+    options: dict[str, Any] = {"coalesce": True} if in_the_call else {}
+    pieces: list[str] = []
+    if method == "stream":
+        for chunk in llm.stream("Hi", **options):
+            pieces.append(str(chunk.text))
+            replicate_emulator.wait_for(is_over)
+    else:
+        async for chunk in llm.astream("Hi", **options):
+            pieces.append(str(chunk.text))
+            replicate_emulator.wait_for(is_over)
+    assert "".join(pieces) == "".join(words)
+    assert len(pieces) < 10
+
+
+def test_larger_pieces_are_the_same_answer_for_a_cache(make_llm: MakeLLM) -> None:
+    assert make_llm(coalesce=True)._get_llm_string() == make_llm()._get_llm_string()
 
 
 async def test_a_streams_sum_counts_the_tokens_once(

@@ -313,3 +313,28 @@ async def test_what_the_model_only_thought_is_a_block_of_its_own(
     assert [r.additional_kwargs.get("thinking_delta") for r in completed[:2]] == ["Well", ", hm"]
     for whole in (completed[-1], await llm.acomplete("Hi")):
         assert whole.additional_kwargs["thinking"] == "Well, hm"
+
+
+def is_over(emulator: Emulator) -> bool:
+    return any(each.status == "succeeded" for each in emulator.predictions.values())
+
+
+@pytest.mark.parametrize("in_the_call", [False, True])
+@pytest.mark.parametrize("method", ["stream_complete", "astream_complete"])
+async def test_a_slow_consumer_gets_larger_pieces_if_it_asks_for_them(
+    make_llm: Callable[..., Replicate], replicate_emulator: Emulator, method: str, in_the_call: bool
+) -> None:
+    words = [f"word {number}\n" for number in range(300)]
+    replicate_emulator.reply = words
+    llm, options = make_llm(coalesce=not in_the_call), {"coalesce": True} if in_the_call else {}
+    pieces: list[str] = []
+    if method == "stream_complete":
+        for response in llm.stream_complete("Hi", **options):
+            pieces.append(response.delta or "")
+            replicate_emulator.wait_for(is_over)
+    else:
+        async for response in await llm.astream_complete("Hi", **options):
+            pieces.append(response.delta or "")
+            replicate_emulator.wait_for(is_over)
+    assert "".join(pieces) == "".join(words)
+    assert len(pieces) < 10

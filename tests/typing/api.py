@@ -93,6 +93,7 @@ async def stream(client: Client) -> None:
         extra_input={"n": 1},
         prompt_format="plain",
         include_usage=False,
+        coalesce=True,
         max_repairs=0,
     ) as events:
         assert_type(events, EventStream)

@@ -26,8 +26,8 @@ def _to_option(parameter: Parameter) -> click.Option:
     )
 
 
-# `chat` prints text alone: it has no use for tools, usage and repairs.
-_LEFT_OUT = {"extra_input", "include_usage", "max_repairs"}
+# `chat` prints text alone: it has no use for tools, usage, larger pieces and repairs.
+_LEFT_OUT = {"extra_input", "include_usage", "coalesce", "max_repairs"}
 _OPTIONS = [
     _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _LEFT_OUT
 ]

@@ -1,8 +1,8 @@
-"""Collect the events of an answer into a `Completion`, and find its finish reason. Pure."""
+"""Collect the events of an answer into a `Completion`, or into fewer and larger ones. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from replicate_stream._types.messages import (
@@ -90,6 +90,37 @@ class CompletionBuilder:
             usage=finished.usage,
             prediction=finished.prediction,
         )
+
+
+def merge_deltas(events: Iterable[StreamEvent]) -> list[StreamEvent]:
+    """Merge adjacent pieces of the same text, reasoning or call; other events stay as they are."""
+    merged: list[StreamEvent] = []
+    run: list[StreamEvent] = []
+    for event in events:
+        if run and not _continues(run[-1], event):
+            merged.append(_join(run))
+            run = []
+        run.append(event)
+    return [*merged, _join(run)] if run else merged
+
+
+def _continues(last: StreamEvent, event: StreamEvent) -> bool:
+    if isinstance(event, ToolCallDelta):
+        is_first = event.id is not None or event.name is not None
+        return isinstance(last, ToolCallDelta) and last.index == event.index and not is_first
+    return isinstance(event, TextDelta | ReasoningDelta) and type(last) is type(event)
+
+
+def _join(run: Sequence[StreamEvent]) -> StreamEvent:
+    first = run[0]
+    if isinstance(first, TextDelta):
+        return TextDelta("".join(e.text for e in run if isinstance(e, TextDelta)))
+    if isinstance(first, ReasoningDelta):
+        return ReasoningDelta("".join(e.text for e in run if isinstance(e, ReasoningDelta)))
+    if isinstance(first, ToolCallDelta):
+        arguments = "".join(e.arguments for e in run if isinstance(e, ToolCallDelta))
+        return ToolCallDelta(first.index, first.id, first.name, arguments)
+    return first
 
 
 def _to_call(deltas: Sequence[ToolCallDelta]) -> ToolCall:

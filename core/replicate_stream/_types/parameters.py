@@ -46,6 +46,7 @@ _RESPONSE_FORMAT = "The format of the answer: any JSON object, or JSON that fits
 _VALIDATOR = "Raises an exception for JSON, or arguments of a required call, that do not fit."
 _EXTRA_INPUT = "Further inputs of the model under its own names; they win over other parameters."
 _PROMPT_FORMAT = "The family whose chat format is used, or `plain`; by default the model's own."
+_COALESCE = "Hand on tokens that have arrived as one piece: fewer, larger pieces."
 _MAX_REPAIRS = "Retries of an answer without the required call or JSON, each of which is paid."
 
 PARAMETERS = (
@@ -68,6 +69,7 @@ PARAMETERS = (
     Parameter("extra_input", _Object, _EXTRA_INPUT),
     Parameter("prompt_format", str, _PROMPT_FORMAT),
     Parameter("include_usage", bool, "Get token counts, and verify the text.", default=True),
+    Parameter("coalesce", bool, _COALESCE, default=False),
     Parameter("max_repairs", int, _MAX_REPAIRS, default=1, minimum=0),
 )
 """In the order of `Client.stream`."""

@@ -41,6 +41,7 @@ class Request:
         extra_input: Further inputs of the model under its own names.
         prompt_format: The name of a chat format, or `plain`; None: chosen by the model.
         include_usage: Request the token counts when the answer has ended.
+        coalesce: Hand on what has arrived as one piece.
         max_repairs: The largest number of repeated requests for an answer that is rejected.
     """
 
@@ -61,6 +62,7 @@ class Request:
     extra_input: Mapping[str, Any] = field(default_factory=dict, repr=False)
     prompt_format: str | None = None
     include_usage: bool = True
+    coalesce: bool = False
     max_repairs: int = 1
 
     @property

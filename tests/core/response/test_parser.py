@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from replicate_stream import StreamEvent, ToolCallDelta
 from replicate_stream._response.check import find_problem
-from replicate_stream._response.completion import CompletionBuilder
+from replicate_stream._response.completion import CompletionBuilder, merge_deltas
 from replicate_stream._response.parser import AnswerParser
 from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
@@ -106,6 +106,26 @@ def test_any_chunking_of_any_answer_has_the_same_events(
     whole = parse([text], EXPECTED[name], stop)
     assert parse(pieces, EXPECTED[name], stop) == whole
     assert parse(text, EXPECTED[name], stop) == whole
+
+
+@given(NAMES, STOPS, TEXTS, PLACES)
+def test_joining_what_has_arrived_merges_the_events_and_nothing_else(
+    name: str, stop: tuple[str, ...], text: str, places: list[int]
+) -> None:
+    cuts = [0, *sorted(min(place, len(text)) for place in places), len(text)]
+    batches = [text[a:b] for a, b in itertools.pairwise(cuts)]
+    single = AnswerParser(stop, EXPECTED[name], lambda: "call_1")
+    joined = AnswerParser(stop, EXPECTED[name], lambda: "call_1")
+    events: list[list[StreamEvent]] = [[], []]
+    for batch in batches:
+        events[0] += single.feed(list(batch))
+        events[1] += merge_deltas(joined.feed([batch]))
+        assert joined.is_stopped == single.is_stopped
+        if joined.is_stopped:
+            break
+    events[0] += single.flush()
+    events[1] += merge_deltas(joined.flush())
+    assert merge_deltas(events[1]) == merge_deltas(events[0])
 
 
 @pytest.mark.parametrize("value", ["12", "true", "null", '"x"', "-1.5e3"])

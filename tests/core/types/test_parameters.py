@@ -31,6 +31,7 @@ def test_prepare_input_takes_the_parameters_that_change_an_input() -> None:
     names = {name for name in inspect.signature(prepare_input).parameters if name not in OTHERS}
     assert names == {each.name for each in PARAMETERS} - {
         "include_usage",
+        "coalesce",
         "max_repairs",
         "validator",
     }
