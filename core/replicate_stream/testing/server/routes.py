@@ -22,6 +22,7 @@ from replicate_stream.testing.server.events import (
     parse_event_id,
 )
 from replicate_stream.testing.server.faults import Kind
+from replicate_stream.testing.server.history import HistoryEndpoints
 from replicate_stream.testing.server.http import NOT_FOUND, RefusalError, Request, Response
 from replicate_stream.testing.server.state import State
 
@@ -82,10 +83,11 @@ class ApiRoutes:
         """
         self._state = state
         self._streams = streams
-        create = CreateEndpoints(state)
+        create, history = CreateEndpoints(state), HistoryEndpoints(state)
         discovery = DiscoveryEndpoints(state)
         name, one = r"([^/]+/[^/]+)", r"([^/]+)"
         routes: list[tuple[str, Kind, _Endpoint]] = [
+            ("GET /v1/predictions", "list", history.list_predictions),
             ("POST /v1/predictions", "create", create.create_by_version),
             (f"POST /v1/models/{name}/predictions", "create", create.create_by_model),
             (f"POST /v1/deployments/{name}/predictions", "create", create.create_by_deployment),

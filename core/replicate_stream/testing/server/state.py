@@ -63,7 +63,10 @@ class RecordedRequest(Request):
 
 @dataclass(slots=True)
 class Behaviour:
-    """The settings of an emulator that can be changed while it runs; see `Emulator`."""
+    """The settings of an emulator that can be changed while it runs; see `Emulator`.
+
+    `lists_inputs` is for clients that must not count on `input` in a list of predictions.
+    """
 
     reply: Script = None
     idle_timeout: float = 30.0
@@ -73,6 +76,7 @@ class Behaviour:
     replay: bool = True
     rate_limit: RateLimit | None = None
     shows_is_official: bool = True
+    lists_inputs: bool = True
 
 
 @dataclass(slots=True)

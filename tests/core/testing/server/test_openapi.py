@@ -149,6 +149,15 @@ def test_a_body_is_accepted_if_and_only_if_the_document_accepts_it(
     assert (send("POST", "/predictions", body).status == 201) is by_version
 
 
+def test_a_list_of_predictions_matches_the_document(
+    check: Check, send: Fixture, run_prediction: Fixture
+) -> None:
+    run_prediction()
+    page = send("GET", "/predictions").json
+    assert len(page["results"]) == 1
+    assert check("schemas_paginated_prediction_response", page) == []
+
+
 def find_response_schema(document: dict[str, Any], method: str, path: str) -> Any:
     reply = document["paths"][path][method.lower()]["responses"]["200"]
     return reply["content"]["application/json"]["schema"]
@@ -209,6 +218,7 @@ def test_all_answered_paths_are_documented(
                 answered_paths.add(path)
     expected = {
         "GET": {
+            "/predictions",
             "/predictions/{prediction_id}",
             "/models/{model_owner}/{model_name}",
             "/models/{model_owner}/{model_name}/versions",
