@@ -20,6 +20,10 @@ _WORD = " word"
 _TOOLS = ExpectedAnswer(tools=parse_tool_choice([{"name": "write"}], None, None))
 _TAGS = replace(_TOOLS, tool_formats=("QwenCoderToolFormat",))
 _TAGS_END = ["\n</parameter>\n</function>"]
+_PREFIXED = ExpectedAnswer(
+    tools=parse_tool_choice([{"name": "write"}], "required", None), prefix="<tool_call>"
+)
+_CALL = '<tool_call>{"name": "write", "arguments": {}}'
 _JSON = ExpectedAnswer(response_format=parse_response_format({"type": "json_object"}))
 
 
@@ -47,8 +51,15 @@ async def rows(sizes: Sizes) -> list[Row]:
         "words before JSON": (_JSON, (), ["{}"], _WORD),
         "blanks behind a mark": (_TOOLS, ["<tool_call>"], (), "       "),
         "blanks behind a fence": (_TOOLS, ["```"], (), "       "),
+        "blanks before text": (ExpectedAnswer(), (), (), " "),
+        "blanks before text, with tools": (_TOOLS, (), (), " "),
+        "blanks behind a prefix": (_PREFIXED, (), (), " "),
+        "blanks behind a call": (_TOOLS, [_CALL], (), " "),
+        "blanks behind a closed call": (_TOOLS, [_CALL, "</tool_call>"], (), " "),
+        "text behind a broken call": (_TOOLS, ['<tool_call>{"name": oops'], (), _WORD),
         "keys before a name": (_TOOLS, ["<tool_call>{"], (), '"a": 1, '),
         "bare keys before a name": (_TOOLS, ["{"], (), '"id": 1, '),
+        "keys of arguments": (_TOOLS, [f"{_CALL[:-2]}"], (), '"a": 1, '),
         "calls in a fence without its end": (_TOOLS, ["```tool_code\n"], (), "write()\n"),
     }
     contenders: list[Contender] = []

@@ -230,6 +230,7 @@ class _ContentParser:
         names = () if tools is None or "{" in self._prefix else tools.names
         self._names = (*names, *(f"functions.{name}" for name in names))
         self._start: str | None = "" if expected.prefix else None  # None: the start is parsed
+        self._blanks: list[str] = []  # before the start; a string would be copied for each token
         self._pending: list[StreamEvent] | None = None  # None: events do not wait for a call
         self._call_reader: ToolCallReader | None = None
         self._json_reader: JsonAnswerReader | None = None
@@ -250,14 +251,15 @@ class _ContentParser:
         """Parse more text; return the events that are certain."""
         if self._start is None:
             return self._parse(text)
-        self._start += text
-        first = self._start.lstrip()
-        may_grow = any(each.startswith(first) for each in (*self._marks, *self._names))
+        body = text if self._start else text.lstrip()
+        self._blanks.append(text[: len(text) - len(body)])
+        self._start += body
+        may_grow = any(each.startswith(self._start) for each in (*self._marks, *self._names))
         return [] if may_grow else self._parse_start()
 
     def flush(self) -> list[StreamEvent]:
         """Return the events of the pending text, after the last text."""
-        events = self._parse_start() if self._start else []
+        events = self._parse_start() if self._start or any(self._blanks) else []
         if self._call_reader is not None and not self.is_stopped:
             events += self._filter(self._call_reader.flush())
         if self._json_reader is not None:
@@ -290,8 +292,9 @@ class _ContentParser:
 
         The model may also ignore the prefix: it repeats its mark, or begins with words.
         """
-        start, self._start = self._start or "", None
-        first = start.lstrip()
+        first, self._start = self._start or "", None
+        blanks, self._blanks = "".join(self._blanks), []
+        start = blanks + first
         is_call = first.startswith((*_CALL_STARTS, *self._names))
         if first.startswith(self._marks) or (first and not is_call):
             return self._parse(start)

@@ -13,6 +13,7 @@ _QUOTES = ('"', "'", "\u201c", "\u2018", "\u201e", "\u00ab", "\u2039", "\u300c",
            "<code>", "<pre>")  # fmt: skip
 _LONGEST_QUOTE = max(map(len, _QUOTES))
 _CODE_INDENT = 4  # of a block of code in Markdown
+_LONGEST_HEAD = _CODE_INDENT + _LONGEST_FENCE
 
 
 class QuotationTracker:
@@ -69,9 +70,12 @@ class QuotationTracker:
     def _add_to_line(self, text: str) -> None:
         if not text:
             return
-        if len(self._head.lstrip()) < _LONGEST_FENCE:
-            indent = len(text) - len(text.lstrip())
-            self._head += text[: indent + _LONGEST_FENCE]
+        head, body = self._head, text
+        if not head.strip():
+            body = text.lstrip()
+            # A deeper indent than that of code is the same, and a line of blanks may be long.
+            head = (head + text[: len(text) - len(body)])[:_CODE_INDENT]
+        self._head = (head + body[:_LONGEST_HEAD])[:_LONGEST_HEAD]
         self._backticks += text.count("`")
         self._tail = (self._tail + text)[-_LONGEST_QUOTE:]
         self._has_text = self._has_text or not text.isspace()

@@ -42,11 +42,15 @@ class ReasoningSplitter:
             already, and is neither opened nor closed.
     """
 
-    __slots__ = ("_call_marks", "_closing", "_harmony", "_is_start", "_pending", "is_assumed")
+    __slots__ = (
+        *("_blanks", "_call_marks", "_closing", "_harmony", "_is_start", "_pending"),
+        "is_assumed",
+    )
 
     def __init__(self, opening: str = "", call_marks: tuple[str, ...] = ()) -> None:
         self._pending = ""
         self._is_start = True  # until an opening tag is found or excluded
+        self._blanks: list[str] = []  # at the start; a string would be copied for each token
         # The closing tag of the open block; empty outside of a block.
         self._closing = dict(families.TABLES.thinking_tags).get(opening, "")
         self.is_assumed = bool(self._closing)
@@ -62,9 +66,11 @@ class ReasoningSplitter:
         """Add text; return the pieces that are certain, none of them empty."""
         if self._harmony is not None:
             return self._harmony.feed(text)
+        if self._is_start and not self._pending:
+            text = self._hold_blanks(text)
         rest, self._pending = self._pending + text, ""
         pieces: list[Piece] = []
-        if self._is_start:
+        if self._is_start and rest:
             rest = self._open(rest, pieces)
         if self._harmony is not None:
             return self._harmony.feed(rest)
@@ -80,28 +86,38 @@ class ReasoningSplitter:
         """Return the pending text, after the last `feed`."""
         if self._harmony is not None:
             return self._harmony.flush()
-        text, self._pending = self._pending, ""
+        text, self._pending = self._release_blanks() + self._pending, ""
         return [("reasoning" if self._closing else "text", text)] if text else []
+
+    def _hold_blanks(self, text: str) -> str:
+        """Hold the white space at the start of the answer; return the text after it."""
+        body = text.lstrip()
+        self._blanks.append(text[: len(text) - len(body)])
+        return body
+
+    def _release_blanks(self) -> str:
+        blanks, self._blanks = "".join(self._blanks), []
+        return blanks
 
     def _open(self, text: str, pieces: list[Piece]) -> str:
         """Find an opening tag at the start; return the text after it, or the whole text."""
-        body, tags = text.lstrip(), families.TABLES.thinking_tags
-        if body.startswith(_HARMONY_STARTS):
+        tags = families.TABLES.thinking_tags
+        if text.startswith(_HARMONY_STARTS):
             self._harmony, self.is_assumed = _HarmonySplitter(), False
-            return body
+            return text
         for opening, closing in tags:
-            if body.startswith(opening):
+            if text.startswith(opening):
                 self._is_start, self._closing, self.is_assumed = False, closing, False
-                blanks = text[: len(text) - len(body)]
+                blanks = self._release_blanks()
                 if blanks:
                     pieces.append(("reasoning", blanks))
-                return body[len(opening) :]
-        if self._call_marks and body.startswith(self._call_marks):
+                return text[len(opening) :]
+        if self._call_marks and text.startswith(self._call_marks):
             self._is_start, self._closing, self.is_assumed = False, "", False
-            return text
+            return self._release_blanks() + text
         openings = (*(opening for opening, _ in tags), *_HARMONY_STARTS, *self._call_marks)
-        self._is_start = any(opening.startswith(body) for opening in openings)
-        return text
+        self._is_start = any(opening.startswith(text) for opening in openings)
+        return text if self._is_start else self._release_blanks() + text
 
     def _close(self, text: str, pieces: list[Piece]) -> str:
         """Append the reasoning up to the closing tag; return the text after the tag."""

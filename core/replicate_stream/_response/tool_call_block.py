@@ -56,7 +56,8 @@ class CallBlockReader:
         self._events: list[StreamEvent] = []
         self._is_final = False
         self._in_list = False
-        self._searched = 0  # how much of the text behind a broken call has no end of it
+        self._broken: list[str] = []  # text behind a broken call that has no end of it
+        self._behind: list[str] = []  # text behind the last call, unless the block goes on
         self._body = CallBody(call_count, new_id, schemas, opening.name)
         self._is_counted = False  # of the current call
         self._state: _State = self._read_start
@@ -120,19 +121,26 @@ class CallBlockReader:
 
     def _read_broken(self, text: str) -> str:
         """Find the end of a call whose JSON is broken."""
-        end = find_end(self._marks, text, self._closing, self._searched)
+        end = find_end(self._marks, text, self._closing)
         if end < 0:
-            self._searched = len(text)
-            return text
-        self._searched = 0
+            # In pieces: a long text would be copied for each token.
+            searched = max(0, len(text) - self._marks.longest)
+            if searched:
+                self._broken.append(text[:searched])
+            return text[searched:]
+        rest, text = text[end:], self._release_broken(text[:end])
         scanner = self._body.scanner
         # An object that holds nothing may lack anything, so nobody can tell what it was to be.
         is_whole = scanner.lacks_closing and bool(scanner.members)
-        is_whole = is_whole and not text[:end].strip() and not self._in_list
-        self._events += self._body.close() if is_whole else self._body.abort(text[:end])
+        is_whole = is_whole and not text.strip() and not self._in_list
+        self._events += self._body.close() if is_whole else self._body.abort(text)
         self._in_list = False
         self._state = self._read_closing
-        return text[end:]
+        return rest
+
+    def _release_broken(self, text: str) -> str:
+        broken, self._broken = "".join(self._broken), []
+        return broken + text
 
     def _read_separator(self, text: str) -> str:
         """Read what stands behind a call in a list."""
@@ -148,20 +156,40 @@ class CallBlockReader:
 
     def _read_closing(self, text: str) -> str:
         """Read the closing marks, each at most once and in any order, and further calls."""
-        at = skip_blanks(text, 0)
+        text = self._hold_blanks(text)
         for mark in self._closing:
-            if text.startswith(mark, at):
+            if text.startswith(mark):
                 self._closing.remove(mark)
-                return text[at + len(mark) :]
-        if text[at : at + 1] in ("}", "]"):
-            return text[at + 1 :]  # one bracket too many
-        next_at = skip_blanks(text, at + 1) if text[at : at + 1] in _SEPARATORS else at
-        if self._closing and not self._is_arguments and text[next_at : next_at + 1] == "{":
+                self._behind = []
+                return text[len(mark) :]
+        if text[:1] in ("}", "]"):
+            self._behind = []
+            return text[1:]  # one bracket too many
+        if text and text[0] in _SEPARATORS:
+            self._behind.append(text[0])
+            self._state = self._read_behind_separator
+            return text[1:]
+        return self._read_behind_separator(text)
+
+    def _read_behind_separator(self, text: str) -> str:
+        """Read what may be a further call, which may stand behind a separator or not."""
+        text = self._hold_blanks(text)
+        if self._closing and not self._is_arguments and text.startswith("{"):
+            self._behind = []
             self._start_next_call()
-            return text[next_at:]
-        is_partial = _may_begin_any(text[at:], self._closing) or next_at >= len(text)
+            return text
+        may_close = self._state == self._read_closing and _may_begin_any(text, self._closing)
+        is_partial = not text or may_close
         self.is_done = self._is_final or not is_partial
-        return "" if is_partial and self._is_final else text
+        if is_partial:
+            return "" if self._is_final else text
+        return "".join(self._behind) + text
+
+    def _hold_blanks(self, text: str) -> str:
+        at = skip_blanks(text, 0)
+        if at:
+            self._behind.append(text[:at])
+        return text[at:]
 
     def _start_next_call(self) -> None:
         if self._is_counted:
@@ -188,8 +216,9 @@ class CallBlockReader:
 
     def _abort(self, text: str) -> None:
         """End the block where the answer ended in it."""
-        if self._state in (self._read_separator, self._read_closing):
+        if self._state in (self._read_separator, self._read_closing, self._read_behind_separator):
             return
+        text = self._release_broken(text)
         body = self._body
         if self._state == self._read_item and self._is_counted:
             return  # a list that ends after a comma lacks no call

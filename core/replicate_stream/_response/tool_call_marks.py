@@ -164,14 +164,13 @@ def find_empty_block(marks: Marks, text: str, at: int, *, is_final: bool) -> Ope
     return block if not behind or behind[0] in "\r\n<[" else None
 
 
-def find_end(marks: Marks, text: str, closing: Iterable[str], start: int) -> int:
+def find_end(marks: Marks, text: str, closing: Iterable[str]) -> int:
     """Find the end of a call whose JSON is broken: a closing mark, or the opening one of another.
 
     Args:
         marks: The marks that are known in the answer.
         text: The text from where the JSON is broken.
         closing: The marks that may close the call.
-        start: The length of the text that was searched before.
 
     Returns:
         The position before the mark; -1 if the text has no such mark.
@@ -180,7 +179,7 @@ def find_end(marks: Marks, text: str, closing: Iterable[str], start: int) -> int
     ends = [mark for mark in closing if len(mark) > len(FENCE)]
     # One search: those for marks that never come would each read the whole text.
     pattern = "|".join(map(re.escape, sorted((*ends, *marks.ends_of_broken_calls))))
-    found = re.compile(pattern).search(text, max(0, start - marks.longest))
+    found = re.compile(pattern).search(text)
     return -1 if found is None else found.start()
 
 

@@ -59,6 +59,7 @@ class ToolCallReader:
         self._marks = get_marks(tool_formats)
         self._call_count = 0
         self._pending = ""
+        self._blanks: list[str] = []  # at the edge, before the pending text
         self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(schemas)  # None: there are marks
         self._block: CallBlockReader | TextBlockReader | None = None
         self._quotation = QuotationTracker()
@@ -106,8 +107,10 @@ class ToolCallReader:
 
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
+        if self._is_at_edge:
+            self._hold_blanks()
         text = self._pending
-        if self.has_prefix and not self._call_count and text.lstrip().startswith("{"):
+        if self.has_prefix and not self._call_count and text.startswith("{"):
             self._open(Opening(0, "call"))
             return True
         for match in self._marks.first.finditer(text):
@@ -144,20 +147,29 @@ class ToolCallReader:
         """
         return (opening.is_result or opening.is_stray) and not self._call_count
 
+    def _hold_blanks(self) -> None:
+        """Take white space that may turn out to precede a call out of the pending text."""
+        text = self._pending.lstrip()
+        blanks = self._pending[: len(self._pending) - len(text)]
+        if blanks:
+            self._blanks.append(blanks)
+            self._quotation.add(blanks)
+            self._pending = text
+
     def _emit(self, text: str, end: int, events: list[StreamEvent]) -> None:
-        """Emit text up to a position, but no white space that may turn out to precede a call."""
-        emitted = text[:end]
-        if not emitted or (self._is_at_edge and not emitted.strip()):
+        """Emit text up to a position, with the white space before it."""
+        if not end:
             return
-        events.append(TextDelta(emitted))
-        self._quotation.add(emitted)
+        events.append(TextDelta("".join(self._blanks) + text[:end]))
+        self._quotation.add(text[:end])
         self._pending = text[end:]
+        self._blanks = []
         self._is_at_edge = False
 
     def _emit_rest(self, events: list[StreamEvent]) -> None:
         """Emit the end of the answer, unless it is the beginning of a mark that was cut off."""
-        text, self._pending = self._pending, ""
-        tail = text.lstrip() if self._is_at_edge else text
+        tail, self._pending = self._pending, ""
+        text = "".join(self._blanks) + tail
         if is_cut_call(self._marks, tail) and not self._quotation.is_quoted:
             events += CallBody(self._call_count, self._new_id, self._schemas).abort(tail.strip())
         elif self._call_count and is_cut_mark(tail, self._marks.ends):
@@ -167,6 +179,7 @@ class ToolCallReader:
 
     def _open(self, opening: Opening) -> None:
         self._is_at_edge = True
+        self._blanks = []
         self._quotation = QuotationTracker()
         self.is_stopped = opening.is_result
         if opening.body == "text" and opening.mark is not None:

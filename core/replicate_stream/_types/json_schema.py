@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import filterfalse
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -27,7 +28,11 @@ _WRAPPERS = frozenset({"properties", "parameters", "arguments"})
 
 def find_references(schema: Any) -> set[str]:
     """Find the references in a schema, or in a part of one."""
-    return set(_REFERENCE.findall(json.dumps(schema, ensure_ascii=False, default=str)))
+    return set(_REFERENCE.findall(_dump(schema)))
+
+
+def _dump(schema: Any) -> str:
+    return json.dumps(schema, ensure_ascii=False, default=str)
 
 
 def resolve(schema: Mapping[str, Any], reference: str) -> Any:
@@ -141,16 +146,22 @@ def close_objects(schema: Any) -> dict[str, Any] | None:
 
 def find_schema_problem(schema: Mapping[str, Any]) -> str | None:
     """Describe why a JSON schema is invalid; None if it is valid."""
-    from jsonschema import Draft202012Validator, SchemaError
-
     try:
-        Draft202012Validator.check_schema(dict(schema))
-        text = json.dumps(schema, ensure_ascii=False, default=str)
-        unreadable = next(filterfalse(_is_url, _ID.findall(text)), None)
-    except SchemaError as error:
-        return error.message
+        return _find_schema_problem(_dump(schema))
     except RecursionError:
         return "it is nested too deeply"
+
+
+@lru_cache(maxsize=64)  # the check takes 0.3 ms a property, and programs send a schema repeatedly
+def _find_schema_problem(text: str) -> str | None:
+    from jsonschema import Draft202012Validator, SchemaError
+
+    schema = json.loads(text)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return error.message
+    unreadable = next(filterfalse(_is_url, _ID.findall(text)), None)
     if unreadable is not None:
         return f"{unreadable!r} is not an identifier"
     missing = sorted(each for each in find_references(schema) if resolve(schema, each) is None)

@@ -19,6 +19,7 @@ from replicate_stream._response.parser import AnswerParser
 from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
+from tests.work import count_calls
 
 
 def expect_tools(
@@ -183,3 +184,40 @@ loaded = [name for name in sys.modules if name.startswith("replicate_stream._res
 sys.exit(any(name.rpartition(".")[2].startswith(modules) for name in loaded))
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# What may stand before many characters of no meaning, and those: what is held is read once.
+ENDLESS = {
+    "blanks before the text": ("tools", "", " "),
+    "blanks behind a prefix": ("a call, prefixed", "", " "),
+    "blanks behind a call": ("tools", '<tool_call>{"name": "write", "arguments": {}}', " "),
+    "blanks behind its mark": (
+        "tools",
+        '<tool_call>{"name": "write", "arguments": {}}</tool_call>',
+        "\n",
+    ),
+    "blanks behind a separator": ("tools", '<tool_call>{"name": "write"};', " "),
+    "blanks in a call": ("tools", '<tool_call>{"name": "write", "arguments":', " "),
+    "blanks in a fence": ("tools", "```json\n", " "),
+    "text behind a broken call": ("tools", '<tool_call>{"name": oops', "x"),
+    "keys before a name": ("tools", "<tool_call>{", '"a": 1, '),
+    "keys of arguments": ("tools", '<tool_call>{"name": "write", "arguments": {', '"a": 1, '),
+    "keys of a bare call": ("tools", "{", '"id": 1, '),
+}
+
+
+@pytest.mark.parametrize("shape", ENDLESS)
+def test_the_work_grows_with_the_length_of_an_answer(shape: str) -> None:
+    name, start, token = ENDLESS[shape]
+
+    def count(size: int) -> int:
+        return count_calls(lambda: parse([start, *[token] * size], EXPECTED[name]))
+
+    assert count(4000) < 5 * count(1000)
+
+
+@pytest.mark.parametrize("blanks", ["", " ", "\n\n", " " * 9, "\t \n"])
+@pytest.mark.parametrize("name", ["text", "tools", "a call", "one call of a bare format"])
+def test_blanks_before_a_text_are_part_of_it(name: str, blanks: str) -> None:
+    for pieces in ([f"{blanks}Hi there."], f"{blanks}Hi there."):
+        assert parse(pieces, EXPECTED[name])[1] == f"{blanks}Hi there."

@@ -14,6 +14,7 @@ from replicate_stream._types.json_schema import (
     inline_root,
     to_parameters,
 )
+from tests.work import count_calls
 
 
 class Node(BaseModel):
@@ -171,3 +172,33 @@ def test_a_value_under_the_name_of_its_schema_is_a_mismatch(key: str) -> None:
     declared = {"type": "object", "properties": {key: {"type": "object"}}}
     for schema in (declared, ByName.model_json_schema(), {"type": "object"}):
         assert find_mismatch(schema, {key: TREE}, "Node") is None
+
+
+def test_a_schema_is_held_against_the_metaschema_once() -> None:
+    """Programs send the same schema in every call, in an object that may be a new one."""
+
+    def check() -> int:
+        schema = {"properties": {f"once{index}": {"type": "string"} for index in range(50)}}
+        return count_calls(lambda: find_schema_problem(schema))
+
+    first, again = check(), check()
+    assert again < first / 10
+
+
+def test_a_schema_that_was_changed_is_checked_again() -> None:
+    schema: dict[str, Any] = {"type": "object", "properties": {"changed": {"type": "string"}}}
+    assert find_schema_problem(schema) is None
+    schema["properties"]["changed"]["type"] = "text"
+    assert find_schema_problem(schema) is not None
+    schema["properties"]["changed"]["type"] = "string"
+    assert find_schema_problem(schema) is None
+
+
+@pytest.mark.parametrize("levels", [30, 49, 98])
+def test_a_deep_schema_is_checked(levels: int) -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    value: Any = "x"
+    for _ in range(levels):
+        schema, value = {"type": "array", "items": schema}, [value]
+    assert find_schema_problem(schema) is None
+    assert find_mismatch(schema, value, "") is None
