@@ -37,12 +37,12 @@ async def test_traces_do_not_show_system_text_and_further_inputs(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:
     recorder = Recorder()
-    llm = make_llm(system_prompt=SECRET, model_kwargs={"top_k": 73}, top_p=0.5)
+    llm = make_llm(system_prompt=SECRET, model_kwargs={"top_k": 7_373_737}, top_p=0.5)
     await llm.ainvoke(
         "Hi", {"callbacks": [recorder]}, system_prompt=SECRET, extra_input={"min_tokens": 25}
     )
     shown = str(recorder.started)
-    assert (SECRET in shown, "73" in shown, "min_tokens" in shown) == (False, False, False)
+    assert (SECRET in shown, "7373737" in shown, "min_tokens" in shown) == (False, False, False)
     assert recorder.started["invocation_params"]["top_p"] == 0.5
 
 
