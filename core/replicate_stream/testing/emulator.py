@@ -26,6 +26,9 @@ FAKE_TOKEN = "r8_FAKE_TOKEN_FOR_TESTS"  # noqa: S105 - valid for an emulator onl
 _REACHABLE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound here
 
 
+_LARGEST_PORT = 65535
+
+
 class Emulator:
     """Replicate on this machine: the API on one port, the event streams on another.
 
@@ -79,7 +82,13 @@ class Emulator:
             stream_port: Port of the event streams; 0 lets the system choose one.
             one_port: Serve the event streams on the API's port.
             host: The address to listen on.
+
+        Raises:
+            ValueError: A port, or the name of a model, is none.
         """
+        for name, number in (("port", port), ("stream_port", stream_port)):
+            if not 0 <= number <= _LARGEST_PORT:
+                raise ValueError(f"{name} is {number}; it must be 0 to {_LARGEST_PORT}")
         if rate_limit is not None and not isinstance(rate_limit, RateLimit):
             rate_limit = RateLimit(*rate_limit)
         behaviour = Behaviour(
@@ -108,7 +117,8 @@ class Emulator:
         """Start to listen; returns once both ports are open.
 
         Raises:
-            OSError: A port is taken.
+            OSError: A port is taken, or the host is not one of this machine's.
+            UnicodeError: No host can have this name.
             RuntimeError: It was started before.
         """
         if self._thread is not None:
@@ -156,8 +166,10 @@ class Emulator:
                 state.stream_base = self._build_origin(port)
             started.set_result(None)
             await stop_event.wait()
-        except OSError as error:
-            started.set_exception(error)
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # `start` waits for it, whatever it is
         await api_listener.close()
         await stream_listener.close()
         await state.stop()

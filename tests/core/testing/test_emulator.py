@@ -234,3 +234,16 @@ async def test_waiting_in_a_coroutine_does_not_block_its_loop(
     await later
     with pytest.raises(AssertionError, match="within"):
         await replicate_emulator.wait_for_async(lambda e: e.cancels, timeout=0.01)
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+@pytest.mark.parametrize("name", ["port", "stream_port"])
+def test_a_port_that_is_none_is_refused_at_once(name: str, port: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {port}; it must be 0 to 65535"):
+        Emulator(**{name: port})  # type: ignore[arg-type]  # one of several
+
+
+@pytest.mark.parametrize("host", ["a" * 100, "no.such.host.invalid", "a..b"])
+def test_a_host_that_is_none_is_an_error_and_no_hang(host: str) -> None:
+    with pytest.raises((OSError, UnicodeError)):
+        Emulator(host=host).start()

@@ -150,6 +150,7 @@ class ReplyWriter:
 
     Attributes:
         is_complete: Whether nothing was cut off or held back so far.
+        status: The HTTP status, once it is known.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class ReplyWriter:
                 not end.
         """
         self.is_complete: bool = True
+        self.status: int | None = None
         self._over = asyncio.Event()
         self._connection = connection
         self._is_cut = cut_after is not None

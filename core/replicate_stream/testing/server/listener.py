@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from replicate_stream.testing.server.http import Connection, ReplyWriter, Reques
 from replicate_stream.testing.server.routes import Respond, Route
 from replicate_stream.testing.server.state import RecordedRequest, State
 
+_log = logging.getLogger("replicate_stream.testing")
 _BACKLOG = 2048
 _HEAD_LIMIT = 64 * 1024  # bytes of the longest request head
 
@@ -95,7 +97,12 @@ class Listener:
             self._state.requests.append(recorded)
             fault = take_fault(self._state.faults, kind)
         reply_writer = ReplyWriter(connection, fault.cut_after, fault.stall_after)
-        is_whole = await self._send_reply(respond, fault, reply_writer)
+        try:
+            is_whole = await self._send_reply(respond, fault, reply_writer)
+        finally:
+            milliseconds = 1000 * (time.monotonic() - recorded.at)
+            status = reply_writer.status or "no reply"
+            _log.info("%s %s %s, %.0f ms", request.method, request.path, status, milliseconds)
         keeps_alive = request.headers.get("connection", "").lower() != "close"
         if is_whole and keeps_alive and not fault.reset:
             await connection.writer.drain()
@@ -113,6 +120,7 @@ class Listener:
             reply_writer.write_head(raw or b"")
             return False
         reply = replace(reply, headers=fault.edit_headers(reply.headers))
+        reply_writer.status = reply.status if isinstance(reply, Response) else 200
         if isinstance(reply, Response):
             await reply.write_to(reply_writer)
             return reply_writer.is_complete

@@ -168,7 +168,7 @@ class _Worker:
 
 async def _call_script(script: Script, input_: dict[str, Any], worker: _Worker) -> ReplyLike:
     if script is None:
-        return _build_default_text(input_)
+        return build_default_text(input_)
     if not callable(script):
         return script
     is_async = inspect.iscoroutinefunction(script) or inspect.isasyncgenfunction(script)
@@ -198,7 +198,7 @@ async def _iterate(tokens: Tokens, worker: _Worker) -> AsyncGenerator[StreamItem
                 worker.run_later(iterator.close)
 
 
-def _build_default_text(input_: Mapping[str, Any]) -> str:
+def build_default_text(input_: Mapping[str, Any]) -> str:
     """Build the default reply: the last words of the prompt, and a notice that it is scripted."""
     values = (input_.get("prompt"), *input_.values())
     texts = [value for value in values if isinstance(value, str) and value]

@@ -1,0 +1,187 @@
+"""One answer on the terminal: its text on the standard output, all else on the standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from replicate_stream import (
+    Client,
+    Finished,
+    Message,
+    ModelNotFoundError,
+    ReasoningDelta,
+    StatusChanged,
+    StreamEvent,
+    TextDelta,
+    Usage,
+)
+from replicate_stream._model.input_schema import InputField, parse_input_schema
+
+_SHORTEST_SPAN = 0.05  # seconds of an answer for which a rate means something
+
+
+class AnswerPrinter:
+    """Prints the events of one answer as they arrive.
+
+    Args:
+        is_json: Print each event as a line of JSON instead of the answer's text.
+        shows_usage: Print token counts and times after the answer.
+
+    Attributes:
+        text: The answer so far.
+    """
+
+    def __init__(self, *, is_json: bool = False, shows_usage: bool = False) -> None:
+        self.text = ""
+        self._is_json = is_json
+        self._shows_usage = shows_usage
+        self._in_reasoning = False
+        self._hide_status: Callable[[], None] = _do_nothing
+        self._started_at = time.monotonic()
+        self._first_at: float | None = None
+
+    def add(self, event: StreamEvent) -> None:
+        """Print an event."""
+        if isinstance(event, StatusChanged):
+            self.hide_status()
+            self._hide_status = show_status(f"The prediction is {event.status} …")
+        else:
+            self.hide_status()
+            self._first_at = self._first_at or time.monotonic()
+        if isinstance(event, TextDelta):
+            self.text += event.text
+        if self._is_json:
+            click.echo(format_event(event), file=sys.stdout)
+        else:
+            self._print(event)
+
+    def hide_status(self) -> None:
+        """Erase the status, of which nothing stays on the terminal."""
+        self._hide_status()
+        self._hide_status = _do_nothing
+
+    def _print(self, event: StreamEvent) -> None:
+        if isinstance(event, ReasoningDelta):
+            self._in_reasoning = True
+            click.secho(event.text, nl=False, err=True, dim=True)
+        elif self._in_reasoning and not isinstance(event, StatusChanged):
+            self._in_reasoning = False
+            click.echo("\n", err=True)
+        if isinstance(event, TextDelta):
+            # Given its file, Click keeps to the terminal's encoding, also where that is ASCII.
+            click.echo(event.text, nl=False, file=sys.stdout)
+        elif isinstance(event, Finished):
+            click.echo(file=sys.stdout)
+            if self._shows_usage:
+                click.echo(self._format_usage(event.usage), err=True)
+
+    def _format_usage(self, usage: Usage | None) -> str:
+        parts = ["the model reports no token counts"]
+        if usage is not None:
+            parts = [f"{usage.input_tokens} tokens in, {usage.output_tokens} out"]
+        if self._first_at is not None:
+            parts.append(f"first after {self._first_at - self._started_at:.2f} s")
+            span = time.monotonic() - self._first_at
+            if usage is not None and span >= _SHORTEST_SPAN:
+                parts.append(f"{usage.output_tokens / span:.1f} tokens/s")
+        return f"[{', '.join(parts)}]"
+
+
+async def print_answer(
+    client: Client,
+    model: str,
+    messages: Sequence[Message],
+    printer: AnswerPrinter,
+    inputs: Mapping[str, str],
+    **parameters: Any,
+) -> None:
+    """Stream an answer to a printer.
+
+    Args:
+        client: Asks the model.
+        model: As for `Client.stream`, like `messages`.
+        messages: The conversation.
+        printer: Prints the answer.
+        inputs: The model's own inputs as text, by name. What is not text is written as JSON.
+        **parameters: Further parameters of `Client.stream`.
+
+    Raises:
+        ReplicateError: As `Client.stream` does.
+    """
+    try:
+        extra_input = await _parse_inputs(client, model, inputs) if inputs else None
+        async with client.stream(model, messages, extra_input=extra_input, **parameters) as events:
+            async for event in events:
+                printer.add(event)
+    finally:
+        printer.hide_status()
+
+
+async def _parse_inputs(client: Client, model: str, inputs: Mapping[str, str]) -> dict[str, Any]:
+    fields: Mapping[str, InputField] = {}
+    with suppress(ModelNotFoundError):  # the creation of the prediction raises it, with its cause
+        fields = parse_input_schema(await client.describe(model)).fields
+    return {name: _parse_value(text, fields.get(name)) for name, text in inputs.items()}
+
+
+def _parse_value(text: str, field: InputField | None) -> Any:
+    if field is not None and field.kind == "string":  # `1.0` can be the text of a version
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def format_event(event: StreamEvent) -> str:
+    """Format an event as JSON in one line: its class as `type`, then its fields.
+
+    A prediction is reduced to what concerns its user: not the output, which was streamed, and not
+    its URLs, of which the stream's is a secret.
+    """
+    if isinstance(event, Finished):
+        prediction = event.prediction
+        fields: dict[str, Any] = {
+            "reason": event.reason,
+            "usage": event.usage and asdict(event.usage),
+            "prediction": {
+                "id": prediction.id,
+                "status": prediction.status,
+                "model": prediction.model,
+                "metrics": dict(prediction.metrics),
+            },
+        }
+    else:
+        fields = asdict(event)
+    # All ASCII, so that a terminal's encoding cannot change the text.
+    return json.dumps({"type": type(event).__name__, **fields})
+
+
+def show_status(text: str) -> Callable[[], None]:
+    """Show a text on the terminal while a person waits; nothing where no terminal is.
+
+    Returns:
+        A function that erases it.
+    """
+    if not (sys.stderr and sys.stderr.isatty()):
+        return _do_nothing
+    try:
+        from rich.console import Console  # the extra `cli`, and slow to import
+    except ImportError:
+        click.echo(f"\r{text}", nl=False, err=True)
+        return lambda: click.echo(f"\r{' ' * len(text)}\r", nl=False, err=True)
+    status = Console(stderr=True).status(text)
+    status.start()
+    return status.stop
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,0 +1,278 @@
+"""A conversation on a real terminal: the command in a pseudo-terminal, as a person types."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate_stream.testing import Emulator, Fault
+
+pty = pytest.importorskip("pty", reason="needs pseudo-terminals", exc_type=ImportError)
+
+# Makes the terminal the program's own, so that Ctrl-C is a signal, and then becomes the command.
+LAUNCHER = (
+    "import fcntl, os, sys, termios\n"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.executable, [sys.executable, '-m', 'replicate_stream', *sys.argv[1:]])"
+)
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
+
+
+class Terminal:
+    """A pseudo-terminal with a command in it."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, *command],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", **environment},
+        )
+        os.close(slave)
+        self.raw = ""
+        self._read_until = 0
+
+    @property
+    def shown(self) -> str:
+        """All text so far, without control sequences."""
+        return CONTROL.sub("", self.raw)
+
+    def wait_for(self, text: str, seconds: float = 30) -> None:
+        """Read until a text has appeared behind the one that was waited for before."""
+        ends_at = time.monotonic() + seconds
+        while (at := self.shown.find(text, self._read_until)) < 0:
+            ready, _, _ = select.select([self.master], [], [], max(0, ends_at - time.monotonic()))
+            assert ready, f"{text!r} did not appear in {self.shown!r}"
+            self.raw += self._read()
+        self._read_until = at + len(text)
+
+    def shows(self, text: str, within: float) -> bool:
+        """Whether a text appears within some seconds; `wait_for` goes on behind it."""
+        try:
+            self.wait_for(text, within)
+        except AssertionError:
+            return False
+        return True
+
+    def _read(self) -> str:
+        try:
+            data = os.read(self.master, 4096)
+        except OSError:  # Linux reports the end in this way
+            data = b""
+        assert data, f"the command ended: {self.shown!r}"
+        return data.decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        """Type a text."""
+        os.write(self.master, text.encode())
+
+    def ask(self, line: str) -> None:
+        """Type a line once the prompt is there."""
+        self.wait_for("> ")
+        self.type(f"{line}\n")
+
+    def end(self) -> int:
+        """Type Ctrl-D at the prompt; return the exit status."""
+        self.wait_for("> ")
+        self.type("\x04")
+        return self.process.wait(timeout=30)
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def open_terminal(replicate_emulator: Emulator) -> Iterator[Open]:
+    """Opens a terminal with `replicate-stream chat` in it; takes further arguments."""
+    terminals: list[Terminal] = []
+
+    def open_terminal(*arguments: str, **environment: str) -> Terminal:
+        settings = {
+            "REPLICATE_API_TOKEN": replicate_emulator.token,
+            "REPLICATE_BASE_URL": replicate_emulator.base_url,
+        }
+        terminals.append(Terminal(["chat", *arguments], {**settings, **environment}))
+        return terminals[-1]
+
+    yield open_terminal
+    for terminal in terminals:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+
+
+def get_prompts(emulator: Emulator) -> list[str]:
+    return [str(prediction.input) for prediction in emulator.predictions.values()]
+
+
+def test_a_conversation_remembers_questions_and_answers_until_it_is_cleared(
+    open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = lambda _: f"Answer {len(replicate_emulator.predictions)}."
+    terminal = open_terminal()
+    for at, line in enumerate(("First?", "Second?", "/clear", "Third?")):
+        terminal.ask(line)
+        if line != "/clear":
+            terminal.wait_for(f"Answer {at + 1 - (at > 2)}.")
+    assert terminal.end() == 0
+    first, second, third = get_prompts(replicate_emulator)
+    assert "First?" in first
+    assert all(text in second for text in ("First?", "Answer 1.", "Second?"))
+    assert "Third?" in third
+    assert not any(text in third for text in ("First?", "Answer", "Second?"))
+
+
+def test_system_prompt_and_model_can_be_changed(
+    open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    replicate_emulator.reply = ["Yes."]
+    terminal = open_terminal("-s", "Be brief.", "--max-tokens", "9")
+    for line in ("One?", "/system Be long.", "Two?", "/system", "/model other/model", "Three?"):
+        terminal.ask(line)
+        if not line.startswith("/"):
+            terminal.wait_for("Yes.")
+    terminal.ask("/model")
+    terminal.wait_for("other/model")
+    assert terminal.end() == 0
+    one, two, three = get_prompts(replicate_emulator)
+    assert ("Be brief." in one, "Be long." in one) == (True, False)
+    assert ("Be brief." in two, "Be long." in two) == (False, True)
+    assert "Be " not in three
+    models = [each.version.model for each in replicate_emulator.predictions.values()]
+    assert models == [replicate_emulator.model] * 2 + ["other/model"]
+    assert all(p.input["max_tokens"] == 9 for p in replicate_emulator.predictions.values())
+
+
+def test_a_message_of_several_lines_is_sent_as_it_is(
+    open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("other/model", official=True)
+    terminal = open_terminal("-m", "other/model")
+    terminal.ask('"""/not a command')
+    terminal.wait_for(". ")
+    terminal.type("  indented\n")
+    terminal.wait_for(". ")
+    terminal.type('last"""\n')
+    terminal.wait_for("scripted answer")
+    assert terminal.end() == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["prompt"] == "/not a command\n  indented\nlast"
+
+
+def test_ctrl_c_cancels_the_answer_and_keeps_the_conversation(
+    open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.01
+    replicate_emulator.enqueue(["word "] * 10_000)
+    replicate_emulator.enqueue(["Done."])
+    terminal = open_terminal()
+    terminal.ask("Tell me a long story.")
+    terminal.wait_for("word word")
+    terminal.type("\x03")
+    terminal.wait_for("The answer was canceled.")
+    terminal.ask("Shorter?")
+    terminal.wait_for("Done.")
+    assert terminal.end() == 0
+    first, second = replicate_emulator.predictions
+    assert replicate_emulator.cancels == [first]
+    prompt = str(replicate_emulator.predictions[second].input)
+    assert all(text in prompt for text in ("long story", "word word", "Shorter?"))
+    assert "Traceback" not in terminal.shown
+
+
+def test_ctrl_c_at_the_prompt_drops_the_line_and_keeps_the_conversation(
+    open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    terminal = open_terminal()
+    terminal.wait_for("> ")
+    terminal.type("half a ques")
+    terminal.wait_for("half a ques")
+    # Python misses the signal just before it waits for a key, as any program with readline does.
+    for _ in range(10):
+        terminal.type("\x03")
+        if terminal.shows("Ctrl-D ends the conversation.", within=1):
+            break
+    terminal.ask("A whole one?")
+    terminal.wait_for("scripted answer")
+    assert terminal.end() == 0
+    (prompt,) = get_prompts(replicate_emulator)
+    assert "half" not in prompt
+
+
+def test_an_error_ends_the_answer_and_not_the_conversation(
+    open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on="create", status=402))
+    terminal = open_terminal()
+    terminal.ask("First?")
+    terminal.wait_for("Error: ")
+    terminal.ask("Second?")
+    terminal.wait_for("scripted answer")
+    assert terminal.end() == 0
+    (prompt,) = get_prompts(replicate_emulator)
+    assert "First?" not in prompt  # or the model would see two questions in a row
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/sytem Be brief.", "/sytem is not a command"),
+        ("/model llama", "model has no owner"),
+        ("/help", "/system [TEXT]"),
+    ],
+)
+def test_a_command_is_never_sent_to_the_model(
+    line: str, words: str, open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    terminal = open_terminal()
+    terminal.ask(line)
+    terminal.wait_for(words)
+    terminal.ask("/exit")
+    assert terminal.process.wait(timeout=30) == 0
+    assert not replicate_emulator.predictions
+
+
+def test_a_file_goes_with_the_first_question(
+    open_terminal: Open, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    text, uri = {"type": "string"}, {"type": "string", "format": "uri"}
+    schema: dict[str, Any] = {"type": "object", "properties": {"prompt": text, "image": uri}}
+    replicate_emulator.add_model("own/seeing", schema, official=True)
+    terminal = open_terminal("-m", "own/seeing", "--image", "https://example.org/owl.png")
+    terminal.ask("What is this?")
+    terminal.wait_for("scripted answer")
+    assert terminal.end() == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["image"] == "https://example.org/owl.png"
+
+
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_a_spinner_shows_that_a_model_boots_and_vanishes(
+    has_rich: bool, open_terminal: Open, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "rich.py").write_text("" if has_rich else "raise ImportError('not installed')")
+    path = f"{os.environ.get('PYTHONPATH', '')}"
+    environment = {} if has_rich else {"PYTHONPATH": f"{tmp_path}{os.pathsep}{path}"}
+    replicate_emulator.behaviour.boot_time = 0.5
+    replicate_emulator.reply = ["Booted."]
+    terminal = open_terminal("Hi", **environment)
+    terminal.wait_for("The prediction is starting")
+    terminal.wait_for("Booted.")
+    assert terminal.process.wait(timeout=30) == 0
+    # What a person sees in the end: the line of the spinner was erased before the answer came.
+    before, _, _ = terminal.raw.rpartition("Booted.")
+    last = before.rpartition("The prediction is")[2]
+    assert "\x1b[2K" in last if has_rich else re.search(r"\r +\r$", last)
