@@ -119,9 +119,8 @@ class EventStream:
             except ReplicateError as error:
                 error.completion = self._build_partial(parser, completion)
                 raise
-            rest = await self._end_answer(parser, completion)
-            closed = rest if check is None else check.close(rest, has_repairs_left=repairs > 0)
-            for event in self._merge(closed):
+            rest = await self._end_answer(parser, completion, check, has_repairs_left=repairs > 0)
+            for event in self._merge(rest):
                 yield event
             usage = _add(usage, read_usage(run.prediction))
             finished = self._build_finished(parser, usage)
@@ -135,13 +134,24 @@ class EventStream:
         yield finished
 
     async def _end_answer(
-        self, parser: AnswerParser, completion: CompletionReader
-    ) -> list[StreamEvent]:
+        self,
+        parser: AnswerParser,
+        completion: CompletionReader,
+        check: AnswerCheck | None,
+        *,
+        has_repairs_left: bool,
+    ) -> Sequence[StreamEvent]:
         """Cancel a prediction whose answer has stopped; return the events held back so far."""
         if parser.is_stopped:
             await self._run.stop()
         rest = parser.feed(completion.flush())
-        return [*rest, *parser.flush(is_cut_off=self._is_cut_off())]
+        events = [*rest, *parser.flush(is_cut_off=self._is_cut_off())]
+        if check is None:
+            return events
+        has_hidden_call = parser.has_hidden_call
+        return check.close(
+            events, has_repairs_left=has_repairs_left, has_hidden_call=has_hidden_call
+        )
 
     def _join(self, texts: Sequence[str]) -> Sequence[str]:
         """Join a batch that is one piece anyway before it is parsed, as each text has its cost."""

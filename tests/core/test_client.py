@@ -17,6 +17,7 @@ from replicate_stream import (
     Client,
     Finished,
     MissingAuthError,
+    ReasoningDelta,
     StatusChanged,
     StreamEvent,
     TextDelta,
@@ -71,21 +72,37 @@ async def test_the_finish_reason_of_an_answer_that_used_up_its_tokens_is_length(
     assert finished.reason == "length"
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-@pytest.mark.parametrize(("count", "text"), [(1, "Paris"), (2, "")])
-async def test_a_model_that_leaves_out_its_reasoning_has_an_answer_unless_it_was_cut_off(
-    client: Client, replicate_emulator: Emulator, is_whole: bool, count: int, text: str
+async def test_reasoning_without_an_end_is_the_same_in_complete_and_in_a_stream(
+    client: Client, replicate_emulator: Emulator
 ) -> None:
     model = "deepseek-ai/deepseek-r1"
-    bound = {"type": "integer", "default": 2}  # which no request has to send
+    schema = {"type": "object", "properties": {"prompt": {"type": "string"}}}
+    replicate_emulator.add_model(model, schema, official=True)
+    replicate_emulator.reply = ["Par", "is"]
+    completion = await client.complete(model, "Hi")
+    assert (completion.reasoning, completion.text) == ("Paris", "")
+    async with client.stream(model, "Hi") as stream:
+        events = [event async for event in stream]
+    assert [event for event in events if isinstance(event, TextDelta | ReasoningDelta)] == [
+        ReasoningDelta("Par"),
+        ReasoningDelta("is"),
+    ]
+
+
+@pytest.mark.parametrize(("limit", "predictions"), [(2, 1), (9, 2)])
+async def test_a_call_in_reasoning_without_an_end_is_asked_for_again_unless_it_was_cut_off(
+    client: Client, replicate_emulator: Emulator, limit: int, predictions: int
+) -> None:
+    model = "deepseek-ai/deepseek-r1"
+    bound = {"type": "integer", "default": limit}  # which no request has to send
     schema = {"type": "object", "properties": {"prompt": {"type": "string"}, "max_tokens": bound}}
     replicate_emulator.add_model(model, schema, official=True)
-    replicate_emulator.reply = Reply("Paris", metrics={"output_token_count": count})
-    if is_whole:
-        assert (await client.complete(model, "Hi")).text == text
-        return
-    async with client.stream(model, "Hi") as stream:
-        assert join_text([event async for event in stream]) == text
+    call = '<tool_call>{"name": "now", "arguments": {}}</tool_call>'
+    replicate_emulator.reply = Reply(f"Well: {call}", metrics={"output_token_count": 2})
+    completion = await client.complete(model, "Hi", tools=[{"name": "now"}])
+    assert (completion.reasoning, completion.text) == (f"Well: {call}", "")
+    assert completion.tool_calls == ()
+    assert len(replicate_emulator.predictions) == predictions
 
 
 async def test_an_empty_answer_is_not_an_error(

@@ -23,6 +23,7 @@ from replicate_stream._types.strict_json import parse_strict_json
 from replicate_stream._types.tool_choice import ToolChoice, find_arguments_problem
 
 _MALFORMED = "its call of a tool is malformed, or breaks off"
+_HIDDEN = "its call of a tool stands in reasoning that has no end"
 _CALL_AGAIN = "Write the call again, in the format that you were shown, or answer without one."
 
 
@@ -42,7 +43,7 @@ class AnswerCheck:
         self.problem: str | None = None
         self.is_accepted = self.is_repairable = False
         self._expected = expected
-        self._has_emitted = False
+        self._has_emitted = self._has_hidden_call = False
         self._pending: list[StreamEvent] = []
         self._builder = CompletionBuilder()
 
@@ -55,13 +56,18 @@ class AnswerCheck:
         return new
 
     def close(
-        self, events: Iterable[StreamEvent], *, has_repairs_left: bool
+        self,
+        events: Iterable[StreamEvent],
+        *,
+        has_repairs_left: bool,
+        has_hidden_call: bool = False,
     ) -> Sequence[StreamEvent]:
         """Collect the last events and judge the answer; return the events that are left to emit.
 
         Args:
             events: The last events before `Finished`.
             has_repairs_left: True while `max_repairs` is not reached.
+            has_hidden_call: True if the reasoning holds a call that is not made.
         """
         for event in events:
             self._builder.add(event)
@@ -72,6 +78,8 @@ class AnswerCheck:
         # One with a validator needs a valid value.
         is_usable = bool(calls) and not _calls_another_tool(self._expected, calls)
         is_usable = is_usable and self._expected.validator is None
+        if self.problem is None and has_hidden_call:
+            self.problem, self._has_hidden_call, is_usable = _HIDDEN, True, True
         self.is_repairable = self.problem is not None and has_repairs_left and not self._has_emitted
         self.is_accepted = not self.is_repairable and (self.problem is None or is_usable)
         return self._pending if self.is_accepted else []
@@ -99,7 +107,7 @@ class AnswerCheck:
         text, calls = self._builder.text, self._builder.tool_calls
         tools, response_format = self._expected.tools, self._expected.response_format
         instruction = ""
-        if tools is not None and (tools.is_forced or calls):
+        if tools is not None and (tools.is_forced or calls or self._has_hidden_call):
             instruction = tools.instruction or _CALL_AGAIN
         elif response_format is not None:
             instruction = response_format.instruction(has_tools=tools is not None)

@@ -46,6 +46,8 @@ class AnswerParser:
     Attributes:
         is_stopped: True once the answer has ended early. The rest of the stream is not needed.
         has_calls: True once a tool call was returned.
+        has_hidden_call: After `flush`: True if a call stands in reasoning that the prompt has
+            opened and that nothing closes.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class AnswerParser:
         *,
         is_buffered: bool = False,
     ) -> None:
-        self.is_stopped = self.has_calls = False
+        self.is_stopped = self.has_calls = self.has_hidden_call = False
         marks = ()
         if expected.tools is not None and expected.reasoning_tag:
             from replicate_stream._response.tool_call_marks import get_marks
@@ -64,7 +66,6 @@ class AnswerParser:
             marks = get_marks(expected.tool_formats).starts
         self._splitter: ReasoningSplitter | None = ReasoningSplitter(expected.reasoning_tag, marks)
         channel = expected.prefix if is_channel(expected.prefix) else ""
-        self._new_id = new_id
         self._stop = StopFilter(stop) if stop else None
         self._content: _ContentParser | None = None
         self._assumed: list[str] = []  # reasoning that nothing has shown to be any
@@ -92,9 +93,9 @@ class AnswerParser:
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
         """Return the events of the pending text, after the last chunk.
 
-        Reasoning that the prompt has opened and that nothing closes is the text of the answer, too:
-        the model, or its server, has left the reasoning out. No call in it is made, because it may
-        be reasoning all the same: one that it holds is malformed, so that it is asked for again.
+        Reasoning that the prompt has opened and that nothing closes stays reasoning, as in the
+        servers of vLLM and llama.cpp: in a stream it was delivered as such already. No call in it
+        is made, because it may be a draft.
 
         Args:
             is_cut_off: True if the answer reached its limit, so that reasoning may lack its end.
@@ -105,16 +106,9 @@ class AnswerParser:
             events += self._to_events(splitter.flush())
         if self._content is not None:
             events += self._apply_stop(self._content.flush())
-        if splitter is not None and splitter.is_assumed and not is_cut_off:
-            events += self._apply_stop(self._read_assumed("".join(self._assumed)))
+            if splitter is not None and splitter.is_assumed and not is_cut_off:
+                self.has_hidden_call = self._content.has_calls("".join(self._assumed))
         return [*events, *self._flush_stop()]
-
-    def _read_assumed(self, text: str) -> list[StreamEvent]:
-        """Return the events of a text that was taken for reasoning, and that nothing has closed."""
-        content = self._content
-        if content is None or not content.has_calls(text):
-            return _wrap(text)
-        return [ToolCallDelta(0, self._new_id(), "", ""), ToolCallDelta(0, None, None, text)]
 
     def _is_passthrough(self) -> bool:
         """Return True once all further text is emitted unchanged."""
@@ -134,7 +128,8 @@ class AnswerParser:
         for kind, text in pieces:
             if kind == "reasoning":
                 events.append(ReasoningDelta(text))
-                if self._splitter is not None and self._splitter.is_assumed:
+                splitter = self._splitter if self._content is not None else None
+                if splitter is not None and splitter.is_assumed:
                     self._assumed.append(text)
             elif self._content is not None:
                 events += self._apply_stop(self._content.feed(text))
@@ -191,10 +186,7 @@ class BufferedAnswerParser(AnswerParser):
         stop, expected, new_id = self._arguments
         tag = find_unopened_reasoning("".join(self._chunks))
         if not tag or expected.reasoning_tag:
-            events = [*self._events, *super().flush(is_cut_off=is_cut_off)]
-            is_read = not all(isinstance(event, ReasoningDelta) for event in events)
-            is_twice = is_read and self._splitter is not None and self._splitter.is_assumed
-            return [e for e in events if not (is_twice and isinstance(e, ReasoningDelta))]
+            return [*self._events, *super().flush(is_cut_off=is_cut_off)]
         parser = AnswerParser(stop, replace(expected, reasoning_tag=tag), new_id, is_buffered=True)
         events = [*parser.feed(self._chunks), *parser.flush()]
         self.is_stopped, self.has_calls = parser.is_stopped, parser.has_calls

@@ -151,38 +151,59 @@ def complete(text: str, **options: Any) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_reasoning_that_is_neither_opened_nor_closed_is_the_text_as_well(size: int) -> None:
+@pytest.mark.parametrize("create", [AnswerParser, BufferedAnswerParser])
+def test_reasoning_that_nothing_closes_comes_once_and_as_reasoning(
+    create: type[AnswerParser], size: int
+) -> None:
     text = 'It is sunny. {"name": "f"} END `<tool_call>`'
     tools = parse_tool_choice([{"name": "f"}], None, None)
-    expected = ExpectedAnswer(tools=tools, reasoning_tag="<think>")
-    parser = AnswerParser((" END",), expected, str)
-    pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    events = [event for piece in pieces for event in parser.feed([piece])]
+    parser = create((" END",), ExpectedAnswer(tools=tools, reasoning_tag="<think>"), str)
+    events = [e for at in range(0, len(text), size) for e in parser.feed([text[at : at + size]])]
+    events += parser.flush()
     assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == text
-    assert [*parser.flush()] == [TextDelta(text.partition(" END")[0])]
-    assert complete(text, tools=tools, reasoning_tag="<think>") == ("", text, 0)
+    assert all(isinstance(e, ReasoningDelta) for e in events)
+    assert not parser.has_hidden_call
 
 
-def test_a_call_in_what_may_be_reasoning_is_malformed_and_asked_for_again() -> None:
+HIDDEN = 'I look.\n<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+
+
+@pytest.mark.parametrize("create", [AnswerParser, BufferedAnswerParser])
+def test_a_call_in_reasoning_that_nothing_closes_is_not_made_but_asked_for_again(
+    create: type[AnswerParser],
+) -> None:
+    expected = ExpectedAnswer(
+        tools=parse_tool_choice([{"name": "f"}], None, None), reasoning_tag="<think>"
+    )
+    for has_left in (True, False):
+        parser, check = create((), expected, str), AnswerCheck(expected)
+        events = [*check.add(parser.feed([HIDDEN])), *(rest := parser.flush())]
+        assert events == [ReasoningDelta(HIDDEN)]
+        options = {"has_repairs_left": has_left, "has_hidden_call": parser.has_hidden_call}
+        assert check.close(rest, **options) == ([] if has_left else rest)
+        assert (check.is_repairable, check.is_accepted) == (has_left, not has_left)
+        assert check.problem == "its call of a tool stands in reasoning that has no end"
+        (request,) = check.build_repair_messages()
+        assert "Write the call again" in str(request.content)
+        assert "I look" not in str(request.content)
+
+
+@pytest.mark.parametrize("is_cut_off", [True, False])
+def test_a_call_in_reasoning_that_the_limit_cut_off_is_not_asked_for_again(
+    is_cut_off: bool,
+) -> None:
     tools = parse_tool_choice([{"name": "f"}], None, None)
-    text = 'I look.\n<tool_call>{"name": "f", "arguments": {}}</tool_call>'
-    expected = ExpectedAnswer(tools=tools, reasoning_tag="<think>")
-    parser, check = AnswerParser((), expected, str), AnswerCheck(expected)
-    assert all(isinstance(event, ReasoningDelta) for event in check.add(parser.feed([text])))
-    assert check.close(parser.flush(), has_repairs_left=True) == []
-    assert check.is_repairable
-    builder = CompletionBuilder()
-    for event in parser.flush():
-        builder.add(event)
-    assert [(call.name, call.arguments) for call in builder.tool_calls] == [("", text)]
+    parser = AnswerParser((), ExpectedAnswer(tools=tools, reasoning_tag="<think>"), str)
+    parser.feed([HIDDEN])
+    parser.flush(is_cut_off=is_cut_off)
+    assert parser.has_hidden_call is not is_cut_off
 
 
 @pytest.mark.parametrize("text", ["<think>Hm.", "<think>Hm.</think>", "Hm.</think>", "", "Hm."])
 def test_reasoning_that_shows_to_be_any_is_no_text(text: str) -> None:
-    is_cut_off = text == "Hm."
     for create in (AnswerParser, BufferedAnswerParser):
         parser = create((), ExpectedAnswer(reasoning_tag="<think>"), str)
-        events = [*parser.feed([text]), *parser.flush(is_cut_off=is_cut_off)]
+        events = [*parser.feed([text]), *parser.flush()]
         assert not [event for event in events if isinstance(event, TextDelta)]
 
 
