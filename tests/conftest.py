@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from replicate_stream import ParameterWarning
-from replicate_stream.testing import Emulator, Reply, ToolUser
+from replicate_stream.testing import Emulator, Fault, Reply, ToolUser
 
 # A shell's background jobs, such as `make test &`, ignore Ctrl-C, and hand that on to the programs
 # that the tests start and interrupt.
@@ -117,6 +117,25 @@ def hang_up() -> Callable[..., Awaitable[None]]:
 def leave_in_scope() -> Callable[..., Awaitable[None]]:
     """Reads a stream until an anyio scope cancels the reader, again and again."""
     return web_server.leave_in_scope
+
+
+@pytest.fixture
+def keeping_emulator(replicate_emulator: Emulator) -> Emulator:
+    """An emulator that answers "Hello", and whose stream host gives its connections back.
+
+    So no request needs a new connection. The real stream host keeps each one open, for itself.
+    """
+    replicate_emulator.reply = ["Hello"]
+    body = "event: output\nid: 1:0\ndata: Hello\n\nevent: done\nid: 1:1\ndata: {}\n\n"
+    stream = Fault(on="stream", body=body, content_type="text/event-stream")
+    replicate_emulator.fault(stream, times=None)
+    return replicate_emulator
+
+
+@pytest.fixture
+def count_connections(replicate_emulator: Emulator) -> Callable[[], int]:
+    """Count the connections that the emulator had accepted when its latest request came."""
+    return lambda: max((r.connection for r in replicate_emulator.requests), default=0)
 
 
 @pytest.fixture

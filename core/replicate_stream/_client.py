@@ -160,7 +160,10 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop. A later request opens new ones."""
+        """Close the connections of the running loop, unless another client shares them.
+
+        A later request opens new ones. Clients with equal `base_url` and proxies share.
+        """
         await self._http.aclose()
 
     @_check_names

@@ -120,6 +120,7 @@ class FaultyServer:
         requests: Number of requests by kind.
         cancels: Number of cancel requests that had their effect.
         connections: The open connections.
+        idle: Those of the API that wait for another request.
         base_url: The API's address.
     """
 
@@ -128,6 +129,7 @@ class FaultyServer:
         self.requests: Counter[str] = Counter()
         self.cancels = 0
         self.connections: set[asyncio.StreamWriter] = set()
+        self.idle: set[asyncio.StreamWriter] = set()
         self._faults_left = script.times
         self._loop = asyncio.new_event_loop()
         self._stop_event = asyncio.Event()
@@ -150,6 +152,11 @@ class FaultyServer:
         with self._closed:
             return self._closed.wait_for(lambda: not self.connections, timeout)
 
+    def wait_until_idle(self, timeout: float = 5.0) -> bool:
+        """Block until no connection is open but such as wait for another request to the API."""
+        with self._closed:
+            return self._closed.wait_for(lambda: self.connections == self.idle, timeout)
+
     async def _run(self) -> None:
         self._api = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self._stream = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -171,13 +178,16 @@ class FaultyServer:
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 while await self._serve_request(reader, writer):
-                    pass
+                    with self._closed:
+                        self.idle.add(writer)
+                        self._closed.notify_all()
         except asyncio.CancelledError:
             pass  # the server stops; asyncio's own callback would raise it again
         finally:
             writer.close()
             with self._closed:
                 self.connections.discard(writer)
+                self.idle.discard(writer)
                 self._closed.notify_all()
 
     async def _serve_request(
@@ -185,6 +195,7 @@ class FaultyServer:
     ) -> bool:
         """Answer one request; return whether the connection stays open."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.idle.discard(writer)
         length = re.search(r"(?i)^content-length: (\d+)", head, re.MULTILINE)
         await reader.readexactly(int(length[1]) if length else 0)
         kind = _KINDS[head.split(" HTTP", 1)[0]]

@@ -144,6 +144,25 @@ async def test_streams_one_after_another(size: Size, record_figure: RecordFigure
     record_figure("memory grown by streams one after another", grown / MB, "MB")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory and descriptors are read from /proc")
+async def test_clients_made_for_each_request(size: Size, record_figure: RecordFigure) -> None:
+    count = size.choose(300, 10_000)
+    with serve("['some ', 'words']") as base_url:
+        for number in range(count):
+            if number == count // 5:
+                before = (count_descriptors(), threading.active_count())
+                memory = get_memory()
+            client = Client(f"r8_FAKE_{number}", base_url=base_url)
+            assert await read(client, Emulator.model, "Hi") == "some words"
+        grown = get_memory() - memory
+        assert (count_descriptors(), threading.active_count()) == before
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await client.aclose()
+    assert grown < 4 * MB
+    record_figure("clients made for each request", count)
+    record_figure("memory grown by clients made for each request", grown / MB, "MB")
+
+
 @pytest.mark.parametrize("surface", ["async", "blocking"])
 def test_a_slow_consumer_holds_the_server_back(surface: str, record_figure: RecordFigure) -> None:
     timeout, size_of_token, count = 2.0, 64 * 1024, 800

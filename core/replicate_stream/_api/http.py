@@ -88,7 +88,8 @@ class Http:
         # announcing it. A POST that is under way then is lost, and must not be repeated.
         is_plain = urlsplit(settings.base_url).scheme == "http"
         has_plain_proxy = is_plain and settings.proxy_for(settings.base_url) is not None
-        self._sessions = Sessions(self, force_close=has_plain_proxy)
+        key = settings.base_url, frozenset(settings.proxies.items())
+        self._sessions = Sessions(self, key, force_close=has_plain_proxy)
 
     async def request(
         self,
@@ -178,7 +179,7 @@ class Http:
         return path
 
     async def aclose(self) -> None:
-        """Close the running loop's session; a later request opens a new one."""
+        """Close the running loop's connections, unless other clients share them."""
         await self._sessions.aclose()
 
     def get_retry_delay(self, error: ResponseError, attempt: int) -> float | None:

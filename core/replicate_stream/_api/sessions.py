@@ -1,4 +1,7 @@
-"""aiohttp's sessions, one for each event loop, closed in time although nobody closes them.
+"""aiohttp's sessions: one for each event loop and for equal settings, shared by all clients there.
+
+A program may make a client for each request; with a session of its own, each would open connections
+of its own. A session holds no token: that is a header of each request.
 
 A session belongs to its loop, and a client is used in several: one for every `asyncio.run`. An
 async generator closes each session, because `asyncio.run` closes a loop's generators before the
@@ -16,8 +19,8 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Coroutine, Hashable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from replicate_stream._version import __version__
 
@@ -27,69 +30,195 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_Key: TypeAlias = "tuple[Hashable, bool]"
 
+KEEP_UNUSED = 15.0
+"""Seconds for which connections stay open after the last client was collected.
 
-class _OpenSession(NamedTuple):
-    session: aiohttp.ClientSession
-    closer: AsyncGenerator[None, None]
-    process: int
-
-
-_OpenSessions: TypeAlias = "dict[asyncio.AbstractEventLoop, _OpenSession]"
+As long as aiohttp keeps an idle one. The next request may have a client of its own.
+"""
+MAX_UNUSED = 8
+"""Number of sessions of a loop that are kept in this way: those that were left last."""
 
 
 class Sessions:
-    """The sessions of one owner, closed when the owner is closed or collected.
+    """The sessions of one owner, which it shares with all owners of the same key.
+
+    A session is closed with the last owner that is closed, or `KEEP_UNUSED` seconds after the last
+    one was collected, or with its loop.
 
     Args:
-        owner: The object whose collection closes the sessions.
+        owner: The object whose collection leaves the sessions.
+        key: The settings of the connections.
         force_close: Whether to close a connection after each request.
     """
 
-    def __init__(self, owner: object, *, force_close: bool = False) -> None:
-        self._open: _OpenSessions = {}
-        self._force_close = force_close
-        # The finalizer refers to the sessions, so that the garbage collector never finds them
-        # together with their owner: it would finalize both, and an open session warns then.
-        weakref.finalize(owner, _close_all, self._open).atexit = False
-        _all.add(self)
+    def __init__(self, owner: object, key: Hashable, *, force_close: bool = False) -> None:
+        self._key = key, force_close
+        self._user = object()
+        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
+        weakref.finalize(owner, _leave_all, self._pools, self._user).atexit = False
 
     async def get(self) -> aiohttp.ClientSession:
         """Return the running loop's session; open one if there is none."""
         await import_in_thread("aiohttp")
         loop = asyncio.get_running_loop()
-        entry = self._open.get(loop)
-        if entry is None or entry.session.closed:
-            _close_all({k: self._open.pop(k) for k in list(self._open) if k.is_closed()})
-            session = _create_session(force_close=self._force_close)
-            closer = _close_at_loop_end(session)
-            await closer.__anext__()  # the loop knows a generator only once it has started
-            entry = self._open[loop] = _OpenSession(session, closer, os.getpid())
-        return entry.session
-
-    def close_at_exit(self) -> None:
-        """Close the sessions of loops that do not run, as nobody will run them any more."""
-        for loop, entry in list(self._open.items()):
-            if loop.is_closed():
-                _close(loop, entry.session)
-            # A daemon thread may still use its own, and a forked child shares its parent's sockets.
-            elif not loop.is_running() and entry.process == os.getpid():
-                loop.run_until_complete(entry.closer.aclose())
+        pool = self._pools.get(loop)
+        if pool is None or not pool.is_open:
+            for closed in [each for each in list(self._pools) if each.is_closed()]:
+                del self._pools[closed]
+            pool = self._pools[loop] = await _open_pool(loop, self._key)
+            pool.join(self._user)
+        return pool.session
 
     async def aclose(self) -> None:
-        """Close the running loop's session; a later request opens a new one."""
-        entry = self._open.pop(asyncio.get_running_loop(), None)
-        if entry is not None:
-            await entry.closer.aclose()
+        """Leave the running loop's session, and close it unless another owner uses it."""
+        loop = asyncio.get_running_loop()
+        if left := self._pools.pop(loop, None):
+            left.users.discard(self._user)
+        # Whether it was used or not: this may be the last owner, and the user was collected.
+        pool = _pools.get((loop, self._key))
+        if pool is not None and not pool.users:
+            await pool.aclose()
 
 
-_all: weakref.WeakSet[Sessions] = weakref.WeakSet()
+class _Pool:
+    """A session and its users. All but `leave` is called in its loop, or when that is closed.
+
+    Attributes:
+        session: The session.
+        users: One object for each owner that has used it, and was neither closed nor collected.
+        loop: The event loop.
+        timer: Closes the session; None while it has users.
+        left_at: When its last user was collected, in the loop's time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, key: _Key) -> None:
+        self.session = _create_session(force_close=key[1])
+        self.users: set[object] = set()
+        self.loop = loop
+        self.timer: asyncio.TimerHandle | None = None
+        self.left_at = 0.0
+        self._place = loop, key
+        self._process = os.getpid()
+        self._closer = self._close_at_loop_end()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used. In a forked child it cannot: the sockets are its parent's."""
+        return not self.session.closed and self._process == os.getpid()
+
+    async def open(self) -> None:
+        """Offer it to all owners."""
+        await self._closer.__anext__()  # the loop knows a generator only once it has started
+        _pools[self._place] = self
+
+    def join(self, user: object) -> None:
+        """Add a user."""
+        self.users.add(user)
+        self._stop_timer()
+
+    def leave(self, user: object) -> None:
+        """Remove a user that was collected. May be called from any thread."""
+        self.users.discard(user)
+        if self.users or not self.is_open:
+            return
+        try:
+            self.loop.call_soon_threadsafe(self._start_timer)
+        except RuntimeError:  # the loop is closed
+            self.close_without_loop()
+
+    async def aclose(self) -> None:
+        """Close it. The next request of an owner opens another one."""
+        self._withdraw()  # first: nobody may join it while it is being closed
+        await self._closer.aclose()
+
+    def close_without_loop(self) -> None:
+        """Close it although its loop runs no more: run the coroutine up to its first wait."""
+        self._withdraw()
+        with contextlib.suppress(StopIteration, RuntimeError):
+            self.session.close().send(None)
+
+    def _start_timer(self) -> None:
+        if self.users or not self.is_open:  # joined, or closed, in the meantime
+            return
+        self._stop_timer()
+        self.left_at = self.loop.time()
+        self.timer = self.loop.call_later(KEEP_UNUSED, self.close_unused)
+        unused = [p for p in list(_pools.values()) if p.timer is not None and p.loop is self.loop]
+        if len(unused) > MAX_UNUSED:
+            min(unused, key=lambda pool: pool.left_at).close_unused()
+
+    def close_unused(self) -> None:
+        """Close it in a task."""
+        self._withdraw()
+        start_task(self.aclose())
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def _withdraw(self) -> None:
+        self._stop_timer()
+        if _pools.get(self._place) is self:
+            _pools.pop(self._place, None)
+
+    async def _close_at_loop_end(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._withdraw()
+            # Not every loop closes its generators before it ends; nest_asyncio's does not. At the
+            # end of the process the generator is then closed without a running loop.
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                self.close_without_loop()
+            else:
+                await self.session.close()
+
+
+_pools: dict[tuple[asyncio.AbstractEventLoop, _Key], _Pool] = {}
+_inherited: list[_Pool] = []
+
+
+async def _open_pool(loop: asyncio.AbstractEventLoop, key: _Key) -> _Pool:
+    """Return the loop's pool for these settings; open one if there is none."""
+    pool = _pools.get((loop, key))
+    if pool is None:
+        for other in list(_pools.values()):
+            if other.loop.is_closed():
+                other.close_without_loop()
+        pool = _Pool(loop, key)
+        await pool.open()
+    return pool
+
+
+def _leave_all(pools: dict[asyncio.AbstractEventLoop, _Pool], user: object) -> None:
+    for pool in list(pools.values()):
+        pool.leave(user)
 
 
 @atexit.register
 def _close_at_exit() -> None:
-    for sessions in list(_all):
-        sessions.close_at_exit()
+    """Close the sessions of loops that do not run, as nobody will run them any more."""
+    for pool in list(_pools.values()):
+        if pool.loop.is_closed():
+            pool.close_without_loop()
+        elif not pool.loop.is_running():  # a daemon thread may still use its own
+            pool.loop.run_until_complete(pool.aclose())
+
+
+def _set_aside_after_fork() -> None:
+    # Not closed, for that would disturb the parent, with which the child shares the sockets and the
+    # loop's selector.
+    _inherited.extend(_pools.values())
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_set_aside_after_fork)
 
 
 _tasks: set[asyncio.Task[Any]] = set()
@@ -107,40 +236,6 @@ async def import_in_thread(module: str) -> None:
     """Import a module, in a thread unless it is loaded: an import would block the event loop."""
     if module not in sys.modules:
         await asyncio.to_thread(importlib.import_module, module)
-
-
-def _close_all(sessions: _OpenSessions) -> None:
-    """Close sessions, each in its own loop. May be called from any thread."""
-    for loop, entry in list(sessions.items()):
-        _close(loop, entry.session)
-
-
-def _close(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession) -> None:
-    try:
-        # The coroutine is created by the call: if the loop ends before, none is left unawaited.
-        loop.call_soon_threadsafe(lambda: start_task(session.close()))
-    except RuntimeError:  # the loop is closed
-        _close_without_loop(session)
-
-
-def _close_without_loop(session: aiohttp.ClientSession) -> None:
-    """Close a session whose loop runs no more: run the coroutine up to its first wait."""
-    with contextlib.suppress(StopIteration, RuntimeError):
-        session.close().send(None)
-
-
-async def _close_at_loop_end(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        # Not every loop closes its generators before it ends; nest_asyncio's does not. At the end
-        # of the process the generator is then closed without a running loop.
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            _close_without_loop(session)
-        else:
-            await session.close()
 
 
 def _create_session(*, force_close: bool) -> aiohttp.ClientSession:
