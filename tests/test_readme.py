@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from replicate_stream._cli.serve import EMBEDDING_MODEL
 from replicate_stream.testing import Emulator, ToolUser
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,8 @@ PRINTED = {
     "def weather": "weather {'city': 'Paris'}",
     "class City": "name='",
     "ToolSpec": "add {'a': 2, 'b': 3}",
+    "client.embed(": "2 vectors of 256 numbers",
+    "HashingEmbedder": "http://127.0.0.1:",
 }
 ANSWER = "Because of the air"
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -49,6 +52,7 @@ def test_a_program_of_the_documentation_prints_what_it_is_to_print(
     program: str, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.reply = answer
+    replicate_emulator.add_embedding_model(EMBEDDING_MODEL)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._event_stream import EventStream, Start
     from replicate_stream._model.capabilities import ModelCapabilities
+    from replicate_stream._model.embedding_profile import InputType
     from replicate_stream._model.profile import ModelProfile
     from replicate_stream._types.messages import Completion, Messages, ToolSpec
     from replicate_stream._types.prediction import Prediction
@@ -382,6 +383,69 @@ class Client:
             notes=model_input.notes,
         )
 
+    async def embed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        input_type: InputType | None = None,
+        instruction: str | None = None,
+        batch_size: int | None = None,
+        concurrency: int = 8,
+        extra_input: Mapping[str, Any] | None = None,
+    ) -> list[list[float]]:
+        """Embed texts: return a vector for each of them, in their order.
+
+        The model's schema shows how it takes texts (docs/embeddings.md). A prediction that fails is
+        repeated in halves, each of which is paid, until the text is found that fails. Cancelling
+        the call cancels its predictions. `timeout` and `deadline` hold for each prediction.
+
+        Args:
+            model: As for `stream`.
+            texts: The texts, none of them empty. An empty list sends no request.
+            input_type: `query` for search queries, `document` for the texts to search in. Models
+                with an input for the kind of text get it; the others embed both in the same way.
+            instruction: A text that tells the model the purpose of the vectors. It goes into the
+                model's input for it, or else, as it is, in front of each text: `"query: "` for E5.
+            batch_size: The most texts of one prediction; the model's own limit if that is less.
+                Default: 32.
+            concurrency: The most predictions at once.
+            extra_input: Further inputs of the model under its own names, checked against its
+                schema.
+
+        Raises:
+            InvalidInputError: Before anything is paid: a text is empty or too long, the model takes
+                no texts, or an argument or input is invalid.
+            ResponseError: The output holds no valid vectors of one length, one for each text.
+            ReplicateError: As `stream` does. `text_index` is the position of the text that failed.
+        """
+        if "replicate_stream._embedding" not in sys.modules:
+            from replicate_stream._api.sessions import import_in_thread
+
+            await import_in_thread("replicate_stream._embedding")
+        from replicate_stream._embedding import embed_texts
+        from replicate_stream._request.embedding_input import (
+            EmbeddingInput,
+            build_embedding_request,
+        )
+
+        request = build_embedding_request(
+            model,
+            texts,
+            input_type=input_type,
+            instruction=instruction,
+            batch_size=batch_size,
+            concurrency=concurrency,
+            extra_input=extra_input,
+        )
+        if not request.texts:
+            return []
+        found = await self._models.look_up(model)
+        model_input = EmbeddingInput(request, self._get_profile(found), self._on_unsupported)
+        for note in model_input.notes:
+            _log.debug("%s: %s", model, note)
+        return await embed_texts(model_input, partial(self._start_embedding, found))
+
     async def describe(self, model: str) -> Mapping[str, Any] | None:
         """Look up a model's `openapi_schema`, which describes its input and output.
 
@@ -539,6 +603,14 @@ class Client:
             is_polled=kind in {"alternatives", "object"},
             is_verified=request.include_usage,
         )
+
+    async def _start_embedding(self, model: Model, input_: dict[str, Any]) -> PredictionRun:
+        from replicate_stream._api.creation import create_prediction
+        from replicate_stream._api.prediction_run import PredictionRun
+
+        prediction, deadline_at = await create_prediction(self._http, self._models, model, input_)
+        # Vectors are in the record alone, and hold no text.
+        return PredictionRun(self._http, prediction, lambda _: None, deadline_at, is_polled=True)
 
 
 class _StreamContext:

@@ -38,10 +38,13 @@ class ReplicateError(Exception):
             the finish reason `error`; None if there is none.
         has_unknown_outcome: True if a prediction may have been created, and be paid, whose response
             was lost. A repeated request may then be paid twice.
+        text_index: The position of the text, among those of `Client.embed`, that the error is
+            about; None if it is not about one of them.
     """
 
     completion: Any = None
     has_unknown_outcome: bool = False
+    text_index: int | None = None
 
     def __reduce__(self) -> tuple[Callable[..., ReplicateError], tuple[Any, ...]]:
         """Rebuild from the attributes: the default cannot call keyword-only constructors."""

@@ -374,7 +374,8 @@ class PredictionRun:
         self._check_deadline()
         timeout = self._http.settings.timeout
         if timeout is not None and self._read_timeout.idle_seconds >= timeout:
-            waited_for = "the next token" if self._delivered.length else "the first token"
+            first = "the output" if self._is_polled else "the first token"
+            waited_for = "the next token" if self._delivered.length else first
             problem = (
                 f"sent nothing for {timeout:g} s, waiting for {waited_for}; a larger timeout= "
                 "waits longer"

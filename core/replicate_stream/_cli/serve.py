@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MODELS = ("meta/meta-llama-3-8b-instruct",)
 """Models that the README names, besides the one that every emulator has."""
+EMBEDDING_MODEL = "beautyyuyanli/multilingual-e5-large"
+"""The embedding model that the README names."""
 _LARGEST_PORT = 65535
 
 
@@ -37,12 +39,15 @@ def serve(local_model: bool, host: str, port: int) -> None:
     """
     # Imported here: no other command needs the emulator.
     from replicate_stream.testing import Emulator
+    from replicate_stream.testing.hashing_embedder import DESCRIPTION as EMBEDDINGS
     from replicate_stream.testing.local_model import DESCRIPTION, MODEL
     from replicate_stream.testing.server.replies import build_default_text
 
     emulator = Emulator(host=host, port=port, one_port=True)
     for name in MODELS:
         emulator.add_model(name, official=True)
+    emulator.add_embedding_model(EMBEDDING_MODEL)
+    embedding_models = (emulator.embedding_model, EMBEDDING_MODEL)
     with _print_requests():
         try:
             answer: Callable[[dict[str, Any]], Any] = build_default_text
@@ -56,7 +61,8 @@ def serve(local_model: bool, host: str, port: int) -> None:
             backend = f"{DESCRIPTION}, as {MODEL}" if local_model else "a script, not a model"
             click.echo(
                 "An emulator of Replicate's API runs here. "
-                f"Its answers come from {backend}.\n\n"
+                f"Its answers come from {backend}.\n"
+                f"Its embedding models ({', '.join(embedding_models)}) are {EMBEDDINGS}.\n\n"
                 f"  export REPLICATE_BASE_URL={emulator.base_url}\n"
                 f"  export REPLICATE_API_TOKEN={emulator.token}\n\n"
                 "Ctrl-C ends it."

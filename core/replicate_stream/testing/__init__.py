@@ -11,6 +11,7 @@ from replicate_stream import _lazy
 
 if TYPE_CHECKING:
     from replicate_stream.testing.emulator import Emulator
+    from replicate_stream.testing.hashing_embedder import HashingEmbedder
     from replicate_stream.testing.server.events import Event
     from replicate_stream.testing.server.faults import Fault
     from replicate_stream.testing.server.prediction import EmulatedPrediction
@@ -22,6 +23,7 @@ else:
         __name__,
         {
             "emulator": ["Emulator"],
+            "hashing_embedder": ["HashingEmbedder"],
             "server.events": ["Event"],
             "server.faults": ["Fault"],
             "server.prediction": ["EmulatedPrediction"],
@@ -37,6 +39,7 @@ __all__ = [
     "Emulator",
     "Event",
     "Fault",
+    "HashingEmbedder",
     "RateLimit",
     "RecordedRequest",
     "Reply",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from replicate_stream._api.models import forget_models
+from replicate_stream.testing import hashing_embedder
 from replicate_stream.testing.server.catalogue import Version
 from replicate_stream.testing.server.faults import Fault
 from replicate_stream.testing.server.listener import Listener
@@ -39,9 +40,12 @@ class Emulator:
 
     Attributes:
         model: Name of the official text model that every emulator has.
+        embedding_model: Name of the official embedding model that every emulator has; it is a
+            `HashingEmbedder`.
     """
 
     model = DEFAULT_MODEL
+    embedding_model = hashing_embedder.MODEL
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class Emulator:
         self._thread: threading.Thread | None = None
         self._request_stop: Callable[[], object] | None = None
         self.add_model(DEFAULT_MODEL, official=True)
+        self.add_embedding_model(self.embedding_model, official=True)
         for name, schema in (models or {}).items():
             self.add_model(name, schema, official=True)
 
@@ -204,7 +209,10 @@ class Emulator:
 
     @property
     def reply(self) -> Script:
-        """The reply of predictions that are created from now on; see `Emulator`."""
+        """The reply of predictions that are created from now on; see `Emulator`.
+
+        Models with a reply of their own, such as the embedding model, keep it.
+        """
         return self._state.behaviour.reply
 
     @reply.setter
@@ -217,7 +225,10 @@ class Emulator:
         return self._state.behaviour
 
     def enqueue(self, reply: Script) -> None:
-        """Set the reply of one prediction: the next one that has no enqueued reply yet."""
+        """Set the reply of one prediction: the next one that has no enqueued reply yet.
+
+        Predictions of models with a reply of their own are passed over.
+        """
         with self._state.change():
             self._state.scripts.append(reply)
 
@@ -250,6 +261,7 @@ class Emulator:
         components: Mapping[str, Any] | None = None,
         file_stream: bool = False,
         description: str | None = None,
+        reply: Script = None,
     ) -> str:
         """Add a model, or a further version of one.
 
@@ -264,6 +276,7 @@ class Emulator:
             components: Further schemas, by name, for the `$ref`s of the input.
             file_stream: Serve a stream under `/v1/files/` for an output that is not text.
             description: A sentence about the model, in which a search looks too.
+            reply: The reply of the model's predictions, as for `Emulator`; None for the emulator's.
 
         Returns:
             The version.
@@ -278,7 +291,26 @@ class Emulator:
             model.is_official = official
             model.default_example = default_example or model.default_example
             model.description = description or model.description
+            model.reply = reply if reply is not None else model.reply
         return added.id
+
+    def add_embedding_model(self, name: str, *, official: bool = False) -> str:
+        """Add a model with the interface of multilingual-e5-large that is a `HashingEmbedder`.
+
+        Args:
+            name: `owner/name`.
+            official: As for `add_model`, and so is the returned version.
+
+        Raises:
+            ValueError: The name has a wrong form.
+        """
+        return self.add_model(
+            name,
+            hashing_embedder.INPUT_SCHEMA,
+            output_schema=hashing_embedder.OUTPUT_SCHEMA,
+            official=official,
+            reply=hashing_embedder.HashingEmbedder(),
+        )
 
     def add_deployment(self, name: str, model: str) -> None:
         """Add a deployment of a model's latest version; both names have the form `owner/name`.

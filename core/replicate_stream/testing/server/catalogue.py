@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from replicate_stream.testing.server.replies import Script
+
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _VERSION_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -67,7 +69,7 @@ class Version:
 
 @dataclass(slots=True)
 class Model:
-    """A model and its versions by id, oldest first."""
+    """A model, its versions by id, oldest first, and the reply of its predictions if it has one."""
 
     name: str
     is_official: bool = False
@@ -75,6 +77,7 @@ class Model:
     latest: Version | None = None
     default_example: Mapping[str, Any] | None = None
     description: str = "An emulated language model"
+    reply: Script = None
 
     def build_record(self, *, shows_is_official: bool) -> dict[str, Any]:
         """Build the record that the API shows; older records have no `is_official`."""

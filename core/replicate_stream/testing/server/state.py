@@ -119,7 +119,7 @@ class State:
             deadline: Seconds after which it is ended; None for no end.
         """
         with self.change():
-            script = self.scripts.popleft() if self.scripts else self.behaviour.reply
+            script = self._choose_script(prediction.model)
             if isinstance(script, Reply):
                 prediction.reply = script
             self.predictions[prediction.id] = prediction
@@ -128,6 +128,12 @@ class State:
         if deadline is not None:
             timer = loop.call_later(deadline, self._enforce_deadline, prediction)
             task.add_done_callback(lambda _: timer.cancel())
+
+    def _choose_script(self, model: str) -> Script:
+        own = self.catalogue.models[model].reply
+        if own is not None:
+            return own
+        return self.scripts.popleft() if self.scripts else self.behaviour.reply
 
     def cancel(self, prediction: EmulatedPrediction) -> None:
         """Cancel a prediction on request; one that has ended stays unchanged."""
