@@ -24,6 +24,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 
 from llama_index_replicate_stream._function_calling import FunctionCallingMixin
+from llama_index_replicate_stream._hidden_inputs import reveal_inputs
 from llama_index_replicate_stream._metadata import ReplicateMetadata, make_metadata
 from llama_index_replicate_stream._structured_output import (
     astream_objects,
@@ -261,7 +262,8 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
                 raise TypeError(f"A completion cannot contain tool calls; use {name!r} in a chat")
         settings = {name: getattr(self, name) for name in ("model", *SETTINGS)}
         settings["extra_input"] = self.additional_kwargs
-        arguments = merge_arguments(settings, kwargs, {"additional_kwargs": "extra_input"})
+        call = reveal_inputs(kwargs)
+        arguments = merge_arguments(settings, call, {"additional_kwargs": "extra_input"})
         return {**arguments, "tools": convert_tools(arguments.get("tools"))}
 
     # Traces and serialization

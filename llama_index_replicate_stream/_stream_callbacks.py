@@ -15,6 +15,10 @@ from typing import Any, Protocol, TypeVar, cast
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
+class StreamLeft(Exception):  # noqa: N818 - not an error
+    """Thrown into a stream whose reader has left it: it yields once, then its last response."""
+
+
 class Callback(Protocol):
     """A callback decorator of the framework, whose own annotation loses the method's type."""
 
@@ -43,13 +47,18 @@ def stream_callback(callback: Callback) -> Callback:
             observed = callback(open_stream)(*args, **kwargs)
             return _read(observed, streams[0])
 
-        return _copy_names(method, endpoint)
+        return copy_names(method, endpoint)
 
     return decorate
 
 
 def astream_callback(callback: Callback) -> Callback:
-    """Return a decorator for coroutine functions that return an async generator."""
+    """Return a decorator for coroutine functions that return an async generator.
+
+    A stream that is left ends for the framework's handlers with its last response, which has the
+    token counts of the record, instead of with an error, which has none. That needs the response to
+    the cancellation, for which a blocking stream does not wait.
+    """
 
     def decorate(method: Method) -> Method:
         async def endpoint(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
@@ -62,7 +71,7 @@ def astream_callback(callback: Callback) -> Callback:
             observed = await callback(open_stream)(*args, **kwargs)
             return _aread(observed, streams[0])
 
-        return _copy_names(method, endpoint)
+        return copy_names(method, endpoint)
 
     return decorate
 
@@ -79,10 +88,16 @@ async def _aread(
 ) -> AsyncGenerator[Any, None]:
     async with aclosing(stream), aclosing(observed):
         async for response in observed:
-            yield response
+            try:
+                yield response
+            except GeneratorExit:
+                await stream.athrow(StreamLeft)
+                async for _ in observed:  # to its end, at which the framework counts tokens
+                    pass
+                raise
 
 
-def _copy_names(method: Method, endpoint: Callable[..., Any]) -> Method:
+def copy_names(method: Method, endpoint: Callable[..., Any]) -> Method:
     """Copy a method's name, docstring and annotations to the function that replaces it."""
     wrapper = update_wrapper(endpoint, method, updated=())
     # By this attribute the framework's spans would bind the arguments to the method itself, and

@@ -49,8 +49,10 @@ from llama_index_replicate_stream._from_core import (
     to_chat_response,
     to_completion_response,
 )
+from llama_index_replicate_stream._hidden_inputs import hide_secret_inputs
 from llama_index_replicate_stream._stream_callbacks import (
     Callback,
+    StreamLeft,
     astream_callback,
     stream_callback,
 )
@@ -162,22 +164,26 @@ class Replicate(ReplicateFields):
 
     # Chat
 
+    @hide_secret_inputs
     @_chat_callback
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages."""
         return to_chat_response(self._complete(self._build_chat_request(messages, kwargs)))
 
+    @hide_secret_inputs
     @stream_callback(_chat_callback)
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer messages, token by token."""
         return self._stream(self._build_chat_request(messages, kwargs), ChatConverter().convert)
 
+    @hide_secret_inputs
     @_chat_callback
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages."""
         request = self._build_chat_request(messages, kwargs)
         return to_chat_response(await self._get_client().complete(**request))
 
+    @hide_secret_inputs
     @astream_callback(_chat_callback)
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
@@ -187,12 +193,14 @@ class Replicate(ReplicateFields):
 
     # Completion
 
+    @hide_secret_inputs
     @_completion_callback
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt. It is sent without a chat format to models that take prompts."""
         request = self._build_completion_request(prompt, formatted, kwargs)
         return to_completion_response(self._complete(request))
 
+    @hide_secret_inputs
     @stream_callback(_completion_callback)
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -201,6 +209,7 @@ class Replicate(ReplicateFields):
         request = self._build_completion_request(prompt, formatted, kwargs)
         return self._stream(request, CompletionConverter().convert)
 
+    @hide_secret_inputs
     @_completion_callback
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -209,6 +218,7 @@ class Replicate(ReplicateFields):
         request = self._build_completion_request(prompt, formatted, kwargs)
         return to_completion_response(await self._get_client().complete(**request))
 
+    @hide_secret_inputs
     @astream_callback(_completion_callback)
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
@@ -284,5 +294,14 @@ class Replicate(ReplicateFields):
     ) -> AsyncGenerator[Response, None]:
         async with self._get_client().stream(**request) as events:
             async for event in events:
-                if (response := convert(event)) is not None:
+                if (response := convert(event)) is None:
+                    continue
+                try:
                     yield response
+                except StreamLeft:  # thrown by `astream_callback`, which reads the last response
+                    await events.aclose()
+                    yield response  # what `athrow` returns
+                    end = core.Finished("canceled", events.usage, events.prediction)
+                    if not isinstance(event, core.Finished) and (last := convert(end)) is not None:
+                        yield last
+                    return

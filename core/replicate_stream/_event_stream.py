@@ -61,12 +61,21 @@ class EventStream:
         self._start = start
         self._is_buffered = is_buffered
         self._is_coalesced = is_buffered or request.coalesce
+        self._rejected_usage: Usage | None = None
         self._events = self._generate()
 
     @property
     def prediction(self) -> Prediction:
         """The newest record of the prediction."""
         return self._run.prediction
+
+    @property
+    def usage(self) -> Usage | None:
+        """Token counts of the newest record, and of answers that were rejected; None if unknown.
+
+        The record of a stream that was left early is the one in the response to its cancellation.
+        """
+        return _add(self._rejected_usage, read_usage(self._run.prediction))
 
     def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         return self._events
@@ -97,7 +106,6 @@ class EventStream:
 
     # One generator and not several nested ones: each would cost a resumption for each event.
     async def _generate(self) -> AsyncGenerator[StreamEvent, None]:
-        usage: Usage | None = None
         repairs = self._request.max_repairs
         while True:
             run, model_input = self._run, self._model_input
@@ -122,15 +130,16 @@ class EventStream:
             rest = await self._end_answer(parser, completion, check, has_repairs_left=repairs > 0)
             for event in self._merge(rest):
                 yield event
-            usage = _add(usage, read_usage(run.prediction))
-            finished = self._build_finished(parser, usage)
+            finished = self._build_finished(parser)
             accepted = () if check is None else check.accept_cut_off(finished.reason)
             for event in self._merge(accepted):
                 yield event
             if check is None or check.is_accepted:
                 break
             repairs -= 1
-            self._run, self._model_input = await self._start(self._extend_request(check, finished))
+            started = await self._start(self._extend_request(check, finished))
+            self._rejected_usage = finished.usage
+            self._run, self._model_input = started
         yield finished
 
     async def _end_answer(
@@ -202,13 +211,8 @@ class EventStream:
         limit = limits.max_tokens or limits.default_max_tokens
         return limit is not None and 0 < limit <= usage.output_tokens
 
-    def _build_finished(self, parser: AnswerParser, usage: Usage | None) -> Finished:
-        """Build the last event.
-
-        Args:
-            parser: The parser of the last answer.
-            usage: The tokens of all predictions together.
-        """
+    def _build_finished(self, parser: AnswerParser) -> Finished:
+        """Build the last event, with the tokens of all predictions together."""
         prediction = self._run.prediction.without_stream()
         reason = derive_finish_reason(
             read_usage(prediction),  # of this prediction alone: max_tokens bounds each by itself
@@ -216,7 +220,7 @@ class EventStream:
             is_stopped=parser.is_stopped,
             has_calls=parser.has_calls,
         )
-        return Finished(reason, usage, prediction)
+        return Finished(reason, self.usage, prediction)
 
 
 def _add(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -372,6 +372,28 @@ async def test_leaving_a_repair_cancels_it_once(
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)[1:]
 
 
+async def test_a_stream_that_was_left_has_the_usage_of_its_record_and_of_rejected_answers(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    metrics = [(3, 5), (20, 40)]
+
+    def answer(_: object) -> Reply:
+        read, written = metrics.pop(0)
+        tokens = ["No."] if metrics else [CALL, *["more "] * 2000]
+        counts = {"input_token_count": read, "output_token_count": written}
+        return Reply(tokens, metrics=counts, delays=[0.002] * len(tokens))
+
+    replicate_emulator.reply = answer
+    async with client.stream(
+        replicate_emulator.model, "1+1?", tools=[ADD], tool_choice="any"
+    ) as events:
+        async for event in events:
+            if isinstance(event, ToolCallDelta):
+                break
+        assert events.usage == Usage(3, 5)  # the record of a prediction that runs has none
+    assert events.usage == Usage(23, 45)
+
+
 @pytest.mark.parametrize("tools", [None, [ADD]])
 async def test_a_whole_answer_that_fails_has_what_was_received_on_its_error(
     client: Client, replicate_emulator: Emulator, tools: Any

@@ -1,0 +1,89 @@
+"""Keep the secret inputs of a call out of what the framework's handlers see.
+
+Handlers of events and spans get the arguments of a call. So the model's inputs among them are
+replaced by a dict of those that are not secret, which carries the others out of sight. This has to
+happen before the framework's decorators, that for spans included.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
+
+from llama_index_replicate_stream._stream_callbacks import copy_names
+from replicate_stream import ReplicateError
+from replicate_stream.adapters import run_blocking, without_secret_inputs
+
+if TYPE_CHECKING:
+    from llama_index_replicate_stream._fields import ReplicateFields
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+_NAMES = ("additional_kwargs", "extra_input")
+
+
+class VisibleInputs(dict[str, Any]):
+    """The inputs of a call that are not secret.
+
+    Attributes:
+        every_input: All inputs of the call.
+    """
+
+    def __init__(self, visible: Mapping[str, Any], every_input: Mapping[str, Any]) -> None:
+        super().__init__(visible)
+        self.every_input = every_input
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the secrets out of pickles and copies."""
+        return dict, (dict(self),)
+
+
+def reveal_inputs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call with all inputs."""
+    return {
+        name: value.every_input if isinstance(value, VisibleInputs) else value
+        for name, value in kwargs.items()
+    }
+
+
+def hide_secret_inputs(method: Method) -> Method:
+    """Decorate a public method whose arguments handlers see."""
+    # By the framework's own mark, it does not put its decorator for spans around this one.
+    spanned = get_dispatcher(method.__module__).span(method)
+
+    def call(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
+        if _has_inputs(kwargs):
+            kwargs = run_blocking(lambda: _hide(llm, kwargs))
+        return spanned.__get__(llm, type(llm))(*args, **kwargs)
+
+    async def call_async(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
+        if _has_inputs(kwargs):
+            kwargs = await _hide(llm, kwargs)
+        return await spanned.__get__(llm, type(llm))(*args, **kwargs)
+
+    endpoint: Any = call_async if inspect.iscoroutinefunction(method) else call
+    setattr(endpoint, DISPATCHER_SPAN_DECORATED_ATTR, True)
+    return copy_names(method, endpoint)
+
+
+def _has_inputs(kwargs: Mapping[str, Any]) -> bool:
+    return any(isinstance(kwargs.get(name), Mapping) and kwargs[name] for name in _NAMES)
+
+
+async def _hide(llm: ReplicateFields, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    client, model = llm._get_client(), kwargs.get("model") or llm.model  # noqa: SLF001
+    try:
+        await client.describe(model)  # cached: the request needs it too
+        is_known = True
+    except ReplicateError:  # which the request will raise, too
+        is_known = False
+    hidden = dict(kwargs)
+    for name in _NAMES:
+        inputs = kwargs.get(name)
+        if isinstance(inputs, Mapping) and not isinstance(inputs, VisibleInputs):
+            shown = without_secret_inputs(inputs, model=model, client=client) if is_known else {}
+            hidden[name] = VisibleInputs(shown, inputs)
+    return hidden
