@@ -157,10 +157,7 @@ class EventStream:
         events = [*rest, *parser.flush(is_cut_off=self._is_cut_off())]
         if check is None:
             return events
-        has_hidden_call = parser.has_hidden_call
-        return check.close(
-            events, has_repairs_left=has_repairs_left, has_hidden_call=has_hidden_call
-        )
+        return check.close(events, has_repairs_left=has_repairs_left, missing=parser.missing)
 
     def _join(self, texts: Sequence[str]) -> Sequence[str]:
         """Join a batch that is one piece anyway before it is parsed, as each text has its cost."""
@@ -192,6 +189,8 @@ class EventStream:
         """
         if not check.is_repairable:
             raise check.build_error(finished)
+        if check.missing == "answer":
+            return replace(self._request, tools=None)  # with them it would announce one again
         messages = [*self._request.messages, *check.build_repair_messages()]
         return replace(self._request, messages=messages)
 

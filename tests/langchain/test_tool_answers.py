@@ -89,6 +89,24 @@ async def test_an_agent_does_not_make_a_call_that_is_only_quoted(
     assert state["messages"][-1].text == text
 
 
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_an_agent_gets_the_text_of_an_answer_that_command_r_announces_as_a_call(
+    make_llm: MakeLLM, replicate_emulator: Emulator, is_streamed: bool
+) -> None:
+    announced = 'Action: ```json\n[{"tool_name": "directly-answer", "parameters": {}}]\n```'
+    answers = iter([announced, "It is sunny."])
+    model = "cohere/command-r-plus"
+    replicate_emulator.add_model(model, SCHEMA, official=True)
+    replicate_emulator.reply = lambda _: next(answers)
+    agent: Any = create_agent(make_llm(model=model, streaming=is_streamed), [get_weather])
+    state = await agent.ainvoke({"messages": "Weather?"})
+    assert [message.type for message in state["messages"]] == ["human", "ai"]
+    assert state["messages"][-1].text == "It is sunny."
+    first, again = (each.input["prompt"] for each in replicate_emulator.predictions.values())
+    assert "get_weather" in first
+    assert "get_weather" not in again
+
+
 async def test_an_agent_whose_model_writes_a_malformed_call_asks_again(
     make_llm: MakeLLM, replicate_emulator: Emulator
 ) -> None:

@@ -6,7 +6,7 @@ far as possible. Reasoning does not count: a repaired answer may have reasoning 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from replicate_stream._errors import AnswerFormatError
@@ -18,12 +18,15 @@ from replicate_stream._types.messages import (
     StreamEvent,
     ToolCall,
 )
-from replicate_stream._types.request import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer, Missing
 from replicate_stream._types.strict_json import parse_strict_json
 from replicate_stream._types.tool_choice import ToolChoice, find_arguments_problem
 
 _MALFORMED = "its call of a tool is malformed, or breaks off"
-_HIDDEN = "its call of a tool stands in reasoning that has no end"
+_MISSING: Mapping[Missing, str] = {
+    "call": "its call of a tool stands in reasoning that has no end",
+    "answer": "it announces an answer in words, and holds none",
+}
 _CALL_AGAIN = "Write the call again, in the format that you were shown, or answer without one."
 
 
@@ -37,13 +40,15 @@ class AnswerCheck:
         problem: After `close`: what `find_problem` returns for the answer.
         is_accepted: After `close`: True if the answer is handed on, with a problem or without.
         is_repairable: After `close`: True if it is rejected and the model can be asked again.
+        missing: After `close`: what the rejected answer leaves out; None for anything else.
     """
 
     def __init__(self, expected: ExpectedAnswer) -> None:
         self.problem: str | None = None
         self.is_accepted = self.is_repairable = False
         self._expected = expected
-        self._has_emitted = self._has_hidden_call = False
+        self.missing: Missing | None = None
+        self._has_emitted = False
         self._pending: list[StreamEvent] = []
         self._builder = CompletionBuilder()
 
@@ -60,14 +65,14 @@ class AnswerCheck:
         events: Iterable[StreamEvent],
         *,
         has_repairs_left: bool,
-        has_hidden_call: bool = False,
+        missing: Missing | None = None,
     ) -> Sequence[StreamEvent]:
         """Collect the last events and judge the answer; return the events that are left to emit.
 
         Args:
             events: The last events before `Finished`.
             has_repairs_left: True while `max_repairs` is not reached.
-            has_hidden_call: True if the reasoning holds a call that is not made.
+            missing: What the parser found to be left out.
         """
         for event in events:
             self._builder.add(event)
@@ -78,8 +83,9 @@ class AnswerCheck:
         # One with a validator needs a valid value.
         is_usable = bool(calls) and not _calls_another_tool(self._expected, calls)
         is_usable = is_usable and self._expected.validator is None
-        if self.problem is None and has_hidden_call:
-            self.problem, self._has_hidden_call, is_usable = _HIDDEN, True, True
+        if self.problem is None and missing and not (calls or self._builder.text.strip()):
+            # With no attempt left, the reasoning, or nothing, is all that the model has to say.
+            self.missing, self.problem, is_usable = missing, _MISSING[missing], True
         self.is_repairable = self.problem is not None and has_repairs_left and not self._has_emitted
         self.is_accepted = not self.is_repairable and (self.problem is None or is_usable)
         return self._pending if self.is_accepted else []
@@ -107,7 +113,7 @@ class AnswerCheck:
         text, calls = self._builder.text, self._builder.tool_calls
         tools, response_format = self._expected.tools, self._expected.response_format
         instruction = ""
-        if tools is not None and (tools.is_forced or calls or self._has_hidden_call):
+        if tools is not None and (tools.is_forced or calls or self.missing):
             instruction = tools.instruction or _CALL_AGAIN
         elif response_format is not None:
             instruction = response_format.instruction(has_tools=tools is not None)

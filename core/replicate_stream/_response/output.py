@@ -19,9 +19,19 @@ from replicate_stream._types.request import OutputKind
 # else counts as a file.
 _FILE = re.compile(r"https://(?:[\w-]+\.)*replicate\.(?:delivery|com/api/models)/\S+\Z")
 _LONGEST_URL = 2048
-# How the JSON of a chat completion begins; the first characters are enough to tell.
-_COMPLETION = '{"id":"chatcmpl-'
-_START_LENGTH = 64
+# How the JSON of a completion begins, less white space: with members that tell nothing, and then
+# with one that tells.
+_TEXT_MEMBERS = ("id", "model", "service_tier", "system_fingerprint")
+_TEXT_START = rf'"(?:{"|".join(_TEXT_MEMBERS)})":'
+_PLAIN_MEMBERS = re.compile(rf'\{{(?:(?:{_TEXT_START}(?:"[^"]*"|null)|"created":\d+),)*')
+_PARTIAL_MEMBER = re.compile(rf'{_TEXT_START}(?:"[^"]*"?|n|nu|nul|null)|"created":\d*')
+_COMPLETIONS = ("chat.completion", "text_completion")
+_TELLING_MEMBERS = (
+    *(f'"object":"{each}"' for each in _COMPLETIONS),
+    *(f'"choices":[{{"{key}":' for key in ("index", "finish_reason", "message", "text")),
+)
+_MEMBERS = (*_TELLING_MEMBERS, *(f'"{key}":' for key in (*_TEXT_MEMBERS, "created")))
+_START_LENGTH = 256
 # Keys under which objects hold their text, most specific first.
 _TEXT_KEYS = ("text", "content", "answer", "response", "completion", "generated_text", "output")
 _VALUE_KEYS = ("json_output", "json", "result", "message", "choices")
@@ -81,9 +91,10 @@ class CompletionReader:
         self._held += texts
         if self._is_completion:
             return ()
-        start = "".join("".join(self._held)[:_START_LENGTH].split())
-        self._is_completion = start.startswith(_COMPLETION)
-        if self._is_completion or (_COMPLETION.startswith(start) and len(start) < _START_LENGTH):
+        start = "".join(self._held)[:_START_LENGTH]
+        members = "".join(start.split())
+        self._is_completion = _begins_completion(members)
+        if self._is_completion or (len(start) < _START_LENGTH and _may_begin_completion(members)):
             return ()
         held, self._held = self._held, None
         return held
@@ -95,11 +106,25 @@ class CompletionReader:
         text = "".join(self._held)
         try:
             output = json.loads(text)
-        except (ValueError, RecursionError):
+            is_whole = isinstance(output, Mapping) and output.get("object") in _COMPLETIONS
+            answer = extract_text(output, has_tools=self._has_tools) if is_whole else text
+        except (ValueError, RecursionError, ResponseError):
             return (text,)
-        is_whole = isinstance(output, Mapping) and output.get("object") == "chat.completion"
-        answer = extract_text(output, has_tools=self._has_tools) if is_whole else text
         return (answer or "",)
+
+
+def _begins_completion(start: str) -> bool:
+    found = _PLAIN_MEMBERS.match(start)
+    return found is not None and start.startswith(_TELLING_MEMBERS, found.end())
+
+
+def _may_begin_completion(start: str) -> bool:
+    found = _PLAIN_MEMBERS.match(start)
+    rest = "" if found is None else start[found.end() :]
+    is_member = any(each.startswith(rest) for each in _MEMBERS)
+    return not start or (
+        found is not None and (is_member or _PARTIAL_MEMBER.fullmatch(rest) is not None)
+    )
 
 
 def _refuse_file(text: str) -> str:

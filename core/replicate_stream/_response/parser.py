@@ -20,7 +20,7 @@ from replicate_stream._response.reasoning import (
 )
 from replicate_stream._response.stop import StopFilter
 from replicate_stream._types.messages import ReasoningDelta, StreamEvent, TextDelta, ToolCallDelta
-from replicate_stream._types.request import ExpectedAnswer
+from replicate_stream._types.request import ExpectedAnswer, Missing
 
 if TYPE_CHECKING:
     from replicate_stream._response.json_answer import JsonAnswerReader
@@ -46,8 +46,8 @@ class AnswerParser:
     Attributes:
         is_stopped: True once the answer has ended early. The rest of the stream is not needed.
         has_calls: True once a tool call was returned.
-        has_hidden_call: After `flush`: True if a call stands in reasoning that the prompt has
-            opened and that nothing closes.
+        missing: After `flush`: `call` if one stands in reasoning that the prompt has opened and
+            that nothing closes, `answer` if the model only announces one; else None.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class AnswerParser:
         *,
         is_buffered: bool = False,
     ) -> None:
-        self.is_stopped = self.has_calls = self.has_hidden_call = False
+        self.is_stopped = self.has_calls = False
+        self.missing: Missing | None = None
         marks = ()
         if expected.tools is not None and expected.reasoning_tag:
             from replicate_stream._response.tool_call_marks import get_marks
@@ -106,8 +107,10 @@ class AnswerParser:
             events += self._to_events(splitter.flush())
         if self._content is not None:
             events += self._apply_stop(self._content.flush())
+            self.missing = "answer" if self._content.announces_answer else None
             if splitter is not None and splitter.is_assumed and not is_cut_off:
-                self.has_hidden_call = self._content.has_calls("".join(self._assumed))
+                has_calls = self._content.has_calls("".join(self._assumed))
+                self.missing = "call" if has_calls else self.missing
         return [*events, *self._flush_stop()]
 
     def _is_passthrough(self) -> bool:
@@ -190,6 +193,7 @@ class BufferedAnswerParser(AnswerParser):
         parser = AnswerParser(stop, replace(expected, reasoning_tag=tag), new_id, is_buffered=True)
         events = [*parser.feed(self._chunks), *parser.flush()]
         self.is_stopped, self.has_calls = parser.is_stopped, parser.has_calls
+        self.missing = parser.missing
         return events
 
 
@@ -272,6 +276,11 @@ class _ContentParser:
         if arguments is None:
             return events
         return [ToolCallDelta(0, self._new_id(), tools.name, arguments)]
+
+    @property
+    def announces_answer(self) -> bool:
+        """True if a call stood for an answer in words."""
+        return self._call_reader is not None and self._call_reader.announces_answer
 
     def has_calls(self, text: str) -> bool:
         """Return True if a text has calls of tools. To be called after `flush`, at the very end."""

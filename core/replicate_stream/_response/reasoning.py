@@ -24,6 +24,12 @@ _HARMONY_END = re.compile("|".join(map(re.escape, _HARMONY_ENDS)))
 _HARMONY_CALL = "<|channel|>commentary to="
 _MESSAGE = "<|message|>"
 _LONGEST_HEADER = 200
+# What a header consists of, the last part of it cut off or not.
+_HARMONY_HEADER = re.compile(
+    r"(?:\s*(?:<\|start\|>(?:assistant|functions\.[^\s<]*|[a-z]*\Z)|<\|(?:channel|constrain)\|>\w*"
+    r"|to=[^\s<]+|json\b|<(?:\|[a-z]*\|?)?\Z))*\s*"
+)
+_HARMONY_RESULT = "<|start|>functions."
 
 
 class ReasoningSplitter:
@@ -151,35 +157,51 @@ class _HarmonySplitter:
         return pieces
 
     def flush(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        if self._kind == "header":
+            self._end_header(pieces)
         text, self._pending = self._pending, ""
-        # A header without a message says nothing.
-        if not text.strip() or (self._kind == "header" and text.lstrip().startswith("<|")):
-            return []
-        return [("reasoning" if self._kind == "reasoning" else "text", text)]
+        if not text.strip():
+            # The call was cut off in its header, and so may be the name.
+            return [(kind, piece.removesuffix(_MESSAGE)) for kind, piece in pieces]
+        return [*pieces, ("reasoning" if self._kind == "reasoning" else "text", text)]
 
     def _read(self, pieces: list[Piece]) -> bool:
         """Read a header, or what is there of a message; return True if more can be read."""
         if self._kind == "header":
-            header, is_whole, rest = self._pending.partition(_MESSAGE)
-            if is_whole:
-                self._pending = rest
+            end = self._pending.find(_MESSAGE, 0, _LONGEST_HEADER)
+            if end >= 0:
+                header, self._pending = self._pending[:end], self._pending[end + len(_MESSAGE) :]
                 self._start_message(header, pieces)
-            elif len(header) > _LONGEST_HEADER:
-                self._kind = "text"
+            elif len(self._pending) >= _LONGEST_HEADER:
+                self._end_header(pieces)
             return self._kind != "header"
-        end = _HARMONY_END.search(self._pending)
+        found = _HARMONY_END.search(self._pending)
         size = len(self._pending)
-        stop = size - _count_partial(self._pending, _HARMONY_ENDS) if end is None else end.start()
+        stop = (
+            size - _count_partial(self._pending, _HARMONY_ENDS) if found is None else found.start()
+        )
         body = self._pending[:stop]
-        if end is not None and self._kind == "call":
+        if found is not None and self._kind == "call":
             body += _HARMONY_CALL_END  # whatever the message ends with
         if body:
             pieces.append(("reasoning" if self._kind == "reasoning" else "text", body))
-        self._pending = self._pending[stop if end is None else end.end() :]
-        self._kind = self._kind if end is None else "header"
-        return end is not None
+        self._pending = self._pending[stop if found is None else found.end() :]
+        self._kind = self._kind if found is None else "header"
+        return found is not None
+
+    def _end_header(self, pieces: list[Piece]) -> None:
+        """End a header that lacks the mark of its message: what is no header belongs to that."""
+        header = _HARMONY_HEADER.match(self._pending)
+        end = 0 if header is None else header.end()
+        self._start_message(self._pending[:end], pieces)
+        self._pending = self._pending[end:]
 
     def _start_message(self, header: str, pieces: list[Piece]) -> None:
+        if header.lstrip().startswith(_HARMONY_RESULT):
+            self._kind = "text"
+            pieces.append(("text", header.lstrip()))  # the reader of calls knows this mark
+            return
         recipient = re.search(r"\bto=([^\s<]+)", header)
         if recipient is not None and recipient[1] != "user":
             self._kind = "call"

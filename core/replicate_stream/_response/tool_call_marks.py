@@ -76,6 +76,7 @@ class Marks:
         ends: The marks of results, and those that close a call.
         ends_of_broken_calls: The marks that begin the call after a broken one.
         all: All marks, the longest first, because a mark may begin with another one.
+        answer_tools: The tools whose calls stand for an answer in words.
         longest: The length of the longest mark.
         first: Matches the first character of any mark.
     """
@@ -101,6 +102,7 @@ class Marks:
             frozenset(m for each in formats for m in getattr(each, group) if is_known(each, m))
             for group in ("frame_marks", "result_marks")
         )
+        self.answer_tools = frozenset(chain.from_iterable(each.answer_tools for each in own))
         self.calls = tuple(self.call_marks)
         self.starts = (*self.call_marks, *self.frame_marks)
         self.ends = (*self.result_marks, *self.closing_marks)

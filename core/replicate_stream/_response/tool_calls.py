@@ -6,7 +6,8 @@ chunking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from replicate_stream._model.families.tool_format import Schemas
 from replicate_stream._response.quotation import QuotationTracker
@@ -21,8 +22,8 @@ from replicate_stream._response.tool_call_marks import (
     is_cut_call,
     is_cut_mark,
 )
-from replicate_stream._response.unmarked_calls import UnmarkedAnswer, unfence
-from replicate_stream._types.messages import StreamEvent, TextDelta
+from replicate_stream._response.unmarked_calls import UnmarkedAnswer, find_message_text, unfence
+from replicate_stream._types.messages import StreamEvent, TextDelta, ToolCallDelta
 
 _LONGEST_PIECE = 4096
 
@@ -41,6 +42,7 @@ class ToolCallReader:
             wanted, or a tool result that the model invented.
         has_prefix: True if the prompt ends with the beginning of the first call's JSON. The model
             then may end the answer after the arguments, without the call's closing bracket.
+        announces_answer: True once a call was dropped that stands for an answer in words.
     """
 
     def __init__(
@@ -53,20 +55,47 @@ class ToolCallReader:
     ) -> None:
         self.is_stopped = False
         self.has_prefix = False
-        self._schemas = schemas
+        self.announces_answer = False
+        self._marks = get_marks(tool_formats)
+        self._answer_tools = self._marks.answer_tools - schemas.keys()
+        self._dropped: set[int] = set()  # the numbers of the calls of these tools
+        self._schemas: Schemas = {**schemas, **{name: {} for name in self._answer_tools}}
         self._new_id = new_id
         self._is_single = is_single
-        self._marks = get_marks(tool_formats)
         self._call_count = 0
         self._pending = ""
         self._blanks: list[str] = []  # at the edge, before the pending text
-        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(schemas)  # None: there are marks
+        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(
+            self._schemas
+        )  # None: there are marks
         self._block: CallBlockReader | TextBlockReader | None = None
         self._quotation = QuotationTracker()
         self._is_at_edge = True  # only white space since the start, or since a call
 
     def feed(self, text: str) -> list[StreamEvent]:
         """Add more of the answer; return the events that are certain."""
+        return self._drop_answers(self._feed(text))
+
+    def flush(self) -> list[StreamEvent]:
+        """Return the events of the pending text, after the last `feed`."""
+        return self._drop_answers(self._flush())
+
+    def _drop_answers(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
+        """Drop the calls that stand for an answer in words: no agent has such a tool."""
+        kept: list[StreamEvent] = []
+        for event in events:
+            if not isinstance(event, ToolCallDelta) or not self._answer_tools:
+                kept.append(event)
+                continue
+            if event.name in self._answer_tools:
+                self._dropped.add(event.index)
+                self.announces_answer = True
+            if event.index not in self._dropped:
+                before = sum(index < event.index for index in self._dropped)
+                kept.append(replace(event, index=event.index - before))
+        return kept
+
+    def _feed(self, text: str) -> list[StreamEvent]:
         if self._unmarked is not None and not self.has_prefix:
             if self._unmarked.feed(text):
                 return []
@@ -79,19 +108,20 @@ class ToolCallReader:
             events += self._read(is_final=False)
         return events
 
-    def flush(self) -> list[StreamEvent]:
-        """Return the events of the pending text, after the last `feed`."""
+    def _flush(self) -> list[StreamEvent]:
         if self._unmarked is not None:
             text = self._unmarked.text
             calls = self._unmarked.parse() or ()
             if calls:
                 self.is_stopped = self._is_single and len(calls) > 1
                 kept = calls[:1] if self.is_stopped else calls
-                return [*build_deltas(kept, text, 0, self._new_id)]
+                words = find_message_text(text)
+                before = [TextDelta(words)] if words else []
+                return [*before, *build_deltas(kept, text, 0, self._new_id)]
             self._unmarked = None
             # Marks in a fence count too, where the whole answer is in it.
             inner = unfence(text)
-            events = [*self.feed(inner or text), *self.flush()]
+            events = [*self._feed(inner or text), *self._flush()]
             return events if inner is None or self._call_count else [TextDelta(text)]
         return self._read(is_final=True)
 

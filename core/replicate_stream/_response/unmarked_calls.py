@@ -222,8 +222,21 @@ def _get_message_calls(value: Any) -> Any:
     members = {key: value[key] for key in value if value[key] or key not in _MESSAGE_KEYS}
     if members.get("role") == "assistant":
         del members["role"]
+    if isinstance(members.get("content"), str):
+        del members["content"]  # `find_message_text` returns it
     is_message = len(members) == 1 and not members.keys().isdisjoint(_CALLS_KEYS)
     return next(iter(members.values())) if is_message else value
+
+
+def find_message_text(text: str) -> str:
+    """Return the text of OpenAI's message whose calls `parse_unmarked_calls` returned."""
+    try:
+        message = parse_strict_json(unfence(text) or text)
+    except ValueError:
+        return ""
+    is_message = isinstance(message, Mapping) and not message.keys().isdisjoint(_CALLS_KEYS)
+    content = message.get("content") if is_message else None
+    return content if isinstance(content, str) else ""
 
 
 def _find_name(text: str, at: int) -> str:

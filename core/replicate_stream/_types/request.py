@@ -73,6 +73,10 @@ class Request:
         return {name: value for name, value in numbers.items() if value is not None}
 
 
+Missing: TypeAlias = Literal["call", "answer"]
+"""What an answer leaves out although it has begun it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExpectedAnswer:
     """Tools and format that an answer is parsed for and checked against.

@@ -150,6 +150,12 @@ ANSWERS = {
         [THREE_DAYS],
         "I look.\n",
     ),
+    "qwen3-coder, two in one tag": Answer(
+        CODER,
+        "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n"
+        "<function=now>\n</function>\n</tool_call>",
+        [PARIS, NOW],
+    ),
     "qwen3-coder, no outer tag": Answer(
         CODER,
         "<function=weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
@@ -236,9 +242,48 @@ ANSWERS = {
         [],
         "It is <sunny>.",
     ),
+    "gpt-oss, text without its mark": Answer(
+        GPT_OSS,
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final It is sunny.",
+        [],
+        "It is sunny.",
+    ),
+    "gpt-oss, text without a header": Answer(
+        GPT_OSS,
+        "<|channel|>analysis<|message|>Hm.<|end|>It is sunny.",
+        [],
+        "It is sunny.",
+    ),
+    "gpt-oss, a call without its mark": Answer(
+        GPT_OSS,
+        '<|channel|>commentary to=functions.weather <|constrain|>json{"city": "Paris"}',
+        [PARIS],
+    ),
+    "gpt-oss, a result that it makes up": Answer(
+        GPT_OSS,
+        '<|channel|>commentary to=functions.weather json<|message|>{"city": "Paris"}<|call|>'
+        '<|start|>functions.weather to=assistant<|channel|>commentary<|message|>"rain"<|end|>',
+        [PARIS],
+    ),
     "command r": Answer(
         "cohere/command-r-plus",
         'Action: ```json\n[{"tool_name": "weather", "parameters": {"city": "Paris"}}]```',
+        [PARIS],
+    ),
+    "command r, an answer announced": Answer(
+        "cohere/command-r-plus",
+        'Action: ```json\n[{"tool_name": "directly-answer", "parameters": {}}]\n```',
+        [],
+    ),
+    "command r, an answer announced without a mark": Answer(
+        "cohere/command-r-plus",
+        '```json\n[{"tool_name": "directly_answer", "parameters": {}}]\n```',
+        [],
+    ),
+    "command r, an answer announced before a call": Answer(
+        "cohere/command-r-plus",
+        'Action: [{"tool_name": "directly-answer", "parameters": {}}, '
+        '{"tool_name": "weather", "parameters": {"city": "Paris"}}]',
         [PARIS],
     ),
     "command r7b": Answer(
@@ -272,6 +317,13 @@ ANSWERS = {
         '{"role": "assistant", "content": null, "refusal": null, "tool_calls": [{"type": '
         '"function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}]}',
         [PARIS],
+    ),
+    "openai's message with a text": Answer(
+        "openai/gpt-4.1",
+        '{"role": "assistant", "content": "I look.", "tool_calls": [{"type": '
+        '"function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}]}',
+        [PARIS],
+        "I look.",
     ),
     "openai's function_call": Answer(
         "openai/gpt-4.1",
@@ -560,6 +612,57 @@ def test_textual_marks_of_another_family_are_text(model: str) -> None:
         f"Action: [{JSON}]",
     ):
         assert parse(text, model).text == text
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        # The second, or the first, lacks its end.
+        "<function=now>\n</function>\n<function=weather>\n<parameter=city>\nParis\n</parameter>\n",
+        "<function=weather>\n<parameter=city>\nParis\n</parameter>\n<function=now>\n</function>\n",
+        "<function=now>\n</function>\nand\n<function=now>\n</function>\n",
+        "<function=now>\n</function>\n<function=now>\n",
+    ],
+)
+def test_several_calls_in_one_tag_of_which_one_is_incomplete_are_malformed(calls: str) -> None:
+    completion = parse(f"<tool_call>\n{calls}</tool_call>", CODER)
+    assert not is_valid(completion)
+    assert completion.text == ""
+    (call,) = completion.tool_calls
+    assert str(call.arguments).count("<function=now>") == calls.count("<function=now>", 1)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "<|channel|>commentary to=functions.weather",
+        "<|channel|>commentary to=functions.weather <|constrain|>json",
+        " to=functions.weather<|channel|>commentary json",
+        " to=functions.wea",
+    ],
+)
+def test_a_call_of_gpt_oss_that_is_cut_off_in_its_header_is_malformed(header: str) -> None:
+    (call,) = parse(header, GPT_OSS).tool_calls
+    assert isinstance(call.arguments, str)
+    assert header.partition("to=")[2].split("<")[0].strip() in call.arguments
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_no_text_of_gpt_oss_is_lost_in_a_header_without_an_end(size: int) -> None:
+    words = "word " * 100
+    for channel, rest in (("final", words), ("commentary", words), ("analysis", "")):
+        completion = parse(f"<|channel|>{channel} {words}", GPT_OSS, size)
+        assert (completion.text, completion.tool_calls) == (rest, ())
+
+
+def test_a_tool_that_has_the_name_for_an_answer_is_called() -> None:
+    tools = parse_tool_choice([{"name": "directly_answer"}], None, None)
+    expected = ExpectedAnswer(tools=tools, tool_formats=("CommandRToolFormat",))
+    parser, builder = AnswerParser((), expected, str), CompletionBuilder()
+    text = 'Action: [{"tool_name": "directly_answer", "parameters": {}}]'
+    for event in (*parser.feed([text]), *parser.flush()):
+        builder.add(event)
+    assert [call.name for call in builder.tool_calls] == ["directly_answer"]
 
 
 # --- calls that the prompt begins ----------------------------------------------------------------

@@ -65,6 +65,32 @@ def test_an_answer_that_is_one_chat_completion_is_read(size: int) -> None:
     assert json.loads(calling.partition("\n")[2].rpartition("\n")[0]) == CALL
 
 
+CHOICES = json.loads(completion(content="Hi"))["choices"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"id": "3f-9", "created": 1, "model": "a b", "object": "chat.completion"},
+        {"object": "chat.completion", "id": "chatcmpl-1"},
+        {"system_fingerprint": None, "service_tier": "x", "object": "chat.completion"},
+        {"choices": CHOICES, "created": 1, "object": "chat.completion"},
+    ],
+)
+def test_a_chat_completion_is_known_by_its_type_whatever_its_id(
+    value: dict[str, Any], indent: int | None, size: int
+) -> None:
+    text = json.dumps({**value, "choices": CHOICES}, indent=indent)
+    assert read(text, size) == "Hi"
+
+
+def test_a_completion_of_a_text_is_read() -> None:
+    value = {"id": "x", "object": "text_completion", "choices": [{"text": "Hi", "index": 0}]}
+    assert read(json.dumps(value), 7) == "Hi"
+
+
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize(
     "text",
@@ -77,6 +103,11 @@ def test_an_answer_that_is_one_chat_completion_is_read(size: int) -> None:
         '{"id": "chatcmpl-1", "object": "other"}',
         '{"id": "chatcmpl-1", "obj',
         'See {"id": "chatcmpl-1", "object": "chat.completion"}',
+        '{"id": "x", "object": "chat.completion.chunk", "choices": []}',
+        '{"id": "x", "model": "y"}',
+        '{"id": "x", "model": "' + "y" * 500,
+        '{"choices": ["a", "b"]}',
+        completion(content=None, tool_calls=[CALL]),
     ],
 )
 def test_any_other_text_is_passed_on_unchanged(text: str, size: int) -> None:

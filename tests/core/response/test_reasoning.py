@@ -162,7 +162,7 @@ def test_reasoning_that_nothing_closes_comes_once_and_as_reasoning(
     events += parser.flush()
     assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == text
     assert all(isinstance(e, ReasoningDelta) for e in events)
-    assert not parser.has_hidden_call
+    assert parser.missing is None
 
 
 HIDDEN = 'I look.\n<tool_call>{"name": "f", "arguments": {}}</tool_call>'
@@ -179,8 +179,8 @@ def test_a_call_in_reasoning_that_nothing_closes_is_not_made_but_asked_for_again
         parser, check = create((), expected, str), AnswerCheck(expected)
         events = [*check.add(parser.feed([HIDDEN])), *(rest := parser.flush())]
         assert events == [ReasoningDelta(HIDDEN)]
-        options = {"has_repairs_left": has_left, "has_hidden_call": parser.has_hidden_call}
-        assert check.close(rest, **options) == ([] if has_left else rest)
+        closed = check.close(rest, has_repairs_left=has_left, missing=parser.missing)
+        assert closed == ([] if has_left else rest)
         assert (check.is_repairable, check.is_accepted) == (has_left, not has_left)
         assert check.problem == "its call of a tool stands in reasoning that has no end"
         (request,) = check.build_repair_messages()
@@ -196,7 +196,7 @@ def test_a_call_in_reasoning_that_the_limit_cut_off_is_not_asked_for_again(
     parser = AnswerParser((), ExpectedAnswer(tools=tools, reasoning_tag="<think>"), str)
     parser.feed([HIDDEN])
     parser.flush(is_cut_off=is_cut_off)
-    assert parser.has_hidden_call is not is_cut_off
+    assert parser.missing == (None if is_cut_off else "call")
 
 
 @pytest.mark.parametrize("text", ["<think>Hm.", "<think>Hm.</think>", "Hm.</think>", "", "Hm."])

@@ -34,26 +34,37 @@ _GEMMA_TOKEN = re.compile(
 )
 
 
-def parse_tags(argument: str, end: str = "") -> Parse:
+def parse_tags(argument: str, end: str = "", header: str = "") -> Parse:
     """Make a parser of arguments that each stand in a tag.
 
     Args:
         argument: A pattern with the groups `key` and `value`, and `is_text` if the tag itself says
             `true` for a text and `false` for JSON. Else the tool's schema decides.
         end: A pattern for what closes the call, before its closing mark.
+        header: A pattern for the header of a further call behind that, with the tool's name in its
+            only group; empty if a block holds one call.
     """
-    pattern, last = re.compile(rf"\s*{argument}"), re.compile(rf"\s*{end}\s*")
+    pattern = re.compile(rf"\s*{argument}")
+    last = re.compile(rf"\s*{end}\s*" + (rf"(?:{header}|\Z)" if header else r"\Z"))
 
     def parse(text: str, name: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
-        arguments: dict[str, Any] | None = {}
+        calls: list[ParsedCall] = []
+        tool: str | None = name
         at = 0
-        while (found := pattern.match(text, at)) is not None:
-            groups, at = found.groupdict(), found.end()
-            types = _find_types(schemas.get(name, {}), groups["key"])
-            if groups.get("is_text"):
-                types = {"string"} if groups["is_text"] == "true" else types - {"string"}
-            arguments = _add(arguments, groups["key"], groups["value"], types)
-        return None if last.fullmatch(text, at) is None else [(name, arguments)]
+        while tool is not None:
+            arguments: dict[str, Any] | None = {}
+            while (found := pattern.match(text, at)) is not None:
+                groups, at = found.groupdict(), found.end()
+                types = _find_types(schemas.get(tool, {}), groups["key"])
+                if groups.get("is_text"):
+                    types = {"string"} if groups["is_text"] == "true" else types - {"string"}
+                arguments = _add(arguments, groups["key"], groups["value"], types)
+            closed = last.match(text, at)
+            if closed is None:
+                return None
+            calls.append((tool, arguments))
+            tool, at = closed[1] if header else None, closed.end()
+        return calls
 
     return parse
 

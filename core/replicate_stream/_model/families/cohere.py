@@ -47,6 +47,7 @@ class CommandRToolFormat(ToolFormat):
 
     control_marks = r"</?results>|Action:(?=\s*(?:```|[\[{]))"
     call_marks = (CallMark("Action:", ends_broken_call=False),)
+    answer_tools = ("directly-answer", "directly_answer")
     before_calls = "\n"
     calls_layout = ("Action:\n```json\n[\n", ",\n", "\n]```\n")
     has_control_tokens = True

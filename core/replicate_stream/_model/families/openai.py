@@ -46,6 +46,7 @@ class HarmonyToolFormat(ToolFormat):
             has_fence=False,
         ),
     )
+    result_marks = ("<|start|>functions.",)
     has_control_tokens = True
 
     def render_start(self, start: str, tools: Tools) -> str:

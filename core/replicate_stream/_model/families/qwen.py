@@ -66,7 +66,8 @@ class QwenCoderToolFormat(QwenToolFormat):
                 (closing,),
                 header=rf"\s*{function}\s*([^<>\s]+)\s*>",
                 header_start=rf"\s*(?:{function[:1]}[^<>\s]*(?:\s+[^<>\s]*)?)?\s*",
-                parse=parse_tags(_PARAMETER, end),
+                # Some models put all calls between one pair of the outer tags.
+                parse=parse_tags(_PARAMETER, end, end and r"<function=\s*([^<>\s]+)\s*>"),
                 needs_closing=not end,
             )
             for opening, closing, function, end in (

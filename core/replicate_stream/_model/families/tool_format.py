@@ -100,6 +100,7 @@ class ToolFormat:
         call_marks: The marks that open a call in an answer; empty if calls are bare JSON.
         frame_marks: The marks around all calls of an answer. They are skipped.
         result_marks: The marks that open a result: a model that writes one invents it.
+        answer_tools: The names under which a model calls for an answer in words instead of a tool.
         before_calls: The characters between the text of an answer and its calls.
         calls_layout: The characters before all calls, between two, and behind all.
         arguments_key: The member of a call's JSON that holds the arguments.
@@ -116,6 +117,7 @@ class ToolFormat:
     call_marks: ClassVar[tuple[CallMark, ...]] = ()
     frame_marks: ClassVar[tuple[str, ...]] = ()
     result_marks: ClassVar[tuple[str, ...]] = ()
+    answer_tools: ClassVar[tuple[str, ...]] = ()
     before_calls: ClassVar[str] = "\n"
     calls_layout: ClassVar[tuple[str, str, str]] = ("", "\n", "")
     arguments_key: ClassVar[str] = "arguments"
