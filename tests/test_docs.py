@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from replicate_stream._types.parameters import PARAMETERS
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 if not DOCS.is_dir():
     pytest.skip("docs/ is not part of the source distribution", allow_module_level=True)
 
-PAGES = [*DOCS.glob("*.md"), *ROOT.glob("*.md")]
+PAGES = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
 SOURCES = [
     path
     for folder in ("core", "langchain_replicate_stream", "llama_index_replicate_stream", "tests")
@@ -32,10 +34,30 @@ def test_a_fact_about_the_service_cites_a_section_that_exists(path: Path) -> Non
             assert not section or section in headings, line
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_relative_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).is_file(), target
+
+
+def test_the_site_shows_every_page() -> None:
+    shown = re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+def test_the_table_of_parameters_is_that_of_the_code() -> None:
+    page = (DOCS / "parameters.md").read_text(encoding="utf-8")
+    assert build_parameter_table() in page
+
+
+def build_parameter_table() -> str:
+    """Return what `docs/parameters.md` has to contain."""
+    rows = ["| parameter | default | meaning | field |", "| --- | --- | --- | --- |"]
+    for each in PARAMETERS:
+        default = "" if each.default is None else f"`{each.default}`"
+        field = "yes" if each.is_setting else ""
+        rows.append(f"| `{each.name}` | {default} | {each.description} | {field} |")
+    return "\n".join(rows)
 
 
 def test_the_walks_through_the_code_name_functions_that_exist() -> None:

@@ -65,6 +65,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
         "all",
         "cli",
         "dev",
+        "docs",
         "langchain",
         "llama-index",
         "local",

@@ -15,7 +15,7 @@ from replicate_stream.testing import Emulator, ToolUser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").rglob("*.md")))]
 BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
 TESTS = [block for block in BLOCKS if "def test_" in block]
 PROGRAMS = [block for block in BLOCKS if block not in TESTS]
@@ -24,6 +24,7 @@ PRINTED = {
     "prepare(": "'max_tokens': 100",
     "def weather": "weather {'city': 'Paris'}",
     "class City": "name='",
+    "validator=check": "name =",
     "ToolSpec": "add {'a': 2, 'b': 3}",
     "client.embed(": "2 vectors of 256 numbers",
     "HashingEmbedder": "http://127.0.0.1:",
@@ -65,6 +66,7 @@ def test_a_program_of_the_documentation_prints_what_it_is_to_print(
 def test_a_test_of_the_documentation_passes(code: str, tmp_path: Path) -> None:
     file = tmp_path / "test_users.py"
     file.write_text(code)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
         cwd=tmp_path,

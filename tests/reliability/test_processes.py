@@ -20,7 +20,7 @@ from replicate_stream import Client
 from replicate_stream.testing import Emulator, Fault
 from tests.reliability.conftest import IS_FULL, RecordFigure, Size
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[2] / "docs" / "timeouts.md"
 PRELUDE = """
 import asyncio, os, sys, threading, warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
