@@ -50,12 +50,12 @@ def test_every_block_of_code_is_run_here() -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_a_program_of_the_documentation_prints_what_it_is_to_print(
-    program: str, replicate_emulator: Emulator
+    program: str, replicate_emulator: Emulator, tmp_path: Path
 ) -> None:
     replicate_emulator.reply = answer
     replicate_emulator.add_embedding_model(EMBEDDING_MODEL)
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     expected = next((printed for mark, printed in PRINTED.items() if mark in program), ANSWER)

@@ -29,6 +29,8 @@ from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
     from replicate_stream._api.model_list import ModelList, ModelSummary
+    from replicate_stream._batch.journal import Journal
+    from replicate_stream._batch.requests import BatchRequest, BatchResult
     from replicate_stream._cancel_on_exit import cancel_on_exit
     from replicate_stream._client import Client
     from replicate_stream._event_stream import EventStream
@@ -57,6 +59,8 @@ else:
         __name__,
         {
             "_api.model_list": ["ModelList", "ModelSummary"],
+            "_batch.journal": ["Journal"],
+            "_batch.requests": ["BatchRequest", "BatchResult"],
             "_cancel_on_exit": ["cancel_on_exit"],
             "_client": ["Client"],
             "_event_stream": ["EventStream"],
@@ -83,11 +87,14 @@ else:
 
 __all__ = [
     "AnswerFormatError",
+    "BatchRequest",
+    "BatchResult",
     "Client",
     "Completion",
     "EventStream",
     "Finished",
     "InvalidInputError",
+    "Journal",
     "Message",
     "MissingAuthError",
     "ModelCapabilities",

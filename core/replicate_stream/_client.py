@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -21,9 +22,13 @@ from replicate_stream._settings import ApiKey, Settings, read_settings
 from replicate_stream._types.parameters import OnUnsupported, check_arguments, check_on_unsupported
 
 if TYPE_CHECKING:
+    from replicate_stream._api.creation import Recorder
     from replicate_stream._api.model_list import ModelList
     from replicate_stream._api.models import Model, ModelRef
     from replicate_stream._api.prediction_run import PredictionRun
+    from replicate_stream._batch.journal import Journal
+    from replicate_stream._batch.requests import BatchResult
+    from replicate_stream._batch.run import BatchRequests
     from replicate_stream._event_stream import EventStream, Start
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.embedding_profile import InputType
@@ -360,6 +365,62 @@ class Client:
         )
         return ResumedStream(prediction_id, take_up)
 
+    def batch(
+        self,
+        model: str,
+        requests: BatchRequests,
+        *,
+        journal: str | os.PathLike[str] | Journal | None = None,
+        concurrency: int | None = None,
+        retry_failed: bool = False,
+        cancel_after: float = 600.0,
+        **parameters: Any,
+    ) -> AsyncGenerator[BatchResult, None]:
+        """Answer many requests at once, and yield each result as it ends.
+
+            async for result in client.batch(model, {"a": "Why?", "b": "How?"}.items()): ...
+
+        A failed request is a result with an `error`, and ends nothing. Requests are taken from
+        their source as earlier results are consumed, so that it can be larger than the memory.
+        Creations wait in the queue of the rate limit.
+
+        With a journal, a run that was interrupted can be repeated: what was answered is yielded
+        again, what was created is taken up, and only the rest is created. So leaving the iterator
+        early lets predictions run on, for the next run. Without a journal it cancels them.
+
+        Args:
+            model: As for `stream`, for requests that name none.
+            requests: An iterable, async or not, of `BatchRequest`s, of pairs of a key and
+                messages, or of dicts with `key`, `messages`, and any of `model` and the
+                parameters of `stream`. Keys are strings or integers, each used once.
+            journal: A file that remembers what was paid; it is created if it is missing. Or an open
+                `Journal`.
+            concurrency: The most requests in work at once, whose predictions exist or wait for the
+                rate limit. None: 100.
+            retry_failed: Ask again for what has failed before, by the journal.
+            cancel_after: Seconds after its creation at which the service cancels a prediction, even
+                if this process dies (`Cancel-After`): at least 5.
+            **parameters: The parameters of `stream`; those of a request win over them.
+
+        Returns:
+            An async generator of results, in the order of their ends.
+
+        Raises:
+            InvalidInputError: At once, or before anything is paid, for an argument of the batch;
+                while iterating, if an element of `requests` is not a request.
+            MissingAuthError: While iterating, as any `ResponseError` with status 401 or 402: all
+                further requests would fail, too.
+            OSError: While iterating: the journal cannot be read or written.
+        """
+        check_arguments("batch", parameters)
+        from replicate_stream._batch.run import BatchSettings, Steps, run_batch
+
+        settings = BatchSettings(
+            model, parameters, concurrency, retry_failed=retry_failed, cancel_after=cancel_after
+        )
+        steps = Steps(self._http, _build_request, self._start, self._take_up_for)
+        return run_batch(steps, settings, requests, journal)
+
     @_same_parameters(stream)
     async def prepare(self, model: str, messages: Messages, **parameters: Any) -> PreparedRequest:
         """Build the request of an answer without sending it: a dry run that costs nothing.
@@ -535,11 +596,21 @@ class Client:
         deadline = self._settings.deadline
         return None if deadline is None else asyncio.get_running_loop().time() + deadline
 
-    async def _start(self, request: Request) -> tuple[PredictionRun, ModelInput]:
+    async def _take_up_for(
+        self, request: Request, prediction: Prediction
+    ) -> tuple[PredictionRun, ModelInput]:
+        """Take over a prediction that was created for a request."""
+        _, model_input = await self._build_model_input(request)
+        run = self._create_run(prediction, model_input, request, self._get_deadline())
+        return run, model_input
+
+    async def _start(
+        self, request: Request, recorder: Recorder | None = None
+    ) -> tuple[PredictionRun, ModelInput]:
         """Create a prediction for a request."""
         model, model_input = await self._build_model_input(request)
         try:
-            return await self._create_prediction(model, model_input, request), model_input
+            run = await self._create_prediction(model, model_input, request, recorder)
         except InvalidInputError as error:
             # The model may have another schema by now. Nothing was created, so nothing was paid.
             if not error.fields or model.schema is None or model.ref.version:
@@ -548,7 +619,8 @@ class Client:
             model, rebuilt = await self._build_model_input(request)
             if rebuilt.input == model_input.input:  # it would be refused again
                 raise
-            return await self._create_prediction(model, rebuilt, request), rebuilt
+            return await self._create_prediction(model, rebuilt, request, recorder), rebuilt
+        return run, model_input
 
     async def _build_model_input(self, request: Request) -> tuple[Model, ModelInput]:
         from replicate_stream._request.prepare import build_model_input
@@ -571,16 +643,23 @@ class Client:
         return profile
 
     async def _create_prediction(
-        self, model: Model, model_input: ModelInput, request: Request
+        self,
+        model: Model,
+        model_input: ModelInput,
+        request: Request,
+        recorder: Recorder | None,
     ) -> PredictionRun:
         from replicate_stream._api.creation import create_prediction
 
         if model_input.uploads:
             await self._files.place_files(model_input)
         prediction, deadline_at = await create_prediction(
-            self._http, self._models, model, model_input.input
+            self._http, self._models, model, model_input.input, recorder
         )
-        return self._create_run(prediction, model_input, request, deadline_at)
+        run = self._create_run(prediction, model_input, request, deadline_at)
+        if recorder is not None:
+            await recorder.note_run(run)
+        return run
 
     def _create_run(
         self,

@@ -48,12 +48,13 @@ class ReplicateError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., ReplicateError], tuple[Any, ...]]:
         """Rebuild from the attributes: the default cannot call keyword-only constructors."""
-        return _rebuild, (type(self), self.args, self.__dict__)
+        return rebuild, (type(self), self.args, self.__dict__)
 
 
-def _rebuild(
+def rebuild(
     cls: type[ReplicateError], args: tuple[Any, ...], state: dict[str, Any]
 ) -> ReplicateError:
+    """Build an error with these attributes."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)

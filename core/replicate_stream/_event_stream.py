@@ -100,6 +100,10 @@ class EventStream:
         finally:
             await self._events.aclose()
 
+    def leave_running(self) -> None:
+        """Let the prediction run on if the stream is left."""
+        self._run.leave_running()
+
     def abandon(self) -> None:
         """Cancel the prediction from code that cannot await."""
         self._run.abandon()

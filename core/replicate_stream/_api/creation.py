@@ -12,9 +12,10 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.errors import RESPONSE, describe_request
@@ -37,6 +38,9 @@ from replicate_stream._errors import (
 from replicate_stream._secrets import Headers
 from replicate_stream._types.prediction import Prediction
 
+if TYPE_CHECKING:
+    from replicate_stream._api.prediction_run import PredictionRun
+
 _log = logging.getLogger("replicate_stream")
 
 MIN_CANCEL_AFTER = 5
@@ -49,8 +53,28 @@ A shorter deadline is enforced by the client alone.
 _CANCEL_URL = re.compile(rb'https?://[^"\\\s]+/predictions/(\w+)/cancel(?=")')
 
 
+class Recorder(Protocol):
+    """Records a creation before it is sent, and the prediction before it is read.
+
+    Attributes:
+        cancel_after: Seconds after which the service is to cancel the prediction.
+    """
+
+    cancel_after: float
+
+    async def note_intent(self, model_input: Mapping[str, Any], /) -> None:
+        """Note that a prediction is about to be created with an input."""
+
+    async def note_run(self, run: PredictionRun, /) -> None:
+        """Note the prediction that was created."""
+
+
 async def create_prediction(
-    http: Http, models: Models, model: Model, input_: dict[str, Any]
+    http: Http,
+    models: Models,
+    model: Model,
+    input_: dict[str, Any],
+    recorder: Recorder | None = None,
 ) -> tuple[Prediction, float | None]:
     """Create a prediction.
 
@@ -62,6 +86,7 @@ async def create_prediction(
         models: Remembers whether the model is official, if the request shows it.
         model: The model to run.
         input_: The prediction's `input`.
+        recorder: Records that the request is about to be sent, whenever it is; None for nobody.
 
     Returns:
         The record, and its deadline in the running loop's time (None without a deadline).
@@ -83,8 +108,12 @@ async def create_prediction(
     while True:
         path, fields = model.endpoint()
         data = _encode_json({**fields, "input": input_})
+        creation = Creation(http, path, data, deadline_at, cancel_orphan)
+        if recorder is not None:
+            creation.cancel_after = recorder.cancel_after
+            creation.before_sending = partial(recorder.note_intent, input_)
         try:
-            response = await Creation(http, path, data, deadline_at, cancel_orphan).send()
+            response = await creation.send()
         except ModelNotFoundError:
             # Some servers do not publish `is_official`. A community model answers 404 on an
             # official model's path, before anything is paid, and has to be run by version.
@@ -128,7 +157,12 @@ def _encode_json(body: dict[str, Any]) -> bytes:
 
 
 class Creation:
-    """A request that creates a prediction."""
+    """A request that creates a prediction.
+
+    Attributes:
+        cancel_after: Seconds after which the service is to cancel the prediction; None: `deadline`.
+        before_sending: Awaited before each attempt.
+    """
 
     def __init__(
         self,
@@ -153,6 +187,8 @@ class Creation:
         self._data = data
         self._deadline_at = deadline_at
         self._on_orphan = on_orphan
+        self.cancel_after: float | None = None
+        self.before_sending: Callable[[], Awaitable[None]] | None = None
 
     async def send(self) -> Response:
         """Send the request once the rate limit lets it pass, however often it is refused before.
@@ -183,6 +219,8 @@ class Creation:
                 if await place.wait_for_turn(self._deadline_at) or failures:
                     headers = await self._build_headers()  # its token may have expired
                 try:
+                    if self.before_sending is not None:
+                        await self.before_sending()
                     return await self._send_once(place, headers)
                 except RateLimitError as refusal:
                     if (refusal.retry_after or 0.0) > self._get_seconds_left():
@@ -196,9 +234,11 @@ class Creation:
 
     async def _build_headers(self) -> Headers:
         headers = {"Content-Type": "application/json"}
-        if self._deadline_at is not None:
-            seconds = max(MIN_CANCEL_AFTER, math.ceil(self._get_seconds_left()))
-            headers["Cancel-After"] = f"{seconds}s"
+        seconds = self._get_seconds_left()
+        if self.cancel_after is not None:
+            seconds = min(seconds, self.cancel_after)
+        if seconds < math.inf:
+            headers["Cancel-After"] = f"{max(MIN_CANCEL_AFTER, math.ceil(seconds))}s"
         return await self._http.build_headers(headers)
 
     async def _send_once(self, place: Place, headers: Headers) -> Response:

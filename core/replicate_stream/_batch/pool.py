@@ -1,0 +1,77 @@
+"""A function applied to many items at once: results come as they end, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from replicate_stream._api.http import wait_shielded
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+async def map_unordered(
+    function: Callable[[T], Awaitable[R]], items: Iterable[T] | AsyncIterable[T], limit: int
+) -> AsyncGenerator[R, None]:
+    """Apply a function to items, and yield the results in the order of their ends.
+
+    An item is taken from its source once there is room for it: at most `limit` items are in work,
+    or wait as results until they are consumed.
+
+    Raises:
+        Exception: The first exception of the function or the source, after which the rest is
+            cancelled, as when the generator is closed.
+    """
+    results: asyncio.Queue[tuple[R] | Exception | None] = asyncio.Queue()
+    room = asyncio.Semaphore(limit)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def work(item: T) -> None:
+        try:
+            results.put_nowait((await function(item),))
+        except Exception as error:  # noqa: BLE001 - raised in the consumer
+            results.put_nowait(error)
+
+    async def feed() -> None:
+        try:
+            async with aclosing(_iterate(items)) as source:
+                await room.acquire()
+                async for item in source:
+                    task = asyncio.ensure_future(work(item))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                    await room.acquire()
+            while tasks:
+                await asyncio.wait(tasks)
+            results.put_nowait(None)
+        except Exception as error:  # noqa: BLE001 - raised in the consumer
+            results.put_nowait(error)
+
+    feeder = asyncio.ensure_future(feed())
+    try:
+        while (result := await results.get()) is not None:
+            if isinstance(result, Exception):
+                raise result
+            yield result[0]
+            room.release()
+    finally:
+        await _cancel([feeder, *tasks])
+
+
+async def _iterate(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have cleaned up."""
+    for task in tasks:
+        task.cancel()
+    await wait_shielded(asyncio.ensure_future(asyncio.wait(tasks)))
