@@ -7,20 +7,20 @@ rejected. It is possible only while no part of the first answer has been emitted
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from replicate_stream._errors import ReplicateError
 from replicate_stream._lazy import public
-from replicate_stream._response.completion import (
-    CompletionBuilder,
-    derive_finish_reason,
-    merge_deltas,
-)
+from replicate_stream._response.completion import CompletionBuilder, derive_finish_reason
 from replicate_stream._response.output import CompletionReader
-from replicate_stream._response.parser import AnswerParser, BufferedAnswerParser
+from replicate_stream._response.parser import (
+    AnswerParser,
+    BufferedAnswerParser,
+    MergingAnswerParser,
+)
 from replicate_stream._types.messages import Completion, Finished, StatusChanged, StreamEvent
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
@@ -60,7 +60,6 @@ class EventStream:
         self._request = request
         self._start = start
         self._is_buffered = is_buffered
-        self._is_coalesced = is_buffered or request.coalesce
         self._rejected_usage: Usage | None = None
         self._events = self._generate()
 
@@ -123,8 +122,8 @@ class EventStream:
                     async for batch in batches:
                         if run.prediction.status != status and not run.prediction.is_terminal:
                             yield StatusChanged(status := run.prediction.status)
-                        events = parser.feed(self._join(completion.feed(batch)))
-                        for event in self._merge(events if check is None else check.add(events)):
+                        events = parser.feed(completion.feed(batch))
+                        for event in events if check is None else check.add(events):
                             yield event
                         if parser.is_stopped:
                             break
@@ -132,11 +131,10 @@ class EventStream:
                 error.completion = self._build_partial(parser, completion)
                 raise
             rest = await self._end_answer(parser, completion, check, has_repairs_left=repairs > 0)
-            for event in self._merge(rest):
+            for event in rest:
                 yield event
             finished = self._build_finished(parser)
-            accepted = () if check is None else check.accept_cut_off(finished.reason)
-            for event in self._merge(accepted):
+            for event in () if check is None else check.accept_cut_off(finished.reason):
                 yield event
             if check is None or check.is_accepted:
                 break
@@ -163,16 +161,12 @@ class EventStream:
             return events
         return check.close(events, has_repairs_left=has_repairs_left, missing=parser.missing)
 
-    def _join(self, texts: Sequence[str]) -> Sequence[str]:
-        """Join a batch that is one piece anyway before it is parsed, as each text has its cost."""
-        return ("".join(texts),) if self._is_coalesced else texts
-
-    def _merge(self, events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
-        return merge_deltas(events) if self._is_coalesced else events
-
     def _create_parser(self, model_input: ModelInput) -> AnswerParser:
-        create = BufferedAnswerParser if self._is_buffered else AnswerParser
-        return create(model_input.stop, model_input.expected_answer, _new_call_id)
+        arguments = model_input.stop, model_input.expected_answer, _new_call_id
+        if self._is_buffered:
+            return BufferedAnswerParser(*arguments)
+        create = MergingAnswerParser if self._request.coalesce else AnswerParser
+        return create(*arguments)
 
     def _build_partial(
         self, parser: AnswerParser, completion: CompletionReader

@@ -18,7 +18,7 @@ from llama_index_replicate_stream._from_core import ChatConverter, to_chat_respo
 from replicate_stream import Completion, Finished, prepare_input
 from replicate_stream._api import predictions as api
 from replicate_stream._api.responses import Response, to_response_error
-from replicate_stream._api.sse import Decoder, EventTooLargeError
+from replicate_stream._api.sse import Decoder, EventTooLargeError, list_events
 from replicate_stream._model.profile import build_profile
 from replicate_stream._response.completion import derive_finish_reason
 from replicate_stream._response.output import CompletionReader, extract_text
@@ -63,7 +63,7 @@ def decode(pieces: list[bytes], limit: int) -> list[Any]:
     decoder = Decoder(limit)
     events: list[Any] = []
     for piece in pieces:
-        events += decoder.feed(piece)
+        events += list_events(decoder.feed(piece))
     return [*events, decoder.last_event_id, decoder.last_comment]
 
 

@@ -234,8 +234,6 @@ class PredictionRun:
             raise self._build_interrupted_error(str(error)) from None
         except get_connection_errors():
             return None
-        if not events:
-            return []
         texts, self._end = delivered.add_events(events)
         if delivered.has_other_start:
             return None

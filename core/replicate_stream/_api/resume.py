@@ -8,10 +8,10 @@ connection was lost.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from replicate_stream._api.sse import Event
+from replicate_stream._api.sse import Event, Events, list_events
 
 
 class StreamEnd(NamedTuple):
@@ -61,13 +61,17 @@ class DeliveredText:
             self._expected_replay = self._text.getvalue()
             self._replay_position = 0
 
-    def add_events(self, events: Sequence[Event]) -> tuple[list[str], StreamEnd | None]:
+    def add_events(self, events: Events) -> tuple[list[str], StreamEnd | None]:
         """Note events; return the new pieces of text, and the end if it came."""
-        new = events if self._seen_ids is None else self._drop_seen(events, self._seen_ids)
-        texts: list[str] = []
+        ids, texts, others = events
+        if self._seen_ids is not None:
+            texts, others = [], self._drop_seen(list_events(events), self._seen_ids)
+        elif ids:
+            self._ids.write("\n".join(ids) + "\n")
+        self.event_count += len(texts) + len(others)
         end: StreamEnd | None = None
         write_id = self._ids.write
-        for name, event_id, data in new:
+        for name, event_id, data in others:
             if event_id:
                 write_id(event_id + "\n")
             if name == "output":
@@ -75,10 +79,9 @@ class DeliveredText:
             elif name == "done" or name == "error":
                 end = StreamEnd(data) if name == "done" else StreamEnd(_DONE_AFTER_ERROR, data)
                 break
-        self.event_count += len(new)
         if self._expected_replay:
             texts = self._drop_replay("".join(texts))
-        self._text.writelines(texts)
+        self._text.write("".join(texts))
         return texts, end
 
     def add_text(self, text: str) -> None:

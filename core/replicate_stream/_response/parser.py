@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from replicate_stream._response.completion import merge_deltas
 from replicate_stream._response.reasoning import (
     Piece,
     ReasoningSplitter,
@@ -60,6 +61,7 @@ class AnswerParser:
     ) -> None:
         self.is_stopped = self.has_calls = False
         self.missing: Missing | None = None
+        self._is_passthrough = False  # True once all further text is emitted unchanged
         marks = ()
         if expected.tools is not None and expected.reasoning_tag:
             from replicate_stream._response.tool_call_marks import get_marks
@@ -78,17 +80,17 @@ class AnswerParser:
 
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return the events that are certain."""
-        if self._is_passthrough():
-            return _to_deltas(chunks)
+        if self._is_passthrough:
+            return [TextDelta(chunk) for chunk in chunks if chunk]
         events: list[StreamEvent] = []
         rest = iter(chunks)
         for chunk in rest:
             events += self._parse(chunk)
             if self.is_stopped:
                 break
-            if self._is_passthrough():
+            if self._is_passthrough:
                 # All at once: a batch may hold thousands of chunks.
-                events += _to_deltas(rest)
+                events += [TextDelta(chunk) for chunk in rest if chunk]
         return events
 
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
@@ -113,16 +115,13 @@ class AnswerParser:
                 self.missing = "call" if has_calls else self.missing
         return [*events, *self._flush_stop()]
 
-    def _is_passthrough(self) -> bool:
-        """Return True once all further text is emitted unchanged."""
-        return self._splitter is None and self._stop is None and self._content is None
-
     def _parse(self, chunk: str) -> list[StreamEvent]:
         if self._splitter is None:
             return self._to_events([("text", chunk)] if chunk else [])
         pieces = self._splitter.feed(chunk)
         if self._splitter.is_done:
             self._splitter = None
+            self._is_passthrough = self._stop is None and self._content is None
         return self._to_events(pieces)
 
     def _to_events(self, pieces: Iterable[Piece]) -> list[StreamEvent]:
@@ -161,6 +160,18 @@ class AnswerParser:
         return [] if self._stop is None else _wrap(self._stop.flush())
 
 
+class MergingAnswerParser(AnswerParser):
+    """Parses one answer, and returns the events of each call in as few pieces as there can be."""
+
+    def feed(self, chunks: Sequence[str]) -> Sequence[StreamEvent]:
+        """Parse the next chunks of text as one, because each chunk has its cost."""
+        return merge_deltas(super().feed(("".join(chunks),)))
+
+    def flush(self, *, is_cut_off: bool = False) -> Sequence[StreamEvent]:
+        """Return the events of the pending text, after the last chunk."""
+        return merge_deltas(super().flush(is_cut_off=is_cut_off))
+
+
 class BufferedAnswerParser(AnswerParser):
     """Parses one answer whose events are needed at its end only, and so knows more of it.
 
@@ -181,7 +192,7 @@ class BufferedAnswerParser(AnswerParser):
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return nothing."""
         self._chunks += chunks
-        self._events += super().feed(chunks)
+        self._events += super().feed(("".join(chunks),))  # as one, because each has its cost
         return ()
 
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
@@ -343,10 +354,6 @@ class _ContentParser:
         pending, self._pending = self._pending or [], None
         words = "" if self._json_reader is None else self._json_reader.flush()
         return [*pending, *before, *_wrap(words), event]
-
-
-def _to_deltas(texts: Iterable[str]) -> list[StreamEvent]:
-    return [TextDelta(text) for text in texts if text]
 
 
 def _wrap(text: str) -> list[StreamEvent]:

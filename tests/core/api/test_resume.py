@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from replicate_stream._api.resume import DeliveredText
-from replicate_stream._api.sse import Event
+from replicate_stream._api.sse import Event, Events
 
 
 def make_events(*texts: str, first_id: int | None = None) -> list[Event]:
@@ -17,9 +17,23 @@ def make_events(*texts: str, first_id: int | None = None) -> list[Event]:
 
 
 def deliver(delivered: DeliveredText, events: list[Event]) -> str:
-    texts, end = delivered.add_events(events)
+    texts, end = delivered.add_events(([], [], events))
     assert end is None
     return "".join(texts)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_output_events_in_columns_are_dropped_as_others_are(count: int) -> None:
+    delivered = DeliveredText()
+    delivered.start_connection()
+    new: Events = (["1:0", "1:1", "1:2"], ["a", "b", "b"], [("logs", "1:3", "a line")])
+    assert delivered.add_events(new) == (["a", "b", "b"], None)
+    delivered.last_event_id = "1:3"
+    delivered.start_connection()
+    ids, texts = ["1:0", "1:1", "1:2"][:count], ["a", "b", "b"][:count]
+    again: Events = (ids, texts, [("output", "1:4", "c")])
+    assert delivered.add_events(again) == (["c"], None)
+    assert (delivered.length, delivered.event_count) == (4, 5)
 
 
 def test_events_with_known_ids_are_dropped_after_a_reconnect() -> None:
@@ -56,22 +70,20 @@ def test_text_without_ids_is_new_if_it_does_not_repeat_the_delivered_text() -> N
 
 def test_other_events_are_no_text() -> None:
     delivered = DeliveredText()
-    assert delivered.add_events([("logs", "1:0", "a line"), ("output", "1:1", "a")]) == (
-        ["a"],
-        None,
-    )
+    events: list[Event] = [("logs", "1:0", "a line"), ("output", "1:1", "a")]
+    assert delivered.add_events(([], [], events)) == (["a"], None)
 
 
 def test_events_after_the_end_are_ignored() -> None:
-    texts, end = DeliveredText().add_events(
-        [("output", "1:0", "a"), ("done", "1:1", "{}"), ("output", "1:2", "b")]
-    )
-    assert texts == ["a"]
+    others: list[Event] = [("output", "1:1", "b"), ("done", "1:2", "{}"), ("output", "1:3", "c")]
+    texts, end = DeliveredText().add_events((["1:0"], ["a"], others))
+    assert texts == ["a", "b"]
     assert end is not None
     assert (end.done_data, end.error_data) == ("{}", None)
 
 
 def test_an_error_event_ends_the_stream_as_its_done_event_would() -> None:
-    _, end = DeliveredText().add_events([("error", "1:0", '{"detail": "boom"}')])
+    events: list[Event] = [("error", "1:0", '{"detail": "boom"}')]
+    _, end = DeliveredText().add_events(([], [], events))
     assert end is not None
     assert (end.done_data, end.error_data) == ('{"reason": "error"}', '{"detail": "boom"}')

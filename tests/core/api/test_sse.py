@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replicate_stream._api.sse import Decoder, Event, EventTooLargeError
+from replicate_stream._api.sse import Decoder, Event, EventTooLargeError, list_events
 
 NCHAN_EVENT = b"event: output\nid: 1707756341:%d\ndata: %s\n\n"
 
@@ -17,7 +17,11 @@ NCHAN_EVENT = b"event: output\nid: 1707756341:%d\ndata: %s\n\n"
 def decode(body: bytes, cuts: list[int] | None = None) -> list[Event]:
     decoder = Decoder()
     edges = [0, *sorted(cuts or []), len(body)]
-    return [event for start, end in pairwise(edges) for event in decoder.feed(body[start:end])]
+    return [event for start, end in pairwise(edges) for event in feed(decoder, body[start:end])]
+
+
+def feed(decoder: Decoder, chunk: bytes) -> list[Event]:
+    return list_events(decoder.feed(chunk))
 
 
 def get_texts(body: bytes) -> list[str]:
@@ -91,6 +95,11 @@ bodies = st.one_of(
 
 @given(body=bodies, cuts=st.lists(st.integers(0, 400), max_size=12), bom=st.booleans())
 @example(body=b"data: a\r\n\r\ndata: b\r\n\r\n", cuts=[8, 10, 11], bom=False)
+@example(body=NCHAN_EVENT % (1, b"a") + b"\n" + NCHAN_EVENT % (2, b"data: b"), cuts=[], bom=False)
+@example(body=NCHAN_EVENT % (1, b"a") + b"data: b\ndata: c\n\n", cuts=[], bom=False)
+@example(body=NCHAN_EVENT % (1, b"a\ndata:b") + NCHAN_EVENT % (2, b"c"), cuts=[], bom=False)
+@example(body=NCHAN_EVENT % (1, b"a") + b"event: done\nid: 2:0\ndata: {}\n\n", cuts=[], bom=False)
+@example(body=NCHAN_EVENT % (1, b"a") + b"event: x\ndata: b\n\n", cuts=[], bom=False)
 @example(body=b"id: 7\n\n" + NCHAN_EVENT % (1, b"x"), cuts=[], bom=True)
 def test_any_bytes_in_any_chunks_yield_the_events_of_the_standard(
     body: bytes, cuts: list[int], bom: bool
@@ -125,9 +134,9 @@ def test_an_empty_output_is_an_event_and_a_comment_is_not() -> None:
 
 def test_an_id_without_data_sets_the_last_event_id() -> None:
     decoder = Decoder()
-    assert decoder.feed(b"id: 7:3\n\n") == []
+    assert feed(decoder, b"id: 7:3\n\n") == []
     assert decoder.last_event_id == "7:3"
-    assert decoder.feed(NCHAN_EVENT % (9, b"x")) == [("output", "1707756341:9", "x")]
+    assert feed(decoder, NCHAN_EVENT % (9, b"x")) == [("output", "1707756341:9", "x")]
     assert decoder.last_event_id == "1707756341:9"
     decoder.feed(b"data: no id of its own\n\n")
     assert decoder.last_event_id == "1707756341:9"
@@ -158,7 +167,7 @@ def test_an_event_above_the_limit_raises(chunk: bytes) -> None:
 
 def test_the_limit_applies_to_each_event() -> None:
     decoder = Decoder(max_event_bytes=100)
-    read = [decoder.feed(piece) for _ in range(50) for piece in (b"data: " + b"x" * 60, b"\n\n")]
+    read = [feed(decoder, piece) for _ in range(50) for piece in (b"data: " + b"x" * 60, b"\n\n")]
     assert sum(map(len, read)) == 50
 
 
@@ -166,11 +175,12 @@ def test_a_large_event_in_small_chunks_is_decoded_in_linear_time() -> None:
     decoder = Decoder()
     decoder.feed(b"data: ")
     for _ in range(4000):
-        assert decoder.feed(b"x" * 1000) == []
-    assert len(decoder.feed(b"\n\n")[0][2]) == 4_000_000
+        assert len(feed(decoder, b"x" * 1000)) == 0
+    assert [len(data) for _, _, data in feed(decoder, b"\n\n")] == [4_000_000]
 
 
 def test_complete_events_do_not_count_as_one_large_event() -> None:
     decoder = Decoder(max_event_bytes=100)
-    events = [event for _ in range(50) for event in decoder.feed(b"data: to\ndata: ken\n\ndata:\n")]
+    body = b"data: to\ndata: ken\n\ndata:\n"
+    events = [event for _ in range(50) for event in feed(decoder, body)]
     assert [data for _, _, data in events] == ["to\nken", *["\nto\nken"] * 49]

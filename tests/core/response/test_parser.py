@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from replicate_stream import StreamEvent, ToolCallDelta
 from replicate_stream._response.check import find_problem
 from replicate_stream._response.completion import CompletionBuilder, merge_deltas
-from replicate_stream._response.parser import AnswerParser
+from replicate_stream._response.parser import AnswerParser, MergingAnswerParser
 from replicate_stream._types.request import ExpectedAnswer
 from replicate_stream._types.response_format import parse_response_format
 from replicate_stream._types.tool_choice import parse_tool_choice
@@ -116,16 +116,18 @@ def test_joining_what_has_arrived_merges_the_events_and_nothing_else(
     cuts = [0, *sorted(min(place, len(text)) for place in places), len(text)]
     batches = [text[a:b] for a, b in itertools.pairwise(cuts)]
     single = AnswerParser(stop, EXPECTED[name], lambda: "call_1")
-    joined = AnswerParser(stop, EXPECTED[name], lambda: "call_1")
+    joined = MergingAnswerParser(stop, EXPECTED[name], lambda: "call_1")
     events: list[list[StreamEvent]] = [[], []]
     for batch in batches:
         events[0] += single.feed(list(batch))
-        events[1] += merge_deltas(joined.feed([batch]))
+        new = joined.feed(list(batch))
+        assert merge_deltas(new) == new
+        events[1] += new
         assert joined.is_stopped == single.is_stopped
         if joined.is_stopped:
             break
     events[0] += single.flush()
-    events[1] += merge_deltas(joined.flush())
+    events[1] += joined.flush()
     assert merge_deltas(events[1]) == merge_deltas(events[0])
 
 
@@ -174,7 +176,7 @@ def test_a_call_of_another_tool_is_found_with_stop_sequences_too() -> None:
 def test_an_answer_without_tools_and_format_loads_no_code_of_theirs() -> None:
     program = """
 import sys
-from replicate_stream._response.parser import AnswerParser
+from replicate_stream._response.parser import AnswerParser, MergingAnswerParser
 from replicate_stream._types.request import ExpectedAnswer
 
 parser = AnswerParser(["stop"], ExpectedAnswer(), str)
