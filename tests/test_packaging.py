@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -62,6 +63,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
     assert metadata["Name"] == "replicate-stream"
     assert metadata["Version"] == replicate_stream.__version__ == "0.1.0"
     assert set(metadata.get_all("Provides-Extra", [])) == {
+        "agents",
         "all",
         "cli",
         "dev",
@@ -69,6 +71,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
         "langchain",
         "llama-index",
         "local",
+        "testing",
     }
     required = [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each]
     names = {each.split("<")[0].split(">")[0].split(";")[0].strip() for each in required}
@@ -90,6 +93,26 @@ def test_the_sdist_holds_the_sources_and_the_tests(built: Path) -> None:
     assert "core/replicate_stream/_client.py" in names
     assert "tests/test_packaging.py" in names
     assert not [name for name in names if name.startswith((".venv", ".git/", "dist"))]
+
+
+def test_the_sdists_own_tests_run_in_it(built: Path, tmp_path: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (root,) = tmp_path.iterdir()
+    # All modules of tests are imported; of the tests run those that read files of the tree.
+    readers = "test_docs or test_parameters or test_new_family or test_migrating or test_layers"
+    paths = [str(root / "core"), str(root)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", readers],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout
 
 
 def test_no_package_is_named_core() -> None:

@@ -14,7 +14,7 @@ from replicate_stream import Client, prepare_input
 from replicate_stream.adapters import PARAMETERS
 from replicate_stream.testing import Emulator
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "parameters.md"
 OTHERS = ("self", "model", "messages", "schema", "on_unsupported")
 METHODS = [Client.stream, Client.complete, Client.prepare]
 
@@ -71,6 +71,6 @@ def test_the_docstring_of_stream_describes_every_parameter() -> None:
     assert described[2:] == [each.name for each in PARAMETERS]
 
 
-def test_the_readme_names_every_parameter() -> None:
-    text = README.read_text(encoding="utf-8")
+def test_the_page_of_parameters_names_every_parameter() -> None:
+    text = PAGE.read_text(encoding="utf-8")
     assert [each.name for each in PARAMETERS if f"`{each.name}`" not in text] == []
