@@ -18,12 +18,14 @@ from benchmarks.groups import (
     per_token,
     prepare_input,
     reading,
+    short_answer,
 )
 from benchmarks.report import Row
 from benchmarks.sizes import FULL, QUICK, Sizes
 
 GROUPS = {
     "per-token": per_token,
+    "short-answer": short_answer,
     "langchain": langchain,
     "llama-index": llama_index,
     "first-token": first_token,

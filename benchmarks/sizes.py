@@ -13,6 +13,7 @@ class Sizes:
         rounds: Rounds of a comparison; the median counts.
         burst: Tokens of a stream that is sent at once.
         singles: Tokens of a stream that is sent token by token.
+        answers: Short answers per figure.
         chunks: Tokens of a stream through a framework.
         waits: Rounds of the time to the first token.
         crowd: Concurrent streams.
@@ -26,6 +27,7 @@ class Sizes:
     rounds: int
     burst: int
     singles: int
+    answers: int
     chunks: int
     waits: int
     crowd: int
@@ -40,6 +42,7 @@ FULL = Sizes(
     rounds=7,
     burst=40_000,
     singles=1_500,
+    answers=100,
     chunks=2_000,
     waits=9,
     crowd=500,
@@ -53,6 +56,7 @@ QUICK = Sizes(
     rounds=3,
     burst=10_000,
     singles=500,
+    answers=40,
     chunks=1_000,
     waits=3,
     crowd=100,
@@ -66,6 +70,7 @@ TINY = Sizes(
     rounds=1,
     burst=20,
     singles=5,
+    answers=1,
     chunks=5,
     waits=1,
     crowd=3,

@@ -83,7 +83,8 @@ class Settings:
             key = hide(key())
             if inspect.isawaitable(key):
                 key = hide(await key)
-        if isinstance(key, Secret) and not isinstance(key, Token):
+        # In this order: for a protocol, `isinstance` looks every member up.
+        if not isinstance(key, Token) and isinstance(key, Secret):
             key = hide(key.get_secret_value())
         if key is not None and not isinstance(key, Token):
             raise wrong_type("api_key", key, "a str, or a function that returns one")

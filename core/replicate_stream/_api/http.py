@@ -84,6 +84,7 @@ class Http:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.redactor = Redactor()
+        self._origin = origin(settings.base_url)
         # A proxy that is not tunnelled through may close its connection after a response without
         # announcing it. A POST that is under way then is lost, and must not be repeated.
         is_plain = urlsplit(settings.base_url).scheme == "http"
@@ -174,7 +175,7 @@ class Http:
 
     def choose_url(self, url: str | None, path: str) -> str:
         """Return a record's URL if the token may be sent there, or else the documented path."""
-        if is_readable(url) and origin(url) == origin(self.settings.base_url):
+        if is_readable(url) and origin(url) == self._origin:
             return url
         return path
 
