@@ -131,7 +131,7 @@ graphs_stream = pytest.mark.skipif(
 )
 
 
-def choose(streams: dict[str, Callable[[Any], Any]]) -> pytest.MarkDecorator:
+def choose(streams: dict[str, Callable[..., Any]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "stream",
         [
@@ -204,6 +204,22 @@ async def break_after_ten(stream: AsyncIterator[Any]) -> None:
             break
 
 
+async def cancel_once(stream: AsyncIterator[Any]) -> None:
+    """Cancel the task of a reader once, while it waits for a token."""
+    has_read = asyncio.Event()
+
+    async def read(stream: AsyncIterator[Any]) -> None:
+        async for item in stream:
+            if "word" in str(item):
+                has_read.set()
+
+    task = asyncio.create_task(read(stream))
+    del stream
+    await has_read.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
 @choose(
     {
         "version 3 without a block": read_events_of_version_3,
@@ -226,16 +242,47 @@ async def test_a_break_stops_an_agents_events_of_version_3_in_a_block(
     await until_cancelled(endless)
 
 
+EVENTS: dict[str, Callable[[Any, Any], Any]] = {
+    "the model": lambda llm, version: llm.astream_events("Hi", version=version),
+    "some chain": lambda llm, version: (llm | StrOutputParser()).astream_events(
+        "Hi", version=version
+    ),
+    "an agent": lambda llm, version: build_agent(llm).astream_events(ASKED, version=version),
+}
+
+
+@choose(EVENTS)
+@pytest.mark.parametrize("leaving", ["break", "waiting", "between tokens", "one cancellation"])
+async def test_events_of_version_2_stop_wherever_they_are_left(
+    endless: Emulator,
+    make_llm: MakeLLM,
+    until_cancelled: Until,
+    leave_in_scope: Leave,
+    stream: Any,
+    leaving: str,
+) -> None:
+    llm = make_llm()
+    if leaving == "break":
+        await break_after_ten(stream(llm, "v2"))
+    elif leaving == "one cancellation":
+        await cancel_once(stream(llm, "v2"))
+    else:
+        await leave_in_scope(lambda: stream(llm, "v2"), between_items=leaving == "between tokens")
+    await until_cancelled(endless)
+
+
 @pytest.mark.parametrize("helped", [False, True])
+@choose(EVENTS)
 async def test_events_of_version_1_stop_while_a_token_is_waited_for(
     endless: Emulator,
     make_llm: MakeLLM,
     until_cancelled: Until,
     leave_in_scope: Leave,
+    stream: Any,
     helped: bool,
 ) -> None:
     def open_stream() -> Any:
-        events = make_llm().astream_events("Hi", version="v1")
+        events = stream(make_llm(), "v1")
         return cancel_on_exit(events) if helped else events
 
     await leave_in_scope(open_stream)
@@ -243,19 +290,30 @@ async def test_events_of_version_1_stop_while_a_token_is_waited_for(
 
 
 @pytest.mark.parametrize("helped", [False, True])
+@choose(EVENTS)
 async def test_events_of_version_1_read_on_if_they_are_left_between_two_tokens(
     replicate_emulator: Emulator,
     make_llm: MakeLLM,
     endless_answer: Any,
     leave_in_scope: Leave,
+    stream: Any,
     helped: bool,
 ) -> None:
     def open_stream() -> Any:
-        events = make_llm().astream_events("Hi", version="v1")
+        events = stream(make_llm(), "v1")
         return cancel_on_exit(events) if helped else events
 
     await leave_in_scope(open_stream, between_items=True)
     await endless_answer.assert_read_on(replicate_emulator)
+
+
+@choose(EVENTS)
+async def test_one_cancellation_does_not_stop_events_of_version_1(
+    replicate_emulator: Emulator, make_llm: MakeLLM, endless_answer: Any, stream: Any
+) -> None:
+    leaving = asyncio.ensure_future(cancel_once(stream(make_llm(), "v1")))
+    await endless_answer.assert_read_on(replicate_emulator)
+    await leaving
 
 
 async def test_a_blocking_stream_that_a_client_left_stops_when_garbage_is_collected(
