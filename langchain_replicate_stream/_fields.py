@@ -1,4 +1,4 @@
-"""The fields of `ChatReplicate`: their checks, their serialization, and a call's arguments.
+"""The fields of the classes: their checks, their serialization, and a call's arguments.
 
 The traps: secrets, which must not get into a trace, a cache or a pickle, and misspelt names, with
 which the framework would run the model, for pay, without the argument.
@@ -15,6 +15,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.utils import secret_from_env
 from pydantic import (
     AliasChoices,
+    BaseModel,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -50,7 +51,7 @@ _CALL_NAMES = frozenset(
 # What traces and caches do not show: texts and code of the developer's, and possible secrets.
 _HIDDEN = frozenset({"system_prompt", "model_kwargs", "extra_input", "validator"})
 _SAME_ANSWER = frozenset({"include_usage", "coalesce"})  # settings that do not change an answer
-_REPLACED: Mapping[str, str] = {
+REPLACED: Mapping[str, str] = {
     "prompt_key": "the model's schema determines the input of the prompt",
     "version_obj": "a model's schema is looked up once for all objects",
     "input": "give inputs under the model's own names in model_kwargs",
@@ -62,11 +63,12 @@ _REPLACED: Mapping[str, str] = {
 """Arguments of other classes for Replicate, and their replacements."""
 
 
-class ChatReplicateFields(BaseChatModel):
-    """The fields of a chat model on Replicate."""
+class ConnectionFields(BaseModel):
+    """The fields of every model on Replicate: its name, its connection, its own inputs."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid",
+        arbitrary_types_allowed=True,  # the client
         populate_by_name=True,
         hide_input_in_errors=True,  # they would show the token
         # Built when the first model is made: an import that is never used should not cost that.
@@ -97,44 +99,11 @@ class ChatReplicateFields(BaseChatModel):
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
     client: Client | None = Field(default=None, exclude=True, repr=False)
     """A client to share with other models; it replaces the settings above."""
-
-    temperature: float | None = None
-    """Randomness; 0 picks the most likely tokens. None: the model's own default, as below."""
-    max_tokens: int | None = None
-    """The longest answer, in tokens."""
-    top_p: float | None = None
-    """Sample from the most likely tokens of this total probability."""
-    top_k: int | None = None
-    """Sample from this many of the most likely tokens; 0 or -1: all."""
-    stop: list[str] | str | None = Field(
-        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
-    )
-    """Texts that end the answer and are not part of it; enforced on every model."""
-    seed: int | None = None
-    """Makes answers repeatable on models that support it."""
-    presence_penalty: float | None = None
-    """Penalty for tokens that have occurred."""
-    frequency_penalty: float | None = None
-    """Penalty for tokens, by how often they have occurred."""
-    reasoning_effort: str | None = None
-    """`none` to `max`: the level of reasoning, or the nearest that the model has."""
-    system_prompt: str | None = Field(default=None, repr=False)
-    """A system text, before those among the messages."""
-    prompt_format: str | None = None
-    """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win over the other parameters."""
-    streaming: bool = False
-    """Whether `invoke` streams internally."""
-    max_repairs: int = 1
-    """Retries of an answer without the required call or JSON, each of which is paid."""
-    coalesce: bool = False
-    """Whether to stream tokens that have arrived already as one piece; none waits for another."""
-    stream_usage: bool = True
-    """Whether to request the token counts when an answer has ended."""
 
-    _capabilities: ModelCapabilities | None = PrivateAttr(default=None)  # None: a given profile
     _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
+    _replaced: ClassVar[Mapping[str, str]] = REPLACED
 
     if not TYPE_CHECKING:  # see ChatReplicate
 
@@ -161,7 +130,7 @@ class ChatReplicateFields(BaseChatModel):
             choices = [each.choices for each in aliases if isinstance(each, AliasChoices)]
             known = {*cls.model_fields, *(str(name) for names in choices for name in names)}
             try:
-                check_argument_names("ChatReplicate", values, known, _REPLACED)
+                check_argument_names(cls.__name__, values, known, cls._replaced)
             except TypeError as error:
                 raise ValueError(str(error)) from None  # Pydantic reports only these
         return values
@@ -170,6 +139,84 @@ class ChatReplicateFields(BaseChatModel):
     @classmethod
     def _wrap_secret(cls, key: Any) -> Any:
         return SecretStr(key) if isinstance(key, str) else key
+
+    def _get_client(self) -> Client:
+        """Return the shared client, or one for the settings as they are now."""
+        if self.client is not None:
+            return self.client
+        self._client_cache = self._client_cache.update(Connection.from_fields(self, self.api_key))
+        return self._client_cache.client
+
+    # Serialization
+
+    @field_serializer("model_kwargs")
+    def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        client = self.client or getattr(self._client_cache, "client", None)
+        return without_secret_inputs(inputs, model=self.model, client=client)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, without_secrets(self.base_url)[0] if name == "base_url" else value
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return the state for a pickle, without secrets; the token is read again on loading."""
+        state = super().__getstate__()
+        connection = Connection.from_fields(self, self.api_key).without_secrets()
+        state["__dict__"] = {
+            **state["__dict__"],
+            "api_key": connection.api_key,
+            "base_url": connection.base_url,
+            "proxy": connection.proxy,
+            "default_headers": connection.headers,
+            "model_kwargs": self._without_secret_inputs(self.model_kwargs),
+        }
+        state["__dict__"].pop("_serialized", None)  # a cache of `dumps`
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Restore a pickle, with the token of this process's environment."""
+        super().__setstate__(state)
+        if self.api_key is None:
+            self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()
+
+
+class ChatReplicateFields(ConnectionFields, BaseChatModel):
+    """The fields of a chat model on Replicate."""
+
+    temperature: float | None = None
+    """Randomness; 0 picks the most likely tokens. None: the model's own default, as below."""
+    max_tokens: int | None = None
+    """The longest answer, in tokens."""
+    top_p: float | None = None
+    """Sample from the most likely tokens of this total probability."""
+    top_k: int | None = None
+    """Sample from this many of the most likely tokens; 0 or -1: all."""
+    stop: list[str] | str | None = Field(
+        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
+    )
+    """Texts that end the answer and are not part of it; enforced on every model."""
+    seed: int | None = None
+    """Makes answers repeatable on models that support it."""
+    presence_penalty: float | None = None
+    """Penalty for tokens that have occurred."""
+    frequency_penalty: float | None = None
+    """Penalty for tokens, by how often they have occurred."""
+    reasoning_effort: str | None = None
+    """`none` to `max`: the level of reasoning, or the nearest that the model has."""
+    system_prompt: str | None = Field(default=None, repr=False)
+    """A system text, before those among the messages."""
+    prompt_format: str | None = None
+    """The family whose chat format prompts are written in, or `plain`; None: the model's own."""
+    streaming: bool = False
+    """Whether `invoke` streams internally."""
+    max_repairs: int = 1
+    """Retries of an answer without the required call or JSON, each of which is paid."""
+    coalesce: bool = False
+    """Whether to stream tokens that have arrived already as one piece; none waits for another."""
+    stream_usage: bool = True
+    """Whether to request the token counts when an answer has ended."""
+
+    _capabilities: ModelCapabilities | None = PrivateAttr(default=None)  # None: a given profile
 
     @model_validator(mode="after")
     def _record_version(self) -> ChatReplicateFields:
@@ -190,13 +237,6 @@ class ChatReplicateFields(BaseChatModel):
 
     # The client, and the arguments of its methods
 
-    def _get_client(self) -> Client:
-        """Return the shared client, or one for the settings as they are now."""
-        if self.client is not None:
-            return self.client
-        self._client_cache = self._client_cache.update(Connection.from_fields(self, self.api_key))
-        return self._client_cache.client
-
     def _get_stop(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
         """Return the stop sequences of a call under either name, or the object's."""
         if stop is not None:
@@ -216,7 +256,7 @@ class ChatReplicateFields(BaseChatModel):
         """
         client = self._get_client()
         if not kwargs.keys() <= _CALL_NAMES:
-            check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, _REPLACED)
+            check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, REPLACED)
         stop = self._get_stop(stop, kwargs)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
@@ -251,11 +291,6 @@ class ChatReplicateFields(BaseChatModel):
         params = super()._get_invocation_params(stop=stop, **kwargs)
         is_shown = {name: name not in _HIDDEN and params[name] is not None for name in params}
         return {name: value for name, value in params.items() if is_shown[name]}
-
-    @field_serializer("model_kwargs")
-    def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        client = self.client or getattr(self._client_cache, "client", None)
-        return without_secret_inputs(inputs, model=self.model, client=client)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The key of caches. The framework's own is made of the object's first serialization: after
@@ -302,24 +337,3 @@ class ChatReplicateFields(BaseChatModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, self.lc_attributes.get(name or "", value)
-
-    def __getstate__(self) -> dict[Any, Any]:
-        """Return the state for a pickle, without secrets; the token is read again on loading."""
-        state = super().__getstate__()
-        connection = Connection.from_fields(self, self.api_key).without_secrets()
-        state["__dict__"] = {
-            **state["__dict__"],
-            "api_key": connection.api_key,
-            "base_url": connection.base_url,
-            "proxy": connection.proxy,
-            "default_headers": connection.headers,
-            "model_kwargs": self._without_secret_inputs(self.model_kwargs),
-        }
-        state["__dict__"].pop("_serialized", None)  # a cache of `dumps`
-        return state
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Restore a pickle, with the token of this process's environment."""
-        super().__setstate__(state)
-        if self.api_key is None:
-            self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()

@@ -1,6 +1,6 @@
-"""Arguments and results of `ChatReplicate` for type checkers and editors, not used at runtime.
+"""Arguments and results of the classes for type checkers and editors, not used at runtime.
 
-The tests compare `Settings` with the fields.
+The tests compare the arguments with the fields.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class StructuredOutput(TypedDict, Generic[_T]):
     parsing_error: BaseException | None
 
 
-class Settings(TypedDict, total=False):
-    """The arguments of the constructor, under all their names, but for the required model."""
+class ConnectionSettings(TypedDict, total=False):
+    """The arguments of every class, under all their names, but for the required model."""
 
     api_key: SecretStr | str | Callable[[], Any] | None
     replicate_api_token: SecretStr | str | Callable[[], Any] | None
@@ -42,6 +42,12 @@ class Settings(TypedDict, total=False):
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
     client: Client | None
+    model_kwargs: dict[str, Any]
+
+
+class Settings(ConnectionSettings, total=False):
+    """The arguments of `ChatReplicate`, under all their names, but for the required model."""
+
     temperature: float | None
     max_tokens: int | None
     top_p: float | None
@@ -54,7 +60,6 @@ class Settings(TypedDict, total=False):
     reasoning_effort: str | None
     system_prompt: str | None
     prompt_format: str | None
-    model_kwargs: dict[str, Any]
     streaming: bool
     max_repairs: int
     coalesce: bool

@@ -1,4 +1,4 @@
-"""The fields of `Replicate`: their serialization, the client, and the arguments of a call.
+"""The fields of the classes: their serialization, the client, and the arguments of a call.
 
 The traps: secrets, because the framework puts every plain field into an object's dict, repr and
 pickle, and into traces; and misspelt names, which it ignores, so that the model would be run, and
@@ -7,7 +7,7 @@ paid, without the argument.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -72,14 +72,12 @@ _REPLACED_IN_CALLS: Mapping[str, str] = {
 _FUNCTION_MODES = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
 
 
-class ReplicateFields(CustomLLM, FunctionCallingMixin):
-    """The fields of a language model on Replicate."""
+class ConnectionFields(BaseModel):
+    """The fields of every model on Replicate: its connection, and its own inputs."""
 
     # Built when the first model is made: an import that is never used should not cost that.
     model_config: ClassVar[ConfigDict] = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
-    model: str
-    """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
     base_url: str | None = None
     """The API's address; `REPLICATE_BASE_URL` by default."""
     proxy: str | None = Field(default=None, exclude=True, repr=False)
@@ -94,7 +92,91 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Further inputs of the model under its own names; they win over the other parameters."""
 
+    _api_key: str | SecretStr | Callable[[], Any] | None = PrivateAttr(default=None)
+    _shared_client: Client | None = PrivateAttr(default=None)
+    _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
+    _replaced: ClassVar[Mapping[str, str]] = REPLACED
+    _hidden: ClassVar[Collection[str]] = ()
+
+    def _initialize(self, api_key: Any, client: Client | None, settings: dict[str, Any]) -> None:
+        """Construct the object; empty `settings` if that fails.
+
+        Raises:
+            TypeError, ValidationError: Without the values, which may be secret.
+        """
+        known = (*type(self).model_fields, "model", "api_key", "client")
+        failure = None
+        try:
+            check_argument_names(type(self).__name__, list(settings), known, self._replaced)
+            super().__init__(**settings)
+        except (TypeError, ValueError) as error:
+            failure = without_values(error)
+        if failure is not None:
+            settings.clear()  # error trackers record the variables of a frame
+            raise failure
+        self._api_key = api_key
+        self._shared_client = client
+
+    if not TYPE_CHECKING:  # for which a signature has another type
+
+        @classmethod
+        def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+            super().__pydantic_init_subclass__(**kwargs)
+            cls.__signature__ = DeferredSignature()
+
+    def _get_client(self) -> Client:
+        """Return the shared client, or one for the settings as they are now."""
+        if self._shared_client is not None:
+            return self._shared_client
+        self._client_cache = self._client_cache.update(Connection.from_fields(self, self._api_key))
+        return self._client_cache.client
+
+    # Serialization
+
+    @property
+    def _model(self) -> str:
+        """The model, by which the secrets among its inputs are recognized."""
+        raise NotImplementedError
+
+    @field_serializer("additional_kwargs")
+    def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        client = self._shared_client or getattr(self._client_cache, "client", None)
+        return without_secret_inputs(inputs, model=self._model, client=client)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Yield the fields that are set, without those of the framework that are hidden."""
+        for name, value in super().__repr_args__():
+            if name not in self._hidden and value is not None:
+                yield name, without_secrets(value)[0] if name == "base_url" else value
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return the state for a pickle, without secrets; the token is read again on loading."""
+        # Of a copy: the framework deletes what it cannot pickle from the object itself.
+        copy = self.model_copy()
+        connection = Connection.from_fields(self, self._api_key).without_secrets()
+        copy._api_key = self._api_key if callable(self._api_key) else None  # noqa: SLF001
+        copy.base_url, copy.proxy = connection.base_url, connection.proxy
+        copy.default_headers = None if connection.headers is None else dict(connection.headers)
+        copy.additional_kwargs = self._without_secret_inputs(self.additional_kwargs)
+        state: dict[Any, Any] = super(ConnectionFields, copy).__getstate__()
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Restore a pickle. The framework's own method loses private attributes."""
+        super().__setstate__(state)
+        private = state.get("__pydantic_private__") or {}
+        self._api_key = private.get("_api_key")
+        self._shared_client = private.get("_shared_client")
+
+
+class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
+    """The fields of a language model on Replicate."""
+
+    model: str
+    """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
     system_prompt: str | None = Field(default=None, repr=False)
     """A system text, before those among the messages."""
     temperature: float | None = None
@@ -121,8 +203,6 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     """Retries of an answer without the required call or JSON, each of which is paid."""
     coalesce: bool = False
     """Whether to stream tokens that have arrived already as one piece; none waits for another."""
-    additional_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
-    """Further inputs of the model under its own names; they win over the other parameters."""
     image: str | None = Field(default=None, repr=False)
     """Path or address of an image for every question."""
 
@@ -133,9 +213,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     is_function_calling_model: bool = True
     """True if the framework should offer tools."""
 
-    _api_key: str | SecretStr | Callable[[], Any] | None = PrivateAttr(default=None)
-    _shared_client: Client | None = PrivateAttr(default=None)
-    _client_cache: ClientCache = PrivateAttr(default_factory=ClientCache)
+    _hidden: ClassVar[Collection[str]] = CustomLLM.model_fields  # two of them are prompts
 
     def __init__(
         self,
@@ -147,25 +225,12 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
     ) -> None:
         if isinstance(api_key, str):
             api_key = SecretStr(api_key)
-        known = (*type(self).model_fields, "api_key", "client")
-        failure = None
-        try:
-            check_argument_names("Replicate", list(settings), known, REPLACED)
-            super().__init__(model=model, **settings)
-        except (TypeError, ValueError) as error:
-            failure = without_values(error)
-        if failure is not None:
-            settings.clear()  # error trackers record the variables of a frame
-            raise failure
-        self._api_key = api_key
-        self._shared_client = client
+        settings["model"] = model
+        self._initialize(api_key, client, settings)
 
-    if not TYPE_CHECKING:  # for which a signature has another type
-
-        @classmethod
-        def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-            super().__pydantic_init_subclass__(**kwargs)
-            cls.__signature__ = DeferredSignature()
+    @property
+    def _model(self) -> str:
+        return self.model
 
     @classmethod
     def class_name(cls) -> str:
@@ -239,13 +304,6 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
 
     # The client, and the arguments of its methods
 
-    def _get_client(self) -> Client:
-        """Return the shared client, or one for the settings as they are now."""
-        if self._shared_client is not None:
-            return self._shared_client
-        self._client_cache = self._client_cache.update(Connection.from_fields(self, self._api_key))
-        return self._client_cache.client
-
     def _merge_arguments(self, kwargs: Mapping[str, Any], *, is_chat: bool) -> dict[str, Any]:
         """Merge a call's arguments over the fields, as arguments of `Client.stream`.
 
@@ -268,37 +326,7 @@ class ReplicateFields(CustomLLM, FunctionCallingMixin):
 
     # Traces and serialization
 
-    @field_serializer("additional_kwargs")
-    def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        client = self._shared_client or getattr(self._client_cache, "client", None)
-        return without_secret_inputs(inputs, model=self.model, client=client)
-
     def to_payload(self) -> dict[str, Any]:
         """Return the description of the model for traces: no secrets, and no prompts."""
         settings = {name: getattr(self, name) for name in ("model", "temperature", "max_tokens")}
         return {**super().to_payload(), **settings}
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Yield the fields that are set, without the framework's own: two of them are prompts."""
-        for name, value in super().__repr_args__():
-            if name not in CustomLLM.model_fields and value is not None:
-                yield name, without_secrets(value)[0] if name == "base_url" else value
-
-    def __getstate__(self) -> dict[Any, Any]:
-        """Return the state for a pickle, without secrets; the token is read again on loading."""
-        # Of a copy: the framework deletes what it cannot pickle from the object itself.
-        copy = self.model_copy()
-        connection = Connection.from_fields(self, self._api_key).without_secrets()
-        copy._api_key = self._api_key if callable(self._api_key) else None  # noqa: SLF001
-        copy.base_url, copy.proxy = connection.base_url, connection.proxy
-        copy.default_headers = None if connection.headers is None else dict(connection.headers)
-        copy.additional_kwargs = self._without_secret_inputs(self.additional_kwargs)
-        state: dict[Any, Any] = super(ReplicateFields, copy).__getstate__()
-        return state
-
-    def __setstate__(self, state: dict[Any, Any]) -> None:
-        """Restore a pickle. The framework's own method loses private attributes."""
-        super().__setstate__(state)
-        private = state.get("__pydantic_private__") or {}
-        self._api_key = private.get("_api_key")
-        self._shared_client = private.get("_shared_client")

@@ -1,6 +1,6 @@
-"""Arguments of `Replicate` for type checkers and editors, not used at runtime.
+"""Arguments of the classes for type checkers and editors, not used at runtime.
 
-The tests compare `Settings` with the fields.
+The tests compare them with the fields.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
 
-class Settings(TypedDict, total=False):
-    """The arguments of the constructor that are fields, but for the required model."""
+class ConnectionSettings(TypedDict, total=False):
+    """The arguments of every class that are fields."""
 
     base_url: str | None
     proxy: str | None
@@ -23,6 +23,27 @@ class Settings(TypedDict, total=False):
     max_retries: int
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
+    additional_kwargs: dict[str, Any]
+    callback_manager: CallbackManager
+    rate_limiter: Any
+
+
+class EmbeddingSettings(ConnectionSettings, total=False):
+    """The arguments of `ReplicateEmbedding` that are fields."""
+
+    model_name: str
+    query_instruction: str | None
+    text_instruction: str | None
+    batch_size: int | None
+    concurrency: int
+    embed_batch_size: int
+    num_workers: int | None
+    embeddings_cache: Any
+
+
+class Settings(ConnectionSettings, total=False):
+    """The arguments of `Replicate` that are fields, but for the required model."""
+
     system_prompt: str | None
     temperature: float | None
     max_tokens: int | None
@@ -36,13 +57,10 @@ class Settings(TypedDict, total=False):
     prompt_format: str | None
     max_repairs: int
     coalesce: bool
-    additional_kwargs: dict[str, Any]
     image: str | None
     context_window: int | None
     is_chat_model: bool
     is_function_calling_model: bool
-    callback_manager: CallbackManager
-    rate_limiter: Any
     messages_to_prompt: MessagesToPromptType | None
     completion_to_prompt: CompletionToPromptType | None
     output_parser: BaseOutputParser | None

@@ -49,6 +49,7 @@ PRINTED = {
     "class City": "name='",
     "validator=check": "name =",
     "ToolSpec": "add {'a': 2, 'b': 3}",
+    "When do owls hunt?": "Owls hunt at night.\n",
     "client.embed(": "2 vectors of 256 numbers",
     "HashingEmbedder": "http://127.0.0.1:",
 }

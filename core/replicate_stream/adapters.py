@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from replicate_stream import _secrets
 from replicate_stream._client import Client
 from replicate_stream._errors import InvalidInputError
+from replicate_stream._lazy import export
 from replicate_stream._secrets import hide, hide_headers, without_secrets
 from replicate_stream._settings import ApiKey
 from replicate_stream._sync import iterate_blocking, run_blocking
@@ -43,6 +44,7 @@ __all__ = [
     "Parameter",
     "check_argument_names",
     "describes_object",
+    "export",
     "find_references",
     "inline_root",
     "is_too_deep",

@@ -47,7 +47,7 @@ from replicate_stream import (
     cancel_on_exit,
     prepare_input,
 )
-from replicate_stream.testing import Emulator, Fault, Reply
+from replicate_stream.testing import Emulator, Fault, HashingEmbedder, Reply
 
 
 class Vault:
@@ -185,6 +185,10 @@ def list_classes() -> Sequence[type[Exception]]:
     return [MissingAuthError, ReplicateConnectionError, ParameterWarning]
 
 
+async def embed(client: Client) -> None:
+    assert_type(await client.embed("a/b", ["Hi"], input_type="query"), list[list[float]])
+
+
 async def use_the_provider() -> None:
     async for text in Replicate.create_async_generator("a/b", "Hi", api_key="r8_FAKE"):
         assert_type(text, str)
@@ -199,4 +203,6 @@ def use_the_testing_kit() -> None:
         emulator.enqueue(Reply(tokens=["a"]))
         emulator.fault(Fault(on="get", status=500))
         assert_type(emulator.base_url, str)
+        assert_type(emulator.embedding_model, str)
+        emulator.add_model("a/b", reply=HashingEmbedder(8))
         assert_type(emulator.cancels, list[str])

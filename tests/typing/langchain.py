@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from typing_extensions import assert_type
 
 import replicate_stream
-from langchain_replicate_stream import ChatReplicate, errors
+from langchain_replicate_stream import ChatReplicate, ReplicateEmbeddings, errors
 from replicate_stream import Client, PreparedRequest
 
 
@@ -51,6 +51,13 @@ def make_models(client: Client) -> list[ChatReplicate]:
         ChatReplicate(model_name="a/b", replicate_api_token="r8_FAKE", stop_sequences=["END"]),
         ChatReplicate(model="a/b", api_key=lambda: "r8_FAKE"),
     ]
+
+
+async def embed(client: Client) -> None:
+    embeddings = ReplicateEmbeddings(model="a/b", query_instruction="query: ", timeout=None)
+    ReplicateEmbeddings(model_name="a/b", client=client, batch_size=8, model_kwargs={"dim": 8})
+    assert_type(embeddings.embed_query("Hi"), list[float])
+    assert_type(await embeddings.aembed_documents(["Hi"]), list[list[float]])
 
 
 async def call(llm: ChatReplicate) -> None:

@@ -12,7 +12,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 from typing_extensions import assert_type
 
-from llama_index_replicate_stream import Replicate
+from llama_index_replicate_stream import Replicate, ReplicateEmbedding
 from replicate_stream import Client, PreparedRequest
 
 
@@ -36,6 +36,13 @@ def make_models(client: Client) -> list[Replicate]:
             additional_kwargs={"n": 1},
         ),
     ]
+
+
+async def embed(client: Client) -> None:
+    model = ReplicateEmbedding("a/b", api_key="r8_FAKE", query_instruction="query: ", timeout=None)
+    ReplicateEmbedding(model_name="a/b", client=client, embed_batch_size=8, concurrency=2)
+    assert_type(model.get_query_embedding("Hi"), list[float])
+    assert_type(await model.aget_text_embedding_batch(["Hi"]), list[list[float]])
 
 
 async def call(llm: Replicate) -> None:
