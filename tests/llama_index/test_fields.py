@@ -300,7 +300,8 @@ async def test_it_can_be_copied_and_pickled_without_a_warning(
     assert (await twin.acomplete("Hi")).text == "".join(words)
     assert twin.to_dict() == llm.to_dict()
     assert Replicate.from_dict(llm.to_dict()).to_dict() == llm.to_dict()
-    assert caplog.records == []
+    others = [each for each in caplog.records if each.name != "replicate_stream.testing"]
+    assert others == []  # the emulator logs its requests
 
 
 async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
