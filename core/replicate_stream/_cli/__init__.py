@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from replicate_stream._cli.batch import batch
 from replicate_stream._cli.chat import chat
 from replicate_stream._cli.demo import demo
 from replicate_stream._cli.models import models
@@ -18,7 +19,12 @@ from replicate_stream._errors import ParameterWarning, ReplicateError
 from replicate_stream._version import __version__
 
 _INTERRUPTED_STATUS = 130  # the exit status of a program that Ctrl-C ended, as shells report it
-_CANCELS_ON_INTERRUPT = ("chat", "demo")
+# asyncio.run has left every context by then.
+_MESSAGES_ON_INTERRUPT = {
+    "chat": "The prediction was canceled.",
+    "demo": "The prediction was canceled.",
+    "batch": "Interrupted. What was created runs on; the same command takes it up within the hour.",
+}
 
 
 class _Commands(click.Group):
@@ -51,9 +57,7 @@ class _Commands(click.Group):
                 raise
             raise click.ClickException(error.strerror or str(error)) from error
         except KeyboardInterrupt:
-            # asyncio.run has left every context by now, so the prediction is canceled.
-            is_canceled = ctx.invoked_subcommand in _CANCELS_ON_INTERRUPT
-            message = "The prediction was canceled." if is_canceled else "Interrupted."
+            message = _MESSAGES_ON_INTERRUPT.get(ctx.invoked_subcommand or "", "Interrupted.")
             click.echo(f"\n{message}", err=True)
             raise SystemExit(_INTERRUPTED_STATUS) from None
 
@@ -65,6 +69,7 @@ def _print_warning(message: Warning | str, *_: object) -> None:
 _EPILOG = """\b
 Examples:
   replicate-stream chat "Why is the sky blue?"
+  replicate-stream batch questions.jsonl -o answers.jsonl
   replicate-stream models llama
   replicate-stream serve                       # an emulator, for programs that are tried out
 
@@ -76,6 +81,7 @@ Shell completion, for bash (zsh_source, fish_source for others):
 Exit status:
   0    success                         2    the command line is wrong
   1    an error, in one line           130  Ctrl-C
+  3    requests of a batch have failed
 """
 
 
@@ -91,5 +97,5 @@ def main() -> None:
     """
 
 
-for _command in (chat, models, demo, serve):
+for _command in (chat, batch, models, demo, serve):
     main.add_command(_command)

@@ -117,7 +117,7 @@ async def print_answer(
         ReplicateError: As `Client.stream` does.
     """
     try:
-        extra_input = await _parse_inputs(client, model, inputs) if inputs else None
+        extra_input = await parse_inputs(client, model, inputs) if inputs else None
         async with client.stream(model, messages, extra_input=extra_input, **parameters) as events:
             async for event in events:
                 printer.add(event)
@@ -125,7 +125,7 @@ async def print_answer(
         printer.hide_status()
 
 
-async def _parse_inputs(client: Client, model: str, inputs: Mapping[str, str]) -> dict[str, Any]:
+async def parse_inputs(client: Client, model: str, inputs: Mapping[str, str]) -> dict[str, Any]:
     fields: Mapping[str, InputField] = {}
     with suppress(ModelNotFoundError):  # the creation of the prediction raises it, with its cause
         fields = parse_input_schema(await client.describe(model)).fields

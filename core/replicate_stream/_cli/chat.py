@@ -49,14 +49,15 @@ def _to_option(parameter: Parameter) -> click.Option:
 _SHORTER = {"system_prompt": ("-s", "--system")}
 # They have options below.
 _WITH_OWN_OPTION = {"extra_input", "include_usage"}
-_OPTIONS = [
+PARAMETER_OPTIONS = [
     _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _WITH_OWN_OPTION
 ]
 
 
-def _parse_assignments(
+def parse_assignments(
     _: click.Context, __: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:
+    """Parse inputs of the form `NAME=VALUE`."""
     inputs = {}
     for each in given:
         name, equals, value = each.partition("=")
@@ -66,7 +67,8 @@ def _parse_assignments(
     return inputs
 
 
-def _read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any:
+def read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any:
+    """Read a file with a JSON schema."""
     if path is None:
         return None
     try:
@@ -78,7 +80,7 @@ def _read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> An
     return schema
 
 
-@click.command(params=_OPTIONS, epilog=_EPILOG)
+@click.command(params=[*PARAMETER_OPTIONS], epilog=_EPILOG)
 @click.argument("prompt", nargs=-1)
 @click.option("-m", "--model", default=Replicate.default_model, show_default=True)
 @click.option(
@@ -87,7 +89,7 @@ def _read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> An
     "inputs",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_parse_assignments,
+    callback=parse_assignments,
     help="An input of the model's own, which `replicate-stream models MODEL` lists.",
 )
 @click.option("--image", "images", multiple=True, metavar="PATH|URL", help="An image to send.")
@@ -98,7 +100,7 @@ def _read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> An
     "--schema",
     "response_format",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    callback=_read_schema,
+    callback=read_schema,
     help="A file with a JSON schema: the answer is JSON that fits it.",
 )
 @click.option("--json", "is_json", is_flag=True, help="Print the events as lines of JSON.")

@@ -99,6 +99,7 @@ class State:
     streams_open: int = 0
     api_base: str = ""
     stream_base: str = ""
+    _streams: dict[str, EmulatedPrediction] = field(default_factory=dict)
     _creation_times: defaultdict[str, deque[float]] = field(
         default_factory=lambda: defaultdict(deque)
     )
@@ -123,6 +124,7 @@ class State:
             if isinstance(script, Reply):
                 prediction.reply = script
             self.predictions[prediction.id] = prediction
+            self._streams[prediction.stream_id] = prediction
         loop = asyncio.get_running_loop()
         task = prediction.task = loop.create_task(self._run_script(prediction, script))
         if deadline is not None:
@@ -159,7 +161,7 @@ class State:
 
     def find_stream(self, stream_id: str) -> EmulatedPrediction | None:
         """Find the prediction that a stream belongs to; None for an unknown stream."""
-        return next((p for p in self.predictions.values() if p.stream_id == stream_id), None)
+        return self._streams.get(stream_id)
 
     def count_creation(self, limit: RateLimit, token: str) -> float | None:
         """Count a creation; return the seconds to wait if it is above the limit, else None."""
