@@ -23,6 +23,7 @@ from replicate_stream._types.parameters import OnUnsupported, check_arguments, c
 
 if TYPE_CHECKING:
     from replicate_stream._api.creation import Recorder
+    from replicate_stream._api.dial_ahead import Dial
     from replicate_stream._api.model_list import ModelList
     from replicate_stream._api.models import Model, ModelRef
     from replicate_stream._api.prediction_run import PredictionRun
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 _log = logging.getLogger("replicate_stream")
+
+# A stream would run alternatives into one another, and cut objects into pieces.
+_POLLED_KINDS = {"alternatives", "object"}
 
 
 def _check_names(method: Callable[P, R]) -> Callable[P, R]:
@@ -653,10 +657,15 @@ class Client:
 
         if model_input.uploads:
             await self._files.place_files(model_input)
-        prediction, deadline_at = await create_prediction(
-            self._http, self._models, model, model_input.input, recorder
+        prediction, deadline_at, dial = await create_prediction(
+            self._http,
+            self._models,
+            model,
+            model_input.input,
+            recorder,
+            is_streamed=model_input.output_kind not in _POLLED_KINDS,
         )
-        run = self._create_run(prediction, model_input, request, deadline_at)
+        run = self._create_run(prediction, model_input, request, deadline_at, dial)
         if recorder is not None:
             await recorder.note_run(run)
         return run
@@ -667,6 +676,7 @@ class Client:
         model_input: ModelInput,
         request: Request,
         deadline_at: float | None,
+        dial: Dial | None = None,
     ) -> PredictionRun:
         from replicate_stream._api.prediction_run import PredictionRun
         from replicate_stream._response.output import extract_text
@@ -678,16 +688,18 @@ class Client:
             prediction,
             partial(extract_text, kind=kind, has_tools=has_tools),
             deadline_at,
-            # A stream would run alternatives into one another, and cut objects into pieces.
-            is_polled=kind in {"alternatives", "object"},
+            is_polled=kind in _POLLED_KINDS,
             is_verified=request.include_usage,
+            dial=dial,
         )
 
     async def _start_embedding(self, model: Model, input_: dict[str, Any]) -> PredictionRun:
         from replicate_stream._api.creation import create_prediction
         from replicate_stream._api.prediction_run import PredictionRun
 
-        prediction, deadline_at = await create_prediction(self._http, self._models, model, input_)
+        prediction, deadline_at, _ = await create_prediction(
+            self._http, self._models, model, input_, is_streamed=False
+        )
         # Vectors are in the record alone, and hold no text.
         return PredictionRun(self._http, prediction, lambda _: None, deadline_at, is_polled=True)
 

@@ -12,12 +12,14 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from replicate_stream._api.cancellation import Cancellation
+from replicate_stream._api.dial_ahead import Dial
 from replicate_stream._api.errors import RESPONSE, describe_request
 from replicate_stream._api.http import Http, compute_backoff, wait_shielded
 from replicate_stream._api.models import Model, Models
@@ -69,13 +71,29 @@ class Recorder(Protocol):
         """Note the prediction that was created."""
 
 
+class CreatedPrediction(NamedTuple):
+    """A prediction that was created.
+
+    Attributes:
+        prediction: The record.
+        deadline_at: Its deadline, in the running loop's time; None without a deadline.
+        dial: The connection that was opened for its stream meanwhile; None for no connection.
+    """
+
+    prediction: Prediction
+    deadline_at: float | None
+    dial: Dial | None
+
+
 async def create_prediction(
     http: Http,
     models: Models,
     model: Model,
     input_: dict[str, Any],
     recorder: Recorder | None = None,
-) -> tuple[Prediction, float | None]:
+    *,
+    is_streamed: bool = True,
+) -> CreatedPrediction:
     """Create a prediction.
 
     If the caller is cancelled while the request is under way, the response is still awaited, and
@@ -87,9 +105,7 @@ async def create_prediction(
         model: The model to run.
         input_: The prediction's `input`.
         recorder: Records that the request is about to be sent, whenever it is; None for nobody.
-
-    Returns:
-        The record, and its deadline in the running loop's time (None without a deadline).
+        is_streamed: Whether its stream will be read.
 
     Raises:
         InvalidInputError: The input cannot be written as JSON.
@@ -108,7 +124,7 @@ async def create_prediction(
     while True:
         path, fields = model.endpoint()
         data = _encode_json({**fields, "input": input_})
-        creation = Creation(http, path, data, deadline_at, cancel_orphan)
+        creation = Creation(http, path, data, deadline_at, cancel_orphan, is_streamed=is_streamed)
         if recorder is not None:
             creation.cancel_after = recorder.cancel_after
             creation.before_sending = partial(recorder.note_intent, input_)
@@ -126,7 +142,10 @@ async def create_prediction(
             error.has_unknown_outcome = _is_response_lost(error)
             raise
         else:
-            return await _parse_creation(http, response), deadline_at
+            with creation.closing_dial_on_error():
+                prediction = await _parse_creation(http, response)
+            dial = creation.hand_dial_over(prediction)
+            return CreatedPrediction(prediction, deadline_at, dial)
 
 
 def _is_response_lost(error: ReplicateError) -> bool:
@@ -171,6 +190,8 @@ class Creation:
         data: bytes,
         deadline_at: float | None,
         on_orphan: Callable[[Response], Awaitable[None]],
+        *,
+        is_streamed: bool = True,
     ) -> None:
         """Prepare the request.
 
@@ -180,6 +201,7 @@ class Creation:
             data: The body.
             deadline_at: When it is not sent any more, in the running loop's time; None for no end.
             on_orphan: Called with the response if the caller was cancelled before it came.
+            is_streamed: Whether to open a connection to the stream host meanwhile.
         """
         self._http = http
         self._settings = http.settings
@@ -189,6 +211,9 @@ class Creation:
         self._on_orphan = on_orphan
         self.cancel_after: float | None = None
         self.before_sending: Callable[[], Awaitable[None]] | None = None
+        self._is_streamed = is_streamed
+        self._token_hash = b""
+        self._dial: Dial | None = None
 
     async def send(self) -> Response:
         """Send the request once the rate limit lets it pass, however often it is refused before.
@@ -214,14 +239,16 @@ class Creation:
     async def _send_in_turn(self) -> Response:
         failures = 0
         headers = await self._build_headers()
-        with get_queue(self._settings.base_url, headers.hash_token()).join() as place:
+        self._token_hash = headers.hash_token()
+        with get_queue(self._settings.base_url, self._token_hash).join() as place:
             while True:
                 if await place.wait_for_turn(self._deadline_at) or failures:
                     headers = await self._build_headers()  # its token may have expired
                 try:
                     if self.before_sending is not None:
                         await self.before_sending()
-                    return await self._send_once(place, headers)
+                    with self.closing_dial_on_error():
+                        return await self._send_once(place, headers)
                 except RateLimitError as refusal:
                     if (refusal.retry_after or 0.0) > self._get_seconds_left():
                         raise
@@ -272,11 +299,43 @@ class Creation:
     async def _finish_if_cancelled(self, headers: Headers) -> Response:
         """Send the request. If the caller is cancelled meanwhile, `on_orphan` gets the response."""
         task = asyncio.ensure_future(self._http.send("POST", self._path, self._data, headers))
+        dialling = asyncio.get_running_loop().call_soon(self._dial_ahead)  # behind the request
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            dialling.cancel()
+            self._close_dial()
             await wait_shielded(start_task(self._handle_orphan(task)))
             raise
+
+    def _dial_ahead(self) -> None:
+        if self._is_streamed:
+            self._dial = self._http.dial_ahead(self._token_hash)
+
+    def _close_dial(self) -> None:
+        if self._dial is not None:
+            self._dial.close()
+            self._dial = None
+
+    @contextmanager
+    def closing_dial_on_error(self) -> Iterator[None]:
+        """Close the connection to the stream host on leaving by an exception."""
+        try:
+            yield
+        except BaseException:
+            self._close_dial()
+            raise
+
+    def hand_dial_over(self, prediction: Prediction) -> Dial | None:
+        """Return the connection to the host of a prediction's stream, and note that host.
+
+        A connection to another host is closed.
+        """
+        url = prediction.urls.get("stream")
+        self._http.note_stream(self._token_hash, url)
+        if self._dial is not None:
+            self._dial.close_unless_for(url)
+        return self._dial
 
     async def _handle_orphan(self, sending: asyncio.Task[Response]) -> None:
         try:

@@ -12,11 +12,13 @@ import asyncio
 import io
 import random
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from replicate_stream._api.dial_ahead import Dial
 from replicate_stream._api.errors import (
     CONNECT_TIMEOUT,
     describe_request,
@@ -28,6 +30,7 @@ from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
 from replicate_stream._api.sessions import Sessions
 from replicate_stream._errors import (
+    InvalidInputError,
     ReplicateConnectionError,
     ResponseError,
 )
@@ -88,9 +91,9 @@ class Http:
         # A proxy that is not tunnelled through may close its connection after a response without
         # announcing it. A POST that is under way then is lost, and must not be repeated.
         is_plain = urlsplit(settings.base_url).scheme == "http"
-        has_plain_proxy = is_plain and settings.proxy_for(settings.base_url) is not None
+        self._has_plain_proxy = is_plain and settings.proxy_for(settings.base_url) is not None
         key = settings.base_url, frozenset(settings.proxies.items())
-        self._sessions = Sessions(self, key, force_close=has_plain_proxy)
+        self._sessions = Sessions(self, key, force_close=self._has_plain_proxy)
 
     async def request(
         self,
@@ -143,7 +146,28 @@ class Http:
             attempt += 1
             await asyncio.sleep(delay)
 
-    async def open_stream(self, url: str, last_event_id: str | None) -> StreamResponse:
+    def dial_ahead(self, token_hash: bytes) -> Dial | None:
+        """Start to open a connection to the host of the token's last stream, if one is known.
+
+        Not through a proxy: how aiohttp finds such a connection again depends on further headers.
+        """
+        host = self._sessions.get_stream_host(token_hash)
+        if host is None or host.origin is None or self._has_plain_proxy:
+            return None
+        with suppress(InvalidInputError):  # of a proxy, which the stream's own request raises
+            if self.settings.proxy_for(host.origin) is None:
+                return host.dial()
+        return None
+
+    def note_stream(self, token_hash: bytes, url: str | None) -> None:
+        """Note the stream's URL of a prediction that was created: its host is the next one's."""
+        host = self._sessions.get_stream_host(token_hash)
+        if host is not None:
+            host.note(url)
+
+    async def open_stream(
+        self, url: str, last_event_id: str | None, dial: Dial | None = None
+    ) -> StreamResponse:
         """Connect to an event stream.
 
         No token is sent: the stream is on another host, and its URL is itself the secret
@@ -152,10 +176,13 @@ class Http:
         Args:
             url: The stream's URL.
             last_event_id: The event to resume after; None to start with the first.
+            dial: A connection to the stream's host.
 
         Raises:
             aiohttp.ClientError, TimeoutError: No connection, or none in time.
         """
+        if dial is not None:
+            await dial.use()
         session = await self._sessions.get()
         import aiohttp
 

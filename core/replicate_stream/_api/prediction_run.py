@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from replicate_stream._api.cancellation import Cancellation
+from replicate_stream._api.dial_ahead import Dial
 from replicate_stream._api.errors import get_connection_errors
 from replicate_stream._api.http import Http, StreamResponse
 from replicate_stream._api.predictions import (
@@ -81,6 +82,7 @@ class PredictionRun:
         *,
         is_polled: bool = False,
         is_verified: bool = True,
+        dial: Dial | None = None,
     ) -> None:
         """Take charge of a prediction: from now on, it is cancelled unless it is read to its end.
 
@@ -93,6 +95,7 @@ class PredictionRun:
                 is not a concatenation of texts.
             is_verified: Whether to fetch the record after `done`, which has the metrics, and to
                 compare the delivered text with it.
+            dial: A connection to the stream's host.
         """
         self.prediction: Prediction = prediction
         self._http = http
@@ -106,6 +109,7 @@ class PredictionRun:
         self._read_timeout = ReadTimeout(self._first_check_after, deadline_at)
         self._delivered = DeliveredText()
         self._response: StreamResponse | None = None
+        self._dial = dial
         self._end: StreamEnd | None = None
 
     def stream(self) -> AsyncGenerator[list[str], None]:
@@ -152,6 +156,9 @@ class PredictionRun:
     def close(self) -> None:
         """Close the stream's connection."""
         self._read_timeout.stop()
+        if self._dial is not None:
+            self._dial.close()
+            self._dial = None
         if self._response is not None:
             self._response.close()
             self._response = None
@@ -206,7 +213,7 @@ class PredictionRun:
         read_timeout = self._read_timeout
         read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + MAX_CHECK_INTERVAL)
         try:
-            opening = self._http.open_stream(url, self._delivered.last_event_id)
+            opening = self._http.open_stream(url, self._delivered.last_event_id, self._dial)
             self._response = await read_timeout.wait_for(opening)
         except get_connection_errors():
             return False

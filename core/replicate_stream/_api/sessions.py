@@ -22,6 +22,7 @@ import weakref
 from collections.abc import AsyncGenerator, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from replicate_stream._api.dial_ahead import StreamHost
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ As long as aiohttp keeps an idle one. The next request may have a client of its 
 """
 MAX_UNUSED = 8
 """Number of sessions of a loop that are kept in this way: those that were left last."""
+MAX_STREAM_HOSTS = 256
+"""Number of tokens whose stream host a session remembers."""
 
 
 class Sessions:
@@ -71,6 +74,14 @@ class Sessions:
             pool.join(self._user)
         return pool.session
 
+    def get_stream_host(self, token_hash: bytes) -> StreamHost | None:
+        """Return the host of a token's streams in the running loop; None without a session there.
+
+        All owners of the session share it.
+        """
+        pool = self._pools.get(asyncio.get_running_loop())
+        return None if pool is None or not pool.is_open else pool.get_stream_host(token_hash)
+
     async def aclose(self) -> None:
         """Leave the running loop's session, and close it unless another owner uses it."""
         loop = asyncio.get_running_loop()
@@ -99,6 +110,7 @@ class _Pool:
         self.loop = loop
         self.timer: asyncio.TimerHandle | None = None
         self.left_at = 0.0
+        self._stream_hosts: dict[bytes, StreamHost] = {}
         self._place = loop, key
         self._process = os.getpid()
         self._closer = self._close_at_loop_end()
@@ -112,6 +124,15 @@ class _Pool:
         """Offer it to all owners."""
         await self._closer.__anext__()  # the loop knows a generator only once it has started
         _pools[self._place] = self
+
+    def get_stream_host(self, token_hash: bytes) -> StreamHost:
+        """Return the host of a token's streams."""
+        host = self._stream_hosts.get(token_hash)
+        if host is None:
+            if len(self._stream_hosts) >= MAX_STREAM_HOSTS:  # forget the oldest
+                self._stream_hosts.pop(next(iter(self._stream_hosts))).close()
+            host = self._stream_hosts[token_hash] = StreamHost(self.session)
+        return host
 
     def join(self, user: object) -> None:
         """Add a user."""
@@ -136,6 +157,7 @@ class _Pool:
     def close_without_loop(self) -> None:
         """Close it although its loop runs no more: run the coroutine up to its first wait."""
         self._withdraw()
+        self._close_dials()
         with contextlib.suppress(StopIteration, RuntimeError):
             self.session.close().send(None)
 
@@ -164,6 +186,9 @@ class _Pool:
         if _pools.get(self._place) is self:
             _pools.pop(self._place, None)
 
+    def _close_dials(self) -> list[asyncio.Task[Any]]:
+        return [task for host in self._stream_hosts.values() for task in host.close()]
+
     async def _close_at_loop_end(self) -> AsyncGenerator[None, None]:
         try:
             yield
@@ -176,6 +201,8 @@ class _Pool:
             except RuntimeError:
                 self.close_without_loop()
             else:
+                if dials := self._close_dials():
+                    await asyncio.wait(dials)
                 await self.session.close()
 
 
