@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_replicate_stream import ChatReplicate
 from replicate_stream.testing import Emulator
+from tests import written_answers
 
 MakeLLM = Callable[..., ChatReplicate]
 
@@ -63,6 +64,18 @@ async def test_every_shared_answer_is_read_right(
             assert calls == answer["expect"], context
             assert message.invalid_tool_calls == [], context
             assert message.text == ("" if calls else answer["answer"]), context
+
+
+@pytest.mark.parametrize("answer", written_answers.ANSWERS, ids=lambda answer: answer.name)
+async def test_every_written_answer_is_read_right(
+    make_llm: MakeLLM, replicate_emulator: Emulator, answer: written_answers.Answer
+) -> None:
+    replicate_emulator.add_model(answer.model, SCHEMA, official=True)
+    llm = make_llm(model=answer.model, max_repairs=0).bind_tools(written_answers.TOOLS)
+    for size in (None, 1, 7):
+        message = await read(llm, replicate_emulator, answer.answer, size)
+        calls = [{"name": call["name"], "args": call["args"]} for call in message.tool_calls]
+        answer.check(message.text, calls, len(message.invalid_tool_calls))
 
 
 QUOTATIONS = [

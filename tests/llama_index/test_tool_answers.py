@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from llama_index.core.tools import FunctionTool
 
 from llama_index_replicate_stream import Replicate
 from replicate_stream.testing import Emulator
+from tests import written_answers
 
 pytestmark = [
     # The framework's own: it looks at every attribute of an agent.
@@ -40,15 +41,21 @@ def delete_file(path: str) -> str:
 TOOLS = [FunctionTool.from_defaults(get_weather)]
 
 
-async def read(llm: Replicate, emulator: Emulator, text: str, size: int | None) -> ChatResponse:
+async def read(
+    llm: Replicate,
+    emulator: Emulator,
+    text: str,
+    size: int | None,
+    tools: Sequence[FunctionTool] = TOOLS,
+) -> ChatResponse:
     """Ask a model that answers with a text; streamed in pieces of a size, or whole."""
     pieces = size or len(text)
     emulator.reply = [text[at : at + pieces] for at in range(0, len(text), pieces)]
     history: Any = [ChatMessage(role="user", content="Hi")]
     options = {"chat_history": history, "allow_parallel_tool_calls": True}
     if size is None:
-        return await llm.achat_with_tools(TOOLS, **options)
-    stream = await llm.astream_chat_with_tools(TOOLS, **options)
+        return await llm.achat_with_tools(tools, **options)
+    stream = await llm.astream_chat_with_tools(tools, **options)
     return [response async for response in stream][-1]
 
 
@@ -69,6 +76,22 @@ async def test_every_shared_answer_is_read_right(
                 continue
             assert calls == answer["expect"], context
             assert (response.message.content or "") == ("" if calls else answer["answer"]), context
+
+
+@pytest.mark.parametrize("answer", written_answers.ANSWERS, ids=lambda answer: answer.name)
+async def test_every_written_answer_is_read_right(
+    make_llm: MakeLLM, replicate_emulator: Emulator, answer: written_answers.Answer
+) -> None:
+    replicate_emulator.add_model(answer.model, SCHEMA, official=True)
+    llm = make_llm(model=answer.model, max_repairs=0)
+    tools = [FunctionTool.from_defaults(each) for each in written_answers.TOOLS]
+    for size in (None, 1, 7):
+        response = await read(llm, replicate_emulator, answer.answer, size, tools)
+        selections = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+        calls = [{"name": each.tool_name, "args": each.tool_kwargs} for each in selections]
+        # A call that must not be made is no selection, but it stays in the message.
+        malformed = response.message.additional_kwargs.get("invalid_tool_calls") or ()
+        answer.check(response.message.content or "", calls, len(malformed))
 
 
 QUOTATIONS = [

@@ -11,6 +11,7 @@ _LONGEST_FENCE = 12
 _FENCES = ("```", "~~~")
 _QUOTES = ('"', "'", "\u201c", "\u2018", "\u201e", "\u00ab", "\u2039", "\u300c", "\u300e", "`",
            "<code>", "<pre>")  # fmt: skip
+_SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _LONGEST_QUOTE = max(map(len, _QUOTES))
 _CODE_INDENT = 4  # of a block of code in Markdown
 _LONGEST_HEAD = _CODE_INDENT + _LONGEST_FENCE
@@ -52,6 +53,11 @@ class QuotationTracker:
     def is_line_start(self) -> bool:
         """True if the line has white space only."""
         return not self._head.strip()
+
+    @property
+    def is_in_sentence(self) -> bool:
+        """True if the line has text that ends no sentence, so that more of one may follow."""
+        return not self.is_line_start and not self._tail.rstrip().endswith(_SENTENCE_ENDS)
 
     @property
     def is_quoted(self) -> bool:

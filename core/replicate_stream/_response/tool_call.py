@@ -19,7 +19,8 @@ from replicate_stream._types.strict_json import parse_strict_json
 
 NO_ARGUMENTS = "{}"
 _NO_TEXT = "no arguments"  # of a malformed call; frameworks take an empty text for {}
-NAME_KEYS = ("name", "tool_name", "tool", "function_name", "action")
+NAME_KEYS = ("name", "tool_name", "tool", "function_name", "action", "recipient_name")
+_NAMESPACE = "functions."  # of OpenAI's models, which they write into other formats too
 DECORATIONS = frozenset({"id", "type", "index", "tool_call_id", "call_id"})
 """Members of a call that say nothing about its arguments."""
 MAX_MEMBERS = 16
@@ -61,7 +62,9 @@ class CallBody:
     @property
     def name(self) -> str | None:
         """The tool; None until it is known."""
-        return self._fixed_name if self._fixed_name is not None else find_name(self.scanner)
+        if self._fixed_name is not None:
+            return self._fixed_name
+        return find_name(self.scanner, self._schemas)
 
     @property
     def has_complete_arguments(self) -> bool:
@@ -143,13 +146,19 @@ class CallBody:
         return ToolCallDelta(self._index, None, None, arguments)
 
 
-def find_name(scanner: JsonScanner) -> str | None:
+def find_name(scanner: JsonScanner, schemas: Schemas) -> str | None:
     """Find the name of the tool in the JSON of a call so far."""
     for member in scanner.members[:MAX_MEMBERS]:
         if member.key in NAME_KEYS and member.start is not None and member.end is not None:
             name = json.loads(scanner.get_part(member.start, member.end))
-            return name if isinstance(name, str) else None
+            return _resolve_name(name, schemas) if isinstance(name, str) else None
     return None
+
+
+def _resolve_name(name: str, schemas: Schemas) -> str:
+    """Leave the namespace out of a name, where only the name without it was offered."""
+    short = name.removeprefix(_NAMESPACE)
+    return short if short in schemas and name not in schemas else name
 
 
 def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
@@ -168,14 +177,15 @@ def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
     names = [members.pop(key) for key in (*NAME_KEYS, "function") if key in members]
     if len(names) != 1 or not isinstance(names[0], str):
         return "", None
-    schema = schemas.get(names[0], {})
+    name = _resolve_name(names[0], schemas)
+    schema = schemas.get(name, {})
     key, written = next(iter(members.items()), ("arguments", None))
     if len(members) > 1 or not _is_arguments_key(key, schema):
-        return names[0], None
+        return name, None
     arguments = _parse_arguments(written, schema)
     # Without other arguments a decoration may be meant as one, flat beside the tool's name.
     is_uncertain = not arguments and any(_is_flat_argument(k, value, schema) for k in DECORATIONS)
-    return names[0], None if is_uncertain else arguments
+    return name, None if is_uncertain else arguments
 
 
 def build_deltas(

@@ -96,8 +96,9 @@ class CallBlockReader:
     def _read_start_of_arguments(self, text: str) -> str:
         if text.startswith(tuple(self._closing)):
             self._start_call()
-            self._body.scanner.feed(NO_ARGUMENTS)
-            self._read_deltas()
+            if not self.is_stopped:
+                self._body.scanner.feed(NO_ARGUMENTS)
+                self._read_deltas()
         elif text and not _may_begin_any(text, self._closing):
             self._start_call()
         return text

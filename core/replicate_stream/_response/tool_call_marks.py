@@ -44,6 +44,7 @@ class Opening:
         mark: The mark of the call; None for other marks.
         is_result: True if the mark opens the result of a tool: the model plays the tool.
         is_stray: True if the mark closes a call that is closed already.
+        is_frame: True if the mark stands around all calls.
     """
 
     end: int
@@ -53,6 +54,7 @@ class Opening:
     mark: CallMark | None = None
     is_result: bool = False
     is_stray: bool = False
+    is_frame: bool = False
 
 
 OpeningMatch: TypeAlias = "Opening | Literal['partial'] | None"
@@ -155,6 +157,10 @@ def find_empty_block(marks: Marks, text: str, at: int, *, is_final: bool) -> Ope
     is_short = len(words) < _LONGEST_HEADER
     closing = re.search("|".join(map(re.escape, closings)), words)
     block = Opening(start, "text", closing=closings, mark=CallMark(mark, closings))
+    if words.lstrip().startswith(mark):
+        return Opening(start)  # written twice
+    if any(each.opens_code for each in marks.call_marks[mark]) and words[:1].isalpha():
+        return block
     if closing is None:
         if is_final and is_short and len(words.split()) == 1:
             return block
@@ -214,7 +220,7 @@ def _parse_opening(
 ) -> OpeningMatch:
     """Parse what belongs to a mark behind it: the tool's name, a code fence, the JSON's bracket."""
     if opening in marks.frame_marks:
-        return Opening(at)
+        return Opening(at, is_frame=True)
     if opening in marks.result_marks:
         return Opening(at, is_result=True)
     # A mark may have several headers. A bracket opens JSON only if no other header can begin so.

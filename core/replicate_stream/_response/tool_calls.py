@@ -26,6 +26,29 @@ from replicate_stream._response.unmarked_calls import UnmarkedAnswer, find_messa
 from replicate_stream._types.messages import StreamEvent, TextDelta, ToolCallDelta
 
 _LONGEST_PIECE = 4096
+_LONGEST_GAP = 200  # between a call in a sentence and its next word
+
+
+class _CallInSentence:
+    """Marks and calls in the middle of a sentence, held until it shows whether it goes on.
+
+    Attributes:
+        raw: All text from the first mark on.
+        events: The events of the calls.
+        call_count: The number of calls before it.
+        quotation: The tracker of the text before it.
+    """
+
+    def __init__(self, raw: str, call_count: int, quotation: QuotationTracker) -> None:
+        self.raw = [raw]
+        self.events: list[StreamEvent] = []
+        self.call_count = call_count
+        self.quotation = quotation
+
+    def get_text(self, rest: str) -> str:
+        """Return the text up to one that is still to be read."""
+        raw = "".join(self.raw)
+        return raw[: len(raw) - len(rest)]
 
 
 class ToolCallReader:
@@ -65,10 +88,10 @@ class ToolCallReader:
         self._call_count = 0
         self._pending = ""
         self._blanks: list[str] = []  # at the edge, before the pending text
-        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(
-            self._schemas
-        )  # None: there are marks
+        # None once the answer has marks, or is text.
+        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(self._schemas)
         self._block: CallBlockReader | TextBlockReader | None = None
+        self._in_sentence: _CallInSentence | None = None
         self._quotation = QuotationTracker()
         self._is_at_edge = True  # only white space since the start, or since a call
 
@@ -105,13 +128,15 @@ class ToolCallReader:
         # In pieces, because each mark takes a copy of the text behind it.
         for at in range(0, len(text), _LONGEST_PIECE):
             self._pending += text[at : at + _LONGEST_PIECE]
+            if self._in_sentence is not None:
+                self._in_sentence.raw.append(text[at : at + _LONGEST_PIECE])
             events += self._read(is_final=False)
         return events
 
     def _flush(self) -> list[StreamEvent]:
         if self._unmarked is not None:
             text = self._unmarked.text
-            calls = self._unmarked.parse() or ()
+            calls = self._unmarked.parse(self._marks.closing_marks) or ()
             if calls:
                 self.is_stopped = self._is_single and len(calls) > 1
                 kept = calls[:1] if self.is_stopped else calls
@@ -129,11 +154,45 @@ class ToolCallReader:
         events: list[StreamEvent] = []
         can_continue = True
         while can_continue and not self.is_stopped:
-            if self._block is None:
-                can_continue = self._read_text(events, is_final=is_final)
+            held = self._in_sentence
+            if self._block is not None:
+                into = events if held is None else held.events
+                can_continue = self._read_block(self._block, into, is_final=is_final)
+            elif held is not None and self._call_count > held.call_count:
+                can_continue = self._end_in_sentence(held, events, is_final=is_final)
             else:
-                can_continue = self._read_block(self._block, events, is_final=is_final)
+                can_continue = self._read_text(events, is_final=is_final)
+        if self._in_sentence is not None and (self.is_stopped or is_final):
+            events += self._in_sentence.events
+            self._in_sentence = None
         return events
+
+    def _end_in_sentence(
+        self, held: _CallInSentence, events: list[StreamEvent], *, is_final: bool
+    ) -> bool:
+        """Decide on calls in a sentence by what follows them; return True once that is certain.
+
+        A sentence that goes on quotes them: it says what a call would be like.
+        """
+        words = self._pending[:_LONGEST_GAP]
+        rest = words.lstrip(" \t")
+        around = (*self._marks.frame_marks, *self._marks.closing_marks)
+        while (mark := next((each for each in around if rest.startswith(each)), "")) != "":
+            rest = rest[len(mark) :].lstrip(" \t")
+        may_grow = not is_final and len(words) < _LONGEST_GAP
+        if may_grow and any(mark.startswith(rest) for mark in self._marks.all):
+            return False
+        self._in_sentence = None
+        next_marks = (*self._marks.starts, *self._marks.result_marks)
+        if not rest or rest[0] in "\r\n" or rest.startswith(next_marks):
+            events += held.events
+            return True
+        self._call_count, self._quotation = held.call_count, held.quotation
+        text = held.get_text(self._pending)
+        events.append(TextDelta(text))
+        self._quotation.add(text)
+        self._is_at_edge = False
+        return True
 
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
@@ -163,12 +222,22 @@ class ToolCallReader:
                 return False
             self._pending = text[opening.end :]
             self._open(opening)
+            self._hold_in_sentence(opening, text[at:], before)
             return True
         if is_final:
             self._emit_rest(events)
         else:
             self._emit(text, len(text), events)
         return False
+
+    def _hold_in_sentence(self, opening: Opening, raw: str, before: QuotationTracker) -> None:
+        """Hold a call, or the mark around calls, that may be quoted by the sentence around it."""
+        is_message = opening.mark is not None and opening.mark.is_message
+        may_be_quoted = opening.is_frame or (opening.body is not None and not is_message)
+        if self._in_sentence is None and before.is_in_sentence and may_be_quoted:
+            self._in_sentence = _CallInSentence(raw, self._call_count, before)
+        if self._in_sentence is not None and opening.body is None:
+            self._quotation = before.add_to_copy(raw.removesuffix(self._pending))
 
     def _is_loose(self, opening: Opening) -> bool:
         """Return True for a mark of a result, or a closing one, that stands behind no call.
@@ -190,9 +259,14 @@ class ToolCallReader:
         """Emit text up to a position, with the white space before it."""
         if not end:
             return
-        events.append(TextDelta("".join(self._blanks) + text[:end]))
-        self._quotation.add(text[:end])
         self._pending = text[end:]
+        if self._in_sentence is not None:  # words follow a mark that only frames calls
+            shown = self._in_sentence.get_text(self._pending)
+            self._in_sentence = None
+        else:
+            shown = "".join(self._blanks) + text[:end]
+        events.append(TextDelta(shown))
+        self._quotation.add(text[:end])
         self._blanks = []
         self._is_at_edge = False
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._model.families.call_syntax import parse_python
@@ -41,7 +41,7 @@ _BRACKET = re.compile(r"""(["'])(?:(?!\1)[^\\]|\\.)*(?:\1|\\?\Z)|[()\[\]{}]""", 
 _JSON = re.compile(r"(?:\[\s*)?\{")
 _CALL = re.compile(r"(?:\[\s*)?\{\s*(?:[\"'}]|\Z)")
 _SEPARATORS = " \t\r\n;,}]"  # between two calls, and behind the last one: one bracket too many
-_CALLS_KEYS = frozenset({"tool_calls", "function_call"})
+_CALLS_KEYS = frozenset({"tool_calls", "function_call", "tool_uses"})
 # Other members of OpenAI's message around calls, which say nothing if they are empty.
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "refusal", "annotations", "audio", "reasoning_content"}
@@ -111,7 +111,7 @@ class UnmarkedAnswer:
         scanner.feed(text)
         # The first key that decides counts, so that the result is the same for every chunking.
         for key in (member.key for member in scanner.members[:MAX_MEMBERS]):
-            if key in NAME_KEYS and (name := find_name(scanner)) is not None:
+            if key in NAME_KEYS and (name := find_name(scanner, self._schemas)) is not None:
                 self._form = "other" if name in self._schemas else "text"
                 return
             if key in {"function", *_CALLS_KEYS}:
@@ -125,9 +125,15 @@ class UnmarkedAnswer:
                 return
         self._form = "text"
 
-    def parse(self) -> Sequence[ParsedCall] | None:
-        """Parse the whole answer; None if it is text."""
-        return parse_unmarked_calls(self.text, self._schemas)
+    def parse(self, closing_marks: Iterable[str]) -> Sequence[ParsedCall] | None:
+        """Parse the whole answer; None if it is text.
+
+        Args:
+            closing_marks: Marks of which one may stand behind the calls, without its opening one.
+        """
+        text = self.text.rstrip()
+        closing = next((mark for mark in closing_marks if text.endswith(mark)), "")
+        return parse_unmarked_calls(text.removesuffix(closing), self._schemas)
 
 
 def parse_unmarked_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
@@ -199,12 +205,12 @@ def _parse_json_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | Non
         if not scanner.is_done:
             # The answer was cut off, or its JSON is wrong, unless words follow it.
             is_call = not scanner.is_broken or text.endswith(("}", "]"))
-            return [*calls, (_find_name(text, start), None)] if is_call else None
+            return [*calls, (_find_name(text, start, schemas), None)] if is_call else None
         try:
             value = parse_strict_json(scanner.text)
         except ValueError:
             value = []
-            calls.append((_find_name(text, start), None))
+            calls.append((_find_name(text, start, schemas), None))
         if calls and isinstance(value, Mapping) and not value.keys() & {*NAME_KEYS, "function"}:
             return None  # a result: the call before it may be an example
         value = _get_message_calls(value)
@@ -239,11 +245,11 @@ def find_message_text(text: str) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _find_name(text: str, at: int) -> str:
+def _find_name(text: str, at: int, schemas: Schemas) -> str:
     """Find the name of the first call in JSON that is malformed; empty if it has none."""
     scanner = JsonScanner()
     scanner.feed(text, max(at, text.find("{", at)))
-    return find_name(scanner) or ""
+    return find_name(scanner, schemas) or ""
 
 
 def unfence(text: str) -> str | None:

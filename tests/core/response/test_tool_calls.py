@@ -29,6 +29,7 @@ def read(
     reader = ToolCallReader(SCHEMAS, lambda: f"call_{next(numbers)}", formats, is_single=is_single)
     events = [event for piece in pieces for event in reader.feed(piece)]
     parts: list[list[Any]] = []
+    ids: set[str] = set()
     for event in [*events, *reader.flush()]:
         if isinstance(event, TextDelta):
             assert event.text
@@ -38,8 +39,9 @@ def read(
             continue
         assert isinstance(event, ToolCallDelta)
         if event.id is not None:
-            calls = sum(part[0] != "text" for part in parts)
-            assert (event.index, event.id) == (calls, f"call_{calls}")
+            assert event.index == sum(part[0] != "text" for part in parts)
+            assert event.id not in ids
+            ids.add(event.id)
             parts.append([event.name, ""])
         else:
             assert event.name is None
@@ -283,6 +285,8 @@ def test_a_call_is_emitted_while_it_streams() -> None:
 def test_a_second_call_ends_an_answer_that_is_limited_to_one() -> None:
     text = ANSWERS["hermes"][0]
     assert read([text], is_single=True) == [("text", "I look.\n"), F]
+    tags = ANSWERS["function tags"][0]
+    assert read([tags], is_single=True) == read(tags, is_single=True) == [F, ("text", " and ")]
     listed = ANSWERS["a bare list"][0]
     assert read(listed, is_single=True) == [F]
 

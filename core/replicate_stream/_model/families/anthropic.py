@@ -31,6 +31,7 @@ class ClaudeToolFormat(HermesToolFormat):
             needs_closing=True,
         ),
     )
+    result_marks = ("<function_results>", f"<{_PREFIX}function_results>")
     frame_marks = tuple(
         f"<{end}{prefix}function_calls>" for prefix in ("", _PREFIX) for end in ("", "/")
     )

@@ -70,7 +70,10 @@ def parse_tags(argument: str, end: str = "", header: str = "") -> Parse:
 
 
 def parse_python(text: str, name: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
-    """Parse `f(a=1)`, `f.call(a=1)`, several of them in lines or in a list, and `print(f(a=1))`."""
+    """Parse `f(a=1)`, `f.call(a=1)`, several of them in lines or in a list, and `print(f(a=1))`.
+
+    A result may get a name, with which nothing happens but that it is printed.
+    """
     try:
         with warnings.catch_warnings():  # about an unknown escape in a string
             warnings.simplefilter("ignore")
@@ -78,8 +81,13 @@ def parse_python(text: str, name: str, schemas: Schemas) -> Sequence[ParsedCall]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     calls: list[ParsedCall] = []
+    names: set[str] = set()  # of results
     for line in lines:
-        value = line.value if isinstance(line, ast.Expr) else None
+        if _prints(line, names):
+            continue
+        value = line.value if isinstance(line, ast.Expr | ast.Assign) else None
+        if isinstance(line, ast.Assign):
+            names |= {each.id for each in line.targets if isinstance(each, ast.Name)}
         for item in value.elts if isinstance(value, ast.List | ast.Tuple) else [value]:
             call = _parse_python_call(item)
             if call is None:
@@ -173,6 +181,13 @@ def _collect_types(declared: Any, root: Mapping[str, Any], depth: int) -> set[st
     for option in (*declared.get("anyOf", ()), *declared.get("oneOf", ())):
         types |= _collect_types(option, root, depth - 1)
     return types
+
+
+def _prints(line: ast.stmt, names: set[str]) -> bool:
+    match line:
+        case ast.Expr(ast.Call(ast.Name("print"), [ast.Name(name)], [])):
+            return name in names
+    return False
 
 
 def _parse_python_call(node: ast.AST | None) -> ParsedCall | None:

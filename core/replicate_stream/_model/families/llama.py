@@ -46,7 +46,7 @@ class LlamaToolFormat(ToolFormat):
             has_fence=False,
         ),
         *(
-            CallMark(opening, closings, header, header_start, False, False, parse)
+            CallMark(opening, closings, header, header_start, False, False, parse, opens_code=True)
             for opening, closings in _PYTHON_MARKS.items()
             for header, header_start, parse in (
                 (None, "", None),

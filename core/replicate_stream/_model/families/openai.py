@@ -44,6 +44,7 @@ class HarmonyToolFormat(ToolFormat):
             header=r"(?:functions\.)?([^<\s]+)<\|message\|>",
             header_start=r"[^<\s]*(?:<[|a-z]*)?",
             has_fence=False,
+            is_message=True,
         ),
     )
     result_marks = ("<|start|>functions.",)

@@ -29,7 +29,9 @@ from replicate_stream._model.families.turn import Calls, Tools, Turn
 if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolSpec
 
-_PARAMETER = r"<parameter=(?P<key>[^<>]+?)>\n?(?P<value>[\s\S]*?)\n?</parameter>"
+# The names may be quoted, as attributes are in XML.
+_NAME = r"[\"']?([^<>\s\"']+)[\"']?"
+_PARAMETER = r"<parameter=[\"']?(?P<key>[^<>]+?)[\"']?>\n?(?P<value>[\s\S]*?)\n?</parameter>"
 _EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 _CODER_SYSTEM = (
     "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks."
@@ -64,10 +66,10 @@ class QwenCoderToolFormat(QwenToolFormat):
             CallMark(
                 opening,
                 (closing,),
-                header=rf"\s*{function}\s*([^<>\s]+)\s*>",
+                header=rf"\s*{function}\s*{_NAME}\s*>",
                 header_start=rf"\s*(?:{function[:1]}[^<>\s]*(?:\s+[^<>\s]*)?)?\s*",
                 # Some models put all calls between one pair of the outer tags.
-                parse=parse_tags(_PARAMETER, end, end and r"<function=\s*([^<>\s]+)\s*>"),
+                parse=parse_tags(_PARAMETER, end, end and rf"<function=\s*{_NAME}\s*>"),
                 needs_closing=not end,
             )
             for opening, closing, function, end in (

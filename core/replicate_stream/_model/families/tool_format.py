@@ -55,6 +55,8 @@ class CallMark(NamedTuple):
             only with a closing mark.
         is_own: True if the mark is known only where its format is the model's own or was offered,
             although it is a special token.
+        is_message: True if the call is a message of its own, so that it stands in no sentence.
+        opens_code: True if whatever directly follows the mark at the start of a line is code.
     """
 
     opening: str
@@ -66,6 +68,8 @@ class CallMark(NamedTuple):
     parse: Callable[[str, str, Schemas], Sequence[ParsedCall] | None] | None = None
     needs_closing: bool = False
     is_own: bool = False
+    is_message: bool = False
+    opens_code: bool = False
 
 
 PIPE_CALL = CallMark("<|tool_call|>", ("<|/tool_call|>", "</tool_call>"))
