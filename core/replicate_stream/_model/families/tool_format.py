@@ -250,7 +250,7 @@ class HermesToolFormat(ToolFormat):
 
     control_marks = r"</?tool_(?:call|response)>|</?tools>"
     call_marks: ClassVar[tuple[CallMark, ...]] = (CallMark("<tool_call>", ("</tool_call>",)),)
-    result_marks = ("<tool_response>",)
+    result_marks: ClassVar[tuple[str, ...]] = ("<tool_response>",)
     calls_layout = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
     result_role: ClassVar[Role] = "tool"
     has_result_names: ClassVar[bool] = True
