@@ -97,6 +97,8 @@ class ConnectionFields(BaseModel):
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
+    dialect: Literal["replicate", "cog"] = "replicate"
+    """`cog` for a container of Cog at `base_url`, which gets no token."""
     client: Client | None = Field(default=None, exclude=True, repr=False)
     """A client to share with other models; it replaces the settings above."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -261,7 +263,7 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
         request = merge_arguments(settings, own, _ALIASES)
-        request["messages"] = to_core(messages, files_url=f"{client.base_url}/files")
+        request["messages"] = to_core(messages, files_url=client.files_url)
         request["stop"] = stop
         return client, convert_arguments(request)
 

@@ -41,6 +41,7 @@ class ConnectionSettings(TypedDict, total=False):
     max_retries: int
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
+    dialect: Literal["replicate", "cog"]
     client: Client | None
     model_kwargs: dict[str, Any]
 

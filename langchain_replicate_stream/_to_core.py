@@ -39,7 +39,7 @@ _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
 }
 
 
-def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[core.Message]:
+def to_core(messages: Sequence[BaseMessage], *, files_url: str | None = None) -> list[core.Message]:
     """Convert LangChain's messages to the core's.
 
     Content, names and calls are converted; of `additional_kwargs`, where the framework keeps notes
@@ -47,7 +47,8 @@ def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[cor
 
     Args:
         messages: The conversation.
-        files_url: Base address of the API's files, for blocks that refer to a file by its id.
+        files_url: Base address of the API's files, for blocks that refer to a file by its id, which
+            are passed on without an address if it is None.
 
     Raises:
         InvalidInputError: A message is of a type that has no role for a model.
@@ -55,9 +56,10 @@ def to_core(messages: Sequence[BaseMessage], *, files_url: str = "") -> list[cor
     return [_convert_message(index, each, files_url) for index, each in enumerate(messages)]
 
 
-def _convert_message(index: int, message: BaseMessage, files_url: str) -> core.Message:
+def _convert_message(index: int, message: BaseMessage, files_url: str | None) -> core.Message:
     content: Any = message.content
-    if not isinstance(content, str) and not is_too_deep(content):  # the core rejects it
+    # What is too deep, and an id without an address, the core rejects.
+    if files_url and not isinstance(content, str) and not is_too_deep(content):
         content = _resolve_file_ids(content, files_url)
     if isinstance(message, AIMessage):
         calls = tuple(_collect_calls(message))

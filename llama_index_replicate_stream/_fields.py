@@ -66,7 +66,7 @@ _REPLACED_IN_CALLS: Mapping[str, str] = {
     **{
         name: "it belongs to the connection: use a copy of the object, "
         f"llm.model_copy(update={{{name!r}: …}})"
-        for name in ("base_url", "timeout", "deadline", "max_retries", "default_headers")
+        for name in ("base_url", "timeout", "deadline", "max_retries", "default_headers", "dialect")
     },
 }
 _FUNCTION_MODES = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
@@ -92,6 +92,8 @@ class ConnectionFields(BaseModel):
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
+    dialect: Literal["replicate", "cog"] = "replicate"
+    """`cog` for a container of Cog at `base_url`, which gets no token."""
     additional_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win over the other parameters."""
 

@@ -23,6 +23,7 @@ class ConnectionSettings(TypedDict, total=False):
     max_retries: int
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
+    dialect: Literal["replicate", "cog"]
     additional_kwargs: dict[str, Any]
     callback_manager: CallbackManager
     rate_limiter: Any

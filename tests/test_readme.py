@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import pytest
 
 from replicate_stream._cli.serve import EMBEDDING_MODEL
 from replicate_stream.testing import Emulator, ToolUser
+from tests.cog_server import CogServer
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,8 +38,11 @@ def find_blocks(page: str) -> list[Block]:
 
 BLOCKS = [block for page in (README, *DOCS) for block in find_blocks(page)]
 TESTS = [block.code for block in BLOCKS if "def test_" in block.code]
-PROGRAMS = [block for block in BLOCKS if block.code not in TESTS]
-README_PROGRAMS = [block.code for block in find_blocks(README) if block.code not in TESTS]
+COG_PROGRAMS = [block.code for block in BLOCKS if 'dialect="cog"' in block.code]
+PROGRAMS = [block for block in BLOCKS if block.code not in [*TESTS, *COG_PROGRAMS]]
+README_PROGRAMS = [
+    block.code for block in find_blocks(README) if block.code not in [*TESTS, *COG_PROGRAMS]
+]
 COMMANDS = [
     line.partition(" #")[0].removeprefix("$ ").strip()
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
@@ -88,6 +94,7 @@ def test_every_block_of_code_is_run_here() -> None:
     assert len(TESTS) >= 2
     assert len(README_PROGRAMS) >= 5
     assert sum(command.startswith("replicate-stream ") for command in COMMANDS) >= 5
+    assert len(COG_PROGRAMS) >= 4
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
@@ -103,6 +110,18 @@ def test_a_program_of_the_documentation_prints_what_it_is_to_print(
         return
     marks = (printed for mark, printed in PRINTED.items() if mark in program.code)
     assert next(marks, ANSWER) in done.stdout
+
+
+@pytest.mark.parametrize("program", COG_PROGRAMS, ids=range(len(COG_PROGRAMS)))
+async def test_a_program_for_a_container_of_cog_prints_the_answer(program: str) -> None:
+    async with CogServer(outputs=[ANSWER.partition(" ")]).listen() as server:
+        program = program.replace("http://localhost:5000", server.base_url)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, cwd=ROOT, stdout=PIPE, stderr=PIPE
+        )
+        output, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert ANSWER in output.decode()
 
 
 @pytest.mark.parametrize("code", TESTS)

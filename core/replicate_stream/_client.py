@@ -6,7 +6,6 @@ functions: the adapters import this module, and most programs that import an ada
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -18,15 +17,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 from replicate_stream._lazy import public
 from replicate_stream._secrets import hide, hide_headers
-from replicate_stream._settings import ApiKey, Settings, read_settings
+from replicate_stream._settings import ApiKey, Dialect, Settings, read_settings
 from replicate_stream._types.parameters import OnUnsupported, check_arguments, check_on_unsupported
 
 if TYPE_CHECKING:
+    from replicate_stream._api.api import Reading, Run
     from replicate_stream._api.creation import Recorder
-    from replicate_stream._api.dial_ahead import Dial
     from replicate_stream._api.model_list import ModelList
     from replicate_stream._api.models import Model, ModelRef
-    from replicate_stream._api.prediction_run import PredictionRun
     from replicate_stream._batch.journal import Journal
     from replicate_stream._batch.requests import BatchResult
     from replicate_stream._batch.run import BatchRequests
@@ -97,6 +95,8 @@ class Client:
         requires_auth: If true, a missing token raises `MissingAuthError`.
         on_unsupported: The policy for a parameter that the model has no input for: `raise`
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
+        dialect: `replicate`, or `cog` for a container of Cog that runs elsewhere: its address
+            without `/v1` is the `base_url`, and no token is sent (docs/self-hosted-cog.md).
 
     Raises:
         InvalidInputError: An argument is out of its range.
@@ -114,6 +114,7 @@ class Client:
         max_retries: int = 2,
         requires_auth: bool = True,
         on_unsupported: OnUnsupported = "raise",
+        dialect: Dialect = "replicate",
     ) -> None:
         # First of all: error trackers record the variables of a frame that an error leaves.
         api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
@@ -127,20 +128,18 @@ class Client:
             headers=headers,
             max_retries=max_retries,
             requires_auth=requires_auth,
+            dialect=dialect,
         )
         self._set_up(settings, check_on_unsupported(on_unsupported))
 
     def _set_up(self, settings: Settings, on_unsupported: OnUnsupported) -> None:
         # Imported by the first client, which is usually made outside of the event loop.
-        from replicate_stream._api.files import Files
-        from replicate_stream._api.http import Http
-        from replicate_stream._api.models import Models
+        from replicate_stream._api.api import connect
 
         self._settings = settings
         self._on_unsupported: OnUnsupported = on_unsupported
-        self._http = Http(settings)
-        self._models = Models(self._http)
-        self._files = Files(self._http)
+        self._api = connect(settings)
+        self._models = self._api.models
         self._profiles: dict[ModelRef, tuple[Mapping[str, Any] | None, ModelProfile]] = {}
 
     def __copy__(self) -> Client:
@@ -160,8 +159,13 @@ class Client:
 
     @property
     def base_url(self) -> str:
-        """The API's address, with its `/v1`."""
+        """The API's address, with its `/v1` if it is Replicate's."""
         return self._settings.base_url
+
+    @property
+    def files_url(self) -> str | None:
+        """The address below which the API keeps uploaded files; None if it keeps none."""
+        return None if self._settings.dialect == "cog" else f"{self._settings.base_url}/files"
 
     async def __aenter__(self) -> Client:
         return self
@@ -174,7 +178,7 @@ class Client:
 
         A later request opens new ones. Clients with equal `base_url` and proxies share.
         """
-        await self._http.aclose()
+        await self._api.http.aclose()
 
     @_check_names
     def stream(
@@ -422,7 +426,7 @@ class Client:
         settings = BatchSettings(
             model, parameters, concurrency, retry_failed=retry_failed, cancel_after=cancel_after
         )
-        steps = Steps(self._http, _build_request, self._start, self._take_up_for)
+        steps = Steps(self._api, _build_request, self._start, self._take_up_for)
         return run_batch(steps, settings, requests, journal)
 
     @_same_parameters(stream)
@@ -547,10 +551,9 @@ class Client:
             InvalidInputError: The query is empty.
             ReplicateError: When awaited or iterated, if the API refuses or cannot be reached.
         """
-        from replicate_stream._api.model_list import ModelList
         from replicate_stream._model.input_schema import makes_files
 
-        return ModelList(self._http, query, lambda schema: not makes_files(schema))
+        return self._api.list_models(query, lambda schema: not makes_files(schema))
 
     def capabilities(self, model: str) -> ModelCapabilities:
         """Return what is known of a model: its context window, the media it takes. No I/O.
@@ -572,49 +575,57 @@ class Client:
         request = await _build_request(model, messages, **parameters)
         from replicate_stream._event_stream import EventStream
 
+        boot = await self._api.find_boot(request.model) if self._api.may_boot else None
+        if boot is not None:
+            start = partial(self._start, deadline_at=boot.deadline_at)
+            return EventStream(boot, None, request, start, is_buffered=is_buffered)
         run, model_input = await self._start(request)
         return EventStream(run, model_input, request, self._start, is_buffered=is_buffered)
 
     async def _take_up(
         self, prediction_id: str, model: str | None, *, is_kept: bool, **parameters: Any
-    ) -> tuple[PredictionRun, ModelInput, Request, Start]:
+    ) -> tuple[Run, ModelInput, Request, Start]:
         """Look a prediction up, and build what reading its answer needs."""
-        from replicate_stream._api.predictions import fetch_prediction
+        prediction = await self._api.fetch_prediction(prediction_id)
         from replicate_stream._request.prepare import build_model_input
         from replicate_stream._resumed_stream import find_model
 
-        path = f"/predictions/{prediction_id}"
-        prediction = await fetch_prediction(self._http, path, prediction_id)
         # Any message will do: it is not sent, and how an answer is read does not depend on it.
         name = model or find_model(prediction)
         request = await _build_request(name, "-", max_repairs=0, **parameters)
         profile = self._get_profile(await self._models.look_up(name))
         model_input = build_model_input(request, profile, "ignore", is_sent=False)
-        run = self._create_run(prediction, model_input, request, self._get_deadline())
+        run = self._api.read(prediction, _build_reading(model_input, request))
         if is_kept:
             run.leave_running()
         return run, model_input, request, self._start
 
-    def _get_deadline(self) -> float | None:
-        """Return the end of a reading that begins now, in the running loop's time."""
-        deadline = self._settings.deadline
-        return None if deadline is None else asyncio.get_running_loop().time() + deadline
-
     async def _take_up_for(
         self, request: Request, prediction: Prediction
-    ) -> tuple[PredictionRun, ModelInput]:
+    ) -> tuple[Run, ModelInput]:
         """Take over a prediction that was created for a request."""
         _, model_input = await self._build_model_input(request)
-        run = self._create_run(prediction, model_input, request, self._get_deadline())
-        return run, model_input
+        return self._api.read(prediction, _build_reading(model_input, request)), model_input
 
     async def _start(
-        self, request: Request, recorder: Recorder | None = None
-    ) -> tuple[PredictionRun, ModelInput]:
-        """Create a prediction for a request."""
+        self,
+        request: Request,
+        recorder: Recorder | None = None,
+        deadline_at: float | None = None,
+    ) -> tuple[Run, ModelInput]:
+        """Create a prediction for a request.
+
+        Args:
+            request: The request.
+            recorder: Records the creation; None for nobody.
+            deadline_at: The deadline, in the running loop's time; None: it begins now, if any.
+        """
         model, model_input = await self._build_model_input(request)
+        create = partial(
+            self._create_prediction, request=request, recorder=recorder, deadline_at=deadline_at
+        )
         try:
-            run = await self._create_prediction(model, model_input, request, recorder)
+            return await create(model, model_input), model_input
         except InvalidInputError as error:
             # The model may have another schema by now. Nothing was created, so nothing was paid.
             if not error.fields or model.schema is None or model.ref.version:
@@ -623,8 +634,7 @@ class Client:
             model, rebuilt = await self._build_model_input(request)
             if rebuilt.input == model_input.input:  # it would be refused again
                 raise
-            return await self._create_prediction(model, rebuilt, request, recorder), rebuilt
-        return run, model_input
+            return await create(model, rebuilt), rebuilt
 
     async def _build_model_input(self, request: Request) -> tuple[Model, ModelInput]:
         from replicate_stream._request.prepare import build_model_input
@@ -652,56 +662,22 @@ class Client:
         model_input: ModelInput,
         request: Request,
         recorder: Recorder | None,
-    ) -> PredictionRun:
-        from replicate_stream._api.creation import create_prediction
-
+        deadline_at: float | None,
+    ) -> Run:
         if model_input.uploads:
-            await self._files.place_files(model_input)
-        prediction, deadline_at, dial = await create_prediction(
-            self._http,
-            self._models,
-            model,
-            model_input.input,
-            recorder,
-            is_streamed=model_input.output_kind not in _POLLED_KINDS,
-        )
-        run = self._create_run(prediction, model_input, request, deadline_at, dial)
+            await self._api.files.place_files(model_input)
+        reading = _build_reading(model_input, request)
+        run = await self._api.create(model, model_input.input, reading, deadline_at, recorder)
         if recorder is not None:
             await recorder.note_run(run)
         return run
 
-    def _create_run(
-        self,
-        prediction: Prediction,
-        model_input: ModelInput,
-        request: Request,
-        deadline_at: float | None,
-        dial: Dial | None = None,
-    ) -> PredictionRun:
-        from replicate_stream._api.prediction_run import PredictionRun
-        from replicate_stream._response.output import extract_text
+    async def _start_embedding(self, model: Model, input_: dict[str, Any]) -> Run:
+        from replicate_stream._api.api import Reading
 
-        kind = model_input.output_kind
-        has_tools = model_input.expected_answer.tools is not None
-        return PredictionRun(
-            self._http,
-            prediction,
-            partial(extract_text, kind=kind, has_tools=has_tools),
-            deadline_at,
-            is_polled=kind in _POLLED_KINDS,
-            is_verified=request.include_usage,
-            dial=dial,
-        )
-
-    async def _start_embedding(self, model: Model, input_: dict[str, Any]) -> PredictionRun:
-        from replicate_stream._api.creation import create_prediction
-        from replicate_stream._api.prediction_run import PredictionRun
-
-        prediction, deadline_at, _ = await create_prediction(
-            self._http, self._models, model, input_, is_streamed=False
-        )
         # Vectors are in the record alone, and hold no text.
-        return PredictionRun(self._http, prediction, lambda _: None, deadline_at, is_polled=True)
+        reading = Reading(lambda _: None, is_whole=True)
+        return await self._api.create(model, input_, reading, None)
 
 
 class _StreamContext:
@@ -716,6 +692,20 @@ class _StreamContext:
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:
         await self._events.__aexit__(exc_type, *exc_info)
+
+
+def _build_reading(model_input: ModelInput, request: Request) -> Reading:
+    from replicate_stream._api.api import Reading
+    from replicate_stream._response.output import extract_text
+
+    kind = model_input.output_kind
+    has_tools = model_input.expected_answer.tools is not None
+    return Reading(
+        partial(extract_text, kind=kind, has_tools=has_tools),
+        # A stream would run alternatives into one another, and cut objects into pieces.
+        is_whole=kind in _POLLED_KINDS,
+        is_verified=request.include_usage,
+    )
 
 
 async def _build_request(model: str, messages: Messages, **parameters: Any) -> Request:

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from replicate_stream._api.prediction_run import PredictionRun
+from replicate_stream._api.api import Run
 from replicate_stream._errors import (
     InvalidInputError,
     PredictionFailedError,
@@ -24,7 +24,7 @@ from replicate_stream._request.embedding_input import EmbeddingInput
 from replicate_stream._response.vectors import check_dimensions, read_vectors
 from replicate_stream._types.prediction import Prediction
 
-Start: TypeAlias = "Callable[[dict[str, Any]], Awaitable[PredictionRun]]"
+Start: TypeAlias = "Callable[[dict[str, Any]], Awaitable[Run]]"
 """Creates the prediction of an input."""
 
 
@@ -135,7 +135,7 @@ class Batch:
         return is_too_large or isinstance(error, PredictionFailedError)
 
 
-async def fetch_output(run: PredictionRun) -> Prediction:
+async def fetch_output(run: Run) -> Prediction:
     """Wait for the end of a prediction; cancel it if the wait is cancelled or fails.
 
     Returns:

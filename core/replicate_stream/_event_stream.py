@@ -25,11 +25,11 @@ from replicate_stream._types.messages import Completion, Finished, StatusChanged
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 
 if TYPE_CHECKING:
-    from replicate_stream._api.prediction_run import PredictionRun
+    from replicate_stream._api.api import Run
     from replicate_stream._response.check import AnswerCheck
     from replicate_stream._types.request import ModelInput, Request
 
-Start: TypeAlias = "Callable[[Request], Awaitable[tuple[PredictionRun, ModelInput]]]"
+Start: TypeAlias = "Callable[[Request], Awaitable[tuple[Run, ModelInput]]]"
 """Creates the prediction of a request."""
 
 
@@ -37,10 +37,12 @@ Start: TypeAlias = "Callable[[Request], Awaitable[tuple[PredictionRun, ModelInpu
 class EventStream:
     """The events of one answer, as an async iterator. `Client.stream` creates and closes it."""
 
+    _model_input: ModelInput  # not set while the model boots
+
     def __init__(
         self,
-        run: PredictionRun,
-        model_input: ModelInput,
+        run: Run,
+        model_input: ModelInput | None,
         request: Request,
         start: Start,
         *,
@@ -49,19 +51,22 @@ class EventStream:
         """Take over a prediction that was created.
 
         Args:
-            run: The prediction.
-            model_input: The input that it was created with.
+            run: The prediction, or the boot of a model whose inputs are not known before its end.
+            model_input: The input that the prediction was created with; None for a boot.
             request: The request that the input was built from.
-            start: Creates the prediction of a repair.
+            start: Creates the prediction after a boot, and that of a repair.
             is_buffered: True to emit an answer only at its end, so that it can always be repaired.
         """
         self._run = run
-        self._model_input = model_input
         self._request = request
         self._start = start
         self._is_buffered = is_buffered
         self._rejected_usage: Usage | None = None
-        self._events = self._generate()
+        if model_input is None:
+            self._events = self._generate_after_boot()
+        else:
+            self._model_input = model_input
+            self._events = self._generate()
 
     @property
     def prediction(self) -> Prediction:
@@ -143,6 +148,16 @@ class EventStream:
             self._rejected_usage = finished.usage
             self._run, self._model_input = started
         yield finished
+
+    async def _generate_after_boot(self) -> AsyncGenerator[StreamEvent, None]:
+        yield StatusChanged(self._run.prediction.status)
+        async with aclosing(self._run.stream()) as checks:
+            async for _ in checks:
+                pass
+        self._run, self._model_input = await self._start(self._request)
+        async with aclosing(self._generate()) as events:
+            async for event in events:
+                yield event
 
     async def _end_answer(
         self,

@@ -15,10 +15,10 @@ from replicate_stream._types.messages import StreamEvent
 from replicate_stream._types.prediction import Prediction
 
 if TYPE_CHECKING:
-    from replicate_stream._api.prediction_run import PredictionRun
+    from replicate_stream._api.api import Run
     from replicate_stream._types.request import ModelInput, Request
 
-TakeUp: TypeAlias = "Callable[[], Awaitable[tuple[PredictionRun, ModelInput, Request, Start]]]"
+TakeUp: TypeAlias = "Callable[[], Awaitable[tuple[Run, ModelInput, Request, Start]]]"
 """Looks the prediction up; returns the arguments of `EventStream`."""
 
 _VERSION = re.compile(r"[0-9a-f]{64}")

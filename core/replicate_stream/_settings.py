@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, get_args, runtime_checkable
 from urllib.parse import urlsplit
 
 from replicate_stream._errors import InvalidInputError, MissingAuthError, invalid_value, wrong_type
@@ -17,8 +17,12 @@ from replicate_stream._warnings import warn_caller
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
 BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
 DEFAULT_BASE_URL = "https://api.replicate.com/v1"
+_BASE_URL_FORMS = {True: "https://host or https://host/v1", False: "http://host:port"}
 KEYLESS_BASE_URL = "https://replicate.com/api"
 """The base URL without a token, if none is required: the API behind the website's playground."""
+
+Dialect: TypeAlias = Literal["replicate", "cog"]
+"""The API that is spoken: Replicate's, or that of a container of Cog."""
 
 
 @runtime_checkable
@@ -47,6 +51,7 @@ class Settings:
         headers: Further headers of requests to the API.
         max_retries: The number of times that a failed request is repeated, if that is safe.
         requires_auth: True if a missing token is an error.
+        dialect: The API that is spoken.
     """
 
     base_url: str
@@ -58,6 +63,7 @@ class Settings:
     headers: Headers = field(default_factory=Headers, repr=False)
     max_retries: int = 2
     requires_auth: bool = True
+    dialect: Dialect = "replicate"
 
     def __post_init__(self) -> None:
         for name in ("timeout", "deadline", "max_retries"):
@@ -113,8 +119,8 @@ class Settings:
         )
 
     def with_environment_token(self) -> Settings:
-        """Copy the settings with the environment's token, unless they have a token."""
-        if self.api_key is not None:
+        """Copy the settings with the environment's token, unless they have or need none."""
+        if self.api_key is not None or self.dialect == "cog":
             return self
         return replace(self, api_key=hide(os.environ.get(TOKEN_VARIABLE) or None))
 
@@ -146,6 +152,7 @@ def read_settings(
     proxy: Any = None,
     headers: Any = None,
     requires_auth: bool = True,
+    dialect: Dialect = "replicate",
     **limits: Any,
 ) -> Settings:
     """Validate the settings, and take the missing ones from the environment.
@@ -158,20 +165,29 @@ def read_settings(
     api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
     headers = hide_headers(headers)
     _check_types(api_key, base_url, proxy, headers)
-    if api_key is None:
-        api_key = hide(os.environ.get(TOKEN_VARIABLE) or None)
+    if dialect not in get_args(Dialect):
+        raise invalid_value("dialect", dialect, "'replicate' or 'cog'")
     base_url = base_url or hide(os.environ.get(BASE_URL_VARIABLE))
+    if dialect == "cog":
+        # Adapters take a token from the environment, which a container must not get.
+        api_key, requires_auth = None, False
+        if not base_url:
+            problem = "base_url is missing: dialect='cog' needs the address of a container, such as"
+            raise InvalidInputError(f"{problem} http://localhost:5000", fields=("base_url",))
+    elif api_key is None:
+        api_key = hide(os.environ.get(TOKEN_VARIABLE) or None)
     if not base_url:
         base_url = hide(DEFAULT_BASE_URL if api_key or requires_auth else KEYLESS_BASE_URL)
     if proxy and not is_readable(proxy.get_secret_value()):
         message = "proxy must be of the form http://host:port, with a port from 1 to 65535"
         raise InvalidInputError(message, fields=("proxy",))
     settings = Settings(
-        base_url=_normalize_base_url(base_url),
+        base_url=_normalize_base_url(base_url, has_version=dialect == "replicate"),
         api_key=api_key,
         proxies={"all": proxy} if proxy else _read_environment_proxies(),
         headers=headers or Headers(),
         requires_auth=requires_auth,
+        dialect=dialect,
         **limits,
     )
     settings.proxy_for(settings.base_url)  # which refuses one that cannot be used
@@ -193,8 +209,8 @@ def _check_types(api_key: Any, base_url: Any, proxy: Any, headers: Any) -> None:
         raise InvalidInputError(problem, fields=("headers",))
 
 
-def _normalize_base_url(base_url: Token) -> str:
-    """Convert a base URL to the form with `/v1` and without a slash at its end.
+def _normalize_base_url(base_url: Token, *, has_version: bool) -> str:
+    """Convert a base URL to the form without a slash at its end, and with `/v1` if it has one.
 
     Both spellings are in use: Replicate's Python client 1.x wants it without `/v1`, 2.0 with it
     (docs/replicate-api.md 1.1). `https://replicate.com/api` stays, and so loses its `/models`.
@@ -204,13 +220,15 @@ def _normalize_base_url(base_url: Token) -> str:
     """
     if not is_readable(base_url.get_secret_value()):
         raise InvalidInputError(
-            "base_url must be of the form https://host or https://host/v1", fields=("base_url",)
+            f"base_url must be of the form {_BASE_URL_FORMS[has_version]}", fields=("base_url",)
         )
     if _has_user_info(base_url.get_secret_value()):
         raise InvalidInputError(
             "base_url holds a user name or password; pass them in headers=", fields=("base_url",)
         )
     parts = urlsplit(base_url.get_secret_value())
+    if not has_version:  # nor is a token sent
+        return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         warn_caller(
             f"base_url is plain http on {parts.hostname}: the API token travels unencrypted",

@@ -17,7 +17,7 @@ from replicate_stream._client import Client
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._lazy import export
 from replicate_stream._secrets import hide, hide_headers, without_secrets
-from replicate_stream._settings import ApiKey
+from replicate_stream._settings import ApiKey, Dialect
 from replicate_stream._sync import iterate_blocking, run_blocking
 from replicate_stream._types.json_schema import (
     ROOT,
@@ -63,7 +63,9 @@ __all__ = [
     "without_values",
 ]
 
-_FIELD_NAMES = ("base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported")
+_FIELD_NAMES = (
+    "base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported", "dialect"
+)  # fmt: skip
 
 
 class DeferredSignature:
@@ -92,6 +94,7 @@ class Connection:
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     max_retries: int = 2
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
+    dialect: Dialect = "replicate"
 
     @classmethod
     def from_fields(cls, model: Any, api_key: ApiKey) -> Connection:

@@ -17,11 +17,11 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Coroutine, Iterable
-from typing import Any
+from collections.abc import Collection, Coroutine, Iterable
+from typing import Any, ClassVar
 
 from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
-from replicate_stream._api.responses import parse_json_object
+from replicate_stream._api.responses import Response, parse_json_object
 from replicate_stream._api.sessions import start_task
 from replicate_stream._errors import ReplicateError
 from replicate_stream._types.prediction import Prediction, parse_prediction
@@ -31,6 +31,8 @@ _log = logging.getLogger("replicate_stream")
 
 class Cancellation:
     """The duty to cancel a prediction. Collecting it before `release` cancels the prediction."""
+
+    _accepted: ClassVar[Collection[int]] = ()  # statuses that are no failure
 
     def __init__(self, http: Http, prediction: Prediction) -> None:
         """Take the duty over.
@@ -94,15 +96,20 @@ class Cancellation:
 
     async def _post(self) -> Prediction | None:
         try:
-            posting = self._http.request("POST", self._url, timeout=GRACE_PERIOD)
+            posting = self._http.request(
+                "POST", self._url, timeout=GRACE_PERIOD, accepted=self._accepted
+            )
             response = await asyncio.wait_for(posting, GRACE_PERIOD)  # bounds its retries too
-            return parse_prediction(parse_json_object(response, f"POST {self._url}"))
+            return self._parse(response)
         except asyncio.TimeoutError:
             problem = f"no response within {GRACE_PERIOD:g} s"
         except (ReplicateError, ValueError) as error:
             problem = str(error)
         _log.warning("cancelling prediction %s: %s", self._id, problem)
         return None
+
+    def _parse(self, response: Response) -> Prediction | None:
+        return parse_prediction(parse_json_object(response, f"POST {self._url}"))
 
 
 _open: weakref.WeakSet[Cancellation] = weakref.WeakSet()

@@ -1,4 +1,4 @@
-"""The request that creates a prediction: it costs money, and the rate limit refuses it.
+"""Replicate's API, and the request that creates a prediction: it costs money, and may be refused.
 
 The API knows no idempotency key (docs/replicate-api.md 4), so the request is repeated only if no
 earlier one can have arrived. If its caller is cancelled, its response is still awaited: the
@@ -12,7 +12,8 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -21,9 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.dial_ahead import Dial
 from replicate_stream._api.errors import RESPONSE, describe_request
+from replicate_stream._api.files import Files
 from replicate_stream._api.http import Http, compute_backoff, wait_shielded
 from replicate_stream._api.models import Model, Models
-from replicate_stream._api.predictions import parse_response
+from replicate_stream._api.prediction_run import PredictionRun
+from replicate_stream._api.predictions import fetch_prediction, parse_response
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
@@ -38,10 +41,12 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._secrets import Headers
+from replicate_stream._settings import Settings
 from replicate_stream._types.prediction import Prediction
 
 if TYPE_CHECKING:
-    from replicate_stream._api.prediction_run import PredictionRun
+    from replicate_stream._api.api import Reading, Run
+    from replicate_stream._api.model_list import ModelList
 
 _log = logging.getLogger("replicate_stream")
 
@@ -67,8 +72,92 @@ class Recorder(Protocol):
     async def note_intent(self, model_input: Mapping[str, Any], /) -> None:
         """Note that a prediction is about to be created with an input."""
 
-    async def note_run(self, run: PredictionRun, /) -> None:
+    async def note_run(self, run: Run, /) -> None:
         """Note the prediction that was created."""
+
+
+class ReplicateApi:
+    """Replicate's own API; the methods and attributes are those of `Api`."""
+
+    may_boot = False  # the service creates predictions of models that boot
+
+    def __init__(self, settings: Settings) -> None:
+        self.http = Http(settings)
+        self.models = Models(self.http)
+        self.files = Files(self.http)
+
+    async def find_boot(self, model: str) -> None:
+        """Return None: see `may_boot`."""
+
+    async def create(
+        self,
+        model: Model,
+        input_: dict[str, Any],
+        reading: Reading,
+        deadline_at: float | None,
+        recorder: Recorder | None = None,
+    ) -> PredictionRun:
+        """Create a prediction, as `create_prediction` does."""
+        if deadline_at is None:
+            deadline_at = start_deadline(self.http.settings)
+        prediction, dial = await create_prediction(
+            self.http,
+            self.models,
+            model,
+            input_,
+            deadline_at,
+            recorder,
+            is_streamed=not reading.is_whole,
+        )
+        return self._read(prediction, reading, deadline_at, dial)
+
+    async def fetch_prediction(self, prediction_id: str) -> Prediction:
+        """Fetch the record of a prediction that was created before."""
+        return await fetch_prediction(self.http, f"/predictions/{prediction_id}", prediction_id)
+
+    async def find_predictions(
+        self,
+        wanted: Counter[str],
+        created_after: float,
+        *,
+        digest_input: Callable[[Mapping[str, Any]], str],
+        known_ids: Collection[str] = (),
+    ) -> dict[str, list[str]]:
+        """Find predictions by their input."""
+        from replicate_stream._api.prediction_list import find_predictions
+
+        return await find_predictions(
+            self.http, wanted, created_after, digest_input=digest_input, known_ids=known_ids
+        )
+
+    def read(self, prediction: Prediction, reading: Reading) -> PredictionRun:
+        """Take up a prediction that was created before."""
+        return self._read(prediction, reading, start_deadline(self.http.settings))
+
+    def list_models(
+        self, query: str | None, is_listed: Callable[[Mapping[str, Any]], bool]
+    ) -> ModelList:
+        """Return what `Client.models` does."""
+        from replicate_stream._api.model_list import ModelList
+
+        return ModelList(self.http, query, is_listed)
+
+    def _read(
+        self,
+        prediction: Prediction,
+        reading: Reading,
+        deadline_at: float | None,
+        dial: Dial | None = None,
+    ) -> PredictionRun:
+        return PredictionRun(
+            self.http,
+            prediction,
+            reading.extract_text,
+            deadline_at,
+            is_polled=reading.is_whole,
+            is_verified=reading.is_verified,
+            dial=dial,
+        )
 
 
 class CreatedPrediction(NamedTuple):
@@ -76,12 +165,10 @@ class CreatedPrediction(NamedTuple):
 
     Attributes:
         prediction: The record.
-        deadline_at: Its deadline, in the running loop's time; None without a deadline.
         dial: The connection that was opened for its stream meanwhile; None for no connection.
     """
 
     prediction: Prediction
-    deadline_at: float | None
     dial: Dial | None
 
 
@@ -90,6 +177,7 @@ async def create_prediction(
     models: Models,
     model: Model,
     input_: dict[str, Any],
+    deadline_at: float | None,
     recorder: Recorder | None = None,
     *,
     is_streamed: bool = True,
@@ -104,6 +192,7 @@ async def create_prediction(
         models: Remembers whether the model is official, if the request shows it.
         model: The model to run.
         input_: The prediction's `input`.
+        deadline_at: The deadline, in the running loop's time; None for no end.
         recorder: Records that the request is about to be sent, whenever it is; None for nobody.
         is_streamed: Whether its stream will be read.
 
@@ -115,15 +204,13 @@ async def create_prediction(
         ReplicateConnectionError: No connection, or it broke. Whether the prediction was created is
             unknown then, so the request is not repeated.
     """
-    deadline = http.settings.deadline
-    deadline_at = None if deadline is None else asyncio.get_running_loop().time() + deadline
 
     async def cancel_orphan(response: Response) -> None:
         await Cancellation(http, await _parse_creation(http, response)).cancel()
 
     while True:
         path, fields = model.endpoint()
-        data = _encode_json({**fields, "input": input_})
+        data = encode_json({**fields, "input": input_})
         creation = Creation(http, path, data, deadline_at, cancel_orphan, is_streamed=is_streamed)
         if recorder is not None:
             creation.cancel_after = recorder.cancel_after
@@ -145,7 +232,14 @@ async def create_prediction(
             with creation.closing_dial_on_error():
                 prediction = await _parse_creation(http, response)
             dial = creation.hand_dial_over(prediction)
-            return CreatedPrediction(prediction, deadline_at, dial)
+            return CreatedPrediction(prediction, dial)
+
+
+def start_deadline(settings: Settings) -> float | None:
+    """Return the deadline of an answer that begins now, in the running loop's time."""
+    if settings.deadline is None:
+        return None
+    return asyncio.get_running_loop().time() + settings.deadline
 
 
 def _is_response_lost(error: ReplicateError) -> bool:
@@ -168,7 +262,12 @@ async def _parse_creation(http: Http, response: Response) -> Prediction:
         raise
 
 
-def _encode_json(body: dict[str, Any]) -> bytes:
+def encode_json(body: dict[str, Any]) -> bytes:
+    """Encode a body as JSON.
+
+    Raises:
+        InvalidInputError: It holds a value that JSON has no form for.
+    """
     try:
         return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -65,6 +65,11 @@ class StreamResponse:
     is_refused: bool
     _response: aiohttp.ClientResponse
 
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self._response.status
+
     def read(self) -> Awaitable[bytes]:
         """Return what has arrived, at least one byte; nothing at the end.
 
@@ -72,6 +77,16 @@ class StreamResponse:
             aiohttp.ClientError: When awaited, if the connection broke.
         """
         return self._response.content.readany()
+
+    async def read_whole(self, redactor: Redactor) -> Response:
+        """Read the body to its end, as that of any other response.
+
+        Raises:
+            aiohttp.ClientError: The connection broke.
+            ResponseError: The body is too large.
+        """
+        body = await _read_body(self._response)
+        return Response(self.status, dict(self._response.headers), body, redactor)
 
     def close(self) -> None:
         """Release the connection for reuse if the body has ended, or else close it."""
@@ -104,6 +119,7 @@ class Http:
         headers: Mapping[str, str] | None = None,
         retries: int | None = None,
         timeout: float | None = None,
+        accepted: Collection[int] = (),
     ) -> Response:
         """Send a request to the API, and repeat it after connection errors, 429 and 5xx.
 
@@ -114,9 +130,10 @@ class Http:
             headers: Further headers.
             retries: Number of repetitions; None for the settings' `max_retries`.
             timeout: Seconds for each attempt; None for the settings' `timeout`.
+            accepted: Further statuses that are returned.
 
         Returns:
-            A response with a status below 400.
+            A response with a status below 400, or an accepted one.
 
         Raises:
             ResponseError: The API refused the request, and the last repetition too.
@@ -134,7 +151,7 @@ class Http:
                     raise
                 delay = compute_backoff(attempt)
             else:
-                if response.status < HTTPStatus.BAD_REQUEST:
+                if response.status < HTTPStatus.BAD_REQUEST or response.status in accepted:
                     return response
                 error = to_response_error(response, describe_request(method, path))
                 is_refused = response.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -195,10 +212,35 @@ class Http:
             proxy=self.settings.proxy_for(url),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
         )
-        status, kind = response.status, response.content_type
-        is_refused = status // 100 == 4 and status not in _TRANSIENT
-        is_stream = status == HTTPStatus.OK and kind == "text/event-stream"
-        return StreamResponse(is_stream, is_refused, response)
+        return _build_stream_response(response)
+
+    async def open_response(
+        self, method: str, path: str, data: bytes, headers: Headers, timeout: float | None
+    ) -> StreamResponse:
+        """Send a request to the API once, and return its response before its body has come.
+
+        Redirects are not followed. The arguments and errors are those of `send`.
+        """
+        session = await self._sessions.get()
+        import aiohttp
+
+        opening = session.request(
+            method,
+            self.settings.base_url + path,
+            data=_open_body(data),
+            headers=dict(headers.items()),
+            proxy=self.settings.proxy_for(self.settings.base_url),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            allow_redirects=False,
+        )
+        try:
+            response = await read_within(opening, timeout)
+        except get_connection_errors() as error:
+            failure = to_replicate_error(error, describe_request(method, path), timeout)
+        else:
+            self.redactor.add(headers)
+            return _build_stream_response(response)
+        raise failure  # as in `send`
 
     def choose_url(self, url: str | None, path: str) -> str:
         """Return a record's URL if the token may be sent there, or else the documented path."""
@@ -313,6 +355,13 @@ class Http:
             url = next_url
         problem = f"more than {_MAX_REDIRECTS} times"
         raise _build_redirect_error(method, requested_url, problem)
+
+
+def _build_stream_response(response: aiohttp.ClientResponse) -> StreamResponse:
+    status, kind = response.status, response.content_type
+    is_refused = status // 100 == 4 and status not in _TRANSIENT
+    is_stream = status == HTTPStatus.OK and kind == "text/event-stream"
+    return StreamResponse(is_stream, is_refused, response)
 
 
 def _build_redirect_error(

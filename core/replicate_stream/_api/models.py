@@ -26,9 +26,6 @@ _VERSION_NAME = re.compile(_PART)
 _VERSION = re.compile(r"[0-9a-f]{64}")
 _FORMS = "owner/name, owner/name:version, a version of 64 hex digits, or deployments/owner/name"
 
-CACHE_SECONDS = 3600.0
-"""Time for which the record of a model without a version is cached. A version never changes."""
-
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
@@ -106,11 +103,25 @@ def forget_models(base_url: str) -> None:
 
 
 class Models:
-    """Looks models up, each once in a process. Concurrent look-ups share their requests."""
+    """Looks models up, each once in a process. Concurrent look-ups share their requests.
+
+    Attributes:
+        cache_seconds: Time for which the record of a model without a version is cached.
+    """
+
+    cache_seconds = 3600.0
 
     def __init__(self, http: Http) -> None:
         self._http = http
         self._look_ups: dict[tuple[int, ModelRef], asyncio.Task[Model]] = {}
+
+    def parse(self, model: str) -> ModelRef:
+        """Parse a reference to a model.
+
+        Raises:
+            InvalidInputError: It has none of the known forms.
+        """
+        return parse_model(model)
 
     def get_cached(self, model: str) -> Model | None:
         """Return the model if it was looked up already; None if not, or too long ago.
@@ -118,7 +129,7 @@ class Models:
         Raises:
             InvalidInputError: Not a reference to a model.
         """
-        ref = parse_model(model)
+        ref = self.parse(model)
         cached, expires_at = _cache.get((self._http.settings.base_url, ref), (None, 0.0))
         return cached if cached is not None and expires_at > time.monotonic() else None
 
@@ -135,7 +146,7 @@ class Models:
         cached = self.get_cached(model)
         if cached is not None:
             return cached
-        ref = parse_model(model)
+        ref = self.parse(model)
         key = (id(asyncio.get_running_loop()), ref)
         task = self._look_ups.get(key)
         if task is None:
@@ -151,7 +162,7 @@ class Models:
 
     def remember(self, model: Model) -> None:
         """Cache a model."""
-        expires_at = math.inf if model.ref.version else time.monotonic() + CACHE_SECONDS
+        expires_at = math.inf if model.ref.version else time.monotonic() + self.cache_seconds
         _cache[self._http.settings.base_url, model.ref] = (model, expires_at)
 
     def forget(self, model: Model) -> None:

@@ -18,8 +18,10 @@ import threading
 import time
 import weakref
 from bisect import insort
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from replicate_stream._errors import RateLimitError
 
@@ -47,11 +49,15 @@ class Pace:
         next_at: Earliest time of the next request.
         interval: Time between two requests.
         refusals: Number of refusals in a row.
+        max_interval: The largest interval.
+        max_backoff: Longest wait after refusals that ask for none.
     """
 
     next_at: float = -math.inf
     interval: float = 0.0
     refusals: int = 0
+    max_interval: float = _MAX_INTERVAL
+    max_backoff: float = MAX_BACKOFF
     _accepted: int = field(default=0, init=False)
     _refused_at: float = field(default=-math.inf, init=False)
 
@@ -79,20 +85,29 @@ class Pace:
             return
         self.refusals += 1
         self._accepted = 0
-        self.interval = min(max(self.interval * 1.1, _FIRST_INTERVAL), _MAX_INTERVAL)
+        self.interval = min(max(self.interval * 1.1, _FIRST_INTERVAL), self.max_interval)
         backoff = max(self.interval / 2, _MIN_BACKOFF) * 1.5 ** min(self.refusals - 1, 32)
-        self.next_at = now + max(wait, min(backoff, MAX_BACKOFF) * random.uniform(0.75, 1.0))
+        self.next_at = now + max(wait, min(backoff, self.max_backoff) * random.uniform(0.75, 1.0))
         self._refused_at = now
+
+    def expect_room(self, now: float) -> None:
+        """Note that the next request is likely to be accepted, or soon will be."""
+        if self.refusals:
+            self.refusals, self.next_at = 1, min(self.next_at, now)
 
 
 class RateLimitQueue:
-    """The queue of one token, whose requests are in any threads and event loops."""
+    """The queue of one token, whose requests are in any threads and event loops.
 
-    def __init__(self) -> None:
+    Args:
+        pace: When requests may be sent.
+    """
+
+    def __init__(self, pace: Pace) -> None:
         # Reentrant: the garbage collector may close a coroutine that leaves the queue, in a thread
         # that holds the lock.
         self._lock = threading.RLock()
-        self._pace = Pace()
+        self._pace = pace
         self._waiting: list[Place] = []
         self._trying: Place | None = None
         self._numbers = itertools.count()
@@ -133,7 +148,10 @@ class RateLimitQueue:
             is_reached = not self._pace.refusals and not self._waiting
             self._pace.refuse(place.sent_at, time.monotonic(), refusal.retry_after or 0.0)
         if is_reached:
-            _log.warning("%s; requests wait until the rate limit lets them pass", str(refusal))
+            if refusal.status == HTTPStatus.CONFLICT:  # a container of Cog is busy, as it often is
+                _log.debug("%s; requests wait until there is room for them", str(refusal))
+            else:
+                _log.warning("%s; requests wait until the rate limit lets them pass", str(refusal))
 
     def leave(self, place: Place) -> None:
         """Remove a request. If the others waited for its response, the next one tries."""
@@ -144,6 +162,13 @@ class RateLimitQueue:
                 self._trying = None
                 self._pace.next_at = time.monotonic()
             self._wake_first()
+
+    def expect_room(self) -> None:
+        """Let the first request try at once: one that had been accepted has come to its end."""
+        with self._lock:
+            if self._trying is None:
+                self._pace.expect_room(time.monotonic())
+                self._wake_first()
 
     def _wake_first(self) -> None:
         if self._waiting:
@@ -230,12 +255,14 @@ _queues: weakref.WeakValueDictionary[tuple[str, bytes], RateLimitQueue] = (
 _lock = threading.RLock()
 
 
-def get_queue(base_url: str, token_hash: bytes) -> RateLimitQueue:
+def get_queue(
+    base_url: str, token_hash: bytes, create_pace: Callable[[], Pace] = Pace
+) -> RateLimitQueue:
     """Return the queue of a token at an address, which exists as long as it is used."""
     with _lock:
         queue = _queues.get((base_url, token_hash))
         if queue is None:
-            queue = _queues[base_url, token_hash] = RateLimitQueue()
+            queue = _queues[base_url, token_hash] = RateLimitQueue(create_pace())
         return queue
 
 

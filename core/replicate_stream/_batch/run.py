@@ -26,10 +26,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from replicate_stream._api.creation import MIN_CANCEL_AFTER
-from replicate_stream._api.http import Http
-from replicate_stream._api.models import parse_model
-from replicate_stream._api.prediction_list import find_predictions
-from replicate_stream._api.predictions import fetch_prediction
 from replicate_stream._batch.journal import Entry, Journal
 from replicate_stream._batch.pool import map_unordered
 from replicate_stream._batch.requests import (
@@ -57,7 +53,7 @@ from replicate_stream._response.completion import CompletionBuilder
 from replicate_stream._types.prediction import CANCELED, FAILED, Prediction
 
 if TYPE_CHECKING:
-    from replicate_stream._api.prediction_run import PredictionRun
+    from replicate_stream._api.api import Api, Run
     from replicate_stream._types.messages import Completion
     from replicate_stream._types.request import ModelInput, Request
 
@@ -68,7 +64,7 @@ RETENTION = 3600.0
 _REFUSED_TO_ALL = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED}
 
 BatchRequests: TypeAlias = Iterable[BatchRequestLike] | AsyncIterable[BatchRequestLike]
-Started: TypeAlias = "tuple[PredictionRun, ModelInput]"
+Started: TypeAlias = "tuple[Run, ModelInput]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +111,7 @@ async def _run_batch(
     journal: str | os.PathLike[str] | Journal | None,
 ) -> AsyncGenerator[BatchResult, None]:
     # What is wrong for all requests is an error, instead of a result for each.
-    parse_model(settings.model)
+    steps.api.models.parse(settings.model)
     await steps.build_request(settings.model, "-", **settings.parameters)
     async with AsyncExitStack() as stack:
         if isinstance(journal, Journal):
@@ -134,13 +130,13 @@ class Steps:
     """The steps of a client that a batch takes for each request.
 
     Attributes:
-        http: Sends requests about predictions.
+        api: The API of the predictions.
         build_request: Validates a model, messages and parameters.
         start: Creates a prediction for a request, and records that.
         take_up: Takes over a prediction that was created for a request.
     """
 
-    http: Http
+    api: Api
     build_request: Callable[..., Awaitable[Request]]
     start: Callable[[Request, Recorder], Awaitable[Started]]
     take_up: Callable[[Request, Prediction], Awaitable[Started]]
@@ -169,7 +165,7 @@ class Recorder:
         if self.journal is not None:
             await self.journal.note_intent(self.key, self.request, digest_input(model_input))
 
-    async def note_run(self, run: PredictionRun) -> None:
+    async def note_run(self, run: Run) -> None:
         """Note the prediction that was created or taken up."""
         self.has_prediction = True
         if self.journal is None:
@@ -289,11 +285,8 @@ class Batch:
             prediction_id = await self._search(entry)
         if prediction_id is None or (entry.has_error and await self._is_answer_wrong(entry)):
             return None
-        http = self._steps.http
         try:
-            prediction = await fetch_prediction(
-                http, f"/predictions/{prediction_id}", prediction_id
-            )
+            prediction = await self._steps.api.fetch_prediction(prediction_id)
         except ModelNotFoundError:
             return None
         has_failed = prediction.status == FAILED and entry.has_error
@@ -325,8 +318,7 @@ class Batch:
         recent = [each for each in await journal.list_unrecorded() if each.at > oldest]
         if not recent:
             return {}
-        return await find_predictions(
-            self._steps.http,
+        return await self._steps.api.find_predictions(
             Counter(each.input for each in recent if each.input),
             min(each.at for each in recent),
             digest_input=digest_input,
