@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumpd
 from langchain_core.messages import BaseMessage
 from langchain_core.utils import secret_from_env
 from pydantic import (
@@ -172,7 +174,7 @@ class ConnectionFields(BaseModel):
             "default_headers": connection.headers,
             "model_kwargs": self._without_secret_inputs(self.model_kwargs),
         }
-        state["__dict__"].pop("_serialized", None)  # a cache of `dumps`
+        state["__dict__"].pop("_serialized", None)
         return state
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
@@ -307,6 +309,17 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         digest = hashlib.sha256(str(hidden).encode("utf-8", "backslashreplace")).hexdigest()
         shown = sorted((name, value) for name, value in params.items() if name not in _HIDDEN)
         return f"{shown} {digest}"
+
+    @cached_property
+    def _serialized(self) -> dict[str, Any]:
+        """The description of this object that handlers of callbacks get, and that traces store.
+
+        `dumps` writes the hidden fields, but tracers send this one whatever they are to hide.
+        """
+        described: dict[str, Any] = dumpd(self)
+        for name in _HIDDEN:
+            described["kwargs"].pop(name, None)
+        return described
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

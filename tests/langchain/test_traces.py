@@ -7,8 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import requests
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tracers import LangChainTracer
+from langsmith import Client as LangSmith
 
 from langchain_replicate_stream import ChatReplicate, errors
 from replicate_stream.testing import Emulator, Reply
@@ -27,7 +31,7 @@ class Recorder(BaseCallbackHandler):
     def on_chat_model_start(
         self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any
     ) -> None:
-        self.started = kwargs
+        self.started = {"serialized": serialized, **kwargs}
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         self.partial = [g for generations in kwargs["response"].generations for g in generations]
@@ -44,6 +48,43 @@ async def test_traces_do_not_show_system_text_and_further_inputs(
     shown = str(recorder.started)
     assert (SECRET in shown, "7373737" in shown, "min_tokens" in shown) == (False, False, False)
     assert recorder.started["invocation_params"]["top_p"] == 0.5
+
+
+class CapturingSession(requests.Session):
+    """Keeps what is sent to LangSmith, and sends nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        self.sent.append(f"{kwargs.get('data')} {kwargs.get('json')}")
+        response = requests.Response()
+        response.status_code, response._content = 200, b"{}"
+        return response
+
+
+async def test_langsmith_receives_no_text_if_inputs_are_hidden(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    session = CapturingSession()
+    client = LangSmith(
+        api_url="http://127.0.0.1:1",
+        api_key="x",
+        session=session,
+        auto_batch_tracing=False,
+        hide_inputs=True,
+        hide_outputs=True,
+    )
+    llm = make_llm(system_prompt=SECRET, model_kwargs={"top_k": 7_373_737}, top_p=0.515)
+    chain = ChatPromptTemplate.from_messages([("human", "{question}")]) | llm
+    config: Any = {"callbacks": [LangChainTracer(client=client)]}
+    await chain.ainvoke({"question": SECRET}, config)
+    async for _ in llm.bind(system_prompt=SECRET).astream(SECRET, config):
+        pass
+    sent = "".join(session.sent)
+    assert "0.515" in sent
+    assert (SECRET in sent, "7373737" in sent, replicate_emulator.token in sent) == (False,) * 3
 
 
 async def test_traces_show_no_parameter_that_is_not_set(make_llm: MakeLLM) -> None:
