@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import BaseMessage
@@ -27,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from langchain_replicate_stream._from_core import to_langchain
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
 from replicate_stream import Client, ModelCapabilities, __version__
@@ -36,11 +38,16 @@ from replicate_stream.adapters import (
     Connection,
     DeferredSignature,
     check_argument_names,
+    find_missing_token,
     merge_arguments,
     without_secret_inputs,
     without_secrets,
     without_values,
 )
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.prompt_values import PromptValue
 
 SETTINGS = ("model", *(parameter.name for parameter in PARAMETERS if parameter.is_setting))
 """Arguments of `Client.stream` that are fields, and that a call can override."""
@@ -240,6 +247,15 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         return super().__eq__(other)
 
     # The client, and the arguments of its methods
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        # The first step of every call: the traceback of a missing token is short from here.
+        if self.api_key is None:
+            error = find_missing_token(self._get_client())
+            has_cache = self.cache is not False and bool(self.cache or get_llm_cache())
+            if error is not None and not has_cache:  # a cache answers without a token
+                raise to_langchain(error)
+        return super()._convert_input(model_input)
 
     def _get_stop(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
         """Return the stop sequences of a call under either name, or the object's."""

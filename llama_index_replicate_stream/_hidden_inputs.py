@@ -16,7 +16,7 @@ from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATT
 
 from llama_index_replicate_stream._stream_callbacks import copy_names
 from replicate_stream import ReplicateError
-from replicate_stream.adapters import run_blocking, without_secret_inputs
+from replicate_stream.adapters import find_missing_token, run_blocking, without_secret_inputs
 
 if TYPE_CHECKING:
     from llama_index_replicate_stream._fields import ReplicateFields
@@ -50,16 +50,23 @@ def reveal_inputs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hide_secret_inputs(method: Method) -> Method:
-    """Decorate a public method whose arguments handlers see."""
+    """Decorate a public method whose arguments handlers see.
+
+    It also raises the error of a missing token, of which handlers would see nothing more.
+    """
     # By the framework's own mark, it does not put its decorator for spans around this one.
     spanned = get_dispatcher(method.__module__).span(method)
 
     def call(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
+        if (error := find_missing_token(llm._get_client())) is not None:  # noqa: SLF001
+            raise error  # from here its traceback is short
         if _has_inputs(kwargs):
             kwargs = run_blocking(lambda: _hide(llm, kwargs))
         return spanned.__get__(llm, type(llm))(*args, **kwargs)
 
     async def call_async(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
+        if (error := find_missing_token(llm._get_client())) is not None:  # noqa: SLF001
+            raise error
         if _has_inputs(kwargs):
             kwargs = await _hide(llm, kwargs)
         return await spanned.__get__(llm, type(llm))(*args, **kwargs)

@@ -77,6 +77,11 @@ class Settings:
             if name != "max_retries" and not 0 < value < math.inf:
                 raise invalid_value(name, value, "more than 0 seconds, or None")
 
+    @property
+    def lacks_token(self) -> bool:
+        """True if a token is required, and there is neither one nor a function that returns it."""
+        return self.requires_auth and not self.api_key and "authorization" not in self.headers
+
     async def fetch_token(self) -> Token | None:
         """Return the token, from the function if there is one; None without a token.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from replicate_stream import _secrets
 from replicate_stream._client import Client
-from replicate_stream._errors import InvalidInputError
+from replicate_stream._errors import InvalidInputError, MissingAuthError
 from replicate_stream._lazy import export
 from replicate_stream._secrets import hide, hide_headers, without_secrets
 from replicate_stream._settings import ApiKey, Dialect
@@ -45,6 +45,7 @@ __all__ = [
     "check_argument_names",
     "describes_object",
     "export",
+    "find_missing_token",
     "find_references",
     "inline_root",
     "is_too_deep",
@@ -158,6 +159,14 @@ class ClientCache:
 
     def __reduce__(self) -> tuple[type[ClientCache], tuple[()]]:
         return ClientCache, ()
+
+
+def find_missing_token(client: Client) -> MissingAuthError | None:
+    """Return the error of a client that has no token and needs one, for an adapter to raise early.
+
+    From where the token is needed, its traceback would have sixty lines, most of the framework's.
+    """
+    return MissingAuthError() if client._settings.lacks_token else None  # noqa: SLF001 - the core's
 
 
 def without_secret_inputs(

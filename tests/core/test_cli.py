@@ -562,7 +562,7 @@ def test_a_closed_standard_input_is_no_traceback(
 def test_the_demo_checks_its_packages_before_it_asks_for_money(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "llama_index", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "llama_index.core", None)  # as if it were not installed
     result = CliRunner(env={"REPLICATE_API_TOKEN": "r8_FAKE"}).invoke(main, ["demo"], input="y\n")
     assert result.exit_code == 1
     assert "the demo needs llama_index.core: pip install" in result.stderr

@@ -109,7 +109,7 @@ def _print_requests() -> Iterator[None]:
     handler = logging.StreamHandler()  # to the standard error
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
     try:
         yield
     finally:
