@@ -509,7 +509,7 @@ class Client:
         )
         if not request.texts:
             return []
-        found = await self._models.look_up(model)
+        found = await self._find_model(model)
         model_input = EmbeddingInput(request, self._get_profile(found), self._on_unsupported)
         for note in model_input.notes:
             _log.debug("%s: %s", model, note)
@@ -528,10 +528,7 @@ class Client:
             ModelNotFoundError: The API does not know the model.
             ReplicateError: As `stream` does up to the creation of the prediction.
         """
-        found = await self._models.look_up(model)
-        if not found.is_found:
-            raise ModelNotFoundError(f"Model not found: {model}", status=404)
-        return found.schema
+        return (await self._find_model(model)).schema
 
     def models(self, query: str | None = None) -> ModelList:
         """Find models: Replicate's collection of language models, or the results of a search.
@@ -644,6 +641,12 @@ class Client:
         for note in model_input.notes:  # they hold no text of the prompt
             _log.debug("%s: %s", request.model, note)
         return model, model_input
+
+    async def _find_model(self, model: str) -> Model:
+        found = await self._models.look_up(model)
+        if not found.is_found:
+            raise ModelNotFoundError(f"Model not found: {model}", status=404)
+        return found
 
     def _get_profile(self, model: Model) -> ModelProfile:
         """Return the model's profile, which is derived once per schema."""

@@ -8,6 +8,7 @@ at once: no prediction is repeated of which it is unknown whether it was created
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from http import HTTPStatus
@@ -26,6 +27,9 @@ from replicate_stream._types.prediction import Prediction
 
 Start: TypeAlias = "Callable[[dict[str, Any]], Awaitable[Run]]"
 """Creates the prediction of an input."""
+# Failures of the platform, or of the service behind a model, whatever its input: all codes but E005
+# (flagged as sensitive) and E1001 (out of memory), see docs/replicate-api.md 4.
+_NO_TEXTS_FAULT = re.compile(r"\bE(?:00[1-4]|(?!1001)\d{4})\b|\(code: PA\)")
 
 
 async def embed_texts(model_input: EmbeddingInput, start: Start) -> list[list[float]]:
@@ -129,10 +133,11 @@ class Batch:
     def _may_concern_one_text(self, error: ReplicateError) -> bool:
         if isinstance(error, InvalidInputError):
             return self._model_input.name in error.fields
-        is_too_large = (
-            isinstance(error, ResponseError) and error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        )
-        return is_too_large or isinstance(error, PredictionFailedError)
+        if isinstance(error, PredictionFailedError):
+            return not _NO_TEXTS_FAULT.search(error.error or "")
+        if isinstance(error, ResponseError):
+            return error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return False
 
 
 async def fetch_output(run: Run) -> Prediction:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from replicate_stream import (
     Client,
     InvalidInputError,
+    ModelNotFoundError,
     PredictionFailedError,
     ReplicateConnectionError,
     ReplicateError,
@@ -76,17 +77,19 @@ def fail_on(*bad: str) -> Callable[[Mapping[str, Any]], Reply]:
 async def test_vectors_come_in_the_order_of_the_texts_whichever_batch_ends_first(
     client: Client, add_model: AddModel
 ) -> None:
-    is_late = threading.Event()
+    is_last = threading.Event()
 
     def reply(values: Mapping[str, Any]) -> Reply:
-        if "0" in values["texts"]:
-            is_late.wait(10)
-        else:
-            is_late.set()
-        return Reply(output=[[float(text)] for text in values["texts"]])
+        (text,) = values["texts"]
+        if text == "0":
+            is_last.wait(10)
+        elif text == "4":
+            is_last.set()  # so 1, 2 and 3 have ended
+        return Reply(output=[[float(text)]])
 
     add_model(reply)
-    vectors = await client.embed(MODEL, ["0", "1", "2", "3", "4"], batch_size=2)
+    texts = ["0", "1", "2", "3", "4"]
+    vectors = await client.embed(MODEL, texts, batch_size=1, concurrency=2)
     assert vectors == [[0.0], [1.0], [2.0], [3.0], [4.0]]
 
 
@@ -242,6 +245,30 @@ async def test_a_refusal_that_concerns_no_text_is_raised_at_once(
         await client.embed(MODEL, ["a", "b", "c"])
     assert (caught.value.status, caught.value.text_index) == (status, None)
     assert len([each for each in replicate_emulator.requests if each.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "predictions"),
+    [
+        ("Director: unexpected error handling prediction (E6716)", 1),
+        ("Prediction interrupted; please retry (code: PA)", 1),
+        ("Service is currently unavailable due to high demand (E003)", 1),
+        ("The input or output was flagged as sensitive (E005)", 3),
+        ("The model ran out of memory (E1001)", 3),
+    ],
+)
+async def test_a_failure_of_the_platform_is_not_searched_for_in_the_texts(
+    error: str,
+    predictions: int,
+    client: Client,
+    replicate_emulator: Emulator,
+    add_model: AddModel,
+) -> None:
+    add_model(Reply(error=error))
+    with pytest.raises(PredictionFailedError) as caught:
+        await client.embed(MODEL, ["a", "b", "c", "d"])
+    assert caught.value.text_index == (0 if predictions > 1 else None)
+    assert len(replicate_emulator.predictions) == predictions
 
 
 # What the output must be
@@ -423,9 +450,10 @@ async def test_an_input_that_the_texts_do_not_fill_must_be_given(
 async def test_a_model_without_a_schema_is_refused(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    for model in ("no/model", "0" * 64):
-        with pytest.raises(InvalidInputError, match="so neither is its input for texts"):
-            await client.embed(model, ["a"])
+    with pytest.raises(InvalidInputError, match="publishes no input schema"):
+        await client.embed("0" * 64, ["a"])
+    with pytest.raises(ModelNotFoundError, match="no/model"):
+        await client.embed("no/model", ["a"])
     assert not replicate_emulator.predictions
 
 

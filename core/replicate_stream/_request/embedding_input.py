@@ -193,9 +193,8 @@ def _find_text_input(request: EmbeddingRequest, profile: ModelProfile) -> TextIn
     model, schema = request.model, profile.schema
     if not profile.has_schema:
         raise InvalidInputError(
-            f"The input schema of {model} is not known, so neither is its input for texts: the "
-            "model does not exist, or publishes no schema. A version needs its model's name, "
-            "owner/name:version",
+            f"{model} publishes no input schema, so its input for texts is not known; a version "
+            "needs its model's name, owner/name:version",
             fields=("model",),
         )
     if schema.output_kind in {"pieces", "text", "file"}:
