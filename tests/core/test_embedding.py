@@ -560,6 +560,15 @@ async def test_a_silent_model_ends_in_a_time_out_and_is_cancelled(
     assert len(replicate_emulator.cancels) == 1
 
 
+async def test_the_service_receives_the_deadline_of_each_prediction(
+    make_client: Callable[..., Client], replicate_emulator: Emulator, add_model: AddModel
+) -> None:
+    add_model()
+    await make_client(deadline=90).embed(MODEL, ["a", "b"], batch_size=1)
+    sent = [each.headers["cancel-after"] for each in replicate_emulator.predictions.values()]
+    assert sent == ["90s", "90s"]
+
+
 async def test_no_error_and_no_log_holds_a_text(
     client: Client, add_model: AddModel, caplog: pytest.LogCaptureFixture
 ) -> None:
