@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from benchmarks.groups import (
     answer_parser,
+    cold_start,
     crowd,
     first_token,
     imports,
@@ -32,6 +33,7 @@ GROUPS = {
     "crowd": crowd,
     "memory": memory,
     "imports": imports,
+    "cold-start": cold_start,
     "prepare-input": prepare_input,
     "answer-parser": answer_parser,
     "reading": reading,

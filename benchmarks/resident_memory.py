@@ -12,7 +12,9 @@ from benchmarks import readers
 from benchmarks.server import Address
 from replicate_stream import Client, TextDelta
 
-_WARM_UP = 50  # streams, after which all modules are loaded and the allocator has its pages
+_WARM_UP = (
+    400  # streams, after which caches of parsed URLs are full and the allocator has its pages
+)
 _PAGE = 4  # KB
 
 

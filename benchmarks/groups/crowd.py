@@ -28,13 +28,15 @@ async def rows(sizes: Sizes) -> list[Row]:
     streams, tokens = sizes.crowd, sizes.seconds * RATE
     model, whole = f"paced-{tokens}", 0
     delays: dict[str, list[float]] = {"aiohttp by hand": [], "Client.stream": []}
+    walls: dict[str, list[float]] = {"aiohttp by hand": [], "Client.stream": []}
 
     def crowd_of(name: str, listen: Listen) -> Contender:
         async def measure() -> float:
             nonlocal whole
-            began = time.process_time()
+            began, began_at = time.process_time(), time.perf_counter()
             measured = await _crowd(listen, streams)
             cost = (time.process_time() - began) / streams / tokens * 1e6
+            walls[name].append(time.perf_counter() - began_at)
             delays[name] += [delay for late in measured for delay in late]
             if name == "Client.stream":
                 whole += sum(len(late) == tokens for late in measured)
@@ -54,17 +56,20 @@ async def rows(sizes: Sizes) -> list[Row]:
             costs = await take_turns(ways, rounds=sizes.crowd_rounds, warm_up=False)
     missing = streams * sizes.crowd_rounds - whole
     floor, own = (statistics.median(each) for each in costs.values())
+    wall_floor, wall = (statistics.median(each) for each in walls.values())
     return [
         Row("Client.stream: incomplete", missing, "streams", most=0),
         Row("aiohttp by hand: CPU", floor, "us/token"),
         Row("Client.stream: CPU", own, "us/token", own / floor),
+        Row("aiohttp by hand: all streams", wall_floor, "s"),
+        Row("Client.stream: all streams", wall, "s", wall / wall_floor, 1.1),
         *_delays(delays),
     ]
 
 
 def _delays(delays: dict[str, list[float]]) -> list[Row]:
     rows: list[Row] = []
-    for percent, most_ratio in ((50, None), (99, 1.3)):
+    for percent, most_ratio in ((50, None), (99, 1.5)):
         floor, own = (
             statistics.quantiles(each, n=100)[percent - 1] * 1e3 for each in delays.values()
         )
