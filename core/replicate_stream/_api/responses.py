@@ -130,7 +130,9 @@ def decode_json(data: bytes | str) -> Any:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return None if is_too_deep(value) else value
+    # Few values have brackets enough to be too deep; only those are walked through.
+    brackets = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else len(data)
+    return None if brackets > MAX_JSON_DEPTH and is_too_deep(value) else value
 
 
 def _get_excerpt(response: Response) -> str:

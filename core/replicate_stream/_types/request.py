@@ -202,7 +202,9 @@ def build_request(
         **others,
     )
     for parameter in _NUMERIC:
-        _check_number(parameter, getattr(request, parameter.name))
+        value = getattr(request, parameter.name)
+        if value is not None or parameter.default is not None:
+            _check_number(parameter, value)
     return request
 
 
@@ -226,8 +228,6 @@ def _replace_in_tool(tool: Any) -> Any:
 
 
 def _check_number(parameter: Parameter, value: Any) -> None:
-    if value is None and parameter.default is None:
-        return
     name, minimum, maximum = parameter.name, parameter.minimum, parameter.maximum
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         raise invalid_value(name, value, "a number")
