@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,17 +10,17 @@ import signal
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from replicate_stream import ModelSummary
+from replicate_stream import Client, ModelSummary
 from replicate_stream._cli import main
 from replicate_stream._cli.models import format_list
 from replicate_stream.adapters import PARAMETERS
-from replicate_stream.testing import Emulator, Reply, ToolUser
+from replicate_stream.testing import Emulator, HashingEmbedder, Reply, ToolUser
 
 RunCommand = Callable[..., Result]
 
@@ -497,23 +498,27 @@ def test_ctrl_c_cancels_the_prediction_and_prints_that(replicate_emulator: Emula
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)
 
 
+def read_settings(process: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
+    """Read what `serve` prints at its start: the text, and the settings in it."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or "REPLICATE_API_TOKEN" not in lines[-1]:
+        line = process.stdout.readline()
+        assert line, "serve ended early"
+        lines.append(line)
+    exports = [line.split("export ")[1].strip() for line in lines if "export " in line]
+    return "".join(lines), dict(export.split("=", 1) for export in exports)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) -> None:
     with spawn("serve") as process:
-        assert process.stdout is not None
-        lines: list[str] = []
-        while not lines or "REPLICATE_API_TOKEN" not in lines[-1]:
-            line = process.stdout.readline()
-            assert line, "serve ended early"
-            lines.append(line)
-        settings = dict(
-            line.split("export ")[1].strip().split("=", 1) for line in lines if "export " in line
-        )
+        printed, settings = read_settings(process)
         chat = spawn("chat", "What is an owl?", **settings)
         answer, _ = chat.communicate(timeout=30)
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
-    assert "a script" in "".join(lines)
+    assert "a script" in printed
     assert "What is an owl?" in answer
     assert process.returncode == 0
     requests = [line.split(" ", 1)[1] for line in errors.splitlines()]
@@ -522,6 +527,21 @@ def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) 
     assert paths[:2] == [f"GET {model} 200", f"POST {model}/predictions 201"]
     assert paths[2].startswith("GET /v1/streams/")
     assert len(paths) == 3
+
+
+def test_serve_has_the_embedding_model_of_the_readme_and_describes_its_vectors() -> None:
+    async def embed(settings: Mapping[str, str]) -> list[list[float]]:
+        token, base_url = settings["REPLICATE_API_TOKEN"], settings["REPLICATE_BASE_URL"]
+        async with Client(token, base_url=base_url) as client:
+            return await client.embed("beautyyuyanli/multilingual-e5-large", ["an owl"])
+
+    with spawn("serve") as process:
+        printed, settings = read_settings(process)
+        vectors = asyncio.run(embed(settings))
+        process.terminate()
+        process.communicate(timeout=30)
+    assert vectors == [HashingEmbedder().embed("an owl")]
+    assert "beautyyuyanli/multilingual-e5-large) are no trained models" in printed
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "x"])
