@@ -705,7 +705,6 @@ def _build_reading(model_input: ModelInput, request: Request) -> Reading:
     has_tools = model_input.expected_answer.tools is not None
     return Reading(
         partial(extract_text, kind=kind, has_tools=has_tools),
-        # A stream would run alternatives into one another, and cut objects into pieces.
         is_whole=kind in _POLLED_KINDS,
         is_verified=request.include_usage,
     )

@@ -173,3 +173,18 @@ def test_names_and_messages_of_one_role_in_a_row_are_kept() -> None:
         ("c", "bot"),
         ("d", None),
     ]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "source_type": "id", "id": "file-1"},
+        {"type": "file", "file": {"file_id": "file-1"}},
+    ],
+)
+def test_the_id_of_a_file_is_an_error_where_the_api_keeps_none(block: dict[str, Any]) -> None:
+    replicate = core.Client("r8_FAKE", base_url="https://api.replicate.com")
+    parse_contents(to_core([HumanMessage([block])], files_url=replicate.files_url))
+    cog = core.Client(base_url="http://localhost:5000", dialect="cog")
+    with pytest.raises(core.InvalidInputError, match="without a url"):
+        parse_contents(to_core([HumanMessage([block])], files_url=cog.files_url))

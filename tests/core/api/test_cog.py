@@ -332,6 +332,7 @@ async def test_a_container_that_starts_again_is_waited_for(start: Start, refusal
     events = await read(client)
     assert get_statuses(events) == ["starting", "processing"]
     assert get_text(events) == ANSWER
+    assert server.list_predictions()[-1].method == "PUT"  # it can stream, now that it is ready
 
 
 async def test_the_timeout_bounds_the_boot(start: Start) -> None:
@@ -399,6 +400,26 @@ async def test_a_redirect_is_an_error_that_names_the_setting(start: Start) -> No
     client = await start(CogServer(refusals=[(308, {})]))
     with pytest.raises(ResponseError, match="redirected; base_url"):
         await read(client)
+
+
+async def test_an_address_without_a_container_is_an_error_that_names_the_setting(
+    start: Start,
+) -> None:
+    client = await start(CogServer(refusals=[(404, {})] * 2))
+    with pytest.raises(ModelNotFoundError, match="own address, without /v1"):
+        await read(client)
+
+
+async def test_files_of_any_size_go_into_the_input(start: Start) -> None:
+    image = {"type": "string", "format": "uri"}
+    properties = {"prompt": {"type": "string"}, "image": image}
+    schemas = {"Input": {"type": "object", "properties": properties}}
+    client = await start(server := CogServer(schema={"components": {"schemas": schemas}}))
+    content = [{"type": "text", "text": "see"}, {"type": "image", "data": b"\x89PNG" * 200_000}]
+    await client.complete(MODEL, [{"role": "user", "content": content}])
+    (request,) = server.list_predictions()
+    assert request.body["input"]["image"].startswith("data:image/png;base64,")
+    assert len(request.body["input"]["image"]) > 1_000_000
 
 
 async def test_a_container_that_is_not_there_is_an_error(unused_port: int) -> None:
