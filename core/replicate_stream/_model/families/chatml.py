@@ -5,7 +5,8 @@ Hermes has a tool format of its own; the other models are offered tools in Qwen'
 Sources: `chat_template` of teknium/OpenHermes-2.5-Mistral-7B, 01-ai/Yi-34B-Chat,
 internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_config.json, and
 `max_position_embeddings` in config.json. Hermes 4 70B and 405B have the marks of Llama 3 ("Prompt
-Format" in the model card of NousResearch/Hermes-4-405B). Qwen has a file of its own.
+Format" in the model card of NousResearch/Hermes-4-405B); their template was not found, so tools are
+offered in the words of Hermes 3. Qwen has a file of its own.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles

@@ -6,7 +6,9 @@ models/templates/CohereForAI-c4ai-command-r-plus-tool_use.jinja and
 CohereForAI-c4ai-command-r7b-12-2024-tool_use.jinja of ggml-org/llama.cpp; `max_position_embeddings`
 in config.json. Command A: the template of CohereLabs/c4ai-command-a-03-2025 in
 packages/jinja/test/e2e.test.js of huggingface/huggingface.js. It fills in its long system text
-always; R7B has one template with that text, for tools, and a default one without it.
+always; R7B has one template with that text, for tools, and a default one without it. The latter
+strips white space around questions and answers, as Command R's does; so do the prompts with tools
+here, although the template for tools does not.
 Command A Reasoning gets the prompts of Command A, and the tags around its reasoning are those of
 CohereLabs/command-a-reasoning-08-2025.
 """

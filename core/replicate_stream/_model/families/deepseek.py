@@ -7,7 +7,9 @@ line in `begin▁of▁sentence` is U+2581. From V3.1 on an answer begins with `<
 model is not to reason, which is the default of the templates; the copies of V3.1 and V3.2 in
 ggml-org/llama.cpp have `<think></think>` there. Results of R1 stand on lines of their own as in V3
 and in the distillations; a call behind results goes on where an answer does. The templates differ
-from each other in both, and count calls over the whole conversation, which leaves out marks.
+from each other in both, and count calls over the whole conversation, which leaves out marks. An
+answer before any question keeps its marks; the templates of V3.1 and V3.2 write none there, so that
+it would go on behind the system text as if it were a part of it.
 """
 
 from collections.abc import Sequence

@@ -44,6 +44,7 @@ class ChatTemplate(NamedTuple):
             template leaves the thought out of every answer before the last question.
         empty_thoughts: What it writes before an answer without a thought: before the last
             question, and behind it.
+        is_empty_trimmed: True if it leaves out the white space before an answer that is empty.
         separator: What it writes between two texts of one role, which then share a turn; None if
             each has a turn of its own.
     """
@@ -67,6 +68,7 @@ class ChatTemplate(NamedTuple):
     is_system_trimmed: bool = False
     thought_end: str | None = None
     empty_thoughts: Marks = ("", "")
+    is_empty_trimmed: bool = False
     separator: str | None = None
 
     def render(
@@ -145,6 +147,8 @@ class ChatTemplate(NamedTuple):
     def _render_turn(self, turn: Turn) -> str:
         marks = {"none": ("", ""), "assistant": self.assistant, "tool": self.tool}.get(turn.role)
         before, after = marks or self.user
+        if self.is_empty_trimmed and turn.role == "assistant" and not turn.text:
+            before = before.rstrip()
         return before + turn.text + after
 
     def _insert_system(self, text: str, turns: list[Turn]) -> list[Turn]:

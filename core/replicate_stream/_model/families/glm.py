@@ -6,9 +6,11 @@ are two tokens that the tokenizer adds itself); `chat_template` of THUDM/glm-4-9
 tokenizer_config.json; chat_template.jinja of zai-org/GLM-4.5, GLM-4.6 and GLM-4.7-Flash (in
 models/templates/ of ggml-org/llama.cpp), and GLM-5.1 (packages/jinja/test/e2e.test.js of
 huggingface/huggingface.js); `max_position_embeddings` of zai-org/GLM-4.5. GLM 4 is
-offered tools in Hermes's format: its template does it in a Chinese system text of its own. For
-GLM-4-0414 no template was found; it has the marks of GLM 4. Thoughts behind the last question stay
-as they are written; the templates strip white space in them.
+offered tools in Hermes's format: its template does it in a Chinese system text of its own.
+GLM-4-0414 has the same marks (swift/llm/template/template/glm.py of modelscope/ms-swift; the
+vendor's own template was not found), and offers tools in Chinese too. Thoughts behind the last
+question stay as they are written; the templates strip white space in them. GLM 4.5 to 4.7 give each
+system text a turn; here they share one.
 Further windows: `context_length` in xinference/model/llm/llm_family.json of xorbitsai/inference.
 """
 
@@ -141,6 +143,7 @@ _GLM45 = _GLM4._replace(
     assistant=("<|assistant|>\n<think></think>\n", ""),
     generation_prompt="<|assistant|>",
     trimmed_roles=("assistant",),
+    is_empty_trimmed=True,
     thought_end="</think>",
     hint=None,
     names=r"glm-?4[._-][56]",

@@ -3,7 +3,8 @@
 Sources: `chat_template` of nvidia/Llama-3_3-Nemotron-Super-49B-v1_5,
 nvidia/NVIDIA-Nemotron-Nano-9B-v2 and nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16 (in
 models/templates/ of ggml-org/llama.cpp). The older ones have the template of their Llama. White
-space behind an answer without calls, which the template of Nemotron 3 strips, is kept. The template
+space behind an answer without calls, which the template of Nemotron 3 strips, is kept, and so are
+thoughts behind the last question, which that of Super 1.5 leaves out. The template
 of Nano 2 is the one with two line breaks behind `<think>` and `<SPECIAL_12>`; a later copy in
 ggml-org/llama.cpp has one.
 """
@@ -91,6 +92,7 @@ _SUPER = ChatTemplate(
     **mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>", tool="tool"),
     system_frame=("", "\n\n"),
     default_system="",
+    thought_end=r"</think>\s*",
     tool_format=NemotronToolFormat,
     control_marks=r"<\|[a-z][a-z0-9_]*\|>",
     names=r"nemotron.*v1[._]5",
