@@ -100,7 +100,8 @@ def test_over_tls_only_the_first_handshake_is_after_the_reply(tmp_path: Path, pr
     # A context is made when aiohttp is imported, so the program is another process.
     with HoldingServer(certificate) as server:
         server.waits_for = None if program is BY_HAND else "a connection"
-        options = ["-W", "always::ResourceWarning"]
+        # By hand, aiohttp leaves connections behind that are still being closed.
+        options = [] if program is BY_HAND else ["-W", "always::ResourceWarning"]
         with start(server, program, *options, SSL_CERT_FILE=str(path)) as process:
             _, errors = process.communicate(timeout=30)
     assert (errors, process.returncode) == ("", 0)
@@ -163,6 +164,29 @@ async def test_nothing_is_dialled_through_a_proxy(server: HoldingServer) -> None
         for _ in range(2):
             await ask(client)
     assert server.log == ["created"] * 2
+
+
+async def test_nothing_is_dialled_where_connections_are_not_kept_because_of_a_proxy(
+    server: HoldingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.base_url.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", server.stream_origins[0].removeprefix("http://"))
+    async with make_client(server) as client:
+        for _ in range(3):
+            await ask(client)
+    assert get_steps(server) == LATE * 3
+
+
+async def test_nothing_is_dialled_to_a_host_that_is_reached_through_a_proxy(
+    server: HoldingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = server.base_url.removesuffix("/v1")
+    monkeypatch.setenv("http_proxy", origin)
+    monkeypatch.setenv("no_proxy", origin.removeprefix("http://"))
+    async with make_client(server) as client:
+        for _ in range(3):
+            await ask(client)
+    assert server.log == ["created"] * 3
 
 
 async def test_a_version_of_aiohttp_that_cannot_dial_is_no_error(
