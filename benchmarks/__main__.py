@@ -1,11 +1,14 @@
-"""`python -m benchmarks [--quick] [--only NAME]`."""
+"""`python -m benchmarks [--quick] [--only NAME] [--json FILE] [--guard FILE]`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from benchmarks.groups import (
     answer_parser,
@@ -21,6 +24,7 @@ from benchmarks.groups import (
     reading,
     short_answer,
 )
+from benchmarks.record import find_regressions, write_run
 from benchmarks.report import Row
 from benchmarks.sizes import FULL, QUICK, Sizes
 
@@ -42,7 +46,6 @@ GROUPS = {
 
 def table(names: Sequence[str], sizes: Sizes) -> Iterator[str | Row]:
     """Measure groups one after another, and yield the lines of the table."""
-    yield "Ratios are to the floor of the same run; absolute figures vary with the machine."
     for name in names:
         group = GROUPS[name]
         yield f"\n{name}: {(group.__doc__ or '').splitlines()[0]}"
@@ -62,6 +65,25 @@ def _is_installed(package: str) -> bool:
 
 def main() -> None:
     """Print the table. A missed target is marked OVER, and does not fail the run."""
+    options = _parse_options()
+    names = options.only or list(GROUPS)
+    rows: dict[str, list[Row]] = {}
+    print("Ratios are to the floor of the same run; absolute figures vary with the machine.")
+    for name in names:
+        rows[name] = []
+        for line in table([name], QUICK if options.quick else FULL):
+            print(line, flush=True)
+            if isinstance(line, Row):
+                rows[name].append(line)
+    if options.json is not None:
+        write_run(options.json, rows, "quick" if options.quick else "full")
+    if options.guard is not None:
+        recorded = json.loads(options.guard.read_text(encoding="utf-8"))
+        if regressions := find_regressions(recorded, rows):
+            sys.exit("\n".join(["", "Ratios that have grown:", *regressions]))
+
+
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure the cost of a token, as a ratio to its floor.",
@@ -74,9 +96,14 @@ def main() -> None:
         metavar="NAME",
         help=f"only this group; may be repeated: {', '.join(GROUPS)}",
     )
-    options = parser.parse_args()
-    for line in table(options.only or list(GROUPS), QUICK if options.quick else FULL):
-        print(line, flush=True)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the run to a file")
+    parser.add_argument(
+        "--guard",
+        type=Path,
+        metavar="FILE",
+        help="fail if a ratio has grown by half since the run in this file",
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

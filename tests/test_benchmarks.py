@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ if not (Path(__file__).parents[1] / "benchmarks").is_dir():
 from benchmarks import __main__ as program
 from benchmarks.groups.first_token import count_requests
 from benchmarks.readers import TOKEN
+from benchmarks.record import find_regressions, write_run
 from benchmarks.report import Contender, Row, compare
 from benchmarks.server import running
 from benchmarks.sizes import TINY
@@ -22,7 +25,7 @@ from benchmarks.sizes import TINY
 
 @pytest.mark.parametrize("name", [name for name in program.GROUPS if name != "imports"])
 def test_every_group_measures_something(name: str) -> None:
-    _, heading, *rows = program.table([name], TINY)
+    heading, *rows = program.table([name], TINY)
     assert str(heading).startswith(f"\n{name}: ")
     assert rows
     assert all(isinstance(row, Row) for row in rows)
@@ -73,3 +76,45 @@ async def test_the_load_server_sends_every_token_and_counts_requests(kind: str) 
         # The model, the prediction, its stream, and its record after that.
         assert await asyncio.to_thread(count_requests, address) == 4
     assert len(texts) == 7
+
+
+def test_a_ratio_that_has_grown_by_more_than_half_since_it_was_recorded_is_a_regression(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "run.json"
+    before = [Row("floor", 1.0, "us"), Row("a", 2.0, "us", 2.0), Row("b", 2.0, "us", 2.0)]
+    write_run(file, {"group": before}, "quick")
+    now = [
+        Row("floor", 9.0, "us"),
+        Row("a", 9.0, "us", 3.1),
+        Row("b", 9.0, "us", 2.9),
+        Row("new", 9.0, "us", 9.0),
+    ]
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    assert find_regressions(recorded, {"group": now}) == ["group: a: 3.10x, recorded 2.00x"]
+    assert find_regressions(recorded, {"other": now}) == []
+
+
+def test_the_program_writes_its_run_and_fails_by_a_recorded_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rows(_: object) -> list[Row]:
+        return [Row("a", 2.0, "us", 2.0)]
+
+    monkeypatch.setattr(program.GROUPS["reading"], "rows", rows)
+    file = tmp_path / "run.json"
+    command = ["benchmarks", "--only", "reading"]
+    monkeypatch.setattr(sys, "argv", [*command, "--json", str(file)])
+    program.main()
+    monkeypatch.setattr(sys, "argv", [*command, "--guard", str(file)])
+    program.main()
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    recorded["groups"]["reading"][0]["ratio"] = 1.0
+    file.write_text(json.dumps(recorded), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"reading: a: 2\.00x, recorded 1\.00x"):
+        program.main()
+
+
+def test_every_recorded_group_exists() -> None:
+    recorded = json.loads(Path(program.__file__).with_name("recorded.json").read_text("utf-8"))
+    assert set(recorded["groups"]) <= set(program.GROUPS)
