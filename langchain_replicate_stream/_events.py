@@ -56,7 +56,7 @@ class EventConverter:
             yield from self._add_to_call(event)
         elif isinstance(event, core.Finished):
             yield from self._end_block()
-            metadata = make_metadata(event.prediction, event.reason, self._model)
+            metadata = make_metadata(event, self._model)
             usage = convert_usage(event.usage)
             counts = {} if usage is None else {"usage": usage}
             yield _to_event("message-finish", metadata=metadata, **counts)

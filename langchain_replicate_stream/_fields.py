@@ -31,7 +31,7 @@ from pydantic import (
 from langchain_replicate_stream._from_core import to_langchain
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
-from replicate_stream import Client, ModelCapabilities, __version__
+from replicate_stream import Client, ModelCapabilities, Usage, __version__
 from replicate_stream.adapters import (
     PARAMETERS,
     ClientCache,
@@ -108,6 +108,12 @@ class ConnectionFields(BaseModel):
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
     dialect: Literal["replicate", "cog"] = "replicate"
     """`cog` for a container of Cog at `base_url`, which gets no token."""
+    prices: dict[str, Any] | None = None
+    """Prices by model, which make the cost of an answer; see `replicate_stream.Price`."""
+    budget: Any = None
+    """The most that the predictions may use together; beyond it the next request is refused."""
+    on_prediction: Callable[[Any], Any] | None = Field(default=None, exclude=True, repr=False)
+    """Called with a report of each prediction that has ended, was left, or failed."""
     client: Client | None = Field(default=None, exclude=True, repr=False)
     """A client to share with other models; it replaces the settings above."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -157,6 +163,11 @@ class ConnectionFields(BaseModel):
             return self.client
         self._client_cache = self._client_cache.update(Connection.from_fields(self, self.api_key))
         return self._client_cache.client
+
+    @property
+    def spent(self) -> Usage:
+        """What the predictions of this object and its shallow copies have used: `Client.spent`."""
+        return self._get_client().spent
 
     # Serialization
 

@@ -97,7 +97,7 @@ class ChunkConverter:
             last = AIMessageChunk(
                 content="",
                 usage_metadata=convert_usage(event.usage),
-                response_metadata=make_metadata(event.prediction, event.reason, self._model),
+                response_metadata=make_metadata(event, self._model),
                 chunk_position="last",
             )
             return (*self._invalidate_malformed_calls(), _wrap(last))
@@ -209,7 +209,7 @@ def to_message(completion: core.Completion, model: str) -> AIMessage:
         tool_calls=[call for call in calls if call["type"] == "tool_call"],
         invalid_tool_calls=[call for call in calls if call["type"] == "invalid_tool_call"],
         usage_metadata=convert_usage(completion.usage),
-        response_metadata=make_metadata(completion.prediction, completion.finish_reason, model),
+        response_metadata=make_metadata(completion, model),
     )
 
 
@@ -225,15 +225,17 @@ def convert_call(call: core.ToolCall) -> ToolCall | InvalidToolCall:
 
 def convert_usage(usage: core.Usage | None) -> UsageMetadata | None:
     """Convert token counts; None if there are none."""
-    if usage is None:
+    if usage is None or not usage.total_tokens:  # a model that counts no tokens
         return None
     names = ("input_tokens", "output_tokens", "total_tokens")
     # The framework's optional keys are unknown to type checkers that check for Python 3.10.
     return cast("UsageMetadata", {name: getattr(usage, name) for name in names})
 
 
-def make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict[str, Any]:
-    """Make a message's `response_metadata`."""
+def make_metadata(end: core.Finished | core.Completion, model: str) -> dict[str, Any]:
+    """Make a message's `response_metadata`, from the last event of an answer or a whole one."""
+    prediction, usage = end.prediction, end.usage
+    reason = end.reason if isinstance(end, core.Finished) else end.finish_reason
     times = {
         name: value
         for name in ("created_at", "started_at", "completed_at")
@@ -246,6 +248,7 @@ def make_metadata(prediction: core.Prediction, reason: str, model: str) -> dict[
         "finish_reason": reason,
         "status": prediction.status,
         "metrics": dict(prediction.metrics),
+        **({} if usage is None or usage.cost is None else {"cost": usage.cost}),
         **times,
     }
 

@@ -16,7 +16,7 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 from typing_extensions import TypedDict
 
-from replicate_stream import Client
+from replicate_stream import Budget, Client, PredictionReport, Price
 
 _T = TypeVar("_T")
 
@@ -42,6 +42,9 @@ class ConnectionSettings(TypedDict, total=False):
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
     dialect: Literal["replicate", "cog"]
+    prices: dict[str, Price | dict[str, float]] | None
+    budget: Budget | dict[str, float] | float | None
+    on_prediction: Callable[[PredictionReport], object] | None
     client: Client | None
     model_kwargs: dict[str, Any]
 

@@ -20,6 +20,7 @@
       + PredictionCanceledError      ModelError
       + StreamInterruptedError       ModelConnectionError        retryable
       + AnswerFormatError            OutputParserException, ModelError
+      + BudgetExceededError          ModelError
 
 `ChatReplicate` raises these, with the core's text and attributes, so that handlers of either kind
 catch them; LangChain's agents and middleware look at `is_retryable`. LangChain has most of its
@@ -181,3 +182,7 @@ class AnswerFormatError(
         def llm_output(self) -> str:
             """The answer's text."""
             return self.completion.text
+
+
+class BudgetExceededError(core.BudgetExceededError, langchain.ModelError):
+    """The budget is spent. Not retryable: it stays spent."""

@@ -33,7 +33,7 @@ from llama_index_replicate_stream._structured_output import (
     stream_objects,
 )
 from llama_index_replicate_stream._tools import convert_tools
-from replicate_stream import Client, ModelNotFoundError
+from replicate_stream import Client, ModelNotFoundError, Usage
 from replicate_stream.adapters import (
     PARAMETERS,
     ClientCache,
@@ -96,6 +96,12 @@ class ConnectionFields(BaseModel):
     """`cog` for a container of Cog at `base_url`, which gets no token."""
     additional_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win over the other parameters."""
+    prices: dict[str, Any] | None = None
+    """Prices by model, which make the cost of an answer; see `replicate_stream.Price`."""
+    budget: Any = None
+    """The most that the predictions may use together; beyond it the next request is refused."""
+    on_prediction: Callable[[Any], Any] | None = Field(default=None, exclude=True, repr=False)
+    """Called with a report of each prediction that has ended, was left, or failed."""
 
     _api_key: str | SecretStr | Callable[[], Any] | None = PrivateAttr(default=None)
     _shared_client: Client | None = PrivateAttr(default=None)
@@ -135,6 +141,11 @@ class ConnectionFields(BaseModel):
             return self._shared_client
         self._client_cache = self._client_cache.update(Connection.from_fields(self, self._api_key))
         return self._client_cache.client
+
+    @property
+    def spent(self) -> Usage:
+        """What the predictions of this object and its shallow copies have used: `Client.spent`."""
+        return self._get_client().spent
 
     # Serialization
 

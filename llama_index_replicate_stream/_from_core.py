@@ -155,7 +155,7 @@ def _parse_arguments(call: core.ToolCall) -> core.ToolCall:
 
 
 def _make_raw(completion: core.Completion) -> dict[str, Any]:
-    prediction = completion.prediction
+    prediction, usage = completion.prediction, completion.usage
     # A dict, not an object: the framework's token counter converts `raw` to one for its `usage`.
     known = {
         name: value
@@ -168,13 +168,14 @@ def _make_raw(completion: core.Completion) -> dict[str, Any]:
         "finish_reason": completion.finish_reason,
         **known,
         "metrics": dict(prediction.metrics),
-        "usage": _count_tokens(completion.usage),
+        "usage": _count_tokens(usage),
+        **({} if usage is None or usage.cost is None else {"cost": usage.cost}),
     }
 
 
 def _count_tokens(usage: core.Usage | None) -> dict[str, int]:
     """Make OpenAI's token counts, under the names that the framework's token counter reads."""
-    if usage is None:
+    if usage is None or not usage.total_tokens:  # a model that counts no tokens
         return {}
     return {
         "prompt_tokens": usage.input_tokens,

@@ -5,12 +5,15 @@ The tests compare them with the fields.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypedDict
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.llm import CompletionToPromptType, MessagesToPromptType
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
+
+from replicate_stream import Budget, PredictionReport, Price
 
 
 class ConnectionSettings(TypedDict, total=False):
@@ -24,6 +27,9 @@ class ConnectionSettings(TypedDict, total=False):
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
     dialect: Literal["replicate", "cog"]
+    prices: dict[str, Price | dict[str, float]] | None
+    budget: Budget | dict[str, float] | float | None
+    on_prediction: Callable[[PredictionReport], object] | None
     additional_kwargs: dict[str, Any]
     callback_manager: CallbackManager
     rate_limiter: Any

@@ -100,7 +100,8 @@ class Replicate(ReplicateFields):
             `stop`, `seed`, `presence_penalty`, `frequency_penalty`, `reasoning_effort`,
             `system_prompt`, `prompt_format`, `max_repairs`, `image`, and `additional_kwargs` for
             inputs under the model's own names. Of the connection: `base_url`, `proxy`, `timeout`,
-            `deadline`, `max_retries`, `default_headers`, `on_unsupported`, `dialect`.
+            `deadline`, `max_retries`, `default_headers`, `on_unsupported`, `dialect`, `prices`,
+            `budget`, `on_prediction`.
             For the framework's planning: `context_window`, `is_chat_model`,
             `is_function_calling_model`. And the fields of LlamaIndex's `LLM`.
 

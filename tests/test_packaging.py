@@ -71,6 +71,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
         "langchain",
         "llama-index",
         "local",
+        "otel",
         "testing",
     }
     required = [each for each in metadata.get_all("Requires-Dist", []) if "extra ==" not in each]

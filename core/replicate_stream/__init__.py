@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from replicate_stream import _lazy
 from replicate_stream._errors import (
     AnswerFormatError,
+    BudgetExceededError,
     InvalidInputError,
     MissingAuthError,
     ModelNotFoundError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from replicate_stream._provider import Replicate
     from replicate_stream._request.prepare import prepare_input
     from replicate_stream._secrets import secret_headers
+    from replicate_stream._types.costs import Budget, Price
     from replicate_stream._types.messages import (
         Completion,
         Finished,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         ToolSpec,
     )
     from replicate_stream._types.prediction import Prediction, Usage
+    from replicate_stream._types.prediction_report import PredictionReport
     from replicate_stream._types.request import PreparedInput, PreparedRequest
 else:
     # Imported at first use: to build these classes takes longer than everything else in an import
@@ -68,6 +71,7 @@ else:
             "_provider": ["Replicate"],
             "_request.prepare": ["prepare_input"],
             "_secrets": ["secret_headers"],
+            "_types.costs": ["Budget", "Price"],
             "_types.messages": [
                 "Completion",
                 "Finished",
@@ -81,6 +85,7 @@ else:
                 "ToolSpec",
             ],
             "_types.prediction": ["Prediction", "Usage"],
+            "_types.prediction_report": ["PredictionReport"],
             "_types.request": ["PreparedInput", "PreparedRequest"],
         },
     )
@@ -89,6 +94,8 @@ __all__ = [
     "AnswerFormatError",
     "BatchRequest",
     "BatchResult",
+    "Budget",
+    "BudgetExceededError",
     "Client",
     "Completion",
     "EventStream",
@@ -105,8 +112,10 @@ __all__ = [
     "Prediction",
     "PredictionCanceledError",
     "PredictionFailedError",
+    "PredictionReport",
     "PreparedInput",
     "PreparedRequest",
+    "Price",
     "RateLimitError",
     "ReasoningDelta",
     "Replicate",

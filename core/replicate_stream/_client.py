@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial, wraps
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from replicate_stream._batch.requests import BatchResult
     from replicate_stream._batch.run import BatchRequests
     from replicate_stream._event_stream import EventStream, Start
+    from replicate_stream._metering import Meter, OnPrediction
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.embedding_profile import InputType
     from replicate_stream._model.profile import ModelProfile
+    from replicate_stream._types.costs import Budget, Prices
     from replicate_stream._types.messages import Completion, Messages, ToolSpec
-    from replicate_stream._types.prediction import Prediction
+    from replicate_stream._types.prediction import Prediction, Usage
     from replicate_stream._types.request import ModelInput, PreparedRequest, Request
 
 P = ParamSpec("P")
@@ -97,6 +100,14 @@ class Client:
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
         dialect: `replicate`, or `cog` for a container of Cog that runs elsewhere: its address
             without `/v1` is the `base_url`, and no token is sent (docs/self-hosted-cog.md).
+        prices: Prices by model (`owner/name`): `Price`s, or dicts of `input` and `output` (for a
+            million tokens) and `second` (of the model's work). They make the `cost` of a `Usage`.
+        budget: The most that this client's predictions may use together: a `Budget`, or a dict, of
+            `money`, `tokens` and `seconds`; a number is money. Once it is spent, the next request
+            is refused; an answer is never cut off for it. Answers that are under way do not count
+            yet.
+        on_prediction: Called with a `PredictionReport` when a prediction has ended, was left or
+            failed; in any thread, without blocking for long. What it raises is logged.
 
     Raises:
         InvalidInputError: An argument is out of its range.
@@ -115,6 +126,9 @@ class Client:
         requires_auth: bool = True,
         on_unsupported: OnUnsupported = "raise",
         dialect: Dialect = "replicate",
+        prices: Prices | None = None,
+        budget: Budget | Mapping[str, float] | float | None = None,
+        on_prediction: OnPrediction | None = None,
     ) -> None:
         # First of all: error trackers record the variables of a frame that an error leaves.
         api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
@@ -130,27 +144,32 @@ class Client:
             requires_auth=requires_auth,
             dialect=dialect,
         )
-        self._set_up(settings, check_on_unsupported(on_unsupported))
+        from replicate_stream._metering import Meter
 
-    def _set_up(self, settings: Settings, on_unsupported: OnUnsupported) -> None:
+        meter = Meter(prices, budget, on_prediction)
+        self._set_up(settings, check_on_unsupported(on_unsupported), meter)
+
+    def _set_up(self, settings: Settings, on_unsupported: OnUnsupported, meter: Meter) -> None:
         # Imported by the first client, which is usually made outside of the event loop.
         from replicate_stream._api.api import connect
 
         self._settings = settings
         self._on_unsupported: OnUnsupported = on_unsupported
+        self._meter = meter
         self._api = connect(settings)
         self._models = self._api.models
         self._profiles: dict[ModelRef, tuple[Mapping[str, Any] | None, ModelProfile]] = {}
 
     def __copy__(self) -> Client:
-        return _rebuild(self._settings, self._on_unsupported)
+        return _rebuild(self._settings, self._on_unsupported, self._meter.copy())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         return self.__copy__()  # settings never change, and connections cannot be copied
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickles are stored and sent to other machines, so they hold no token.
-        return _restore, (self._settings.without_secrets(), self._on_unsupported)
+        settings = self._settings.without_secrets()
+        return _restore, (settings, self._on_unsupported, self._meter)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_settings"):  # a tracker shows a client whose constructor failed
@@ -161,6 +180,15 @@ class Client:
     def base_url(self) -> str:
         """The API's address, with its `/v1` if it is Replicate's."""
         return self._settings.base_url
+
+    @property
+    def spent(self) -> Usage:
+        """What the predictions of this client have used, with their cost if `prices` are given.
+
+        Those that were rejected and repeated count too, and those that were left, if their record
+        says what they used. A copy of the client begins at 0.
+        """
+        return self._meter.spent
 
     @property
     def files_url(self) -> str | None:
@@ -513,7 +541,7 @@ class Client:
         model_input = EmbeddingInput(request, self._get_profile(found), self._on_unsupported)
         for note in model_input.notes:
             _log.debug("%s: %s", model, note)
-        return await embed_texts(model_input, partial(self._start_embedding, found))
+        return await embed_texts(model_input, partial(self._start_embedding, model, found))
 
     async def describe(self, model: str) -> Mapping[str, Any] | None:
         """Look up a model's `openapi_schema`, which describes its input and output.
@@ -593,6 +621,7 @@ class Client:
         profile = self._get_profile(await self._models.look_up(name))
         model_input = build_model_input(request, profile, "ignore", is_sent=False)
         run = self._api.read(prediction, _build_reading(model_input, request))
+        run.observation = self._meter.observe(name, time.monotonic())
         if is_kept:
             run.leave_running()
         return run, model_input, request, self._start
@@ -602,7 +631,9 @@ class Client:
     ) -> tuple[Run, ModelInput]:
         """Take over a prediction that was created for a request."""
         _, model_input = await self._build_model_input(request)
-        return self._api.read(prediction, _build_reading(model_input, request)), model_input
+        run = self._api.read(prediction, _build_reading(model_input, request))
+        run.observation = self._meter.observe(request.model, time.monotonic())
+        return run, model_input
 
     async def _start(
         self,
@@ -667,20 +698,28 @@ class Client:
         recorder: Recorder | None,
         deadline_at: float | None,
     ) -> Run:
+        if self._meter.budget is not None:
+            self._meter.check_budget(request.model, is_counted=request.include_usage)
         if model_input.uploads:
             await self._api.files.place_files(model_input)
         reading = _build_reading(model_input, request)
+        requested_at = time.monotonic()
         run = await self._api.create(model, model_input.input, reading, deadline_at, recorder)
+        run.observation = self._meter.observe(request.model, requested_at)
         if recorder is not None:
             await recorder.note_run(run)
         return run
 
-    async def _start_embedding(self, model: Model, input_: dict[str, Any]) -> Run:
+    async def _start_embedding(self, name: str, model: Model, input_: dict[str, Any]) -> Run:
         from replicate_stream._api.api import Reading
 
         # Vectors are in the record alone, and hold no text.
         reading = Reading(lambda _: None, is_whole=True)
-        return await self._api.create(model, input_, reading, None)
+        self._meter.check_budget(name)
+        requested_at = time.monotonic()
+        run = await self._api.create(model, input_, reading, None)
+        run.observation = self._meter.observe(name, requested_at, "embeddings")
+        return run
 
 
 class _StreamContext:
@@ -726,11 +765,11 @@ async def _build_request(model: str, messages: Messages, **parameters: Any) -> R
     return build_request(model, messages, **parameters)
 
 
-def _rebuild(settings: Settings, on_unsupported: OnUnsupported) -> Client:
+def _rebuild(settings: Settings, on_unsupported: OnUnsupported, meter: Meter) -> Client:
     client = Client.__new__(Client)
-    client._set_up(settings, on_unsupported)  # noqa: SLF001 - this is the class's own constructor
+    client._set_up(settings, on_unsupported, meter)  # noqa: SLF001 - this is the class's own constructor
     return client
 
 
-def _restore(settings: Settings, on_unsupported: OnUnsupported) -> Client:
-    return _rebuild(settings.with_environment_token(), on_unsupported)
+def _restore(settings: Settings, on_unsupported: OnUnsupported, meter: Meter) -> Client:
+    return _rebuild(settings.with_environment_token(), on_unsupported, meter)

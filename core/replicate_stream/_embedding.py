@@ -153,9 +153,18 @@ async def fetch_output(run: Run) -> Prediction:
         async with aclosing(run.stream()) as batches:
             async for _ in batches:
                 pass  # a list of texts each time: the output holds none
+    except BaseException as error:
+        _report(run, error)
+        raise
     finally:
         await run.cancel()  # which does nothing at the end
+    _report(run)
     return run.prediction
+
+
+def _report(run: Run, error: BaseException | None = None) -> None:
+    if run.observation is not None:
+        run.observation.end(run.prediction, error)
 
 
 def _name_text(error: ReplicateError, index: int) -> None:

@@ -264,3 +264,16 @@ class AnswerFormatError(ReplicateError):
         super().__init__(f"The model's answer is not what was asked for: {problem}")
         self.problem = problem
         self.completion = completion
+
+
+@public
+class BudgetExceededError(ReplicateError):
+    """The client's `budget` is spent. No prediction was requested.
+
+    Attributes:
+        spent: What the client's predictions have used so far, a `Usage`.
+    """
+
+    def __init__(self, message: str, *, spent: Any) -> None:
+        super().__init__(message)
+        self.spent = spent

@@ -79,7 +79,9 @@ class EventStream:
 
         The record of a stream that was left early is the one in the response to its cancellation.
         """
-        return _add(self._rejected_usage, read_usage(self._run.prediction))
+        observation = self._run.observation
+        price = None if observation is None else observation.price
+        return _add(self._rejected_usage, read_usage(self._run.prediction, price))
 
     def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         return self._events
@@ -102,6 +104,7 @@ class EventStream:
         try:
             await self._run.cancel()
         finally:
+            self._report()
             await self._events.aclose()
 
     def leave_running(self) -> None:
@@ -111,22 +114,30 @@ class EventStream:
     def abandon(self) -> None:
         """Cancel the prediction from code that cannot await."""
         self._run.abandon()
+        self._report()
+
+    def _report(self, error: BaseException | None = None, finish_reason: str | None = None) -> None:
+        """Report the prediction, if that has not been done."""
+        if self._run.observation is not None:
+            self._run.observation.end(self._run.prediction, error, finish_reason)
 
     # One generator and not several nested ones: each would cost a resumption for each event.
-    async def _generate(self) -> AsyncGenerator[StreamEvent, None]:
+    async def _generate(self) -> AsyncGenerator[StreamEvent, None]:  # noqa: C901 - see above
         repairs = self._request.max_repairs
         while True:
             run, model_input = self._run, self._model_input
             parser = self._create_parser(model_input)
             completion = CompletionReader(has_tools=self._request.tools is not None)
             check = self._create_check()
-            status = ""
+            status, observation = "", run.observation
             try:
                 async with aclosing(run.stream()) as batches:
                     yield StatusChanged(status := run.prediction.status)
                     async for batch in batches:
                         if run.prediction.status != status and not run.prediction.is_terminal:
                             yield StatusChanged(status := run.prediction.status)
+                        if batch and observation is not None and not observation.first_text_at:
+                            observation.note_text()
                         events = parser.feed(completion.feed(batch))
                         for event in events if check is None else check.add(events):
                             yield event
@@ -134,11 +145,13 @@ class EventStream:
                             break
             except ReplicateError as error:
                 error.completion = self._build_partial(parser, completion)
+                self._report(error)
                 raise
             rest = await self._end_answer(parser, completion, check, has_repairs_left=repairs > 0)
             for event in rest:
                 yield event
             finished = self._build_finished(parser)
+            self._report(finish_reason=finished.reason)
             for event in () if check is None else check.accept_cut_off(finished.reason):
                 yield event
             if check is None or check.is_accepted:
@@ -238,7 +251,7 @@ class EventStream:
 def _add(one: Usage | None, other: Usage | None) -> Usage | None:
     if one is None or other is None:
         return other if one is None else one
-    return Usage(one.input_tokens + other.input_tokens, one.output_tokens + other.output_tokens)
+    return one + other
 
 
 def _new_call_id() -> str:

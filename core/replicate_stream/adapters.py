@@ -32,7 +32,9 @@ from replicate_stream._types.strict_json import is_too_deep, parse_strict_json, 
 from replicate_stream._warnings import warn_caller
 
 if TYPE_CHECKING:
+    from replicate_stream._metering import OnPrediction
     from replicate_stream._types.contents import Contents
+    from replicate_stream._types.costs import Budget, Prices
     from replicate_stream._types.messages import Message, StreamEvent
 
 __all__ = [
@@ -65,7 +67,8 @@ __all__ = [
 ]
 
 _FIELD_NAMES = (
-    "base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported", "dialect"
+    "base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported", "dialect",
+    "prices", "budget", "on_prediction",
 )  # fmt: skip
 
 
@@ -96,6 +99,9 @@ class Connection:
     max_retries: int = 2
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     dialect: Dialect = "replicate"
+    prices: Prices | None = None
+    budget: Budget | Mapping[str, float] | float | None = None
+    on_prediction: OnPrediction | None = None
 
     @classmethod
     def from_fields(cls, model: Any, api_key: ApiKey) -> Connection:

@@ -10,6 +10,7 @@ import pytest
 import replicate_stream
 from replicate_stream import (
     AnswerFormatError,
+    BudgetExceededError,
     Completion,
     InvalidInputError,
     MissingAuthError,
@@ -24,6 +25,7 @@ from replicate_stream import (
     ResponseError,
     StreamInterruptedError,
     UnsupportedParameterError,
+    Usage,
 )
 
 ERRORS: list[ReplicateError] = [
@@ -43,6 +45,7 @@ ERRORS: list[ReplicateError] = [
         "it holds no JSON",
         completion=Completion("text", "", (), "stop", None, Prediction(id="p", status="succeeded")),
     ),
+    BudgetExceededError("text", spent=Usage(1, 2, cost=0.5)),
 ]
 
 

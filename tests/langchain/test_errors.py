@@ -71,6 +71,7 @@ REFUSAL = getattr(exceptions, "ModelRefusalError", ModelError)  # since langchai
         (core.PredictionCanceledError("x", **FAILED), ModelError, False),
         (core.StreamInterruptedError("x", delivered=3, **FAILED), ModelConnectionError, True),
         (core.AnswerFormatError("x", completion=None), ModelError, False),
+        (core.BudgetExceededError("x", spent=None), ModelError, False),
     ],
     ids=lambda value: getattr(value, "__name__", None) or type(value).__name__,
 )

@@ -16,10 +16,17 @@ from replicate_stream._types.prediction import Prediction
 if TYPE_CHECKING:
     from replicate_stream._api.creation import Recorder
     from replicate_stream._api.model_list import ModelList
+    from replicate_stream._metering import Observation
 
 
 class Run(Protocol):
-    """The reading of one prediction."""
+    """The reading of one prediction.
+
+    Attributes:
+        observation: Set by the client: observes the prediction for sums and reports.
+    """
+
+    observation: Observation | None
 
     @property
     def prediction(self) -> Prediction:

@@ -13,7 +13,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from replicate_stream._api.cancellation import Cancellation
@@ -39,6 +39,9 @@ from replicate_stream._errors import (
 )
 from replicate_stream._settings import is_readable
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
+
+if TYPE_CHECKING:
+    from replicate_stream._metering import Observation
 
 FIRST_CHECK_AFTER = 2.0
 """Seconds without an event after which the record is fetched, to see the prediction's status."""
@@ -71,7 +74,10 @@ class PredictionRun:
 
     Attributes:
         prediction: The newest record.
+        observation: See `Run`.
     """
+
+    observation: Observation | None = None
 
     def __init__(
         self,
@@ -318,7 +324,7 @@ class PredictionRun:
 
         Args:
             is_output_needed: False if the stream itself shows the end of the text, so that a
-                record without output, as after an hour, is no reason to doubt it.
+                record without output, as after an hour, does not cast doubt on it.
 
         Raises:
             PredictionFailedError, PredictionCanceledError: The prediction did not succeed.

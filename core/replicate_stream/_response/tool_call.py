@@ -210,7 +210,7 @@ def build_deltas(
 
 
 def dump_arguments(arguments: Mapping[str, Any] | None, raw: str) -> str:
-    """Return the JSON text of arguments; for malformed ones the raw text, which is no object."""
+    """Return the JSON text of arguments; for malformed ones the raw text, never an object."""
     if arguments is not None:
         return json.dumps(arguments, ensure_ascii=False)
     text = raw.strip()

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replicate_stream._lazy import public
+from replicate_stream._types.costs import Price
 
 SUCCEEDED = "succeeded"
 FAILED = "failed"
 CANCELED = frozenset({"canceled", "aborted"})
 TERMINAL = CANCELED | {SUCCEEDED, FAILED}
 """Statuses of a prediction that has ended. An unknown one is not terminal."""
+
+MAX_SECONDS = 1e9
+"""A longer time in a record is taken for a mistake."""
 
 _TEXT_FIELDS = ("model", "version", "error", "logs", "created_at", "started_at", "completed_at")
 # Some official models print their counts into `logs` instead (docs/replicate-api.md 2.6).
@@ -28,15 +32,37 @@ _LOGGED_COUNT = re.compile(r"^[^\S\n]*(Input|Output) token count:\s*(\d+)\s*$", 
 @public
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The tokens that a prediction used, as the model counts them."""
+    """What one or more predictions used. Sums of tokens compare; times and costs do not.
+
+    Attributes:
+        input_tokens: The tokens of the prompt, as the model counts them; 0 if it does not.
+        output_tokens: The tokens of the answer, likewise.
+        predict_time: The seconds that the model worked; None if unknown.
+        total_time: The seconds from the creation to the end, with the wait for the model; None if
+            unknown.
+        cost: The money by the prices that the client was given; None without a price, or if what
+            the price counts is unknown.
+    """
 
     input_tokens: int
     output_tokens: int
+    predict_time: float | None = field(default=None, compare=False)
+    total_time: float | None = field(default=None, compare=False)
+    cost: float | None = field(default=None, compare=False)
 
     @property
     def total_tokens(self) -> int:
         """The tokens of input and output together."""
         return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            _add_known(self.predict_time, other.predict_time),
+            _add_known(self.total_time, other.total_time),
+            _add_known(self.cost, other.cost),
+        )
 
 
 @public
@@ -113,11 +139,15 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
     )
 
 
-def read_usage(prediction: Prediction) -> Usage | None:
-    """Return the token counts of a prediction; None if it has none.
+def read_usage(prediction: Prediction, price: Price | None = None) -> Usage | None:
+    """Return what a prediction used; None if its record says nothing of it.
 
-    Llama models name them `input_token_count`, newer vLLM models `token_input_count`, and
+    Llama models name the counts `input_token_count`, newer vLLM models `token_input_count`, and
     google/gemini-2.5-flash has them only in its logs (docs/replicate-api.md 2.6).
+
+    Args:
+        prediction: The record.
+        price: The price of its model.
     """
     metrics = prediction.metrics
     input_count = metrics.get("input_token_count", metrics.get("token_input_count"))
@@ -125,9 +155,26 @@ def read_usage(prediction: Prediction) -> Usage | None:
     if input_count is None and output_count is None:
         logged = dict(_LOGGED_COUNT.findall(prediction.logs or ""))
         input_count, output_count = logged.get("Input"), logged.get("Output")
-    if input_count is None and output_count is None:
+    predict_time = _to_seconds(metrics.get("predict_time"))
+    has_counts = not (input_count is None and output_count is None)
+    if not has_counts and predict_time is None:
         return None
-    return Usage(input_tokens=_to_count(input_count), output_tokens=_to_count(output_count))
+    tokens = _to_count(input_count), _to_count(output_count)
+    return Usage(
+        *tokens,
+        predict_time,
+        _to_seconds(metrics.get("total_time")),
+        None if price is None else price.compute(*tokens, predict_time, has_counts=has_counts),
+    )
+
+
+def _add_known(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else one + other
+
+
+def _to_seconds(value: Any) -> float | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < MAX_SECONDS else None
 
 
 def _to_count(value: Any) -> int:

@@ -1,7 +1,7 @@
 """An embedding model of an emulator: it hashes words, so texts with the same words are near.
 
-It is no trained model: it knows neither synonyms nor grammar. The same text has the same vector in
-every process and on every machine.
+It is not a trained model: it knows neither synonyms nor grammar. The same text has the same vector
+in every process and on every machine.
 """
 
 from __future__ import annotations

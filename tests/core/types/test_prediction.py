@@ -17,7 +17,8 @@ from replicate_stream._types.prediction import parse_prediction, read_usage
         ({"token_input_count": 12, "token_output_count": 34}, Usage(12, 34)),
         ({"output_token_count": 34}, Usage(0, 34)),
         ({"input_token_count": 12.0, "output_token_count": None}, Usage(12, 0)),
-        ({"predict_time": 1.5}, None),
+        ({"predict_time": 1.5}, Usage(0, 0)),
+        ({"predict_time": float("nan")}, None),
         ({}, None),
     ],
 )
@@ -30,6 +31,12 @@ def test_token_counts_are_read_under_both_names(
 def test_token_counts_are_read_from_the_logs_if_metrics_has_none() -> None:
     logs = "Starting\nInput token count: 263\nOutput token count: 515\nDone"
     assert read_usage(Prediction("p", "succeeded", logs=logs)) == Usage(263, 515)
+
+
+def test_times_and_costs_add_up_and_unknown_ones_count_nothing() -> None:
+    total = Usage(1, 2, 0.5, 1.0, 0.25) + Usage(3, 4, 1.5, None, 0.25) + Usage(5, 6)
+    assert (total.input_tokens, total.output_tokens) == (9, 12)
+    assert (total.predict_time, total.total_time, total.cost) == (2.0, 1.0, 0.5)
 
 
 def test_total_tokens_is_the_sum() -> None:

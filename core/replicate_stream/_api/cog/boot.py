@@ -12,12 +12,15 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
 from replicate_stream._errors import ReplicateTimeoutError, ResponseError
 from replicate_stream._types.prediction import Prediction, to_mapping
+
+if TYPE_CHECKING:
+    from replicate_stream._metering import Observation
 
 _BOOTING = frozenset({"STARTING", "UNKNOWN"})
 _DEAD = frozenset({"SETUP_FAILED", "DEFUNCT"})
@@ -36,7 +39,10 @@ class CogBoot:
     Attributes:
         prediction: No prediction yet: a record without an id.
         deadline_at: The argument.
+        observation: See `Run`.
     """
+
+    observation: Observation | None = None
 
     def __init__(self, http: Http, deadline_at: float | None) -> None:
         self.prediction = Prediction("", "starting")

@@ -37,13 +37,14 @@ from replicate_stream._types.prediction import CANCELED, Prediction
 
 if TYPE_CHECKING:
     from replicate_stream._api.api import Reading
+    from replicate_stream._metering import Observation
 
 MAX_IDLE = 600.0
 """Seconds without an event after which the time limits are checked, if not earlier."""
 
 
 class CogRun:
-    """The reading of one prediction; the methods are those of `Run`.
+    """The reading of one prediction; attributes and methods are those of `Run`.
 
     Args:
         http: Sends the requests.
@@ -51,6 +52,8 @@ class CogRun:
         reading: How the answer is read. It is always verified: the record comes with the stream.
         deadline_at: The deadline, in the running loop's time; None for no end.
     """
+
+    observation: Observation | None = None
 
     def __init__(
         self,

@@ -1,0 +1,201 @@
+"""What the predictions of a client use: sums, the budget, and a report of each one that ends."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextvars import Context, copy_context
+from typing import Any, TypeAlias
+
+from replicate_stream._errors import BudgetExceededError, InvalidInputError, wrong_type
+from replicate_stream._types.costs import Budget, Price, find_price, read_budget, read_prices
+from replicate_stream._types.prediction import Prediction, Usage, read_usage
+from replicate_stream._types.prediction_report import PredictionReport
+
+_log = logging.getLogger("replicate_stream")
+
+OnPrediction: TypeAlias = "Callable[[PredictionReport], object]"
+Observer: TypeAlias = "Callable[[PredictionReport, Context], None]"
+"""Gets each report of the process, and the context in which the prediction was asked for."""
+
+observers: list[Observer] = []
+"""Those that `replicate_stream.otel.instrument` has added."""
+
+
+class Meter:
+    """Adds up what a client's predictions use, refuses a request beyond the budget, and reports.
+
+    Attributes:
+        prices: The prices by model.
+        budget: The budget.
+        on_prediction: Called with each report.
+        spent: The sum so far.
+    """
+
+    def __init__(
+        self,
+        prices: Mapping[str, Price | Mapping[str, float]] | None = None,
+        budget: Budget | Mapping[str, float] | float | None = None,
+        on_prediction: OnPrediction | None = None,
+    ) -> None:
+        """Validate the arguments, which are those of `Client`.
+
+        Raises:
+            InvalidInputError: Names an argument of a wrong type or value.
+        """
+        self.prices = {} if prices is None else read_prices(prices)
+        self.budget = None if budget is None else read_budget(budget)
+        function: Any = on_prediction
+        if function is not None and (
+            not callable(function) or inspect.iscoroutinefunction(function)
+        ):
+            raise wrong_type("on_prediction", on_prediction, "a function that is not async")
+        self.on_prediction = on_prediction
+        self.spent = Usage(0, 0)
+        self._lock = threading.Lock()
+
+    def copy(self) -> Meter:
+        """Return a meter of the same arguments that has counted nothing."""
+        return Meter(self.prices, self.budget, self.on_prediction)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Meter, (self.prices, self.budget, self.on_prediction)
+
+    def check_budget(self, model: str, *, is_counted: bool = True) -> None:
+        """Raise an error unless one more prediction may be requested.
+
+        Args:
+            model: The model to run.
+            is_counted: Whether the record, which has the counts, will be fetched.
+
+        Raises:
+            BudgetExceededError: The budget is spent.
+            InvalidInputError: What the prediction uses could not be counted.
+        """
+        budget, spent = self.budget, self.spent
+        if budget is None:
+            return
+        if not is_counted:
+            raise InvalidInputError(
+                "include_usage is False; with a budget it must be True", fields=("include_usage",)
+            )
+        if budget.money is not None and find_price(self.prices, model) is None:
+            raise InvalidInputError(
+                f"prices has no price of {model!r}; with a budget in money it must have one",
+                fields=("prices",),
+            )
+        for name, limit, used in (
+            ("money", budget.money, spent.cost),
+            ("tokens", budget.tokens, spent.total_tokens),
+            ("seconds", budget.seconds, spent.predict_time),
+        ):
+            if limit is not None and (used or 0) >= limit:
+                raise BudgetExceededError(
+                    f"The budget is spent: {used or 0:g} of {limit:g} {name}", spent=spent
+                )
+
+    def observe(self, model: str, requested_at: float, operation: str = "chat") -> Observation:
+        """Begin to observe a prediction.
+
+        Args:
+            model: The model that was asked for.
+            requested_at: The time of the request, by `time.monotonic`.
+            operation: As in the report.
+        """
+        return Observation(self, model, requested_at, operation)
+
+    def add(self, usage: Usage) -> None:
+        """Add to the sum, from any thread."""
+        with self._lock:
+            self.spent += usage
+
+
+class Observation:
+    """What is observed of one prediction: when its text began, and how it ended.
+
+    Attributes:
+        price: The price of its model.
+        first_text_at: The time of its first text, by `time.monotonic`; None before.
+    """
+
+    def __init__(self, meter: Meter, model: str, requested_at: float, operation: str) -> None:
+        """Begin. The arguments are those of `Meter.observe`."""
+        self.price = find_price(meter.prices, model) if meter.prices else None
+        self.first_text_at: float | None = None
+        self._meter = meter
+        self._model = model
+        self._operation = operation
+        self._requested_at = requested_at
+        self._context = copy_context() if observers else None
+        self._has_ended = False
+
+    def note_text(self) -> None:
+        """Note that the first text has come."""
+        self.first_text_at = time.monotonic()
+
+    def end(
+        self,
+        prediction: Prediction,
+        error: BaseException | None = None,
+        finish_reason: str | None = None,
+    ) -> None:
+        """Count and report the prediction, unless that has been done.
+
+        Args:
+            prediction: Its newest record.
+            error: The error that ended its reading.
+            finish_reason: That of the answer.
+        """
+        if self._has_ended:
+            return
+        self._has_ended = True
+        meter, first_text_at = self._meter, self.first_text_at
+        usage = read_usage(prediction, self.price)
+        if usage is not None:
+            meter.add(usage)
+        report = PredictionReport(
+            prediction.id,
+            self._model,
+            prediction.status,
+            usage,
+            prediction.metrics,
+            None if first_text_at is None else first_text_at - self._requested_at,
+            time.monotonic() - self._requested_at,
+            finish_reason,
+            None if error is None else type(error).__name__,
+            self._operation,
+        )
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("%s", describe(report))
+        if meter.on_prediction is not None:
+            _call(meter.on_prediction, report)
+        if self._context is not None:
+            for observe in observers:
+                _call(observe, report, self._context)
+
+
+def _call(function: Callable[..., object], *args: Any) -> None:
+    """Call a function of the user's. Its failure is logged: the answer does not depend on it."""
+    try:
+        function(*args)
+    except Exception:  # noqa: BLE001 - whatever it raises
+        _log.exception("a function that was to be told of a prediction failed")
+
+
+def describe(report: PredictionReport) -> str:
+    """Write a report as a line, as it is logged."""
+    parts = [f"prediction {report.id} of {report.model}: {report.status}"]
+    if report.error is not None:
+        parts.append(report.error)
+    if report.time_to_first_token is not None:
+        parts.append(f"first token after {report.time_to_first_token:.2f} s")
+    parts.append(f"{report.duration:.2f} s")
+    if (usage := report.usage) is not None:
+        if usage.total_tokens:
+            parts.append(f"{usage.input_tokens} + {usage.output_tokens} tokens")
+        if usage.cost is not None:
+            parts.append(f"cost {usage.cost:.6g}")
+    return ", ".join(parts)

@@ -1,0 +1,168 @@
+"""Each prediction is a span and metrics by the conventions, a child of whatever asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from langchain_replicate_stream import ChatReplicate
+from llama_index_replicate_stream import Replicate
+from replicate_stream import Client, PredictionFailedError, Price, otel
+from replicate_stream.testing import Emulator, Reply
+
+
+class Telemetry:
+    """Spans and metrics in memory."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self._reader = InMemoryMetricReader()
+        self.tracer_provider = TracerProvider()
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.meter_provider = MeterProvider([self._reader])
+        self.tracer = self.tracer_provider.get_tracer("test")
+
+    @property
+    def spans(self) -> dict[str, ReadableSpan]:
+        return {span.name: span for span in self._exporter.get_finished_spans()}
+
+    def get_points(self, name: str) -> list[Any]:
+        data: Any = self._reader.get_metrics_data()
+        (scope,) = data.resource_metrics[0].scope_metrics
+        (metric,) = (metric for metric in scope.metrics if metric.name == name)
+        return list(metric.data.data_points)
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    telemetry = Telemetry()
+    uninstrument = otel.instrument(telemetry.tracer_provider, telemetry.meter_provider)
+    yield telemetry
+    uninstrument()
+
+
+async def ask_core(emulator: Emulator) -> None:
+    async with Client(emulator.token, base_url=emulator.base_url) as client:
+        await client.complete(emulator.model, "Hi")
+
+
+async def ask_langchain(emulator: Emulator) -> None:
+    async for _ in ChatReplicate(model=emulator.model).astream("Hi"):
+        pass
+
+
+async def ask_langchain_blocking(emulator: Emulator) -> None:
+    await asyncio.to_thread(ChatReplicate(model=emulator.model).invoke, "Hi")
+
+
+async def ask_llama_index(emulator: Emulator) -> None:
+    await Replicate(emulator.model).acomplete("Hi")
+
+
+async def ask_llama_index_blocking(emulator: Emulator) -> None:
+    for _ in Replicate(emulator.model).stream_complete("Hi"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        ask_core,
+        ask_langchain,
+        ask_langchain_blocking,
+        ask_llama_index,
+        ask_llama_index_blocking,
+    ],
+)
+async def test_a_span_is_a_child_of_what_asked_for_it_also_across_threads(
+    ask: Any, telemetry: Telemetry, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["Hello", " world"]
+    with telemetry.tracer.start_as_current_span("the user's") as parent:
+        await ask(replicate_emulator)
+    span = telemetry.spans[f"chat {replicate_emulator.model}"]
+    assert span.parent is not None
+    assert span.parent.span_id == parent.get_span_context().span_id
+    (prediction_id,) = replicate_emulator.predictions
+    attributes = dict(span.attributes or {})
+    assert attributes.pop("gen_ai.response.time_to_first_chunk") > 0  # type: ignore[operator]
+    assert attributes.pop("replicate.prediction.predict_time") >= 0  # type: ignore[operator]
+    assert attributes.pop("gen_ai.usage.input_tokens") > 0  # type: ignore[operator]
+    assert attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "replicate",
+        "gen_ai.request.model": replicate_emulator.model,
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.response.id": prediction_id,
+        "gen_ai.usage.output_tokens": 2,
+        "replicate.prediction.status": "succeeded",
+    }
+    assert span.start_time is not None
+    assert span.end_time is not None
+    assert span.start_time < span.end_time
+
+
+async def test_metrics_have_duration_first_chunk_and_tokens(
+    telemetry: Telemetry, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["Hello", " world"]
+    await ask_core(replicate_emulator)
+    common = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "replicate",
+        "gen_ai.request.model": replicate_emulator.model,
+    }
+    for name in ("duration", "time_to_first_chunk"):
+        (point,) = telemetry.get_points(f"gen_ai.client.operation.{name}")
+        assert (point.count, dict(point.attributes)) == (1, common)
+        assert point.sum > 0
+    sums = {
+        point.attributes["gen_ai.token.type"]: point.sum
+        for point in telemetry.get_points("gen_ai.client.token.usage")
+    }
+    assert sums["output"] == 2
+    assert sums["input"] > 0
+
+
+async def test_a_failure_is_an_error_of_its_class_without_the_models_words(
+    telemetry: Telemetry, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["Hel"], error="a secret text")
+    with pytest.raises(PredictionFailedError):
+        await ask_core(replicate_emulator)
+    span = telemetry.spans[f"chat {replicate_emulator.model}"]
+    assert (span.attributes or {})["error.type"] == "PredictionFailedError"
+    assert span.status.description == "PredictionFailedError"
+    assert "secret" not in span.to_json()
+    (point,) = telemetry.get_points("gen_ai.client.operation.duration")
+    assert point.attributes["error.type"] == "PredictionFailedError"
+
+
+async def test_an_embedding_is_an_operation_of_its_own(
+    telemetry: Telemetry, replicate_emulator: Emulator
+) -> None:
+    model = replicate_emulator.embedding_model
+    token, base_url = replicate_emulator.token, replicate_emulator.base_url
+    prices = {model: Price(second=1.0)}
+    async with Client(token, base_url=base_url, prices=prices) as client:
+        await client.embed(model, ["Hello"])
+    attributes = telemetry.spans[f"embeddings {model}"].attributes or {}
+    assert attributes["gen_ai.operation.name"] == "embeddings"
+    assert attributes["replicate.prediction.cost"] == pytest.approx(client.spent.cost)
+
+
+async def test_nothing_is_written_after_the_end_of_the_instrumentation(
+    replicate_emulator: Emulator,
+) -> None:
+    telemetry = Telemetry()
+    otel.instrument(telemetry.tracer_provider, telemetry.meter_provider)()
+    await ask_core(replicate_emulator)
+    assert telemetry.spans == {}
