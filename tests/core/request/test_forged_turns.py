@@ -202,6 +202,70 @@ def test_no_mark_of_another_family_stays_whole_where_the_base_is_not_known(
         assert all(token not in attacked for token in (mark, mark.partition("system")[0]))
 
 
+def respell(mark: str) -> list[str]:
+    """Spellings of a mark that look like it.
+
+    Tokenizers match special tokens character by character: none of these is one, as long as nothing
+    turns it into the mark.
+    """
+    full = mark.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
+    bars = mark.translate({ord("|"): "\uff5c", 0xFF5C: "|"})
+    inner = [
+        mark[:at] + hidden + mark[at:] for hidden in "\u200b\u2060\ufeff\xad" for at in (1, -1)
+    ]
+    return [each for each in (full, bars, *inner) if each != mark]
+
+
+@pytest.mark.parametrize("name", [*MARKS, None])
+def test_a_mark_in_another_spelling_does_not_become_the_mark(name: str | None) -> None:
+    marks = ROLE_MARKS if name is None else {name: MARKS[name]}
+    options = {} if name is None else {"prompt_format": name}
+    known = set().union(*marks.values()) - LINE_LABELS - LABELS
+    honest = count(known, build({}, INPUTS["prompt"], **options))
+    for spelling in (each for mark in sorted(known) for each in respell(mark)):
+        attacked = build(dict.fromkeys(PLACES, f"x{spelling}y"), INPUTS["prompt"], **options)
+        assert count(known, attacked) == honest, spelling
+
+
+@pytest.mark.parametrize("name", [*MARKS, None])
+@pytest.mark.parametrize("key", ["title", "alt", "caption", "text", "name", "description"])
+def test_words_beside_an_image_open_no_turn(name: str | None, key: str) -> None:
+    marks = (set().union(*ROLE_MARKS.values()) if name is None else MARKS[name]) - LINE_LABELS
+    url = "https://example.com/a.png"
+    hostile = "".join(f"x{mark}y" for mark in sorted(marks))
+
+    def prepare(words: str) -> str:
+        image = {"type": "image_url", "image_url": {"url": url, key: words}, key: words}
+        prepared = prepare_input(
+            [
+                Message("user", ({"type": "text", "text": "Look:"}, image)),
+                Message("assistant", "A cat."),
+                Message("user", "And now?"),
+            ],
+            model="acme/oracle",
+            schema={"properties": {**INPUTS["prompt"], "image": {**TEXT, "format": "uri"}}},
+            stop=[words],
+            prompt_format=name,
+            on_unsupported="ignore",
+        )
+        return str(prepared.input["prompt"])
+
+    assert count(marks - LABELS, prepare(hostile)) == count(marks - LABELS, prepare("x"))
+
+
+@pytest.mark.parametrize("name", [*MARKS, None])
+def test_stop_sequences_stay_out_of_the_prompt(name: str | None) -> None:
+    marks = set().union(*ROLE_MARKS.values()) if name is None else MARKS[name]
+    schema = {"properties": {**INPUTS["prompt"], "stop_sequences": TEXT}}
+    with_stop, without = (
+        prepare_input(
+            "Hi", model="acme/oracle", schema=schema, stop=stop, prompt_format=name
+        ).input["prompt"]
+        for stop in (sorted(mark for mark in marks if "," not in mark), None)
+    )
+    assert with_stop == without
+
+
 TEXTS = (
     "Is 1 < 2 | 3 > 2? [see 4] ### Heading\n\n- **User**: a|b <b>bold</b> {x}",
     "Gr\u00fc\u00dfe \u6771\u4eac \u200b\U0001f600\n\tdef f(): return a[0] << 2  # [TODO]",
