@@ -518,3 +518,23 @@ async def test_larger_pieces_hold_the_same_reasoning_text_calls_and_end(
         outcomes.append((answer.reasoning, answer.text, calls, answer.finish_reason))
     assert outcomes[0] == outcomes[1]
     assert any(outcomes[0][:3])
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+async def test_the_record_is_requested_once_all_text_is_delivered(
+    client: Client, replicate_emulator: Emulator, coalesce: bool
+) -> None:
+    def count_records() -> int:
+        paths = [each.path for each in replicate_emulator.requests if each.method == "GET"]
+        return sum(path.startswith("/v1/predictions/") for path in paths)
+
+    words = [f"word {number} " for number in range(50)]
+    replicate_emulator.reply = words
+    delivered = ""
+    async with client.stream(replicate_emulator.model, "Hi", coalesce=coalesce) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                delivered += event.text
+                assert count_records() == 0
+    assert delivered == "".join(words)
+    assert count_records() == 1
