@@ -43,6 +43,7 @@ class HoldingServer:
     Attributes:
         log: In order: "connected" and "disconnected" for the connections to stream hosts, with the
             number of the host, "created" for a reply to a creation, "streamed" for a stream's.
+        cancels: Number of requests to cancel a prediction.
         base_url: The API's address.
         host: Number of the stream host that creations name.
         statuses: Statuses of the replies to the next creations; 201 for all behind them.
@@ -55,6 +56,7 @@ class HoldingServer:
 
     def __init__(self, certificate: ssl.SSLContext | None = None, hosts: int = 2) -> None:
         self.log: list[str] = []
+        self.cancels = 0
         self.base_url = ""
         self.host = 0
         self.statuses: list[int] = []
@@ -148,6 +150,7 @@ class HoldingServer:
             if status >= 400:
                 return status, {"detail": "no"}
             return 201, {"id": "p", "status": "starting", "urls": urls}
+        self.cancels += path.endswith("/cancel")
         output: Any = {"answer": TEXT} if self.output == "object" else [TEXT]
         return 200, {"id": "p", "status": "succeeded", "output": output, "urls": urls}
 

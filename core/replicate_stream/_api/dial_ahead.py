@@ -109,7 +109,7 @@ class Dial:
         """
         try:
             await asyncio.wait({self._connecting})  # until the timer, which cancels it
-            connection = None if self._connecting.cancelled() else self._connecting.result()
+            connection = _get_connection(self._connecting)
             if not self._is_over and connection is not None and not connection.closed:
                 self._end(is_used=True)
                 connection.release()
@@ -124,7 +124,7 @@ class Dial:
             with suppress(RuntimeError):  # the loop is closed
                 if not connecting.done():
                     connecting.cancel()
-                elif not connecting.cancelled() and (connection := connecting.result()) is not None:
+                elif (connection := _get_connection(connecting)) is not None:
                     connection.close()
         return connecting
 
@@ -155,6 +155,17 @@ async def _connect(session: aiohttp.ClientSession, origin: str) -> Connection | 
     except Exception as error:  # noqa: BLE001 - another version of aiohttp may raise anything
         _log.debug("no connection could be dialled ahead: %s", type(error).__name__)
         return None
+
+
+def _get_connection(connecting: _Connecting) -> Connection | None:
+    """Return the connection of a task that has ended; None if it has failed.
+
+    Up to Python 3.10 Ctrl-C is raised in any task, such as this one. It has stopped the loop, and
+    must not be raised again by whoever cleans up.
+    """
+    if connecting.cancelled() or connecting.exception() is not None:
+        return None
+    return connecting.result()
 
 
 def _get_origin(url: str) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -395,6 +396,26 @@ def test_ctrl_c_during_a_creation_closes_its_connection_first(server: HoldingSer
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert not any(each in errors for each in ("never retrieved", "nclosed", "destroyed"))
     assert server.log[-3:] == ["connected 0", "disconnected 0", "created"]
+
+
+def test_an_interrupt_of_the_dial_itself_does_not_keep_a_creation_from_cancelling(
+    server: HoldingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt  # as Python 3.10 does in any task, and `asyncio.run` in none
+
+    client = make_client(server)
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(ask(client))
+        monkeypatch.setattr(aiohttp, "ClientRequest", interrupt)
+        creating = loop.create_task(ask(client))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(creating)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(creating)
+        loop.run_until_complete(client.aclose())
+    assert server.cancels == 1
 
 
 def start(
