@@ -74,6 +74,7 @@ class CogServer:
     _running: dict[str, list[Any]] = field(default_factory=dict)
     _canceled: set[str] = field(default_factory=set)
     _count: int = 0
+    _server: asyncio.Server | None = None
 
     def list_predictions(self) -> list[Request]:
         """The requests for predictions."""
@@ -87,13 +88,18 @@ class CogServer:
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[CogServer]:
         """Serve on a free port, until the context is left."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         self.base_url = f"http://127.0.0.1:{port}"
         try:
             yield self
         finally:
             server.close()
+
+    def stop(self) -> None:
+        """Accept no connections any more."""
+        assert self._server is not None
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

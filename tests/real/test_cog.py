@@ -103,8 +103,8 @@ async def test_a_stream_arrives_token_by_token_and_exact(
     async with client.stream(MODEL, PROMPT, extra_input={"delay": 0.05}) as stream:
         events = await collect(stream)
     assert [e.text for e in events if isinstance(e, TextDelta)] == [part for part in PARTS if part]
-    assert events[-1].prediction.metrics["predict_time"] > 0
-    assert events[-1].usage is None
+    assert events[-1].usage.predict_time > 0
+    assert events[-1].usage.total_tokens == 0
     assert "a line of the log" in events[-1].prediction.logs
 
 

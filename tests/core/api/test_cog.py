@@ -80,7 +80,9 @@ async def test_a_stream_is_created_by_a_put_with_an_id_of_ours(start: Start) -> 
     assert request.path == f"/predictions/{finished.prediction.id}"
     assert request.body["input"] == {"prompt": "Hi"}
     assert finished.prediction.metrics == {"predict_time": 0.5}
-    assert finished.usage is None
+    assert finished.usage is not None
+    assert finished.usage.predict_time == 0.5
+    assert finished.usage.total_tokens == 0  # Cog counts none
     assert server.list_cancels() == []
 
 
@@ -479,6 +481,82 @@ async def test_a_silence_longer_than_the_timeout_is_an_error_and_cancels(start: 
     with pytest.raises(ReplicateTimeoutError):
         await read(client)
     assert len(server.list_cancels()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timeout": 0.2}, r"sent nothing for 0\.2 s, waiting for the next token"),
+        ({"deadline": 0.2}, r"did not end within its deadline of 0\.2 s"),
+    ],
+    ids=["timeout", "deadline"],
+)
+async def test_a_silence_within_the_answer_is_an_error_and_cancels(
+    start: Start, settings: Any, message: str
+) -> None:
+    client = await start(server := CogServer(cut_after=[150], on_cut="silence"), **settings)
+    with pytest.raises(ReplicateTimeoutError, match=message):
+        await read(client)
+    assert len(server.list_cancels()) == 1
+
+
+async def test_the_deadline_bounds_the_wait_for_a_response(start: Start) -> None:
+    client = await start(server := CogServer(), deadline=0.2)
+    await client.describe(MODEL)
+    server.is_silent = True
+    with pytest.raises(ReplicateTimeoutError, match=r"no response within its deadline of 0\.2 s"):
+        await read(client)
+    assert len(server.list_cancels()) == 1
+
+
+async def test_a_container_that_is_gone_after_a_cut_is_an_error(start: Start) -> None:
+    server = CogServer(cut_after=[150])
+    client = await start(server, max_retries=0)
+    with pytest.raises(StreamInterruptedError, match=r"the connection broke: .* no connection"):
+        async with client.stream(MODEL, "Hi") as events:
+            server.stop()
+            [event async for event in events]
+
+
+async def test_an_old_cog_that_runs_the_prediction_already_is_an_error(start: Start) -> None:
+    running = (202, {"id": "x", "status": "processing"})
+    client = await start(server := CogServer(refusals=[(502, {}), running]))
+    with pytest.raises(StreamInterruptedError, match="the response with the answer was lost"):
+        await read(client)
+    assert len(server.list_cancels()) == 1
+
+
+async def test_a_stream_that_is_dropped_cancels(start: Start) -> None:
+    canceled = asyncio.Event()
+    server = CogServer(cut_after=[150], on_cut="silence")
+    server.on_request = lambda r: canceled.set() if r.path.endswith("/cancel") else None
+    client = await start(server)
+
+    async def generate() -> AsyncIterator[Any]:
+        async with client.stream(MODEL, "Hi") as events:
+            async for event in events:
+                yield event
+
+    async for event in generate():
+        if isinstance(event, TextDelta):
+            break
+    await asyncio.wait_for(canceled.wait(), 10)
+
+
+async def test_a_record_without_its_output_ends_an_answer_that_is_whole(start: Start) -> None:
+    client = await start(server := CogServer(end={"output": None}))
+    assert get_text(await read(client)) == ANSWER
+    server.extra_events = b'event: output\ndata: {"chunk":"!","index":7}\n\n'
+    with pytest.raises(StreamInterruptedError):
+        await read(client)
+
+
+async def test_any_name_of_a_model_will_do_but_an_empty_one(start: Start) -> None:
+    client = await start(CogServer())
+    for name in ("llama", "owner/name:tag", "a name"):
+        assert (await client.complete(name, "Hi")).text == ANSWER
+    with pytest.raises(InvalidInputError, match="model is empty"):
+        await client.complete(" ", "Hi")
 
 
 async def test_all_errors_are_the_librarys_own(start: Start) -> None:
