@@ -66,6 +66,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
         "agents",
         "all",
         "cli",
+        "dask",
         "dev",
         "docs",
         "langchain",
