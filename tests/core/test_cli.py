@@ -302,11 +302,8 @@ def test_json_prints_each_event_as_a_line_without_the_streams_url(
     thoughts = [each["text"] for each in events if each["type"] == "ReasoningDelta"]
     assert ("".join(texts), "".join(thoughts), result.stderr) == ("Größe 1", "Hm", "")
     last = events[-1]
-    assert (last["type"], last["reason"], set(last["usage"])) == (
-        "Finished",
-        "stop",
-        {"input_tokens", "output_tokens"},
-    )
+    assert (last["type"], last["reason"]) == ("Finished", "stop")
+    assert {"input_tokens", "output_tokens"} <= set(last["usage"])
     assert last["prediction"]["id"] in replicate_emulator.predictions
     assert "/streams/" not in result.stdout
 

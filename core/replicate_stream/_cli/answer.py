@@ -84,14 +84,16 @@ class AnswerPrinter:
                 click.echo(self._format_usage(event.usage), err=True)
 
     def _format_usage(self, usage: Usage | None) -> str:
+        # Even an empty prompt has a token: zeros stand for a model that counts none.
+        counted = usage if usage is not None and usage.total_tokens else None
         parts = ["the model reports no token counts"]
-        if usage is not None:
-            parts = [f"{usage.input_tokens} tokens in, {usage.output_tokens} out"]
+        if counted is not None:
+            parts = [f"{counted.input_tokens} tokens in, {counted.output_tokens} out"]
         if self._first_at is not None:
             parts.append(f"first after {self._first_at - self._started_at:.2f} s")
             span = time.monotonic() - self._first_at
-            if usage is not None and span >= _SHORTEST_SPAN:
-                parts.append(f"{usage.output_tokens / span:.1f} tokens/s")
+            if counted is not None and span >= _SHORTEST_SPAN:
+                parts.append(f"{counted.output_tokens / span:.1f} tokens/s")
         return f"[{', '.join(parts)}]"
 
 
