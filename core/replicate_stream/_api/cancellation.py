@@ -95,6 +95,7 @@ class Cancellation:
         ).start()
 
     async def _post(self) -> Prediction | None:
+        _log.info("prediction %s is canceled: it is not read any more", self._id)
         try:
             posting = self._http.request(
                 "POST", self._url, timeout=GRACE_PERIOD, accepted=self._accepted

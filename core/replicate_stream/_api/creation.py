@@ -356,6 +356,7 @@ class Creation:
                     if delay is None or failures >= self._settings.max_retries:
                         raise
                     failures += 1
+                    _log.info("repeated in %.1f s: %s", delay, error)
                     await asyncio.sleep(min(delay, self._get_seconds_left()))
 
     async def _build_headers(self) -> Headers:

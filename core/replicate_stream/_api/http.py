@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import random
 from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
@@ -39,6 +40,8 @@ from replicate_stream._settings import Settings, is_readable, origin
 
 if TYPE_CHECKING:
     import aiohttp
+
+_log = logging.getLogger("replicate_stream")
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Size of the largest response, when decompressed."""
@@ -146,10 +149,10 @@ class Http:
                 response = await self.send(
                     method, path, data, await self.build_headers(headers), timeout
                 )
-            except ReplicateConnectionError:
+            except ReplicateConnectionError as failure:
                 if attempt >= retries:
                     raise
-                delay = compute_backoff(attempt)
+                delay, reason = compute_backoff(attempt), str(failure)
             else:
                 if response.status < HTTPStatus.BAD_REQUEST or response.status in accepted:
                     return response
@@ -159,8 +162,9 @@ class Http:
                 seconds = self.get_retry_delay(error, attempt) if is_refused or is_failed else None
                 if seconds is None or attempt >= retries:
                     raise error
-                delay = seconds
+                delay, reason = seconds, str(error)
             attempt += 1
+            _log.info("repeated in %.1f s: %s", delay, reason)
             await asyncio.sleep(delay)
 
     def dial_ahead(self, token_hash: bytes) -> Dial | None:
