@@ -40,14 +40,19 @@ def test_a_killed_actor_costs_nothing(replicate_emulator: Emulator, tmp_path: Pa
         "REPLICATE_BASE_URL": replicate_emulator.base_url,
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    with subprocess.Popen(
-        [sys.executable, "program.py"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
-    ) as process:
-        replicate_emulator.wait_for(lambda e: len(e.predictions) >= 50, timeout=120)
-        actor = next((tmp_path / "journal").iterdir())
-        os.kill(int(actor.stem.rpartition("-")[2]), signal.SIGKILL)
-        _, errors = process.communicate(timeout=150)
-    assert process.returncode == 0, errors.decode()
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "program.py"], cwd=tmp_path, env=environment, stdout=file, stderr=file
+        )
+        try:
+            replicate_emulator.wait_for(lambda e: len(e.predictions) >= 50, timeout=120)
+            actor = next((tmp_path / "journal").iterdir())
+            os.kill(int(actor.stem.rpartition("-")[2]), signal.SIGKILL)
+            assert process.wait(timeout=120) == 0, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
     answers = parquet.read_table(tmp_path / "answers").to_pydict()
     assert Counter(answers["key"]) == Counter(keys)
     assert set(answers["text"]) == {"word " * 20}
