@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,7 +34,12 @@ settings.load_profile("tests")
 
 def load_helper(name: str) -> ModuleType:
     """Import a helper module beside this file, because the tests' folders are not packages."""
-    path = Path(__file__).with_name(f"{name}.py")
+    return load_module(Path(__file__).with_name(f"{name}.py"))
+
+
+def load_module(path: Path) -> ModuleType:
+    """Import a file by its path, anew each time."""
+    name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -58,6 +63,7 @@ Model: TypeAlias = Callable[[Mapping[str, Any]], Reply]
 MakeModel: TypeAlias = Callable[..., Model]
 
 TEXT = {"type": "string"}
+VISION = {"prompt": TEXT, "image": {**TEXT, "format": "uri"}}
 MARKED = {"prompt": TEXT, "system_prompt": TEXT}
 # These words are vLLM's own: such a model hands the prompt to the engine as it is.
 BOUND = {"type": "integer", "description": "Maximum tokens to generate per output sequence."}
@@ -111,6 +117,18 @@ def read_input() -> Callable[[Mapping[str, Any]], prompt_reader.Prompt]:
 def hang_up() -> Callable[..., Awaitable[None]]:
     """Serves a stream by a real web server, to a client that hangs up in the middle of it."""
     return web_server.hang_up
+
+
+@pytest.fixture
+async def web_chat(
+    replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[str]:
+    """The address of examples/web_chat, served by uvicorn, with a model that takes images."""
+    replicate_emulator.add_model("somebody/vision", {"properties": VISION}, official=True)
+    monkeypatch.setenv("CHAT_MODEL", "somebody/vision")
+    app = load_module(Path(__file__).parents[1] / "examples" / "web_chat" / "app.py").app
+    async with web_server.serve(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Callable, MutableMapping
-from contextlib import suppress
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Literal
 
 import anyio
 import uvicorn
@@ -84,12 +84,21 @@ async def hang_up(open_stream: Open, asgi: str = "2.3") -> None:
         else:
             await _send_with_errors(response, scope, receive, send)
 
+    async with serve(app, lifespan="off") as port:
+        await _read_words(port)
+
+
+@asynccontextmanager
+async def serve(app: Any, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[int]:
+    """Serve an application by uvicorn, and yield its port; wait in the end until it is down."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None))
         serving = asyncio.create_task(server.serve([listener]))
-        await _read_words(listener.getsockname()[1])
-        server.should_exit = True
-        await serving
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
 
 
 async def _read_words(port: int) -> None:
