@@ -71,6 +71,7 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
         "docs",
         "langchain",
         "llama-index",
+        "llm",
         "local",
         "otel",
         "testing",
@@ -80,11 +81,14 @@ def test_the_metadata_names_the_extras_and_the_version(wheel: zipfile.ZipFile) -
     assert names == {"aiohttp", "anyio", "click", "jsonschema"}
 
 
-def test_the_wheel_has_the_command_and_the_pytest_plugin(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_the_command_and_the_plugins(
+    wheel: zipfile.ZipFile,
+) -> None:
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     entries = wheel.read(name).decode()
     assert "replicate-stream = replicate_stream._cli:main" in entries
-    assert "replicate_stream = replicate_stream.testing.pytest_plugin" in entries
+    assert "[pytest11]\nreplicate_stream = replicate_stream.testing.pytest_plugin" in entries
+    assert "[llm]\nreplicate = replicate_stream.llm_plugin" in entries
 
 
 def test_the_sdist_holds_the_sources_and_the_tests(built: Path) -> None:

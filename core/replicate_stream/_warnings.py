@@ -27,7 +27,7 @@ calling_thread: ContextVar[int | None] = ContextVar("calling_thread", default=No
 
 _OWN = {"replicate_stream", "langchain_replicate_stream", "llama_index_replicate_stream"}
 _FRAMEWORKS = {"langchain", "langchain_classic", "langchain_core", "langgraph", "langsmith"}
-_FRAMEWORKS |= {"llama_index", "llama_index_instrumentation", "workflows"}
+_FRAMEWORKS |= {"llama_index", "llama_index_instrumentation", "llm", "workflows"}
 _LIBRARIES = {"anyio", "click", "nest_asyncio", "pydantic", "tenacity", "uvloop", "wrapt"}
 _NOT_USER_CODE = sys.stdlib_module_names | _OWN | _FRAMEWORKS | _LIBRARIES
 # Attributes with the frame, and with what that waits for.

@@ -17,6 +17,7 @@ from replicate_stream import (
     Finished,
     Message,
     ModelNotFoundError,
+    Prediction,
     ReasoningDelta,
     StatusChanged,
     StreamEvent,
@@ -144,27 +145,30 @@ def _parse_value(text: str, field: InputField | None) -> Any:
 
 
 def format_event(event: StreamEvent) -> str:
-    """Format an event as JSON in one line: its class as `type`, then its fields.
-
-    A prediction is reduced to what concerns its user: not the output, which was streamed, and not
-    its URLs, of which the stream's is a secret.
-    """
+    """Format an event as JSON in one line: its class as `type`, then its fields."""
     if isinstance(event, Finished):
-        prediction = event.prediction
         fields: dict[str, Any] = {
             "reason": event.reason,
             "usage": event.usage and asdict(event.usage),
-            "prediction": {
-                "id": prediction.id,
-                "status": prediction.status,
-                "model": prediction.model,
-                "metrics": dict(prediction.metrics),
-            },
+            "prediction": summarize(event.prediction),
         }
     else:
         fields = asdict(event)
     # All ASCII, so that a terminal's encoding cannot change the text.
     return json.dumps({"type": type(event).__name__, **fields})
+
+
+def summarize(prediction: Prediction) -> dict[str, Any]:
+    """Reduce a prediction to what concerns its user.
+
+    The output was streamed, and of the URLs the stream's is a secret.
+    """
+    return {
+        "id": prediction.id,
+        "status": prediction.status,
+        "model": prediction.model,
+        "metrics": dict(prediction.metrics),
+    }
 
 
 def show_status(text: str) -> Callable[[], None]:

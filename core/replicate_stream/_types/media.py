@@ -33,13 +33,15 @@ DATA_URI_LIMIT = 256 * 1024
 """The largest file that is sent inside the request, in bytes (docs/replicate-api.md 2.1)."""
 
 _DEFAULT_TYPES = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
-_TYPES_BY_SUFFIX = {
+TYPES_BY_SUFFIX = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
     "webp": "image/webp", "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm",
     "wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg",
     "m4a": "audio/mp4", "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown",
     "csv": "text/csv", "html": "text/html",
 }  # fmt: skip
+"""Media types by the ends of file names."""
+
 _MAGIC_NUMBERS = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -173,7 +175,7 @@ def _find_kind(mime_type: str, kind: MediaKind) -> MediaKind:
 
 
 def _find_type(suffix: str, kind: MediaKind) -> str | None:
-    return _fit_container(_TYPES_BY_SUFFIX.get(suffix.lower()), kind)
+    return _fit_container(TYPES_BY_SUFFIX.get(suffix.lower()), kind)
 
 
 def _fit_container(mime_type: str | None, kind: MediaKind) -> str | None:

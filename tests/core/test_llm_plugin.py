@@ -1,0 +1,421 @@
+"""The plugin for `llm`: the real command `llm` and its Python API, against the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from asyncio.subprocess import PIPE
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import llm
+import pytest
+from llm.parts import ReasoningPart
+
+from replicate_stream import PredictionFailedError, Replicate
+from replicate_stream.adapters import PARAMETERS
+from replicate_stream.llm_plugin import AsyncReplicateModel, ReplicateModel
+from replicate_stream.testing import Emulator, Fault, Reply, ToolUser
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = f"replicate/{Replicate.default_model}"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+TEXT = {"type": "string"}
+EYE = {"prompt": TEXT, "image": {"type": "string", "format": "uri"}}
+ADD = 'def add(a: int, b: int) -> int:\n    "Add two numbers."\n    return a + b\n'
+
+Environment: TypeAlias = dict[str, str]
+RunLlm: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def environment(replicate_emulator: Emulator, tmp_path: Path) -> Environment:
+    """Variables for `llm` with our plugin alone, under the entry point of `pyproject.toml`.
+
+    Metadata of its own, because those of the installed package may be older than the tree.
+    """
+    metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    entry = re.search(r"^\[project\.entry-points\.llm\]\n(\w+) = \"(.*)\"$", metadata, re.MULTILINE)
+    assert entry is not None
+    distribution = tmp_path / "site" / "replicate_stream-0.dist-info"
+    distribution.mkdir(parents=True)
+    (distribution / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: replicate-stream\nVersion: 0\n"
+    )
+    (distribution / "entry_points.txt").write_text(f"[llm]\n{entry[1]} = {entry[2]}\n")
+    paths = [str(distribution.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "LLM_LOAD_PLUGINS": "replicate-stream",
+        "LLM_USER_PATH": str(tmp_path / "llm"),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUTF8": "1",
+    }
+
+
+@pytest.fixture
+def run(environment: Environment) -> RunLlm:
+    """A function that runs `llm`; a word of its arguments is one argument."""
+
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "llm", *arguments],
+            env={**environment, **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def read_logs(run: RunLlm) -> list[dict[str, Any]]:
+    """Read what `llm` has logged, the oldest first."""
+    logs: list[dict[str, Any]] = json.loads(run("logs", "--json", "-n", "0").stdout)
+    return logs
+
+
+def last_input(emulator: Emulator) -> Mapping[str, Any]:
+    return list(emulator.predictions.values())[-1].input
+
+
+async def test_tokens_are_printed_as_they_come(
+    replicate_emulator: Emulator, environment: Environment
+) -> None:
+    is_read = threading.Event()
+
+    def answer(_: Mapping[str, Any]) -> Iterator[str]:
+        yield "first"
+        assert is_read.wait(30)
+        yield " second"
+
+    replicate_emulator.reply = answer
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "llm", "-m", DEFAULT, "Hi"),
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readexactly(5) == b"first"
+    is_read.set()
+    assert await process.stdout.read() == b" second\n"
+    assert await process.wait() == 0
+
+
+def test_options_and_system_reach_the_model_under_its_own_names(
+    run: RunLlm, replicate_emulator: Emulator
+) -> None:
+    options = {"temperature": "0.5", "max_tokens": "7", "seed": "3", "stop": '["END", "###"]'}
+    words = [word for name, value in options.items() for word in ("-o", name, value)]
+    done = run("-m", DEFAULT, "-s", "Be brief.", *words, "Why?")
+    assert (done.returncode, done.stderr) == (0, "")
+    sent = last_input(replicate_emulator)
+    assert (sent["temperature"], sent["max_tokens"], sent["seed"]) == (0.5, 7, 3)
+    assert sent["stop_sequences"] == "END,###"
+    assert sent["system_prompt"] == "Be brief."
+    assert "Why?" in sent["prompt"]
+    assert read_logs(run)[0]["options_json"]["max_tokens"] == 7
+
+
+def test_an_input_of_the_models_own_is_an_option_and_has_its_type(
+    run: RunLlm, replicate_emulator: Emulator
+) -> None:
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    schema = {"properties": {"prompt": TEXT, "numbers": numbers, "style": TEXT}}
+    replicate_emulator.add_model("acme/own", schema, official=True)
+    run("replicate", "add", "acme/own")
+    done = run("-m", "replicate/acme/own", "-o", "numbers", "[1, 2]", "-o", "style", "1.0", "Hi")
+    assert (done.returncode, done.stderr) == (0, "")
+    sent = last_input(replicate_emulator)
+    assert (sent["numbers"], sent["style"]) == ([1, 2], "1.0")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("temprature", "1"), "did you mean temperature?"),
+        (("temperature", "hot"), "temperature"),
+        (("max_tokens", "0"), "max_tokens is 0; it must be 1 or more"),
+    ],
+)
+def test_a_wrong_option_is_an_error_before_anything_is_paid(
+    run: RunLlm, replicate_emulator: Emulator, option: tuple[str, str], message: str
+) -> None:
+    done = run("-m", DEFAULT, "-o", *option, "Hi")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not replicate_emulator.predictions
+
+
+def test_an_answer_has_the_form_of_a_schema(run: RunLlm, replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = ToolUser(answer='{"name": "Paris", "people": 2}')
+    done = run("-m", DEFAULT, "--schema", "name, people int", "A city")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"name": "Paris", "people": 2}
+
+
+def test_without_streaming_json_that_does_not_fit_is_asked_for_again(
+    run: RunLlm, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.enqueue('{"name": 1}')
+    replicate_emulator.reply = '{"name": "Paris"}'
+    done = run("-m", DEFAULT, "--no-stream", "--schema", "name str", "A city")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"name": "Paris"}
+    assert len(replicate_emulator.predictions) == 2
+
+
+@pytest.mark.parametrize("flags", [[], ["--async"]], ids=["blocking", "async"])
+def test_tools_are_called_and_their_results_answered(
+    run: RunLlm, replicate_emulator: Emulator, flags: list[str]
+) -> None:
+    replicate_emulator.reply = ToolUser(calls=[("add", {"a": 2, "b": 3})])
+    done = run("-m", DEFAULT, *flags, "--functions", ADD, "2 + 3?")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == "5"
+    first, second = read_logs(run)
+    (call,), (result,) = first["tool_calls"], second["tool_results"]
+    assert (call["name"], call["arguments"]) == ("add", {"a": 2, "b": 3})
+    assert (result["name"], result["output"]) == ("add", "5")
+    assert call["tool_call_id"] == result["tool_call_id"]
+
+
+def test_an_image_and_a_url_are_attached_where_the_model_takes_images(
+    run: RunLlm, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    replicate_emulator.add_model("acme/eye", {"properties": EYE}, official=True)
+    run("replicate", "add", "acme/eye")
+    (tmp_path / "owl.png").write_bytes(PNG)
+    done = run("-m", "replicate/acme/eye", "-a", str(tmp_path / "owl.png"), "What is it?")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert last_input(replicate_emulator)["image"] == (
+        f"data:image/png;base64,{b64encode(PNG).decode()}"
+    )
+    url = "https://example.org/owl.png"
+    done = run("-m", "replicate/acme/eye", "--at", url, "image/png", "And this?")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert last_input(replicate_emulator)["image"] == url
+
+
+def test_an_image_for_a_model_that_takes_none_is_an_error(
+    run: RunLlm, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "owl.png").write_bytes(PNG)
+    done = run("-m", DEFAULT, "-a", str(tmp_path / "owl.png"), "What is it?")
+    assert done.returncode == 1
+    assert "image" in done.stderr
+    assert not replicate_emulator.predictions
+
+
+def test_a_conversation_goes_on_and_its_logs_have_usage_and_prediction(
+    run: RunLlm, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["Owls", " do."]
+    done = run("-m", DEFAULT, "-s", "Be brief.", "-u", "Who hunts at night?")
+    assert done.stdout == "Owls do.\n"
+    assert re.search(r"Token usage: \d+ input, 2 output", done.stderr)
+    assert run("-c", "Why?").returncode == 0
+    sent = last_input(replicate_emulator)
+    texts = ("Be brief.", "Who hunts at night?", "Owls do.", "Why?")
+    places = [sent["prompt"].find(text) for text in texts]
+    assert places == sorted(places)
+    assert places[0] >= 0
+    first, second = read_logs(run)
+    assert first["conversation_id"] == second["conversation_id"]
+    assert first["output_tokens"] == 2
+    assert first["input_tokens"] > 0
+    assert first["response_json"]["id"] == next(iter(replicate_emulator.predictions))
+    assert first["response_json"]["finish_reason"] == "stop"
+    assert replicate_emulator.token not in json.dumps([first, second])
+
+
+def test_reasoning_goes_to_the_standard_error_and_into_the_logs(
+    run: RunLlm, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = "<think>\nHm.\n</think>\n\nYes."
+    done = run("-m", DEFAULT, "Is it so?")
+    assert done.stdout.strip() == "Yes."
+    assert "Hm." in done.stderr
+    (log,) = read_logs(run)
+    assert log["reasoning"].strip() == "Hm."
+
+
+def test_models_are_added_and_removed_and_fetched(
+    run: RunLlm, replicate_emulator: Emulator
+) -> None:
+    assert DEFAULT in run("models").stdout
+    names = ("acme/parrot", f"acme/parrot:{'0' * 64}", "deployments/acme/parrot")
+    assert run("replicate", "add", *names).returncode == 0
+    assert run("replicate", "remove", "acme/parrot").returncode == 0
+    listed = run("models", "-q", "replicate").stdout
+    assert [line.split("replicate/")[1] for line in listed.splitlines() if "Model: " in line] == [
+        Replicate.default_model,
+        *names[1:],
+    ]
+    replicate_emulator.add_model("acme/talker", official=True)
+    done = run("replicate", "fetch-models")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "replicate/acme/talker" in run("models").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("add", "parrot"), "model has no owner; it must be owner/name"),
+        (("remove", "acme/parrot"), f"acme/parrot is not one of {Replicate.default_model}"),
+    ],
+)
+def test_a_wrong_name_of_a_model_is_an_error(
+    run: RunLlm, arguments: tuple[str, str], message: str
+) -> None:
+    done = run("replicate", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {message}")
+
+
+def test_an_error_of_the_service_is_one_line(run: RunLlm, replicate_emulator: Emulator) -> None:
+    run("replicate", "add", "acme/missing")
+    done = run("-m", "replicate/acme/missing", "Hi")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Model not found")
+    assert done.stderr.count("\n") == 1
+    done = run("replicate", "fetch-models", REPLICATE_API_TOKEN="r8_wrong")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "r8_wrong" not in done.stderr
+
+
+def test_the_key_is_that_of_llm(run: RunLlm, replicate_emulator: Emulator) -> None:
+    done = run("-m", DEFAULT, "Hi", REPLICATE_API_TOKEN="")
+    assert done.returncode == 1
+    assert "llm keys set replicate" in done.stderr
+    assert "REPLICATE_API_TOKEN" in done.stderr
+    run("keys", "set", "replicate", "--value", replicate_emulator.token)
+    done = run("-m", DEFAULT, "Hi", REPLICATE_API_TOKEN="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run("replicate", "fetch-models", REPLICATE_API_TOKEN="").returncode == 0
+
+
+def test_a_program_gets_the_async_model_by_its_name(
+    replicate_emulator: Emulator, environment: Environment
+) -> None:
+    replicate_emulator.reply = ["Hello", " you"]
+    program = (
+        "import asyncio, llm\n"
+        "async def main():\n"
+        f"    model = llm.get_async_model({DEFAULT!r})\n"
+        "    async for text in model.prompt('Hi', max_tokens=9):\n"
+        "        print(text, end='|')\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("Hello| you|", "")
+    assert last_input(replicate_emulator)["max_tokens"] == 9
+
+
+# The classes, without the command
+
+
+def test_every_parameter_of_the_client_is_an_option() -> None:
+    # `llm` has `system`; the model's own inputs are options under their own names.
+    settings = {each.name for each in PARAMETERS if each.is_setting}
+    assert set(ReplicateModel.Options.model_fields) == settings - {"system_prompt", "extra_input"}
+    assert AsyncReplicateModel.Options is ReplicateModel.Options
+
+
+async def test_an_answer_is_the_same_in_each_of_the_four_ways(
+    replicate_emulator: Emulator,
+) -> None:
+    replicate_emulator.reply = (
+        '<think>\nHm.\n</think>\n\n<tool_call>\n{"name": "add", "arguments": {"a": 2, "b": 3}}\n'
+        "</tool_call>"
+    )
+    replicate_emulator.add_model("qwen/qwen3-32b", official=True)
+
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    found = []
+    for is_streamed in (True, False):
+        response = ReplicateModel("qwen/qwen3-32b").prompt(
+            "2 + 3?", tools=[add], stream=is_streamed
+        )
+        await asyncio.to_thread(response.text)
+        found.append(response)
+        other = AsyncReplicateModel("qwen/qwen3-32b")
+        answer = other.prompt("2 + 3?", tools=[add], stream=is_streamed)
+        found.append(await answer.to_sync_response())
+    for response in found:
+        (call,) = response.tool_calls()
+        assert (call.name, call.arguments) == ("add", {"a": 2, "b": 3})
+        (message,) = response.messages()
+        reasoning = "".join(p.text for p in message.parts if isinstance(p, ReasoningPart))
+        assert reasoning.strip() == "Hm."
+        assert response.text().strip() == ""
+        assert response.response_json is not None
+        assert response.response_json["finish_reason"] == "tool_calls"
+        assert response.usage().output
+
+
+def test_a_blocking_answer_that_is_left_is_canceled(replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = lambda _: iter(lambda: "on and on ", None)
+    answer = iter(ReplicateModel(replicate_emulator.model).prompt("Hi"))
+    assert next(answer) == "on and on "
+    answer.close()  # type: ignore[attr-defined]  # `llm` declares an iterator
+    replicate_emulator.wait_for(lambda e: e.cancels == [*e.predictions])
+
+
+async def test_an_async_answer_that_is_left_is_canceled(replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = lambda _: iter(lambda: "on and on ", None)
+    response: Any = AsyncReplicateModel(replicate_emulator.model).prompt("Hi")
+    events = response.astream_events()
+    assert (await anext(events)).chunk == "on and on "
+    await events.aclose()
+    await replicate_emulator.wait_for_async(lambda e: e.cancels == [*e.predictions])
+
+
+async def test_errors_are_those_of_the_client(replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = Reply(["a"], error="out of memory")
+    with pytest.raises(PredictionFailedError, match="out of memory"):
+        await AsyncReplicateModel(replicate_emulator.model).prompt("Hi").text()
+    with pytest.raises(PredictionFailedError, match="out of memory"):
+        ReplicateModel(replicate_emulator.model).prompt("Hi").text()
+
+
+def test_a_stream_that_is_cut_is_whole(replicate_emulator: Emulator) -> None:
+    replicate_emulator.reply = ["Hello", ", ", "world"]
+    replicate_emulator.fault(Fault(on="stream", cut_after=50))
+    assert ReplicateModel(replicate_emulator.model).prompt("Hi").text() == "Hello, world"
+
+
+def test_attached_bytes_are_sent(replicate_emulator: Emulator) -> None:
+    replicate_emulator.add_model("acme/eye", {"properties": EYE}, official=True)
+    model = ReplicateModel("acme/eye")
+    model.prompt("What is it?", attachments=[llm.Attachment(content=PNG)]).text()
+    encoded = f"data:image/png;base64,{b64encode(PNG).decode()}"
+    assert last_input(replicate_emulator)["image"] == encoded
+
+
+def test_inputs_of_the_models_own_keep_their_types(replicate_emulator: Emulator) -> None:
+    schema = {"properties": {"prompt": TEXT, "documents": {"type": "array", "items": TEXT}}}
+    replicate_emulator.add_model("acme/own", schema, official=True)
+    ReplicateModel("acme/own").prompt("Hi", documents=["a", "b"]).text()
+    assert last_input(replicate_emulator)["documents"] == ["a", "b"]
