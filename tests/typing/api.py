@@ -12,11 +12,14 @@ from typing_extensions import assert_type
 
 from replicate_stream import (
     AnswerFormatError,
+    BatchRequest,
+    BatchResult,
     Client,
     Completion,
     EventStream,
     Finished,
     InvalidInputError,
+    Journal,
     Message,
     MissingAuthError,
     ModelCapabilities,
@@ -147,6 +150,16 @@ async def inspect(client: Client) -> None:
     assert_type(await client.models(), list[ModelSummary])
     async for summary in client.models("llama"):
         assert_type(summary, ModelSummary)
+    assert_type(client.resume("p", tools=[ToolSpec("add")]), EventStream)
+    async with client.resume("p", cancel_on_exit=False) as resumed, Journal("file") as journal:
+        assert_type(resumed, EventStream)
+        requests = [BatchRequest("a", "Hi", {"max_tokens": 5})]
+        async for result in client.batch("a/b", requests, journal=journal, top_p=0.5):
+            assert_type(result, BatchResult)
+            assert_type(result.completion, Completion | None)
+            assert_type(result.error, ReplicateError | None)
+    batch = client.batch("a/b", {"a": "Why?"}.items(), journal="file")
+    assert_type(batch, AsyncGenerator[BatchResult, None])
     capabilities = client.capabilities("a/b")
     assert_type(capabilities, ModelCapabilities)
     assert_type(capabilities.context_window, int | None)
