@@ -72,7 +72,7 @@ async def test_the_finish_reason_of_an_answer_that_used_up_its_tokens_is_length(
     assert finished.reason == "length"
 
 
-async def test_reasoning_without_an_end_is_the_same_in_complete_and_in_a_stream(
+async def test_an_answer_of_a_reasoning_model_without_any_tag_is_text(
     client: Client, replicate_emulator: Emulator
 ) -> None:
     model = "deepseek-ai/deepseek-r1"
@@ -80,13 +80,29 @@ async def test_reasoning_without_an_end_is_the_same_in_complete_and_in_a_stream(
     replicate_emulator.add_model(model, schema, official=True)
     replicate_emulator.reply = ["Par", "is"]
     completion = await client.complete(model, "Hi")
-    assert (completion.reasoning, completion.text) == ("Paris", "")
+    assert (completion.reasoning, completion.text) == ("", "Paris")
     async with client.stream(model, "Hi") as stream:
         events = [event async for event in stream]
     assert [event for event in events if isinstance(event, TextDelta | ReasoningDelta)] == [
         ReasoningDelta("Par"),
         ReasoningDelta("is"),
+        TextDelta("Paris"),
     ]
+
+
+async def test_reasoning_that_the_limit_cut_off_is_not_taken_for_text(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    model = "deepseek-ai/deepseek-r1"
+    schema = {
+        "type": "object",
+        "properties": {"prompt": {"type": "string"}, "max_tokens": {"type": "integer"}},
+    }
+    replicate_emulator.add_model(model, schema, official=True)
+    replicate_emulator.reply = Reply(["I", " wonder"], metrics={"output_token_count": 2})
+    completion = await client.complete(model, "Hi", max_tokens=2)
+    assert (completion.reasoning, completion.text) == ("I wonder", "")
+    assert completion.finish_reason == "length"
 
 
 @pytest.mark.parametrize(("limit", "predictions"), [(2, 1), (9, 2)])

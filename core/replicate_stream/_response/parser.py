@@ -96,9 +96,9 @@ class AnswerParser:
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
         """Return the events of the pending text, after the last chunk.
 
-        Reasoning that the prompt has opened and that nothing closes stays reasoning, as in the
-        servers of vLLM and llama.cpp: in a stream it was delivered as such already. No call in it
-        is made, because it may be a draft.
+        Reasoning that the prompt has opened and that nothing closes is the text of the answer: the
+        model, or its server, has left the reasoning out. A stream has delivered it as reasoning by
+        then, and delivers it as text too. No call in it is made, because it may be a draft.
 
         Args:
             is_cut_off: True if the answer reached its limit, so that reasoning may lack its end.
@@ -110,10 +110,16 @@ class AnswerParser:
         if self._content is not None:
             events += self._apply_stop(self._content.flush())
             self.missing = "answer" if self._content.announces_answer else None
-            if splitter is not None and splitter.is_assumed and not is_cut_off:
-                has_calls = self._content.has_calls("".join(self._assumed))
-                self.missing = "call" if has_calls else self.missing
+        if splitter is not None and splitter.is_assumed and not is_cut_off:
+            events += self._read_assumed("".join(self._assumed))
         return [*events, *self._flush_stop()]
+
+    def _read_assumed(self, text: str) -> list[StreamEvent]:
+        """Return the events of a text that was taken for reasoning, and that nothing has closed."""
+        if self._content is not None and self._content.has_calls(text):
+            self.missing = "call"
+            return []
+        return self._apply_stop(_wrap(text))
 
     def _parse(self, chunk: str) -> list[StreamEvent]:
         if self._splitter is None:
@@ -130,8 +136,7 @@ class AnswerParser:
         for kind, text in pieces:
             if kind == "reasoning":
                 events.append(ReasoningDelta(text))
-                splitter = self._splitter if self._content is not None else None
-                if splitter is not None and splitter.is_assumed:
+                if self._splitter is not None and self._splitter.is_assumed:
                     self._assumed.append(text)
             elif self._content is not None:
                 events += self._apply_stop(self._content.feed(text))
@@ -200,7 +205,11 @@ class BufferedAnswerParser(AnswerParser):
         stop, expected, new_id = self._arguments
         tag = find_unopened_reasoning("".join(self._chunks))
         if not tag or expected.reasoning_tag:
-            return [*self._events, *super().flush(is_cut_off=is_cut_off)]
+            events = [*self._events, *super().flush(is_cut_off=is_cut_off)]
+            if self._splitter is not None and self._splitter.is_assumed:
+                # As text alone, if it turned out to be that.
+                return [e for e in events if not isinstance(e, ReasoningDelta)] or events
+            return events
         parser = AnswerParser(stop, replace(expected, reasoning_tag=tag), new_id, is_buffered=True)
         events = [*parser.feed(self._chunks), *parser.flush()]
         self.is_stopped, self.has_calls = parser.is_stopped, parser.has_calls

@@ -151,18 +151,22 @@ def complete(text: str, **options: Any) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize("create", [AnswerParser, BufferedAnswerParser])
-def test_reasoning_that_nothing_closes_comes_once_and_as_reasoning(
-    create: type[AnswerParser], size: int
-) -> None:
+def test_reasoning_that_nothing_opens_or_closes_is_text_up_to_a_stop_sequence(size: int) -> None:
     text = 'It is sunny. {"name": "f"} END `<tool_call>`'
     tools = parse_tool_choice([{"name": "f"}], None, None)
-    parser = create((" END",), ExpectedAnswer(tools=tools, reasoning_tag="<think>"), str)
-    events = [e for at in range(0, len(text), size) for e in parser.feed([text[at : at + size]])]
-    events += parser.flush()
+    expected = ExpectedAnswer(tools=tools, reasoning_tag="<think>")
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    stream, whole = (
+        create((" END",), expected, str) for create in (AnswerParser, BufferedAnswerParser)
+    )
+    events = [event for piece in pieces for event in stream.feed([piece])]
+    # A stream cannot know that no tag will come, and delivers it as reasoning first.
     assert "".join(e.text for e in events if isinstance(e, ReasoningDelta)) == text
-    assert all(isinstance(e, ReasoningDelta) for e in events)
-    assert parser.missing is None
+    answer = [TextDelta('It is sunny. {"name": "f"}')]
+    assert [*stream.flush()] == answer
+    assert [event for piece in pieces for event in whole.feed([piece])] == []
+    assert [*whole.flush()] == answer
+    assert (stream.missing, whole.missing) == (None, None)
 
 
 HIDDEN = 'I look.\n<tool_call>{"name": "f", "arguments": {}}</tool_call>'
@@ -201,9 +205,10 @@ def test_a_call_in_reasoning_that_the_limit_cut_off_is_not_asked_for_again(
 
 @pytest.mark.parametrize("text", ["<think>Hm.", "<think>Hm.</think>", "Hm.</think>", "", "Hm."])
 def test_reasoning_that_shows_to_be_any_is_no_text(text: str) -> None:
+    is_cut_off = text == "Hm."
     for create in (AnswerParser, BufferedAnswerParser):
         parser = create((), ExpectedAnswer(reasoning_tag="<think>"), str)
-        events = [*parser.feed([text]), *parser.flush()]
+        events = [*parser.feed([text]), *parser.flush(is_cut_off=is_cut_off)]
         assert not [event for event in events if isinstance(event, TextDelta)]
 
 
