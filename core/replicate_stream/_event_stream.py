@@ -79,9 +79,7 @@ class EventStream:
 
         The record of a stream that was left early is the one in the response to its cancellation.
         """
-        observation = self._run.observation
-        price = None if observation is None else observation.price
-        return _add(self._rejected_usage, read_usage(self._run.prediction, price))
+        return _add(self._rejected_usage, self._read_own_usage())
 
     def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
         return self._events
@@ -228,24 +226,31 @@ class EventStream:
 
         return AnswerCheck(self._model_input.expected_answer)
 
+    def _read_own_usage(self) -> Usage | None:
+        """Read what the newest prediction alone has used."""
+        observation = self._run.observation
+        price = None if observation is None else observation.price
+        return read_usage(self._run.prediction, price)
+
     def _is_cut_off(self) -> bool:
         """Return True if the answer is as long as it may be, by the request or by default."""
-        usage, limits = read_usage(self._run.prediction), self._model_input
-        if usage is None:
+        limit = self._model_input.max_tokens or self._model_input.default_max_tokens
+        if limit is None or limit <= 0:
             return False
-        limit = limits.max_tokens or limits.default_max_tokens
-        return limit is not None and 0 < limit <= usage.output_tokens
+        usage = read_usage(self._run.prediction)
+        return usage is not None and limit <= usage.output_tokens
 
     def _build_finished(self, parser: AnswerParser) -> Finished:
         """Build the last event, with the tokens of all predictions together."""
-        prediction = self._run.prediction.without_stream()
+        usage = self._read_own_usage()
         reason = derive_finish_reason(
-            read_usage(prediction),  # of this prediction alone: max_tokens bounds each by itself
+            usage,  # of this prediction alone: max_tokens bounds each by itself
             self._model_input.max_tokens,
             is_stopped=parser.is_stopped,
             has_calls=parser.has_calls,
         )
-        return Finished(reason, self.usage, prediction)
+        prediction = self._run.prediction.without_stream()
+        return Finished(reason, _add(self._rejected_usage, usage), prediction)
 
 
 def _add(one: Usage | None, other: Usage | None) -> Usage | None:
