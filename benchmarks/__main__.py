@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only NAME] [--json FILE] [--guard FILE]`."""
+"""`python -m benchmarks [--quick] [--peers] [--only NAME] [--json FILE] [--guard FILE]`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmarks.groups import (
     langchain,
     llama_index,
     memory,
+    peers,
     per_token,
     prepare_input,
     reading,
@@ -41,7 +42,10 @@ GROUPS = {
     "prepare-input": prepare_input,
     "answer-parser": answer_parser,
     "reading": reading,
+    "peers": peers,
 }
+OPTIONAL = frozenset({"peers"})
+"""Groups that run only if they are asked for."""
 
 
 def table(names: Sequence[str], sizes: Sizes) -> Iterator[str | Row]:
@@ -66,7 +70,7 @@ def _is_installed(package: str) -> bool:
 def main() -> None:
     """Print the table. A missed target is marked OVER, and does not fail the run."""
     options = _parse_options()
-    names = options.only or list(GROUPS)
+    names = options.only or [name for name in GROUPS if options.peers or name not in OPTIONAL]
     rows: dict[str, list[Row]] = {}
     print("Ratios are to the floor of the same run; absolute figures vary with the machine.")
     for name in names:
@@ -89,6 +93,9 @@ def _parse_options() -> argparse.Namespace:
         description="Measure the cost of a token, as a ratio to its floor.",
     )
     parser.add_argument("--quick", action="store_true", help="smaller measurements, under a minute")
+    parser.add_argument(
+        "--peers", action="store_true", help="other packages too: `make bench PEERS=1`"
+    )
     parser.add_argument(
         "--only",
         choices=GROUPS,

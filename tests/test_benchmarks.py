@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from replicate_stream import Client, TextDelta
@@ -23,7 +24,7 @@ from benchmarks.server import running
 from benchmarks.sizes import TINY
 
 
-@pytest.mark.parametrize("name", [name for name in program.GROUPS if name != "imports"])
+@pytest.mark.parametrize("name", sorted(program.GROUPS.keys() - program.OPTIONAL - {"imports"}))
 def test_every_group_measures_something(name: str) -> None:
     heading, *rows = program.table([name], TINY)
     assert str(heading).startswith(f"\n{name}: ")
@@ -37,6 +38,47 @@ def test_a_group_whose_package_is_missing_is_left_out_and_says_why(
     monkeypatch.setattr(program.GROUPS["langchain"], "NEEDS", ("no_such_package",))
     *_, line = program.table(["langchain"], TINY)
     assert line == "  skipped: no_such_package is not installed"
+
+
+def test_without_the_environment_of_the_peers_only_what_is_here_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(program.GROUPS["peers"], "PYTHON", tmp_path / "python")
+    _, note, *rows = program.table(["peers"], TINY)
+    assert "not installed" in str(note)
+    assert [row.ratio for row in rows if isinstance(row, Row) and "Client.stream" in row.name]
+    complete = [row.value for row in rows if isinstance(row, Row) and row.unit == "streams"]
+    assert complete == [TINY.crowd] * 4
+
+
+def test_a_peer_that_does_not_run_is_named_with_the_reason_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # This environment has OpenAI's and other classes no more than an environment of the peers
+    # into which they could not be installed.
+    monkeypatch.setattr(program.GROUPS["peers"], "PYTHON", Path(sys.executable))
+    lines = list(program.table(["peers"], TINY))
+    assert any("litellm did not run: ModuleNotFoundError" in str(line) for line in lines)
+    assert sum(isinstance(line, Row) for line in lines) >= 12
+
+
+async def test_a_prediction_of_the_load_server_can_be_polled_and_openai_s_api_streams() -> None:
+    with running() as address:
+        api = f"{address.api}/full/v1"
+        async with aiohttp.ClientSession() as session:
+            body = {"input": {"prompt": "x"}}
+            async with session.post(f"{api}/models/b/burst-3/predictions", json=body) as reply:
+                created = await reply.json()
+            async with session.get(created["urls"]["get"]) as reply:
+                record = await reply.json()
+            chat = {"model": "burst-3", "stream": True}
+            async with session.post(f"{api}/chat/completions", json=chat) as reply:
+                text = await reply.text()  # its end is the end of the body
+    assert (created["output"], record["status"]) == (None, "succeeded")
+    assert record["output"] == [" tok0", " tok1", " tok2"]
+    chunks = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks] == record["output"]
+    assert text.endswith("data: [DONE]\n\n")
 
 
 async def test_a_ratio_is_the_median_of_neighbours_after_a_warm_up() -> None:
@@ -64,7 +106,7 @@ def test_a_row_says_whether_it_keeps_its_target() -> None:
     assert "at most" not in str(Row("x", 3.0, "ms", 1.1))
 
 
-@pytest.mark.parametrize("kind", ["burst", "plain", "single", "paced"])
+@pytest.mark.parametrize("kind", ["burst", "plain", "single", "paced", "steady"])
 async def test_the_load_server_sends_every_token_and_counts_requests(kind: str) -> None:
     texts: list[str] = []
     with running() as address:
