@@ -51,7 +51,7 @@ async def find_predictions(
     found: dict[str, list[str]] = defaultdict(list)
     async with aclosing(_fetch_records(http, created_after - CLOCK_TOLERANCE)) as records:
         async for record in records:
-            prediction_id, status = str(record.get("id")), record.get("status")
+            prediction_id, status = str(record.get("id")), str(record.get("status"))
             if prediction_id in known_ids or status in CANCELED or record.get("data_removed"):
                 continue
             digest = digest_input(await _get_input(http, prediction_id, record))
@@ -69,15 +69,16 @@ async def _fetch_records(
     time = datetime.fromtimestamp(created_after, timezone.utc).isoformat(timespec="milliseconds")
     url: Any = f"/predictions?{urlencode({'created_after': time.replace('+00:00', 'Z')})}"
     visited: set[str] = set()
-    while isinstance(url, str) and url not in visited:
+    while isinstance(url, str) and url and url not in visited:
         visited.add(url)
         page = parse_json_object(await http.request("GET", url), _ACTION)
         results = page.get("results")
         for record in results if isinstance(results, list) else ():
             yield to_mapping(record)
         url = page.get("next")
+        is_url = isinstance(url, str) and bool(url)
         # The request carries the token.
-        if url and not (is_readable(url) and origin(url) == origin(http.settings.base_url)):
+        if is_url and not (is_readable(url) and origin(url) == origin(http.settings.base_url)):
             raise ResponseError(f"{_ACTION}: the next page is on another host; check base_url")
 
 

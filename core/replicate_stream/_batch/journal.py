@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from replicate_stream._batch.requests import Key
 from replicate_stream._errors import InvalidInputError, invalid_value
@@ -285,15 +285,26 @@ def _read_lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
 
 def _parse_line(path: Path, offset: int, line: bytes) -> dict[str, Any]:
     try:
-        fields: dict[str, Any] = json.loads(line)
-        if "key" in fields and "request" in fields:
-            return fields
-    except (ValueError, TypeError):
-        pass
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        fields = None
+    if _is_entry(fields):
+        return fields
     raise InvalidInputError(
         f"journal {path} is damaged: the line at byte {offset} cannot be read; cut the file off "
         "there, or use another one",
         fields=_FIELDS,
+    )
+
+
+def _is_entry(fields: Any) -> TypeGuard[dict[str, Any]]:
+    return (
+        isinstance(fields, dict)
+        and isinstance(fields.get("key"), str | int)
+        and isinstance(fields.get("request"), str)
+        and isinstance(fields.get("at"), int | float)
+        and all(isinstance(fields.get(name, ""), str) for name in ("input", "id"))
+        and isinstance(fields.get("result", {}), dict)
     )
 
 

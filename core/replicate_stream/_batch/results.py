@@ -9,7 +9,7 @@ from typing import Any
 
 from replicate_stream import _errors
 from replicate_stream._batch.requests import BatchResult, Key
-from replicate_stream._errors import ReplicateError, ResponseError, rebuild
+from replicate_stream._errors import InvalidInputError, ReplicateError, ResponseError, rebuild
 from replicate_stream._types.messages import Completion, ToolCall
 from replicate_stream._types.prediction import Prediction, Usage
 
@@ -25,10 +25,20 @@ def encode_result(result: BatchResult) -> dict[str, Any]:
 
 
 def decode_result(key: Key, value: Mapping[str, Any]) -> BatchResult:
-    """Decode what `encode_result` returned. The logs of the prediction are None."""
-    if "error" in value:
-        return BatchResult(key, error=_decode_error(value["error"]))
-    return BatchResult(key, _decode_completion(value["completion"]))
+    """Decode what `encode_result` returned. The logs of the prediction are None.
+
+    Raises:
+        InvalidInputError: It is something else.
+    """
+    try:
+        if "error" in value:
+            return BatchResult(key, error=_decode_error(value["error"]))
+        return BatchResult(key, _decode_completion(value["completion"]))
+    except (TypeError, ValueError, LookupError, AttributeError):
+        raise InvalidInputError(
+            f"the journal's result of request {key!r} cannot be read; use another journal",
+            fields=("journal",),
+        ) from None
 
 
 def _encode_completion(completion: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from replicate_stream._batch.requests import (
 )
 from replicate_stream._batch.results import decode_result, encode_result
 from replicate_stream._errors import (
+    AnswerFormatError,
     InvalidInputError,
     MissingAuthError,
     ModelNotFoundError,
@@ -283,7 +284,9 @@ class Batch:
         prediction_id = entry.prediction_id
         if entry.is_unrecorded:
             prediction_id = await self._search(entry)
-        if prediction_id is None or (entry.has_error and await self._is_answer_wrong(entry)):
+        if prediction_id is None or (
+            entry.has_error and await self._is_answer_wrong(recorder.key, entry)
+        ):
             return None
         try:
             prediction = await self._steps.api.fetch_prediction(prediction_id)
@@ -296,12 +299,12 @@ class Batch:
         await recorder.note_run(started[0])
         return started
 
-    async def _is_answer_wrong(self, entry: Entry) -> bool:
+    async def _is_answer_wrong(self, key: Key, entry: Entry) -> bool:
         """Return True if the prediction has an answer, but not one of the required format."""
         if self._journal is None:
             return False
-        result = await self._journal.read_result(entry)
-        return bool(result["error"]["type"] == "AnswerFormatError")
+        result = decode_result(key, await self._journal.read_result(entry))
+        return isinstance(result.error, AnswerFormatError)
 
     async def _search(self, entry: Entry) -> str | None:
         """Find the prediction of an entry without an id; None if none was created."""

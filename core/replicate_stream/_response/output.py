@@ -168,5 +168,6 @@ def _extract_from_object(output: Mapping[str, Any]) -> str | None:
     if any(isinstance(output.get(key), str) for key in _TEXT_KEYS):
         return ""
     raise ResponseError(
-        f"The model's output is an object without a text; its keys are {', '.join(output) or '-'}"
+        "The model's output is an object without a text; one is read under the keys "
+        f"{', '.join((*_TEXT_KEYS, *_VALUE_KEYS))}"
     )

@@ -60,17 +60,17 @@ def _find_vectors(output: Any, *, is_item: bool = False) -> list[Any]:
         key = next((key for key in _KEYS if isinstance(output.get(key), list | dict)), None)
         if key is None:
             raise ResponseError(
-                "The model's output is an object without vectors; its keys are "
-                f"{', '.join(map(str, output)) or '-'}"
+                "The model's output is an object without vectors; those are read under the keys "
+                f"{', '.join(_KEYS)}"
             )
         return _find_vectors(output[key], is_item=is_item)
     if not isinstance(output, list):
         kind = "empty" if output is None else f"of type {type(output).__name__}"
         raise ResponseError(f"The model's output is {kind}; a list of vectors was expected")
+    if is_item or (output and not isinstance(output[0], list | dict)):
+        return [output]
     if not output:
         return []
-    if is_item or not isinstance(output[0], list | dict):
-        return [output]
     if isinstance(output[0], list):
         return output
     return [_find_vectors(item, is_item=True)[0] for item in _sort(output)]

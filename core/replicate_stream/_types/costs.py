@@ -3,7 +3,6 @@
 Annotations are evaluated here, as in `_types.messages`.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
@@ -14,16 +13,19 @@ from replicate_stream._lazy import public
 _MILLION = 1_000_000
 
 
-def _check_amounts(owner: str, value: object) -> None:
+_MAX_AMOUNT = 1e100  # of which sums and products are floats, too
+
+
+def _check_amounts(owner: str, value: object, *, is_optional: bool = False) -> None:
     """Raise `InvalidInputError` for an amount that is not a number of 0 or more."""
     for each in fields(value):  # type: ignore[arg-type]  # a dataclass
         amount = getattr(value, each.name)
-        if amount is None:
+        if amount is None and is_optional:
             continue
         if not isinstance(amount, (int, float)) or isinstance(amount, bool):
             raise wrong_type(f"{owner}.{each.name}", amount, "a number")
-        if not 0 <= amount < math.inf:
-            raise invalid_value(f"{owner}.{each.name}", amount, "0 or more")
+        if not 0 <= amount <= _MAX_AMOUNT:
+            raise invalid_value(f"{owner}.{each.name}", amount, f"0 to {_MAX_AMOUNT:g}")
 
 
 @public
@@ -93,7 +95,7 @@ class Budget:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        _check_amounts("Budget", self)
+        _check_amounts("Budget", self, is_optional=True)
 
 
 Prices: TypeAlias = Mapping[str, Price | Mapping[str, float]]

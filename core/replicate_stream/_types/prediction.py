@@ -23,6 +23,8 @@ TERMINAL = CANCELED | {SUCCEEDED, FAILED}
 
 MAX_SECONDS = 1e9
 """A longer time in a record is taken for a mistake."""
+MAX_TOKENS = 10**12
+"""A larger count in a record is taken for a mistake."""
 
 _TEXT_FIELDS = ("model", "version", "error", "logs", "created_at", "started_at", "completed_at")
 # Some official models print their counts into `logs` instead (docs/replicate-api.md 2.6).
@@ -179,9 +181,10 @@ def _to_seconds(value: Any) -> float | None:
 
 def _to_count(value: Any) -> int:
     try:
-        return max(0, int(value))
+        count = int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
+    return count if 0 <= count < MAX_TOKENS else 0
 
 
 def _to_text(value: Any) -> str | None:

@@ -109,7 +109,9 @@ def _parse_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     if problem is not None:
         raise _invalid_format(f"is not a valid JSON schema: {problem}")
     root = inline_root(schema)
-    if root.get("type") in _SCALARS:
+    declared = root.get("type")
+    kinds = set(declared if isinstance(declared, list) else [declared])
+    if kinds <= _SCALARS:
         raise _invalid_format(f"is of type {root['type']}; it must be an object or an array")
     return root
 

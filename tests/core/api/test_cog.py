@@ -366,6 +366,13 @@ async def test_a_model_that_cannot_run_is_an_error_with_its_log(start: Start, st
         await read(client)
 
 
+async def test_a_health_check_that_says_something_else_stands_in_no_way(start: Start) -> None:
+    statuses: list[Any] = [[], {}, None, 5, "NEW"]
+    for status in statuses:
+        client = await start(CogServer(health=[status]))
+        assert get_text(await read(client)) == ANSWER
+
+
 async def test_a_model_without_a_schema_is_asked_with_its_usual_inputs(start: Start) -> None:
     client = await start(server := CogServer(schema=None))
     assert (await client.complete(MODEL, "Hi")).text == ANSWER
@@ -383,6 +390,21 @@ async def test_a_refused_input_is_named_and_not_quoted(start: Start) -> None:
     assert "secret" not in str(caught.value)
     assert "secret" not in str(vars(caught.value))
     assert server.list_cancels() == []
+
+
+async def test_a_text_within_an_input_is_not_quoted_either(start: Start) -> None:
+    properties = {"messages": {"type": "array", "items": {"type": "object"}}}
+    schemas = {**SCHEMA["components"]["schemas"], "Input": {"properties": properties}}
+    detail = [{"loc": ["body", "input", "messages"], "msg": 'got "a secret plan"'}]
+    server = CogServer(
+        schema={**SCHEMA, "components": {"schemas": schemas}},
+        refusals=[(422, {"detail": detail})] * 2,
+    )
+    client = await start(server)
+    with pytest.raises(InvalidInputError, match="messages") as caught:
+        await client.complete(MODEL, "a secret plan")
+    assert server.list_predictions()
+    assert "secret" not in f"{caught.value} {vars(caught.value)}"
 
 
 async def test_a_creation_that_fails_on_the_way_is_repeated(start: Start) -> None:

@@ -79,12 +79,30 @@ async def test_another_file_is_refused_and_left_as_it_is(tmp_path: Path, data: b
     assert path.read_bytes() == data
 
 
-async def test_a_damaged_line_is_named_and_not_passed_over(tmp_path: Path) -> None:
+KNOWN = {"key": "a", "request": "r", "at": 1.0}
+CHANGES: list[dict[str, Any]] = [
+    *({"key": []}, {"key": None}, {"request": 5}, {"at": "now"}, {"at": None}),
+    *({"input": []}, {"id": 5}, {"result": 5}, {"result": None}),
+]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\0\0", b"\xff", b"", b"5", b"[]", b'"key request at"', b'["key", "request", "at"]',
+        b'{"key": "a", "request": "r", "at": ' + b"9" * 5000 + b"}",
+        b'{"key": "a", "request": "r", "at": 1, "x": ' + b"[" * 10**5 + b"]" * 10**5 + b"}",
+        *(json.dumps({**KNOWN, **changed}).encode() for changed in CHANGES),
+        *(json.dumps({n: v for n, v in KNOWN.items() if n != name}).encode() for name in KNOWN),
+    ],
+    ids=lambda line: line.decode(errors="replace")[:50],
+)  # fmt: skip
+async def test_a_damaged_line_is_named_and_not_passed_over(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "journal"
     async with Journal(path) as journal:
         await write_all(journal)
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:2], b"\0\0\n", *lines[2:]]))
+    path.write_bytes(b"".join([*lines[:2], line + b"\n", *lines[2:]]))
     with pytest.raises(InvalidInputError, match=f"byte {len(lines[0] + lines[1])} "):
         async with Journal(path):
             pass

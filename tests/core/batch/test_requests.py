@@ -166,6 +166,20 @@ def test_errors_survive_with_their_attributes() -> None:
     assert again.headers is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {}, {"completion": {}}, {"completion": 5}, {"completion": {"text": "a"}}, {"error": 5},
+        {"error": {}}, {"error": {"type": "x"}}, {"error": {"type": [], "message": "m"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_result_of_something_else_is_an_error_that_names_the_request(value: Any) -> None:
+    with pytest.raises(InvalidInputError, match="request 'a' cannot be read") as caught:
+        decode_result("a", value)
+    assert caught.value.fields == ("journal",)
+
+
 def test_an_error_of_a_newer_version_is_read_too() -> None:
     result = decode_result("a", {"error": {"type": "NewError", "message": "m", "field": 1}})
     assert type(result.error) is ReplicateError

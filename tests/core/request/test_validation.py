@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -66,10 +67,34 @@ def test_a_violation_names_the_requirement_and_hides_the_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [{"$ref": "#/components/schemas/Gone"}, {"type": "str"}, {"pattern": "("}]
-)
+    "part",
+    [
+        {"$ref": "#/components/schemas/Gone"}, {"type": "str"}, {"type": [[]]}, {"pattern": "("},
+        {"pattern": 1}, {"minLength": None}, {"maxLength": "9"}, {"enum": 5}, {"anyOf": None},
+        {"allOf": ["0"]}, {"not": []}, {"not": None}, {"$id": []}, {"properties": 1},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_a_schema_that_cannot_be_applied_finds_no_violation(part: dict[str, Any]) -> None:
+    assert find_violation("hi", part) is None
     assert find_violation({"x": "hi"}, {"properties": {"x": part}}) is None
+
+
+def test_the_schema_of_a_model_lets_nothing_be_requested_from_its_addresses() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/schema.json"
+        spec = {"properties": {"x": {"$ref": url}}}
+        assert find_violation({"x": "hi"}, spec) is None
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has connected
+            server.accept()
+
+
+@pytest.mark.parametrize("bound", [10**400, -(10**400), float("inf"), float("nan"), "5", True])
+@pytest.mark.parametrize("name", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
+def test_a_bound_that_is_no_number_bounds_nothing(name: str, bound: Any) -> None:
+    field = parse_input_schema({"properties": {"n": {"type": "number", name: bound}}}).fields["n"]
+    assert (field.minimum, field.maximum) == (None, None)
 
 
 WORDS = (

@@ -215,6 +215,7 @@ def test_the_work_grows_with_the_length_of_an_answer(shape: str) -> None:
     def count(size: int) -> int:
         return count_calls(lambda: parse([start, *[token] * size], EXPECTED[name]))
 
+    count(1)  # imports what this shape needs
     assert count(4000) < 5 * count(1000)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from replicate_stream import Prediction, Usage
+from replicate_stream import Prediction, Price, Usage
 from replicate_stream._types.prediction import parse_prediction, read_usage
 
 
@@ -18,6 +18,8 @@ from replicate_stream._types.prediction import parse_prediction, read_usage
         ({"output_token_count": 34}, Usage(0, 34)),
         ({"input_token_count": 12.0, "output_token_count": None}, Usage(12, 0)),
         ({"predict_time": 1.5}, Usage(0, 0)),
+        ({"input_token_count": 10**400, "output_token_count": 3}, Usage(0, 3)),
+        ({"input_token_count": -5, "output_token_count": 1e300}, Usage(0, 0)),
         ({"predict_time": float("nan")}, None),
         ({}, None),
     ],
@@ -26,6 +28,14 @@ def test_token_counts_are_read_under_both_names(
     metrics: dict[str, Any], usage: Usage | None
 ) -> None:
     assert read_usage(Prediction("p", "succeeded", metrics=metrics)) == usage
+
+
+@pytest.mark.parametrize(
+    "count", [10**400, 1e308, -(10**400), float("inf"), float("nan"), "9" * 99]
+)
+def test_a_count_that_is_none_costs_nothing(count: Any) -> None:
+    record = Prediction("p", "succeeded", metrics={"input_token_count": count})
+    assert read_usage(record, Price(input=1.0)) == Usage(0, 0, cost=0.0)
 
 
 def test_token_counts_are_read_from_the_logs_if_metrics_has_none() -> None:

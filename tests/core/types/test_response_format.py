@@ -77,11 +77,20 @@ def test_plain_text_has_no_response_format(schema: Any) -> None:
             r"valid JSON schema: '#/\$defs/City' refers to nothing",
         ),
         ({"type": "integer"}, "is of type integer; it must be an object or an array"),
+        ({"type": ["string", "null"]}, "it must be an object or an array"),
     ],
 )
 def test_an_invalid_format_is_refused(schema: Any, error: str) -> None:
     with pytest.raises(InvalidInputError, match=error):
         parse_response_format(schema)
+
+
+@pytest.mark.parametrize("declared", [["object", "null"], ["array"], ["object", "string"]])
+def test_a_format_may_have_several_types(declared: list[str]) -> None:
+    parsed = parse_response_format({"type": declared})
+    assert parsed is not None
+    assert parsed.first_characters == "{["
+    assert parsed.find_problem("{}" if "object" in declared else "[]") is None
 
 
 def test_a_format_is_sent_in_an_input_of_the_model_or_else_in_the_prompt() -> None:

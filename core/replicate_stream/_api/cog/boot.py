@@ -124,7 +124,7 @@ async def is_booting(http: Http, timeout: float = math.inf) -> bool:
     if response.status == HTTPStatus.NOT_FOUND:  # something in front of the container hides it
         return False
     health = parse_json_object(response, _CHECK)
-    status = health.get("status")
+    status = str(health.get("status"))
     if status in _DEAD:
         raise _build_setup_error(status, health)
     return status in _BOOTING

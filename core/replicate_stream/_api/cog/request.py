@@ -13,7 +13,7 @@ import base64
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -238,9 +238,20 @@ class _CogCancellation(Cancellation):
         """Return None: the response is an empty object."""
 
 
+def _find_texts(value: Any) -> Iterator[str]:
+    """Find the texts in an input, those in messages and lists included."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _find_texts(each)
+
+
 def _hide_input(response: Response, input_: Mapping[str, Any]) -> Response:
     """Remove the texts of an input from a refusal: Cog quotes a value that its schema forbids."""
-    texts = [value for value in input_.values() if isinstance(value, str) and value]
+    texts = list(_find_texts(input_))
 
     def hide(value: Any) -> Any:
         if isinstance(value, Mapping):
