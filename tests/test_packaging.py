@@ -97,7 +97,7 @@ def test_the_sdist_holds_the_sources_and_the_tests(built: Path) -> None:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     assert {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"} <= names
     assert "core/replicate_stream/_client.py" in names
-    assert "tests/test_packaging.py" in names
+    assert {"tests/test_packaging.py", "examples/web_chat/static/chat.js"} <= names
     assert not [name for name in names if name.startswith((".venv", ".git/", "dist"))]
 
 

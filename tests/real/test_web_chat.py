@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pytest
 from playwright.async_api import FilePayload, Page, async_playwright, expect
 
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, Fault
 
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
 HOSTILE = """
@@ -110,6 +110,17 @@ async def test_a_closed_tab_cancels_the_prediction(
     await page.close()
     await replicate_emulator.wait_for_async(lambda emulator: emulator.cancels)
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+async def test_an_error_is_shown_and_the_next_question_is_answered(
+    page: Page, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on="create", status=402))
+    await ask(page, "Why is the sky blue?")
+    await expect(page.locator(".note.error")).to_contain_text("402")
+    replicate_emulator.reply = "Air scatters blue light."
+    await ask(page, "Why?")
+    await expect(page.locator(".answer").last).to_have_text("Air scatters blue light.")
 
 
 async def test_html_of_a_model_is_shown_as_text(page: Page, replicate_emulator: Emulator) -> None:
