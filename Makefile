@@ -18,7 +18,7 @@ help:
 	@echo "make reliability  the promises against faults, load and real servers, in full size (minutes)"
 	@echo "make fuzz         the properties of parsers and templates with 5,000 examples each (EXAMPLES=n)"
 	@echo "make lint         formatting, style, types, and the arrows between the modules"
-	@echo "make build        wheel and sdist, into dist/"
+	@echo "make build        wheel and sdist, into dist/, and checks of their metadata and contents"
 	@echo "make docs         the documentation's site, into site/"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute;"
 	@echo "                  PEERS=1: other packages too, installed into .venv-peers)"
@@ -51,6 +51,8 @@ lint: $(DEV)
 build: $(DEV)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 docs: $(DEV)
 	$(BIN)/zensical build --strict --clean

@@ -101,6 +101,41 @@ def test_the_sdist_holds_the_sources_and_the_tests(built: Path) -> None:
     assert not [name for name in names if name.startswith((".venv", ".git/", "dist"))]
 
 
+def test_a_build_elsewhere_has_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (root,) = tmp_path.iterdir()
+    for each in root.rglob("*"):
+        os.utime(each, (1e9, 1e9))
+        each.chmod(each.stat().st_mode & 0o700)  # as under another umask
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", "again", "."],
+        cwd=root,
+        env={**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    first = {each.name: each.read_bytes() for each in built.iterdir()}
+    again = {each.name: each.read_bytes() for each in (root / "again").iterdir()}
+    assert first.keys() == again.keys()
+    assert [name for name in first if first[name] != again[name]] == []
+
+
+def test_the_checks_before_an_upload_pass(built: Path) -> None:
+    files = sorted(map(str, built.iterdir()))
+    for command in (
+        ("twine", "check", "--strict", *files),
+        ("check_wheel_contents", "--config", str(ROOT / "pyproject.toml"), files[0]),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_sdists_own_tests_run_in_it(built: Path, tmp_path: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
