@@ -64,7 +64,7 @@ class Cell:
     Attributes:
         fault, stage, sequel: Its place in the matrix.
         script: The server's behaviour.
-        outcome: `WHOLE`, `FIRST`, or the name of the error.
+        outcome: `WHOLE`, `FIRST`, or the name of the error, or of two with ` or ` between them.
         creates: Number of requests to create; further ones only after a refusal that created
             nothing. None for several of these.
         cancels: Number of cancel requests that have their effect.

@@ -201,7 +201,10 @@ REPLY_FAULTS: dict[str, ReplyFault] = {
         )
         for value in ("0", "0.1", "-5", "soon", "nan", "9" * 400)
     },
-    "429, a date": ReplyFault(lambda _: limit_until(0.9), **LIMITED),
+    # The last of these waits ends before the deadline or after it.
+    "429, a date": ReplyFault(
+        lambda _: limit_until(0.9), **{**LIMITED, "create": (WHOLE, f"{TIMEOUT} or {RATE}")}
+    ),
     "429, a date in the past": ReplyFault(lambda _: limit_until(-3600), **LIMITED),
     "429, retry_after": ReplyFault(refuse(429, {**THROTTLED, "retry_after": 0}), **LIMITED),
     "429, resets in ~0s": ReplyFault(
