@@ -183,6 +183,8 @@ def test_a_line_that_has_changed_is_an_error_and_its_answer_stays(
         ({"prompt": "p", "max_token": 5}, "did you mean 'max_tokens'"),
         ({"prompt": "p", "images": "a.gif"}, "line 2 has images that are not a list"),
         ({"prompt": "p", "images": ["none.gif"]}, "line 2 names none.gif, which is no file"),
+        ({"prompt": "p", "images": ["R0lGOD" * 999]}, "R0lGODR0…, which is no file and no URL"),
+        ({"prompt": "p", "files": ["a\0b"]}, "which is no file and no URL"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -211,6 +213,32 @@ def test_files_of_something_else_are_left_as_they_are(
     assert (result.exit_code, "is not a result of this command" in result.stderr) == (2, True)
     assert (tmp_path / "out.jsonl").read_text() == "mine\n"
     assert replicate_emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", '["key"]', '{"key": []}', '{"key": {}}', '{"id": 1}', "[" * 10**5]
+)
+def test_an_output_of_other_json_is_left_as_it_is(
+    run: RunBatch, replicate_emulator: Emulator, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "out.jsonl").write_text(f"{line}\n")
+    (tmp_path / "out.jsonl.journal").write_bytes(b"")
+    result = run(LINES)
+    assert (result.exit_code, "is not a result of this command" in result.stderr) == (2, True)
+    assert (tmp_path / "out.jsonl").read_text() == f"{line}\n"
+    assert replicate_emulator.requests == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_requests_that_cannot_be_read_twice_are_refused(
+    kind: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "in.jsonl"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    arguments = ["batch", str(path), "-o", str(tmp_path / "out.jsonl")]
+    result = CliRunner(env=environment).invoke(main, arguments)
+    assert (result.exit_code, "in.jsonl is no regular file" in result.stderr) == (2, True)
 
 
 def test_a_refused_token_ends_the_batch_with_one_line(

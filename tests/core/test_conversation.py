@@ -212,6 +212,15 @@ def test_ctrl_c_at_the_prompt_drops_the_line_and_keeps_the_conversation(
     assert "half" not in prompt
 
 
+def test_characters_that_the_terminals_encoding_lacks_are_an_error_and_not_the_end(
+    open_terminal: Open,
+) -> None:
+    terminal = open_terminal(PYTHONIOENCODING="ascii:strict", LC_ALL="C.UTF-8")
+    terminal.ask("Straße")
+    terminal.wait_for("Error: the line is not in the terminal's encoding")
+    assert terminal.end() == 0
+
+
 def test_an_error_ends_the_answer_and_not_the_conversation(
     open_terminal: Open, replicate_emulator: Emulator
 ) -> None:

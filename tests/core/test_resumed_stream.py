@@ -155,6 +155,55 @@ async def test_a_cut_while_known_text_is_repeated_loses_and_doubles_nothing(
     await opening
 
 
+def write_stream(tokens: list[str]) -> str:
+    """The body of a stream that has these tokens, and ends as if they were all."""
+    data = [token.replace("\n", "\ndata: ") for token in tokens]
+    outputs = [f"event: output\nid: {at}:0\ndata: {each}\n\n" for at, each in enumerate(data, 1)]
+    return "".join(outputs) + "event: done\ndata: {}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("lost", "is_whole"),
+    [(slice(0, 1), False), (slice(2, 3), False), (slice(4, 5), True), (slice(0, 5), True)],
+    ids=["the first", "a middle one", "the last", "all"],
+)
+@pytest.mark.parametrize("surface", ["resume", "batch"])
+async def test_a_stream_that_lost_tokens_is_no_whole_answer(
+    client: Client,
+    replicate_emulator: Emulator,
+    make_gate: Any,
+    surface: str,
+    lost: slice,
+    is_whole: bool,
+) -> None:
+    left = [token for token in TOKENS if token not in TOKENS[lost]]
+    body = write_stream(left)
+    replicate_emulator.fault(Fault("stream", body=body, content_type="text/event-stream"))
+    gate = make_gate(0)
+    opening = asyncio.create_task(open_once(gate, replicate_emulator, 1))
+    if surface == "resume":
+        answering = read(client.resume(gate.create()))
+    else:
+        replicate_emulator.reply = gate
+        answering = read_batch(client)
+    if is_whole:
+        assert await answering == "".join(TOKENS)
+    else:
+        with pytest.raises(StreamInterruptedError):
+            await answering
+    await opening
+    assert len(replicate_emulator.predictions) == 1
+
+
+async def read_batch(client: Client) -> str:
+    async for result in client.batch(Emulator.model, [("a", "Count.")]):
+        if result.error is not None:
+            raise result.error
+        assert result.completion is not None
+        return result.completion.text
+    raise AssertionError
+
+
 async def test_an_answer_that_has_ended_is_read_from_its_record(
     client: Client, replicate_emulator: Emulator
 ) -> None:

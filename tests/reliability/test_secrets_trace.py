@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from replicate_stream.testing import Emulator
-from tests.reliability import observers
+from tests.reliability import observers, prediction_observers
 from tests.reliability.observers import KEY, PROMPT, TOKEN, Observe
 
 PLACES: dict[str, Observe] = {
@@ -25,10 +25,17 @@ PLACES: dict[str, Observe] = {
     "redirects": observers.collect_redirects,
     "foreign URLs": observers.collect_foreign_urls,
     "the command line": observers.collect_command_line,
+    "reports, spans and metrics": prediction_observers.collect_reports,
+    "the journal of a batch": prediction_observers.collect_journal,
+    "files of the command line's batch": prediction_observers.collect_batch_files,
+    "errors of vectors, lists and resumed predictions": prediction_observers.collect_other_errors,
+    "containers of Cog": prediction_observers.collect_cog,
+    "the shared pool": prediction_observers.collect_pool,
 }
 # The variables of a frame hold the caller's own arguments, and so the prompt.
 FRAMES: dict[str, Observe] = {
     "frames": partial(observers.collect_errors, with_frames=True),
+    "frames of vectors, lists and resumed predictions": prediction_observers.collect_other_frames,
 }
 
 

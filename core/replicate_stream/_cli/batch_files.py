@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 
 from replicate_stream import BatchRequest, BatchResult
+from replicate_stream._cli.answer import is_file, shorten
 from replicate_stream._types.parameters import check_arguments
 
 # Some readers of lines take these for line ends; JSON escapes the others.
@@ -30,8 +31,11 @@ class RequestFile:
         """Check every line, before anything is paid.
 
         Raises:
-            click.UsageError: A line is not a request, or has the key of an earlier one.
+            click.UsageError: A line is not a request, or has the key of an earlier one; or the file
+                is a pipe or a folder.
         """
+        if not is_file(path):
+            raise click.UsageError(f"{path} is no regular file; it is read twice")
         self._path = path
         keys: dict[Any, int] = {}
         for number, fields in self._read_lines():
@@ -102,8 +106,9 @@ class RequestFile:
                     parts.append({"type": name[:-1], "url": each})
                     continue
                 path = self._path.parent / each
-                if not path.is_file():
-                    raise self._build_error(number, f"names {each}, which is no file and no URL")
+                if not is_file(path):
+                    problem = f"names {shorten(each)}, which is no file and no URL"
+                    raise self._build_error(number, problem)
                 parts.append({"type": name[:-1], "path": path})
         return parts
 
@@ -137,12 +142,13 @@ class ResultFile:
                 try:
                     fields = json.loads(line)
                     key, is_error = fields["key"], "error" in fields
-                except (ValueError, KeyError, TypeError):
+                    is_new = key not in self.answered
+                except (ValueError, KeyError, TypeError, RecursionError):
                     raise click.UsageError(
                         f"{path}: line {number} is not a result of this command; choose another "
                         "file"
                     ) from None
-                if not is_error and key not in self.answered:
+                if not is_error and is_new:
                     self.answered.add(key)
                     yield line
 

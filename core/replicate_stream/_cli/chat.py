@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from replicate_stream import Client, Message, Replicate
-from replicate_stream._cli.answer import AnswerPrinter, print_answer
+from replicate_stream._cli.answer import AnswerPrinter, is_file, print_answer, shorten
 from replicate_stream._cli.conversation import Conversation, hold_conversation
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 
@@ -155,8 +155,8 @@ def _to_part(kind: str, path_or_url: str) -> dict[str, Any]:
     if path_or_url.startswith(("http://", "https://", "data:")):
         return {"type": kind, "url": path_or_url}
     path = Path(path_or_url)
-    if not path.is_file():
-        raise click.UsageError(f"{path_or_url} is no file and no URL")
+    if not is_file(path):
+        raise click.UsageError(f"{shorten(path_or_url)} is no file and no URL")
     return {"type": kind, "path": path}
 
 

@@ -72,6 +72,9 @@ def hold_conversation(
         except KeyboardInterrupt:
             click.echo("\nCtrl-D ends the conversation.", err=True)
             continue
+        except UnicodeDecodeError:
+            click.echo("Error: the line is not in the terminal's encoding", err=True)
+            continue
         is_command = text.startswith("/") and not is_quoted
         if is_command and text.strip() == "/exit":
             return
