@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ if not (Path(__file__).parents[1] / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not part of the source distribution", allow_module_level=True)
 
 from benchmarks import __main__ as program
+from benchmarks import chart
 from benchmarks.groups.first_token import count_requests
 from benchmarks.readers import TOKEN
 from benchmarks.record import find_regressions, write_run
@@ -155,6 +157,33 @@ def test_the_program_writes_its_run_and_fails_by_a_recorded_one(
     file.write_text(json.dumps(recorded), encoding="utf-8")
     with pytest.raises(SystemExit, match=r"reading: a: 2\.00x, recorded 1\.00x"):
         program.main()
+
+
+def test_the_chart_and_the_table_of_the_readme_are_those_of_the_record() -> None:
+    record = json.loads(chart.RECORD.read_text(encoding="utf-8"))
+    assert chart.CHART.read_text(encoding="utf-8") == chart.draw(record)
+    root = Path(program.__file__).parents[1]
+    assert chart.write_table(record) in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_bar_of_the_chart_is_as_long_as_its_figure_and_a_missing_figure_is_a_dash() -> None:
+    record = {
+        **dict.fromkeys(("date", "python", "aiohttp", "machine"), "?"),
+        "groups": {
+            "peers": [
+                {"name": "CPU: aiohttp by hand", "value": 5.0, "unit": "us/token"},
+                {"name": "CPU: <b> 1.0", "value": 10.0, "unit": "us/token"},
+                {"name": "wait: <b> 1.0", "value": 1.0, "unit": "ms"},
+            ]
+        },
+    }
+    drawing = ET.fromstring(chart.draw(record))
+    _, *bars = drawing.iter("{http://www.w3.org/2000/svg}rect")
+    floor, other, alone = (float(bar.attrib["width"]) for bar in bars)
+    assert other == alone == 2 * floor
+    assert "<b> 1.0" in [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    assert "| <b> 1.0 | 10.0 | 1 |" in chart.write_table(record)
+    assert "| aiohttp by hand | 5.0 | - |" in chart.write_table(record)
 
 
 def test_every_recorded_group_exists() -> None:

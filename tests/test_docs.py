@@ -54,7 +54,8 @@ def test_the_readme_links_to_this_project_by_addresses_that_work_on_a_registrys_
 def test_the_readme_is_read_in_three_minutes() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     prose = re.sub(r"```.*?```", "", readme, flags=re.DOTALL)
-    assert len(prose.split()) <= 3 * 230
+    words = [word for word in prose.split() if word.strip("|-")]  # without the bars of tables
+    assert len(words) <= 3 * 230
 
 
 def test_the_site_shows_every_page() -> None:

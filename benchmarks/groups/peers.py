@@ -23,6 +23,7 @@ PYTHON = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 """Python of the environment into which `make bench PEERS=1` installs the peers."""
 FLOOR = "aiohttp by hand"
 OURS = frozenset({FLOOR, "Client.stream", "ChatReplicate", "LlamaIndex Replicate"})
+_CPU = "CPU of a token"
 _PATIENCE = 3
 """Many streams have this many times as long as they take at the rate they are sent."""
 
@@ -35,15 +36,16 @@ async def rows(sizes: Sizes) -> list[Row | str]:
         notes = ["  the peers are not installed: `make bench PEERS=1` does it"]
     with running() as address:
         command = "cpu", f"burst-{sizes.chunks}"
-        failures, bursts = await _compare("CPU", names, command, address, sizes)
+        failures, bursts = await _compare(_CPU, names, command, address, sizes.rounds)
         crowd = [await _crowd(name, address, sizes) for name in names]
     with running(DELAY) as address:
-        _, waits = await _compare("first token", names, ("first_token", "burst-5"), address, sizes)
+        command = "first_token", "burst-5"
+        _, waits = await _compare("first token", names, command, address, sizes.waits)
     return [*notes, *failures, *bursts, *waits, *crowd]
 
 
 async def _compare(
-    what: str, names: Sequence[str], command: tuple[str, str], address: Address, sizes: Sizes
+    what: str, names: Sequence[str], command: tuple[str, str], address: Address, rounds: int
 ) -> tuple[list[str], list[Row]]:
     notes: list[str] = []
     contenders: list[Contender] = []
@@ -57,8 +59,8 @@ async def _compare(
                 continue
             floor = None if name == FLOOR else contenders[0].name
             contenders.append(Contender(label, _measure(process, *command), floor))
-        rounds = sizes.rounds if what == "CPU" else sizes.waits
-        rows = await compare(contenders, rounds=rounds, unit="us/token" if what == "CPU" else "ms")
+        unit = "us/token" if what == _CPU else "ms"
+        rows = await compare(contenders, rounds=rounds, unit=unit)
     return notes, rows
 
 
