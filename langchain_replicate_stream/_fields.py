@@ -127,9 +127,13 @@ class ConnectionFields(BaseModel):
         @classmethod
         def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
             super().__pydantic_init_subclass__(**kwargs)
-            cls.__signature__ = DeferredSignature()
+            cls.__signature__ = DeferredSignature(hidden=("replicate_api_token", "stop_sequences"))
 
         def __init__(self, **kwargs: Any) -> None:
+            self._construct(kwargs)
+
+        def _construct(self, kwargs: dict[str, Any]) -> None:
+            """Construct the object; empty `kwargs` if that fails."""
             failure = None
             try:
                 super().__init__(**kwargs)
@@ -239,6 +243,18 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
     """Whether to request the token counts when an answer has ended."""
 
     _capabilities: ModelCapabilities | None = PrivateAttr(default=None)  # None: a given profile
+
+    if not TYPE_CHECKING:  # see ChatReplicate
+        # The names that no field has, for tools that read the signature of a constructor.
+        def __init__(
+            self, *, replicate_api_token: Any = None, stop_sequences: Any = None, **kwargs: Any
+        ) -> None:
+            if replicate_api_token is not None:
+                kwargs["replicate_api_token"] = replicate_api_token
+            if stop_sequences is not None:
+                kwargs["stop_sequences"] = stop_sequences
+            del replicate_api_token  # error trackers record the variables of a frame
+            self._construct(kwargs)
 
     @model_validator(mode="after")
     def _record_version(self) -> ChatReplicateFields:

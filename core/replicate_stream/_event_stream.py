@@ -134,7 +134,8 @@ class EventStream:
                     async for batch in batches:
                         if run.prediction.status != status and not run.prediction.is_terminal:
                             yield StatusChanged(status := run.prediction.status)
-                        if batch and observation is not None and not observation.first_text_at:
+                        # Not at an empty text, with which many models begin.
+                        if observation and not observation.first_text_at and any(batch):
                             observation.note_text()
                         events = parser.feed(completion.feed(batch))
                         for event in events if check is None else check.add(events):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from replicate_stream._errors import InvalidInputError
 from replicate_stream._event_stream import EventStream, Start
 from replicate_stream._types.messages import StreamEvent
-from replicate_stream._types.prediction import Prediction
+from replicate_stream._types.prediction import Prediction, Usage
 
 if TYPE_CHECKING:
     from replicate_stream._api.api import Run
@@ -37,6 +37,16 @@ class ResumedStream(EventStream):
     def prediction(self) -> Prediction:
         """The newest record; one with the id alone, and no status, until it was looked up."""
         return super().prediction if self._is_open else Prediction(self._prediction_id, "")
+
+    @property
+    def usage(self) -> Usage | None:
+        """Token counts of the newest record; None if unknown, as until it was looked up."""
+        return super().usage if self._is_open else None
+
+    def leave_running(self) -> None:
+        """Let the prediction run on if the stream is left. It has to be entered before."""
+        if self._is_open:
+            super().leave_running()
 
     async def __aenter__(self) -> EventStream:
         await self._open()

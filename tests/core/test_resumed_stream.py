@@ -210,8 +210,10 @@ async def test_an_answer_that_has_ended_is_read_from_its_record(
     prediction_id = create_ended(replicate_emulator, ["a\r\n", "b"])
     stream = client.resume(prediction_id)
     assert isinstance(stream, EventStream)
-    assert stream.prediction.id == prediction_id
+    assert (stream.prediction.id, stream.usage) == (prediction_id, None)
     assert await read(stream) == "a\r\nb"
+    assert stream.usage is not None
+    assert stream.usage.output_tokens == 2
     assert stream.prediction.status == "succeeded"
     assert [each.kind for each in replicate_emulator.requests].count("stream") == 0
     assert replicate_emulator.cancels == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from pydantic import AliasChoices, ValidationError
+from pydantic import AliasChoices, SecretStr, ValidationError
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
@@ -66,6 +66,17 @@ def test_the_signature_shows_the_fields_names_before_any_object_was_made() -> No
         assert parameters.keys() >= {"api_key", "stop", "temperature", "model_kwargs"}
         assert not parameters.keys() & {"model_name", "replicate_api_token", "stop_sequences"}
         assert ("own" in parameters) is (cls is Own)
+
+
+def test_the_constructor_names_what_no_field_is_called() -> None:
+    named = inspect.signature(ChatReplicate.__init__).parameters
+    assert named.keys() >= {"replicate_api_token", "stop_sequences"}
+    llm = ChatReplicate(
+        model="a/b",
+        replicate_api_token="r8_FAKE",
+        stop_sequences=["END"],
+    )
+    assert (llm.api_key, llm.stop) == (SecretStr("r8_FAKE"), ["END"])
 
 
 def test_a_missing_model_is_named(replicate_emulator: Emulator) -> None:
