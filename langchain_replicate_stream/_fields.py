@@ -151,7 +151,9 @@ class ConnectionFields(BaseModel):
             choices = [each.choices for each in aliases if isinstance(each, AliasChoices)]
             known = {*cls.model_fields, *(str(name) for names in choices for name in names)}
             try:
-                check_argument_names(cls.__name__, values, known, cls._replaced)
+                check_argument_names(
+                    cls.__name__, values, known, cls._replaced, input_argument="model_kwargs"
+                )
             except TypeError as error:
                 raise ValueError(str(error)) from None  # Pydantic reports only these
         return values
@@ -303,7 +305,9 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         """
         client = self._get_client()
         if not kwargs.keys() <= _CALL_NAMES:
-            check_argument_names("ChatReplicate", kwargs, _CALL_NAMES, REPLACED)
+            check_argument_names(
+                "ChatReplicate", kwargs, _CALL_NAMES, REPLACED, input_argument="model_kwargs"
+            )
         stop = self._get_stop(stop, kwargs)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}

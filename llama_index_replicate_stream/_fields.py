@@ -118,7 +118,13 @@ class ConnectionFields(BaseModel):
         known = (*type(self).model_fields, "model", "api_key", "client")
         failure = None
         try:
-            check_argument_names(type(self).__name__, list(settings), known, self._replaced)
+            check_argument_names(
+                type(self).__name__,
+                list(settings),
+                known,
+                self._replaced,
+                input_argument="additional_kwargs",
+            )
             super().__init__(**settings)
         except (TypeError, ValueError) as error:
             failure = without_values(error)
@@ -327,7 +333,9 @@ class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
         Raises:
             TypeError: An argument is unknown, with the closest known name, or needs a chat.
         """
-        check_argument_names("Replicate", kwargs, _CALL_NAMES, _REPLACED_IN_CALLS)
+        check_argument_names(
+            "Replicate", kwargs, _CALL_NAMES, _REPLACED_IN_CALLS, input_argument="additional_kwargs"
+        )
         for name in _TOOL_ARGUMENTS:
             if not is_chat and kwargs.get(name) is not None:
                 raise TypeError(f"A completion cannot contain tool calls; use {name!r} in a chat")

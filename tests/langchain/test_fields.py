@@ -188,6 +188,8 @@ async def test_a_stop_sequence_works_under_every_name(
 def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: ChatReplicate) -> None:
     with pytest.raises(ValidationError, match="did you mean 'temperature'"):
         ChatReplicate(model="a/b", api_key="r8_FAKE", temprature=1)  # type: ignore[call-overload]  # the point
+    with pytest.raises(TypeError, match="if it is an input of the model, use model_kwargs="):
+        llm.invoke("Hi", documents=[])
     with pytest.raises(TypeError, match="did you mean 'max_tokens'"):
         llm.invoke("Hi", max_token=1)
 

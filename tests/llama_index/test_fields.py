@@ -155,9 +155,11 @@ def test_an_unknown_argument_is_an_error_that_names_the_closest(llm: Replicate) 
         make(model="a/b", temprature=1)
     with pytest.raises(TypeError, match="'api_token'; did you mean 'api_key'"):
         make(model="a/b", api_token="x")
+    with pytest.raises(TypeError, match="if it is an input of the model, use additional_kwargs="):
+        llm.complete("Hi", documents=[])
     with pytest.raises(TypeError, match="'max_token'; did you mean 'max_tokens'"):
         llm.complete("Hi", max_token=1)
-    with pytest.raises(TypeError, match=r"'zzz'; known are additional_kwargs, .*temperature"):
+    with pytest.raises(TypeError, match=r"'zzz'; .* known are additional_kwargs, .*temperature"):
         llm.complete("Hi", zzz=1)
 
 

@@ -89,7 +89,7 @@ def check_on_unsupported(value: str) -> OnUnsupported:
 def check_arguments(method: str, names: Iterable[str]) -> None:
     """Reject arguments that a method of `Client` does not have, as `check_argument_names` does."""
     known = ("model", "messages", *(parameter.name for parameter in PARAMETERS))
-    check_argument_names(f"Client.{method}", names, known)
+    check_argument_names(f"Client.{method}", names, known, input_argument="extra_input")
 
 
 def check_argument_names(
@@ -97,6 +97,8 @@ def check_argument_names(
     names: Iterable[str],
     known: Collection[str],
     replaced: Mapping[str, str] = MappingProxyType({}),
+    *,
+    input_argument: str,
 ) -> None:
     """Reject arguments with unknown names.
 
@@ -107,6 +109,7 @@ def check_argument_names(
         names: The names of the arguments.
         known: The names that it takes.
         replaced: Names that another class for the same framework takes, with the remedy.
+        input_argument: The argument that takes inputs of the model under its own names.
 
     Raises:
         TypeError: A name is unknown. The message has the remedy, or the closest known name.
@@ -119,5 +122,7 @@ def check_argument_names(
         import difflib  # as large as this package, and only a mistake needs it
 
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+        listed = f"known are {', '.join(sorted(known))}"
+        inputs = f"if it is an input of the model, use {input_argument}={{{name!r}: …}}"
+        hint = f"did you mean {close[0]!r}?" if close else f"{inputs}; {listed}"
         raise TypeError(f"{owner} has no argument {name!r}; {hint}")

@@ -44,7 +44,9 @@ async def test_an_unknown_parameter_is_a_type_error(
     async with Client() as client:
         with pytest.raises(TypeError) as caught:
             await method(client, replicate_emulator.model, "Hi", temprature=0)
-        with pytest.raises(TypeError, match=f"Client.{method.__name__} has no argument 'xyz'"):
+        with pytest.raises(
+            TypeError, match=f"Client.{method.__name__} has no argument 'xyz'; .* use extra_input="
+        ):
             await method(client, replicate_emulator.model, "Hi", xyz=0)
     name = f"Client.{method.__name__}"
     assert str(caught.value) == f"{name} has no argument 'temprature'; did you mean 'temperature'?"
