@@ -155,7 +155,8 @@ def _parse_invalid_fields(body: Mapping[str, Any]) -> tuple[str, ...]:
                 name = match[1] if match else name
             names.append(name)
     if not names and isinstance(body.get("detail"), list):  # docs/replicate-api.md 7
-        names = [str(e["loc"][-1]) for e in body["detail"] if isinstance(e, dict) and e.get("loc")]
+        places = [e.get("loc") for e in body["detail"] if isinstance(e, dict)]
+        names = [str(place[-1]) for place in places if isinstance(place, list) and place]
     return tuple(name for name in names if name)
 
 

@@ -237,14 +237,14 @@ class Journal:
 
     def _read(self, path: Path, start: int = 0) -> int:
         """Read the complete lines of a file; return the offset after the last one."""
+        if not start:
+            _check_header(path)
         end = start
         for offset, line in _read_lines(path, start):
             end = offset + len(line)
             if offset:
                 fields = _parse_line(path, offset, line)
                 self._note(fields.pop("key"), fields, path, offset)
-            elif line != _HEADER_LINE:
-                raise _build_no_journal_error(path)
         return end
 
     def _note(self, key: Key, fields: Mapping[str, Any], path: Path, offset: int) -> None:
@@ -268,16 +268,27 @@ def _replaces(entry: Entry, known: Entry) -> bool:
     return entry.at >= known.at
 
 
+def _check_header(path: Path) -> None:
+    """Check that a file begins as a journal, which a crash may have torn at any byte.
+
+    Raises:
+        InvalidInputError: It is another file, which may have a line of any length.
+    """
+    with path.open("rb") as file:
+        if not _HEADER_LINE.startswith(file.read(len(_HEADER_LINE))):
+            raise InvalidInputError(
+                f"{path} is not a journal, and is not written to; choose another file",
+                fields=_FIELDS,
+            )
+
+
 def _read_lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
     """Read the complete lines of a journal, with their offsets."""
     with path.open("rb") as file:
         file.seek(start)
         offset = start
         for line in file:
-            if not line.endswith(b"\n"):
-                # Torn by a crash, or still being written by another worker.
-                if not offset and not _HEADER_LINE.startswith(line):
-                    raise _build_no_journal_error(path)
+            if not line.endswith(b"\n"):  # torn by a crash, or another worker is writing it
                 return
             yield offset, line
             offset += len(line)
@@ -315,12 +326,6 @@ def _read_result(entry: Entry) -> Mapping[str, Any]:
     _, line = next(_read_lines(path, offset))
     result: Mapping[str, Any] = _parse_line(path, offset, line)["result"]
     return result
-
-
-def _build_no_journal_error(path: Path) -> InvalidInputError:
-    return InvalidInputError(
-        f"{path} is not a journal, and is not written to; choose another file", fields=_FIELDS
-    )
 
 
 def _lock(fd: int, path: Path) -> None:

@@ -37,6 +37,18 @@ PROGRAMS = {
         loop.run_until_complete(left.__anext__())
         loop.close()
     """,
+    "a resumed prediction": """
+        async def take_up():
+            async with client.stream(model, "Hi") as events:
+                await events.__anext__()
+                events.leave_running()
+            resumed = client.resume(events.prediction.id)
+            await resumed.__anext__()
+            return resumed
+        loop = asyncio.new_event_loop()
+        left = loop.run_until_complete(take_up())
+        loop.close()
+    """,
     "a cycle of garbage": """
         gc.disable()
         loop = asyncio.new_event_loop()

@@ -266,7 +266,8 @@ def _hide_input(response: Response, input_: Mapping[str, Any]) -> Response:
         return value
 
     body = decode_json(response.body)
-    if not isinstance(body, dict):
-        return response
-    data = encode_json(hide(body))
+    if body is None:  # no JSON
+        data = hide(response.body.decode("utf-8", "replace")).encode()
+    else:
+        data = json.dumps(hide(body)).encode()
     return Response(response.status, response.headers, data, response.redactor)
