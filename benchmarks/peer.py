@@ -94,7 +94,9 @@ def replicate() -> Stream:
 
 def httpx_sse() -> Stream:
     """Httpx by hand, with httpx-sse for the events."""
-    client = import_module("httpx").AsyncClient(timeout=60)
+    httpx = import_module("httpx")
+    # Without a limit, as aiohttp by hand.
+    client = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None))
     connect = import_module("httpx_sse").aconnect_sse
 
     async def read(model: str) -> AsyncIterator[str]:
