@@ -127,7 +127,7 @@ class ConnectionFields(BaseModel):
         @classmethod
         def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
             super().__pydantic_init_subclass__(**kwargs)
-            cls.__signature__ = DeferredSignature(hidden=("replicate_api_token", "stop_sequences"))
+            cls.__signature__ = DeferredSignature()
 
         def __init__(self, **kwargs: Any) -> None:
             self._construct(kwargs)

@@ -73,23 +73,13 @@ _FIELD_NAMES = (
 
 
 class DeferredSignature:
-    """The signature of a Pydantic class that is built when it is first used: asking builds it.
-
-    Args:
-        hidden: Parameters of the constructor that it leaves out: other names of a field.
-    """
-
-    def __init__(self, hidden: Collection[str] = ()) -> None:
-        self._hidden = hidden
+    """The signature of a Pydantic class that is built when it is first used: asking builds it."""
 
     def __get__(self, instance: object, owner: Any) -> inspect.Signature:
         """Build the class, and return its signature."""
         if instance is not None:
             raise AttributeError("Only the class has a signature")
         owner.model_rebuild(force=True)  # replaces the attribute of the class
-        built = inspect.signature(owner)
-        shown = [each for name, each in built.parameters.items() if name not in self._hidden]
-        owner.__signature__ = built.replace(parameters=shown)
         return inspect.signature(owner)
 
 

@@ -64,7 +64,6 @@ def test_the_signature_shows_the_fields_names_before_any_object_was_made() -> No
         parameters = inspect.signature(cls).parameters
         assert parameters["model"].default is inspect.Parameter.empty
         assert parameters.keys() >= {"api_key", "stop", "temperature", "model_kwargs"}
-        assert not parameters.keys() & {"model_name", "replicate_api_token", "stop_sequences"}
         assert ("own" in parameters) is (cls is Own)
 
 
