@@ -144,8 +144,9 @@ def test_the_sdists_own_tests_run_in_it(built: Path, tmp_path: Path) -> None:
     # All modules of tests are imported; of the tests run those that read files of the tree.
     readers = "test_docs or test_parameters or test_new_family or test_migrating or test_layers"
     paths = [str(root / "core"), str(root)]
-    # It would take itself for a worker of the tests that run here.
-    inherited = {name: v for name, v in os.environ.items() if not name.startswith("PYTEST_")}
+    # It would take itself for a worker of the tests that run here, and its coverage for theirs.
+    foreign = ("PYTEST_", "COVERAGE_")
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith(foreign)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", readers],
         cwd=root,
