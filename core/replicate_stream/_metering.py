@@ -50,7 +50,9 @@ class Meter:
         self.budget = None if budget is None else read_budget(budget)
         function: Any = on_prediction
         if function is not None and (
-            not callable(function) or inspect.iscoroutinefunction(function)
+            not callable(function)
+            or inspect.iscoroutinefunction(function)
+            or inspect.iscoroutinefunction(type(function).__call__)
         ):
             raise wrong_type("on_prediction", on_prediction, "a function that is not async")
         self.on_prediction = on_prediction

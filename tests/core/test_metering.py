@@ -164,12 +164,17 @@ async def test_a_callback_that_fails_is_logged_and_costs_no_answer(
     assert "was to be told of a prediction failed" in caplog.text
 
 
-def test_a_callback_that_nobody_would_await_is_refused() -> None:
-    async def wait(report: PredictionReport) -> None:
+class Waiting:
+    """A callback that has to be awaited."""
+
+    async def __call__(self, report: PredictionReport) -> None:
         raise NotImplementedError
 
+
+@pytest.mark.parametrize("callback", [Waiting(), Waiting().__call__], ids=["object", "method"])
+def test_a_callback_that_nobody_would_await_is_refused(callback: Any) -> None:
     with pytest.raises(InvalidInputError, match="on_prediction"):
-        Client("r8_fake", on_prediction=wait)
+        Client("r8_fake", on_prediction=callback)
 
 
 async def test_a_prediction_is_one_line_of_the_log_without_text(
