@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from replicate_stream import Client, ModelSummary
-from replicate_stream._cli import main
+from replicate_stream._cli import files, main
 from replicate_stream._cli.models import format_list
 from replicate_stream.adapters import PARAMETERS
 from replicate_stream.testing import Emulator, HashingEmbedder, Reply, ToolUser
@@ -52,6 +52,25 @@ def test_chat_without_a_prompt_reads_the_standard_input(
     assert run("chat", input="What is an owl?").exit_code == 0
     (prediction,) = replicate_emulator.predictions.values()
     assert "What is an owl?" in str(prediction.input)
+
+
+def test_an_input_or_a_schema_without_an_end_is_an_error(
+    run: RunCommand,
+    replicate_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(files, "MAX_BYTES", 2**20)
+    schema = tmp_path / "schema.json"
+    schema.write_bytes(b" " * (2**20 + 1))
+    for arguments, name in (
+        (("chat",), "the standard input"),
+        (("chat", "--schema", str(schema)), str(schema)),
+    ):
+        result = run(*arguments, input=b"a" * (2**20 + 1))
+        assert result.exit_code == 2
+        assert f"{name} is larger than 1 MiB" in "".join(result.stderr.split("\n"))
+    assert replicate_emulator.requests == []
 
 
 @pytest.mark.parametrize("arguments", [["a\udcffb"], ["-s", "a\udcffb", "Hi"]])

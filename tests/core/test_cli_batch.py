@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from replicate_stream._cli import main
+from replicate_stream._cli.files import MAX_BYTES
 from replicate_stream.testing import Emulator, Fault, Reply
 
 RunBatch = Callable[..., Result]
@@ -226,6 +228,31 @@ def test_an_output_of_other_json_is_left_as_it_is(
     result = run(LINES)
     assert (result.exit_code, "is not a result of this command" in result.stderr) == (2, True)
     assert (tmp_path / "out.jsonl").read_text() == f"{line}\n"
+    assert not (tmp_path / "out.jsonl.draft").exists()
+    assert replicate_emulator.requests == []
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "out.jsonl"])
+def test_a_line_without_an_end_is_an_error_in_bounded_memory(
+    run: RunBatch, replicate_emulator: Emulator, tmp_path: Path, name: str
+) -> None:
+    in_file, out_file = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    in_file.write_text('{"prompt": "ka"}\n')
+    out_file.touch()
+    (tmp_path / "out.jsonl.journal").touch()
+    with (tmp_path / name).open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        file.truncate(8 * 2**30)  # zeros, which take no room on the disk
+    tracemalloc.start()
+    try:
+        result = CliRunner().invoke(main, ["batch", str(in_file), "-o", str(out_file)])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    line = 2 if name == "in.jsonl" else 1
+    assert result.exit_code == 2
+    assert f"{name}: line {line} is longer than 100 MiB" in " ".join(result.stderr.split())
+    assert peak < 3 * MAX_BYTES
     assert replicate_emulator.requests == []
 
 

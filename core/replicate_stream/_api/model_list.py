@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from replicate_stream._api.http import Http
+from replicate_stream._api.pages import fetch_pages
 from replicate_stream._api.responses import parse_json_object
 from replicate_stream._errors import InvalidInputError, ResponseError, wrong_type
 from replicate_stream._lazy import public
-from replicate_stream._settings import is_readable, origin
 from replicate_stream._types.prediction import to_mapping
 
 _COLLECTION = "/collections/language-models"
@@ -122,26 +122,12 @@ class ModelList:
         return parse_json_object(await self._http.request("GET", path), "GET /search")
 
     async def _query_pages(self, query: str) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Fetch the pages of `QUERY /models`, each at the URL that the one before it names."""
         data, headers = query.encode("utf-8", "replace"), {"Content-Type": "text/plain"}
-        url: str | None = "/models"
-        visited: set[str] = set()
-        while url is not None and url not in visited:
-            visited.add(url)
-            response = await self._http.request("QUERY", url, data=data, headers=headers)
-            page = parse_json_object(response, "QUERY /models")
-            for record in to_list(page.get("results")):
-                yield to_mapping(record)
-            url = self._get_next_url(page)
-
-    def _get_next_url(self, page: Mapping[str, Any]) -> str | None:
-        url = page.get("next")
-        if not isinstance(url, str) or not url:
-            return None
-        # The request carries the token.
-        if not is_readable(url) or origin(url) != origin(self._http.settings.base_url):
-            raise ResponseError("QUERY /models: the next page is on another host; check base_url")
-        return url
+        pages = fetch_pages(self._http, "QUERY", "/models", data=data, headers=headers)
+        async with aclosing(pages):
+            async for page in pages:
+                for record in to_list(page.get("results")):
+                    yield to_mapping(record)
 
 
 def parse_summary(record: Mapping[str, Any]) -> ModelSummary | None:

@@ -20,7 +20,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -195,6 +195,7 @@ class Batch:
         self._search_lock = asyncio.Lock()
         self._searched_at = 0.0
         self._found: dict[str, list[str]] = {}
+        self._search_error: ReplicateError | None = None
 
     async def answer(self, value: Any) -> BatchResult:
         """Answer one request.
@@ -274,6 +275,8 @@ class Batch:
             entry = self._journal and self._journal.find(recorder.key)
             if not error.has_unknown_outcome or not entry:
                 raise
+            # A search that began before the response was lost may have come too early.
+            entry = replace(entry, at=time.time())
             started = await self._take_up(request, entry, recorder)
             if started is None:
                 raise
@@ -307,11 +310,20 @@ class Batch:
         return isinstance(result.error, AnswerFormatError)
 
     async def _search(self, entry: Entry) -> str | None:
-        """Find the prediction of an entry without an id; None if none was created."""
+        """Find the prediction of an entry without an id; None if none was created.
+
+        Raises:
+            ReplicateError: The search for it has failed, so that one may exist.
+        """
         async with self._search_lock:
             if self._journal is not None and entry.at >= self._searched_at:
-                self._searched_at = time.time()
-                self._found = await self._search_all(self._journal)
+                self._searched_at, self._search_error = time.time(), None
+                try:
+                    self._found = await self._search_all(self._journal)
+                except ReplicateError as error:
+                    self._search_error = error
+            if self._search_error is not None:
+                raise self._search_error
             ids = self._found.get(entry.input or "")
             return ids.pop() if ids else None
 

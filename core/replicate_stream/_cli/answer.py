@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -27,7 +26,6 @@ from replicate_stream import (
 )
 from replicate_stream._model.input_schema import InputField, parse_input_schema
 
-_LONGEST_NAME = 80  # characters of a file's name in an error
 _SHORTEST_SPAN = 0.05  # seconds of an answer for which a rate means something
 
 
@@ -135,19 +133,6 @@ async def parse_inputs(client: Client, model: str, inputs: Mapping[str, str]) ->
     with suppress(ModelNotFoundError):  # the creation of the prediction raises it, with its cause
         fields = parse_input_schema(await client.describe(model)).fields
     return {name: _parse_value(text, fields.get(name)) for name, text in inputs.items()}
-
-
-def is_file(path: Path) -> bool:
-    """Return True for a file; False also for what is no name of one, such as the data of one."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, in a folder that cannot be read, or with a NUL
-        return False
-
-
-def shorten(text: str) -> str:
-    """Return a text that a line can show."""
-    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
 
 
 def _parse_value(text: str, field: InputField | None) -> Any:

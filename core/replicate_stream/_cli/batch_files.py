@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from replicate_stream import BatchRequest, BatchResult
-from replicate_stream._cli.answer import is_file, shorten
+from replicate_stream._cli.files import is_file, read_lines, shorten
 from replicate_stream._types.parameters import check_arguments
 
 # Some readers of lines take these for line ends; JSON escapes the others.
@@ -51,10 +51,9 @@ class RequestFile:
             yield self._build_request(number, fields)
 
     def _read_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        with self._path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, self._parse(number, line)
+        for number, line in read_lines(self._path):
+            if line.strip():
+                yield number, self._parse(number, line)
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
@@ -135,22 +134,20 @@ class ResultFile:
         self._file: IO[bytes] = path.open("ab")
 
     def _keep_answers(self, path: Path) -> Iterator[bytes]:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    return  # torn by a crash
-                try:
-                    fields = json.loads(line)
-                    key, is_error = fields["key"], "error" in fields
-                    is_new = key not in self.answered
-                except (ValueError, KeyError, TypeError, RecursionError):
-                    raise click.UsageError(
-                        f"{path}: line {number} is not a result of this command; choose another "
-                        "file"
-                    ) from None
-                if not is_error and is_new:
-                    self.answered.add(key)
-                    yield line
+        for number, line in read_lines(path):
+            if not line.endswith(b"\n"):
+                return  # torn by a crash
+            try:
+                fields = json.loads(line)
+                key, is_error = fields["key"], "error" in fields
+                is_new = key not in self.answered
+            except (ValueError, KeyError, TypeError, RecursionError):
+                raise click.UsageError(
+                    f"{path}: line {number} is not a result of this command; choose another file"
+                ) from None
+            if not is_error and is_new:
+                self.answered.add(key)
+                yield line
 
     def add(self, result: BatchResult) -> None:
         """Write a result as a line."""
@@ -203,11 +200,14 @@ def check_output(output: Path, journal: Path) -> None:
 def _replace_by(path: Path, lines: Iterator[bytes]) -> None:
     """Replace a file by lines that are read from it, so that a crash leaves one or the other."""
     draft = path.with_name(f"{path.name}.draft")
-    with draft.open("wb") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)  # if a line could not be read
 
 
 def _add_parts(message: Any, parts: list[dict[str, Any]]) -> Any:

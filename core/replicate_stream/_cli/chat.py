@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from replicate_stream import Client, Message, Replicate
-from replicate_stream._cli.answer import AnswerPrinter, is_file, print_answer, shorten
+from replicate_stream._cli.answer import AnswerPrinter, print_answer
 from replicate_stream._cli.conversation import Conversation, hold_conversation
+from replicate_stream._cli.files import is_file, read_all, shorten
 from replicate_stream._types.parameters import PARAMETERS, Parameter
 
 _EPILOG = """\b
@@ -72,7 +73,8 @@ def read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any
     if path is None:
         return None
     try:
-        schema = json.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            schema = json.loads(read_all(file, str(path)).decode("utf-8-sig"))
     except ValueError as error:  # not UTF-8, too
         raise click.BadParameter(f"{path} is not JSON: {error}") from None
     if not isinstance(schema, dict):
@@ -172,7 +174,7 @@ def _read_input(has_prompt: bool) -> str:
     if _is_terminal(sys.stdin):
         click.echo("Type the prompt; Ctrl-D ends it.", err=True)
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_all(sys.stdin.buffer, "the standard input").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise click.ClickException(
             f"the standard input is not UTF-8 (byte {error.start}); convert it, e.g. with iconv"

@@ -63,18 +63,25 @@ async def test_another_error_of_the_search_is_raised(
 
 
 @pytest.mark.parametrize(
-    "next_url", ["http://127.0.0.1:9/v1/models", "https://elsewhere.example/", "//[", 5, ""]
+    ("next_url", "words"),
+    [
+        *((url, "another host") for url in ("http://127.0.0.1:9/v1/models", "https://x.example/")),
+        ("//[", "another host"),
+        (5, "next is neither a URL nor null"),
+        ({}, "next is neither a URL nor null"),
+        (None, None),
+        ("", None),
+    ],
 )
-async def test_the_token_goes_to_no_other_host_for_a_next_page(
-    next_url: object, client: Client, replicate_emulator: Emulator
+async def test_a_next_page_is_a_url_of_the_same_host_or_an_error(
+    next_url: object, words: str | None, client: Client, replicate_emulator: Emulator
 ) -> None:
     page = {"next": next_url, "results": [{"owner": "a", "name": "b"}, {"owner": "a"}, 7, None]}
     replicate_emulator.fault(Fault(on="list", status=404))
     replicate_emulator.fault(Fault(on="list", status=200, body=page))
     models = client.models("owl").__aiter__()
     assert (await models.__anext__()).name == "a/b"
-    is_end = not isinstance(next_url, str) or not next_url
-    with pytest.raises(StopAsyncIteration if is_end else ResponseError, match=r"another host|^$"):
+    with pytest.raises(ResponseError if words else StopAsyncIteration, match=words):
         await models.__anext__()
     assert len(replicate_emulator.requests) == 2
 
@@ -97,6 +104,15 @@ async def test_a_reply_without_models_is_an_empty_list(
 ) -> None:
     replicate_emulator.fault(Fault(on="list", status=200, body=body))
     assert await client.models(query) == []
+
+
+@pytest.mark.parametrize("results", [None, {}, {"a": 1}, "a/b", 7, [None, 7, "a/b", {"owner": 7}]])
+async def test_a_page_without_models_has_none(
+    results: object, client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on="list", status=404))
+    replicate_emulator.fault(Fault(on="list", status=200, body={"results": results}))
+    assert await client.models("owl") == []
 
 
 @pytest.mark.parametrize(("query", "words"), [("", "empty"), (" \n", "empty"), (5, "string")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -475,3 +475,43 @@ async def test_a_prediction_that_fails_while_it_is_read_is_cancelled(
     results = await run(make_client(timeout=0.3), [("a", "?")], journal=path)
     assert results["a"].error is not None
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+async def test_a_search_that_fails_is_an_error_of_each_lost_request_and_pays_for_none(
+    make_client: Callable[..., Client], replicate_emulator: Emulator, path: Path
+) -> None:
+    client = make_client(max_retries=0)
+    await run(client, journal=path)
+    lines = read_lines(path)
+    write_lines(path, [lines[0], *(line for line in lines[1:] if b'"input"' in line)])
+    replicate_emulator.fault(Fault("list", status=503), times=1)
+    failed = await run(client, journal=path)
+    assert {str(result.error).split(":")[0] for result in failed.values()} == {"GET /predictions"}
+    assert len(replicate_emulator.predictions) == len(KEYS)
+    assert get_texts(await run(client, journal=path)) == ANSWERS
+    assert len(replicate_emulator.predictions) == len(KEYS)
+
+
+async def test_a_search_that_came_before_a_prediction_is_repeated_when_its_response_is_lost(
+    client: Client, replicate_emulator: Emulator, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await run(client, [("old", "What is k1?")], journal=path)
+    write_lines(path, read_lines(path)[:2])
+    replicate_emulator.fault(Fault("create", lose_reply=True, delay=0.5))
+    find = client._api.find_predictions
+    searches: list[Any] = []
+
+    async def find_later(*args: Any, **settings: Any) -> dict[str, list[str]]:
+        searches.append(args)
+        return await find(*args, **settings) if len(searches) > 1 else {}
+
+    monkeypatch.setattr(client._api, "find_predictions", find_later)
+
+    async def generate() -> AsyncIterator[Any]:
+        yield ("new", "What is k2?")
+        await asyncio.to_thread(replicate_emulator.wait_for, lambda e: len(e.predictions) == 2)
+        yield ("old", "What is k1?")  # it is searched for while the other one is created
+
+    results = await run(client, generate(), journal=path)
+    assert get_texts(results) == {"new": "k2?", "old": "k1?"}
+    assert len(searches) == 2
