@@ -364,8 +364,9 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         `dumps` writes the hidden fields, but tracers send this one whatever they are to hide.
         """
         described: dict[str, Any] = dumpd(self)
+        kwargs = described.get("kwargs", {})  # a subclass may not be serializable
         for name in _HIDDEN:
-            described["kwargs"].pop(name, None)
+            kwargs.pop(name, None)
         return described
 
     @classmethod

@@ -8,7 +8,7 @@ most models write best. Tool calls need a format that many were never trained on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -20,17 +20,14 @@ from langchain_replicate_stream._output_parsers import (
     ClosablePydanticParser,
     ToolCallParser,
 )
-from langchain_replicate_stream._tools import to_openai_tools
+from langchain_replicate_stream._tools import Method, Schema, to_openai_tools
 from replicate_stream import AnswerFormatError
 from replicate_stream.adapters import describes_object
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
 
-    from langchain_replicate_stream._tools import Schema
     from langchain_replicate_stream.chat_model import ChatReplicate
-
-Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def build_runnable(
@@ -43,7 +40,7 @@ def build_runnable(
     kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
     """Build the runnable that `ChatReplicate.with_structured_output` returns."""
-    _check_arguments(schema, method, strict)
+    _check_arguments(schema, method, strict, kwargs)
     bound = dict(kwargs)
     # Converted here: of a recursive class the framework's traces can make nothing.
     as_tool = schema is not None and method == "function_calling"
@@ -73,15 +70,22 @@ def build_runnable(
     return RunnableLambda(answer.invoke, answer.ainvoke)
 
 
-def _check_arguments(schema: Schema | None, method: Method, strict: bool | None) -> None:
-    if method not in {"json_schema", "function_calling", "json_mode"}:
-        raise ValueError(
-            f"method is {method!r}; it must be json_schema, function_calling or json_mode"
-        )
+def _check_arguments(
+    schema: Schema | None, method: Method, strict: bool | None, kwargs: Mapping[str, Any]
+) -> None:
+    if method not in get_args(Method):
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(get_args(Method))}")
     if schema is None and method != "json_mode":
         raise ValueError(f"method {method!r} needs a schema")
     if strict is not None and method == "json_mode":
         raise ValueError("method 'json_mode' has no schema to be strict about")
+    if method == "function_calling" and "tools" in kwargs:
+        raise ValueError(
+            "method 'function_calling' takes no tools: the schema is the only one, and must be "
+            "called; method 'json_schema' takes others beside it"
+        )
+    if "response_format" in kwargs:
+        raise ValueError("response_format cannot be given: it is made of the schema")
 
 
 def _make_parser(schema: Schema | None, function: Mapping[str, Any] | None) -> Runnable[Any, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -12,8 +12,11 @@ from replicate_stream.adapters import replace_surrogates
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
-ToolLike: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any] | BaseTool"
-Schema: TypeAlias = "Mapping[str, Any] | type"
+    ToolLike: TypeAlias = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+else:
+    ToolLike = Any  # `BaseTool` takes long to import
+Schema: TypeAlias = Mapping[str, Any] | type
+Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 
 _FORMAT_TYPES = frozenset({"text", "json_object", "json_schema"})
 _TOOL_KEYS = frozenset({"function", "parameters", "input_schema", "toolSpec"})

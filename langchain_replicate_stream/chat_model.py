@@ -29,7 +29,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from langchain_core.language_models import LangSmithParams
+# These are not under TYPE_CHECKING: `with_fallbacks` resolves the annotations of the methods that
+# it passes on, such as `bind_tools`.
+from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
 
 import replicate_stream as core
 from langchain_replicate_stream._events import EventConverter
@@ -43,21 +47,22 @@ from langchain_replicate_stream._from_core import (
 from langchain_replicate_stream._profile import make_profile
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._token_counting import count_tokens, split_into_ids
-from langchain_replicate_stream._tools import to_openai_tools, to_response_format
+from langchain_replicate_stream._tools import (
+    Method,
+    Schema,
+    ToolLike,
+    to_openai_tools,
+    to_response_format,
+)
 from replicate_stream.adapters import run_blocking, stream_blocking
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.language_models import LanguageModelInput, ModelProfile
-    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable
     from langchain_protocol.protocol import MessagesData
     from typing_extensions import Unpack
 
     from langchain_replicate_stream._signatures import Settings, StructuredOutput
-    from langchain_replicate_stream._structured_output import Method
-    from langchain_replicate_stream._tools import Schema, ToolLike
 
 
 _T = TypeVar("_T")

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -22,12 +22,12 @@ from langchain_core.callbacks import (
 from langchain_core.messages import AIMessageChunk
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
 from langchain_replicate_stream._fields import SETTINGS
-from replicate_stream.testing import Emulator, Fault, Reply
+from replicate_stream.testing import Emulator, Fault, Reply, ToolUser
 
 MakeLLM = Callable[..., ChatReplicate]
 OTHER = "other/model"
@@ -44,6 +44,12 @@ IN_THE_CALL: dict[str, tuple[Any, str, Any]] = {
     "system_prompt": ("Be brief.", "system_prompt", "Be brief."),
     "model_kwargs": ({"min_tokens": 1}, "min_tokens", 1),
 }
+
+
+class Point(BaseModel):
+    """A point on a line."""
+
+    x: int
 
 
 def get_inputs(emulator: Emulator) -> list[dict[str, Any]]:
@@ -353,6 +359,25 @@ async def test_with_fallbacks_takes_over_when_the_service_is_down(
     )
     assert (await llm.ainvoke("Hi")).content
     assert len(replicate_emulator.predictions) == 1
+
+
+async def test_with_fallbacks_passes_tools_and_schemas_to_every_model(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ToolUser(calls=[("Point", {"x": 1})])
+    llm: Any = make_llm(model="no/model").with_fallbacks([make_llm()])
+    (call,) = (await llm.bind_tools([Point]).ainvoke("Where?")).tool_calls
+    assert call["args"] == {"x": 1}
+    replicate_emulator.reply = '{"x": 2}'
+    assert await llm.with_structured_output(Point).ainvoke("Where?") == Point(x=2)
+
+
+def test_the_annotations_of_every_public_method_can_be_resolved() -> None:
+    # `with_fallbacks` does so with each method that it passes on.
+    methods = {name: each for name, each in vars(ChatReplicate).items() if callable(each)}
+    for name in methods.keys() - {"__init__", "model_post_init"}:
+        assert name.startswith("_") or get_type_hints(methods[name])
+    assert {"bind_tools", "with_structured_output", "prepare"} <= methods.keys()
 
 
 async def test_fields_can_be_configured_for_a_run(

@@ -119,6 +119,17 @@ async def test_loads_restores_a_chain_where_it_is_allowed_with_the_readers_token
     assert "r8_FAKE" not in dumps(function)
 
 
+async def test_a_subclass_need_not_be_serializable(replicate_emulator: Emulator) -> None:
+    class Own(ChatReplicate):
+        @classmethod
+        def is_lc_serializable(cls) -> bool:
+            return False
+
+    llm = Own(model=replicate_emulator.model, system_prompt="FAKE", model_kwargs={"top_k": 5})
+    assert (await llm.ainvoke("Hi")).text
+    assert "FAKE" not in str(llm._serialized) + dumps(llm)
+
+
 def test_a_changed_setting_changes_the_cache_key() -> None:
     llm = ChatReplicate(model="a/b", api_key="r8_FAKE")
     before, _ = llm._get_llm_string(), llm._serialized

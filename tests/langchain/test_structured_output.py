@@ -447,6 +447,8 @@ def test_arguments_that_contradict_each_other_are_an_error(make_llm: MakeLLM) ->
         ("needs a schema", {"method": "json_schema"}),
         ("needs a schema", {"method": "function_calling"}),
         ("strict", {"schema": Joke, "method": "json_mode", "strict": True}),
+        ("takes no tools", {"schema": Joke, "method": "function_calling", "tools": [Joke]}),
+        ("response_format", {"schema": Joke, "response_format": {"type": "json_object"}}),
     ]
     for match, arguments in wrong:
         with pytest.raises(ValueError, match=match):
