@@ -54,6 +54,7 @@ class CogServer:
         schema: None for no schema.
         minor_version: 23; 16, which has no streams; or 5, nor `PUT`.
         extra_events: Events before the outputs, as bytes.
+        logs: The log of the setup.
         is_silent: Whether requests for a prediction get no response.
         requests: All requests.
     """
@@ -67,6 +68,7 @@ class CogServer:
     schema: Mapping[str, Any] | None = field(default_factory=lambda: SCHEMA)
     minor_version: int = 23
     extra_events: bytes = b""
+    logs: str = "no weights"
     requests: list[Request] = field(default_factory=list)
     is_silent: bool = False
     base_url: str = ""
@@ -122,7 +124,7 @@ class CogServer:
             _write(writer, *((200, self.schema or {}) if is_there else none))
         elif request.path == "/health-check":
             status = self.health.pop(0) if len(self.health) > 1 else self.health[0]
-            logs = {"setup": {"logs": "no weights"}}
+            logs = {"setup": {"logs": self.logs}}
             _write(writer, 200, {"status": status, **logs})
         elif request.path.endswith("/cancel"):
             is_known = self._running.pop(request.path.split("/")[2], None) is not None

@@ -10,7 +10,10 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+E = TypeVar("E", bound=Exception)
 
 secret_headers: set[str] = {
     "auth", "bearer", "cookie", "credential", "jwt", "key", "pass", "pwd", "secret", "session",
@@ -29,6 +32,7 @@ _SECRET_INPUT = re.compile(
 _MIN_KEY_LENGTH = 8  # characters of another service's key; a `stop_token` is shorter
 _SALT = os.urandom(16)
 _MIN_LENGTH = 4  # characters of a secret; a shorter one is in many words
+_MIN_LENGTH_IN_DATA = 12  # a shorter one may stand by chance in an id, a URL or a schema
 _MAX_KNOWN = 64
 _MAX_SEARCHED = 4  # a prediction's requests have two or three kinds of headers
 _USER_INFO = re.compile(r"\A((?:[\w+.-]+:)?//)?[^/?#]*@")
@@ -209,11 +213,12 @@ def _empty(value: object) -> object:
 
 
 class Redactor:
-    """Replaces the secrets of a client's latest requests where a service's words are quoted."""
+    """Replaces the secrets of a client's latest requests where a service's words are used."""
 
     def __init__(self) -> None:
         self._known: list[str] = []
         self._pattern: re.Pattern[str] | None = None
+        self._data_pattern: re.Pattern[str] | None = None
         # Of the latest requests, with the number of names that are secret: searching every header
         # for these was a tenth of the cost of a short answer.
         self._searched: list[tuple[int, Headers]] = []
@@ -225,19 +230,41 @@ class Redactor:
             return
         self._searched = [*self._searched, search][-_MAX_SEARCHED:]
         values = {_SCHEME.sub("", v, count=1) for k, v in headers.items() if is_secret_header(k, v)}
+        values |= {quote(value, safe="") for value in values}  # as a URL holds them
         if new := [v for v in values if len(v) >= _MIN_LENGTH and v not in self._known]:
             self._known = [*self._known, *new][-_MAX_KNOWN:]
-            longest_first = sorted(self._known, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._pattern = _compile(self._known)
+            long = [value for value in self._known if len(value) >= _MIN_LENGTH_IN_DATA]
+            self._data_pattern = _compile(long) if long else None
 
-    def redact(self, value: Any) -> Any:
-        """Copy a text, or decoded JSON, without the secrets."""
-        if self._pattern is None:
-            return value
-        if isinstance(value, str):
-            return self._pattern.sub("[redacted]", value)
-        if isinstance(value, list):
-            return [self.redact(item) for item in value]
-        if isinstance(value, dict):
-            return {self.redact(key): self.redact(item) for key, item in value.items()}
-        return value
+    def redact(self, value: Any, *, is_data: bool = False) -> Any:
+        """Copy a text, or decoded JSON, without the secrets.
+
+        Args:
+            value: The text or the JSON.
+            is_data: Whether it is used, and not only quoted, so that short secrets, which may stand
+                in it by chance, are left.
+        """
+        pattern = self._data_pattern if is_data else self._pattern
+        return value if pattern is None else _replace(value, pattern)
+
+    def redact_error(self, error: E) -> E:
+        """Remove the secrets from the message of an error, and return the error."""
+        error.args = tuple(self.redact(list(error.args)))
+        return error
+
+
+def _compile(secrets: Collection[str]) -> re.Pattern[str]:
+    longest_first = sorted(secrets, key=len, reverse=True)
+    # A host name is quoted in lower case.
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)
+
+
+def _replace(value: Any, pattern: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return pattern.sub("[redacted]", value)
+    if isinstance(value, list):
+        return [_replace(item, pattern) for item in value]
+    if isinstance(value, dict):
+        return {_replace(key, pattern): _replace(item, pattern) for key, item in value.items()}
+    return value

@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Collection, Coroutine, Iterable
 from typing import Any, ClassVar
 
+from replicate_stream._api.errors import describe_request
 from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
 from replicate_stream._api.responses import Response, parse_json_object
 from replicate_stream._api.sessions import start_task
@@ -110,7 +111,7 @@ class Cancellation:
         return None
 
     def _parse(self, response: Response) -> Prediction | None:
-        return parse_prediction(parse_json_object(response, f"POST {self._url}"))
+        return parse_prediction(parse_json_object(response, describe_request("POST", self._url)))
 
 
 _open: weakref.WeakSet[Cancellation] = weakref.WeakSet()

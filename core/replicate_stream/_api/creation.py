@@ -255,11 +255,20 @@ async def _parse_creation(http: Http, response: Response) -> Prediction:
         return parse_response(response, "creating a prediction")
     except ResponseError as error:
         error.has_unknown_outcome = True
-        if match := _CANCEL_URL.search(response.body):
-            url, prediction_id = match[0].decode(), match[1].decode()
-            created = Prediction(prediction_id, "starting", urls={"cancel": url})
+        created = _find_created(response)
+        if created is not None:
             await Cancellation(http, created).cancel()
         raise
+
+
+def _find_created(response: Response) -> Prediction | None:
+    """Find the id and the cancel URL of what was created in a response that cannot be read."""
+    match = _CANCEL_URL.search(response.body)
+    if match is None:
+        return None
+    redact = response.redactor.redact
+    url, prediction_id = redact([match[0].decode(), match[1].decode()], is_data=True)
+    return Prediction(prediction_id, "starting", urls={"cancel": url})
 
 
 def encode_json(body: dict[str, Any]) -> bytes:

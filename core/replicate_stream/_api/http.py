@@ -33,6 +33,7 @@ from replicate_stream._api.sessions import Sessions
 from replicate_stream._errors import (
     InvalidInputError,
     ReplicateConnectionError,
+    ReplicateError,
     ResponseError,
 )
 from replicate_stream._secrets import Headers, Redactor
@@ -310,12 +311,18 @@ class Http:
         try:
             response = await read_within(self._fetch(session, method, url, data, headers), timeout)
         except get_connection_errors() as error:
-            failure = to_replicate_error(error, describe_request(method, path), timeout)
+            failure: ReplicateError = to_replicate_error(
+                error, describe_request(method, path), timeout
+            )
+        except ResponseError as error:
+            failure = error.with_traceback(None)
         else:
-            self.redactor.add(headers)
             return response
-        # Raised out here, not chained: aiohttp's exceptions and frames hold the token.
-        raise failure
+        finally:
+            self.redactor.add(headers)
+        # Raised out here, not chained: aiohttp's exceptions and frames hold the token. A redirect
+        # may have named the path and the host in the message.
+        raise self.redactor.redact_error(failure)
 
     async def _fetch(
         self,

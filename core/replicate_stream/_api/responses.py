@@ -26,8 +26,14 @@ from replicate_stream._errors import (
 from replicate_stream._secrets import Redactor
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
-# Values of a response that no error quotes, and that must arrive as they are.
-_NOT_QUOTED = ("output", "urls", "latest_version", "openapi_schema", "id", "status")
+# Fields that must arrive as they are: the answer, and what is compared with a request.
+_EXACT_FIELDS = {"output", "input"}
+# Fields that are used, and not only quoted.
+_DATA_FIELDS = {
+    "id", "status", "model", "version", "metrics", "next", "owner", "name", "current_release",
+    "latest_version", "openapi_schema", "paths", "components",
+}  # fmt: skip
+_LISTS_OF_RECORDS = {"results", "models"}
 _EXCERPT_LENGTH = 300  # characters of a body that is not JSON
 _RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d{1,9}(?:\.\d{1,9})?)\s*s", re.IGNORECASE)
 # Each alternative ends where the next can begin, so that many `<` take no quadratic time.
@@ -65,17 +71,36 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
         ResponseError: The body is not a JSON object.
     """
     body = decode_json(response.body)
-    redact = response.redactor.redact
     if isinstance(body, dict):
-        return {k: v if k in _NOT_QUOTED else redact(v) for k, v in body.items()}
-    body = redact(body)
+        return _redact_record(body, response.redactor)
+    body = None  # error trackers record the variables of a frame
     excerpt = _get_excerpt(response)
+    action = response.redactor.redact(action)
     expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels"
     raise ResponseError(
         f"{action}: the response is not {expected}: {excerpt}",
         status=response.status,
         detail=excerpt,
     )
+
+
+def _redact_record(record: dict[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """Copy a record without the secrets of requests, which a server may send back in any field."""
+    return {name: _redact_field(name, value, redactor) for name, value in record.items()}
+
+
+def _redact_field(name: str, value: Any, redactor: Redactor) -> Any:
+    if name in _EXACT_FIELDS:
+        return value
+    if name in _LISTS_OF_RECORDS and isinstance(value, list):
+        return [
+            _redact_record(each, redactor) if isinstance(each, dict) else redactor.redact(each)
+            for each in value
+        ]
+    if name == "urls" and isinstance(value, dict):
+        # Left out, because a URL that is cut leads elsewhere. The documented path does as well.
+        return {k: v for k, v in value.items() if redactor.redact(v, is_data=True) == v}
+    return redactor.redact(value, is_data=name in _DATA_FIELDS)
 
 
 def to_response_error(response: Response, action: str) -> ResponseError:
@@ -85,6 +110,7 @@ def to_response_error(response: Response, action: str) -> ResponseError:
         response: The response.
         action: The request, e.g. `POST /models/meta/llama/predictions`.
     """
+    action = response.redactor.redact(action)  # its path may be one that the service has named
     body = response.redactor.redact(decode_json(response.body))
     if not isinstance(body, dict):
         body = {"detail": body if isinstance(body, str) else _get_excerpt(response)}

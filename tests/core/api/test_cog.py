@@ -237,6 +237,26 @@ async def test_an_event_of_lost_events_is_an_error(start: Start) -> None:
     assert len(server.list_cancels()) == 1
 
 
+async def test_text_that_comes_together_with_a_problem_is_delivered_before_it(
+    start: Start,
+) -> None:
+    first = b'event: output\ndata: {"chunk":"Hello","index":0}\n\n'
+    for problem in (
+        b'event: error\ndata: {"error":"SSE stream lagged"}\n\n',
+        b'event: output\ndata: {"chunk":"Good","index":0}\n\n',
+        b"event: completed\ndata: {}\n\n",
+    ):
+        client = await start(server := CogServer(extra_events=first + problem))
+        texts: list[str] = []
+        with pytest.raises(StreamInterruptedError) as caught:
+            async with client.stream(MODEL, "Hi") as events:
+                async for event in events:
+                    texts += [event.text] if isinstance(event, TextDelta) else []
+        assert texts == ["Hello"]
+        assert caught.value.delivered == len("Hello")
+        assert len(server.list_cancels()) == 1
+
+
 async def test_other_events_and_keep_alives_are_passed_over(start: Start) -> None:
     others = (
         b": keep-alive\n\n"

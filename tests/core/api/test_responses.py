@@ -16,6 +16,7 @@ from replicate_stream import (
     ResponseError,
 )
 from replicate_stream._api.responses import Response, parse_json_object, to_response_error
+from replicate_stream._secrets import Headers, Redactor
 
 ACTION = "POST /models/meta/llama/predictions"
 
@@ -147,3 +148,45 @@ def test_the_402_names_the_billing_page() -> None:
 def test_a_successful_response_must_be_a_json_object(body: bytes) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
         parse_json_object(Response(200, {}, body), ACTION)
+
+
+def test_short_secrets_that_stand_in_data_by_chance_leave_it_as_it_is() -> None:
+    redactor = Redactor()
+    redactor.add(Headers({"X-Api-Key": "acme", "X-Session-Mode": "fail", "X-Auth": "prompt"}))
+    schema: dict[str, Any] = {"openapi_schema": {"properties": {"prompt": {}}}}
+    record = {
+        "id": "x4acme7",
+        "status": "failed",
+        "model": "acme/text",
+        "urls": {"get": "https://acme/predictions/x4acme7"},
+        "latest_version": schema,
+        "results": [{"id": "acme1", "input": {"prompt": "acme"}}],
+        "next": "https://acme/?cursor=fail",
+        "input": {"prompt": "acme"},
+        "output": ["acme"],
+    }
+    body = json.dumps({**record, "error": "a fail of acme"}).encode()
+    parsed = parse_json_object(Response(200, {}, body, redactor), ACTION)
+    assert parsed == {**record, "error": "a [redacted] of [redacted]"}
+
+
+def test_an_input_is_compared_with_what_was_sent_and_is_not_redacted() -> None:
+    redactor = Redactor()
+    redactor.add(Headers({"Authorization": "Bearer r8_fake_fake_fake"}))
+    record = {"input": {"prompt": "What is r8_fake_fake_fake?"}}
+    body = json.dumps({**record, "results": [{**record, "id": "r8_fake_fake_fake"}]}).encode()
+    parsed = parse_json_object(Response(200, {}, body, redactor), ACTION)
+    assert parsed == {**record, "results": [{**record, "id": "[redacted]"}]}
+
+
+def test_a_url_with_a_secret_is_left_out_because_a_part_of_it_leads_elsewhere() -> None:
+    redactor = Redactor()
+    redactor.add(Headers({"X-Key": "fake+secret/long"}))
+    urls = {
+        "get": "https://a/b",
+        "web": "https://a/fake%2Bsecret%2Flong",
+        "cancel": "//FAKE+SECRET/LONG",
+    }
+    body = json.dumps({"urls": urls}).encode()
+    parsed = parse_json_object(Response(200, {}, body, redactor), ACTION)
+    assert parsed == {"urls": {"get": "https://a/b"}}

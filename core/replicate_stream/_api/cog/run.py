@@ -31,6 +31,7 @@ from replicate_stream._api.sse import Decoder, Event, EventTooLargeError, list_e
 from replicate_stream._errors import (
     ReplicateConnectionError,
     ReplicateTimeoutError,
+    ResponseError,
     StreamInterruptedError,
 )
 from replicate_stream._types.prediction import CANCELED, Prediction
@@ -78,6 +79,7 @@ class CogRun:
         self._cuts = 0
         self._texts: list[str] = []  # delivered, by the index of their event
         self._has_gap = False
+        self._problem: str | None = None  # why the rest of the stream is of no use
 
     async def open(self) -> None:
         """Create the prediction, or open its stream again. The errors are those of `send`.
@@ -114,6 +116,9 @@ class CogRun:
                 if texts is None:
                     break
                 yield texts
+                if self._problem is not None:
+                    # Here, where no variable holds what the container has sent.
+                    raise self._build_interrupted_error(self._problem)
             self._close()
             if self._final is not None and not self._is_lost_before_text(self._final):
                 break
@@ -173,18 +178,24 @@ class CogRun:
         return texts
 
     def _add_events(self, events: Sequence[Event]) -> list[str]:
+        """Note events; return the new pieces of text, which precede a problem."""
         texts: list[str] = []
         for name, _, data in events:
+            if self._problem is not None:
+                break
             if name == "output":
                 texts += self._add_output(decode_json(data))
             elif name == "completed":
                 response = Response(HTTPStatus.OK, {}, data.encode(), self._http.redactor)
-                self._end(parse_response(response, "reading the event `completed`"))
+                try:
+                    self._end(parse_response(response, "reading the event `completed`"))
+                except ResponseError as error:
+                    self._problem = str(error)
                 break
             elif name == "error":  # events were dropped, as for a reader that is too slow
                 body = self._http.redactor.redact(decode_json(data))
                 problem = body.get("error") if isinstance(body, dict) else None
-                raise self._build_interrupted_error(str(problem or "its stream reported an error"))
+                self._problem = str(problem or "its stream reported an error")
         return texts
 
     def _end(self, final: Prediction) -> None:
@@ -202,8 +213,7 @@ class CogRun:
         elif not isinstance(index, int) or not 0 <= index < len(self._texts):
             self._has_gap = True  # `completed` brings what is missing
         elif self._texts[index] != text:
-            problem = "the connection broke, and Cog ran it again, with another answer"
-            raise self._build_interrupted_error(problem)
+            self._problem = "the connection broke, and Cog ran it again, with another answer"
 
     def _is_lost_before_text(self, final: Prediction) -> bool:
         """Return True if a connection that broke before any text has cost the prediction.
