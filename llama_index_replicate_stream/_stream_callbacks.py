@@ -3,6 +3,9 @@
 The framework's decorators wrap a stream in a generator that never closes it. The garbage collector
 does so, but not while a callback handler holds the exception that ended the reading, as
 `LlamaDebugHandler` does. Until then the prediction would run on, and cost.
+
+A stream that is left ends for the framework's handlers with its last response, which has the token
+counts of the record, instead of with an error, which has none.
 """
 
 from __future__ import annotations
@@ -10,13 +13,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from functools import update_wrapper
+from threading import get_ident
 from typing import Any, Protocol, TypeVar, cast
 
+from replicate_stream.adapters import StreamLeft
+
 Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-class StreamLeft(Exception):  # noqa: N818 - not an error
-    """Thrown into a stream whose reader has left it: it yields once, then its last response."""
 
 
 class Callback(Protocol):
@@ -53,12 +55,7 @@ def stream_callback(callback: Callback) -> Callback:
 
 
 def astream_callback(callback: Callback) -> Callback:
-    """Return a decorator for coroutine functions that return an async generator.
-
-    A stream that is left ends for the framework's handlers with its last response, which has the
-    token counts of the record, instead of with an error, which has none. That needs the response to
-    the cancellation, for which a blocking stream does not wait.
-    """
+    """Return a decorator for coroutine functions that return an async generator."""
 
     def decorate(method: Method) -> Method:
         async def endpoint(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
@@ -80,7 +77,18 @@ def _read(
     observed: Generator[Any, None, None], stream: Generator[Any, None, None]
 ) -> Generator[Any, None, None]:
     with closing(stream), closing(observed):
-        yield from observed
+        for response in observed:
+            reader = get_ident()
+            try:
+                yield response
+            except GeneratorExit:
+                # Not in a thread that never waited for the stream: the garbage collector or a web
+                # server may drop it in that of an event loop, which has others to serve.
+                if get_ident() == reader:
+                    stream.throw(StreamLeft)
+                    for _ in observed:  # to its end, at which the framework counts tokens
+                        pass
+                raise
 
 
 async def _aread(

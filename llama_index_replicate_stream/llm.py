@@ -52,13 +52,14 @@ from llama_index_replicate_stream._from_core import (
 from llama_index_replicate_stream._hidden_inputs import hide_secret_inputs
 from llama_index_replicate_stream._stream_callbacks import (
     Callback,
-    StreamLeft,
     astream_callback,
     stream_callback,
 )
 from llama_index_replicate_stream._to_core import PromptConverter
 from replicate_stream import Client
 from replicate_stream.adapters import (
+    StreamLeft,
+    finish_left,
     run_blocking,
     stream_blocking,
 )
@@ -287,8 +288,16 @@ class Replicate(ReplicateFields):
         client = self._get_client()
         with closing(stream_blocking(client, request)) as events:
             for event in events:
-                if (response := convert(event)) is not None:
+                if (response := convert(event)) is None:
+                    continue
+                try:
                     yield response
+                except StreamLeft as left:
+                    end = events.throw(left)
+                    yield response  # what `throw` returns
+                    if not isinstance(event, core.Finished) and (last := convert(end)) is not None:
+                        yield last
+                    return
 
     async def _astream(
         self, request: dict[str, Any], convert: Convert[Response]
@@ -299,10 +308,10 @@ class Replicate(ReplicateFields):
                     continue
                 try:
                     yield response
-                except StreamLeft:  # thrown by `astream_callback`, which reads the last response
+                except StreamLeft:
                     await events.aclose()
                     yield response  # what `athrow` returns
-                    end = core.Finished("canceled", events.usage, events.prediction)
+                    end = finish_left(events)
                     if not isinstance(event, core.Finished) and (last := convert(end)) is not None:
                         yield last
                     return

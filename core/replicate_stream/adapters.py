@@ -7,8 +7,9 @@ this distribution use these names and the package's public ones, and nothing els
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -32,10 +33,11 @@ from replicate_stream._types.strict_json import is_too_deep, parse_strict_json, 
 from replicate_stream._warnings import warn_caller
 
 if TYPE_CHECKING:
+    from replicate_stream._event_stream import EventStream
     from replicate_stream._metering import OnPrediction
     from replicate_stream._types.contents import Contents
     from replicate_stream._types.costs import Budget, Prices
-    from replicate_stream._types.messages import Message, StreamEvent
+    from replicate_stream._types.messages import Finished, Message, StreamEvent
 
 __all__ = [
     "PARAMETERS",
@@ -44,11 +46,13 @@ __all__ = [
     "Connection",
     "DeferredSignature",
     "Parameter",
+    "StreamLeft",
     "check_argument_names",
     "describes_object",
     "export",
     "find_missing_token",
     "find_references",
+    "finish_left",
     "inline_root",
     "is_too_deep",
     "iterate_blocking",
@@ -70,6 +74,13 @@ _FIELD_NAMES = (
     "base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported", "dialect",
     "prices", "budget", "on_prediction",
 )  # fmt: skip
+
+
+_LEAVE_TIMEOUT = 2.0  # seconds that the response to a cancellation may keep a thread
+
+
+class StreamLeft(Exception):  # noqa: N818 - not an error
+    """Thrown into a stream by a reader who leaves it, and gets its last event or response."""
 
 
 class DeferredSignature:
@@ -248,14 +259,42 @@ def stream_blocking(
 ) -> Generator[StreamEvent, None, None]:
     """Iterate over the events of `client.stream(**request)` in the background loop.
 
-    With `coalesce`, events that the consumer has let wait are merged, too.
+    With `coalesce`, events that the consumer has let wait are merged, too. Throwing `StreamLeft`
+    cancels the prediction, waits for the record in the response, and returns the last event.
     """
-    if not request["coalesce"]:
-        return iterate_blocking(lambda: client.stream(**request))
-    # Few need it, and no adapter's import should pay for the core's values.
+    streams: list[EventStream] = []
+    has_left = threading.Event()
+
+    @asynccontextmanager
+    async def open_stream() -> AsyncGenerator[EventStream, None]:
+        try:
+            async with client.stream(**request) as stream:
+                streams.append(stream)
+                yield stream
+        finally:
+            has_left.set()
+
+    # Few need `merge_deltas`, and no adapter's import should pay for the core's values.
+    merge = _import_merge_deltas() if request["coalesce"] else None
+    try:
+        yield from iterate_blocking(open_stream, merge)
+    except StreamLeft:
+        # Bounded: the background thread might wait for a lock that this one holds.
+        has_left.wait(_LEAVE_TIMEOUT)
+        yield finish_left(streams[0])
+
+
+def _import_merge_deltas() -> Callable[[Sequence[StreamEvent]], Sequence[StreamEvent]]:
     from replicate_stream._response.completion import merge_deltas
 
-    return iterate_blocking(lambda: client.stream(**request), merge_deltas)
+    return merge_deltas
+
+
+def finish_left(stream: EventStream) -> Finished:
+    """Make the last event of a stream that was left: the usage is what its newest record counts."""
+    from replicate_stream._types.messages import Finished
+
+    return Finished("canceled", stream.usage, stream.prediction.without_stream())
 
 
 def parse_json_object(text: str) -> dict[str, Any] | None:

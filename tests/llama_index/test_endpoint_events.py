@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -111,9 +112,16 @@ async def test_an_error_ends_what_has_begun(
     witness.check(method, "ExceptionEvent" if "stream" in method else "SpanDropEvent")
 
 
-@pytest.mark.parametrize("method", ASYNC_STREAMS)
+def get_last_response(witness: Witness, method: str) -> Any:
+    """Return the response that a handler got at the end of a call."""
+    ((_, ended),) = witness.debug.get_event_pairs(CBEventType.LLM)
+    payload: Any = ended.payload
+    return payload[EventPayload.RESPONSE if "chat" in method else EventPayload.COMPLETION]
+
+
+@pytest.mark.parametrize("method", [*STREAMS, *ASYNC_STREAMS])
 @pytest.mark.parametrize("count", [1, 3])
-async def test_an_async_stream_that_is_left_has_the_usage_of_its_record(
+async def test_a_stream_that_is_left_has_the_usage_of_its_record(
     make_llm: Any,
     call: Callable[..., Any],
     replicate_emulator: Emulator,
@@ -122,22 +130,33 @@ async def test_an_async_stream_that_is_left_has_the_usage_of_its_record(
     count: int,
 ) -> None:
     replicate_emulator.reply = ENDLESS
-    stream = await call(make_llm(callback_manager=witness.callback_manager), method)
-    for _ in range(count):
-        await anext(stream)
-    await stream.aclose()
+    await read_and_leave(
+        call(make_llm(callback_manager=witness.callback_manager), method),
+        lambda responses: len(responses) == count,
+    )
     assert witness.counts == [(5, 7)]
     witness.check(method, "EndEvent")
-    ((_, ended),) = witness.debug.get_event_pairs(CBEventType.LLM)
-    payload: Any = ended.payload
-    name = EventPayload.RESPONSE if "chat" in method else EventPayload.COMPLETION
-    assert payload[name].raw["status"] == payload[name].raw["finish_reason"] == "canceled"
-    assert str(payload[name]).removeprefix("assistant: ") == "a" * count
+    last = get_last_response(witness, method)
+    assert last.raw["status"] == last.raw["finish_reason"] == "canceled"
+    assert str(last).removeprefix("assistant: ") == "a" * count
     assert len(replicate_emulator.cancels) == 1
 
 
-@pytest.mark.parametrize("method", ASYNC_STREAMS)
-async def test_an_async_stream_that_is_left_at_its_last_response_is_a_whole_answer(
+async def read_and_leave(stream: Any, is_enough: Callable[[list[Any]], bool]) -> None:
+    """Read a stream of either kind as far as is enough, and close it."""
+    responses: list[Any] = []
+    is_blocking = isinstance(stream, Iterator)
+    stream = stream if is_blocking else await stream
+    while not is_enough(responses):
+        responses.append(next(stream) if is_blocking else await anext(stream))
+    if is_blocking:
+        stream.close()
+    else:
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("method", [*STREAMS, *ASYNC_STREAMS])
+async def test_a_stream_that_is_left_at_its_last_response_is_a_whole_answer(
     make_llm: Any,
     call: Callable[..., Any],
     replicate_emulator: Emulator,
@@ -145,17 +164,72 @@ async def test_an_async_stream_that_is_left_at_its_last_response_is_a_whole_answ
     method: str,
 ) -> None:
     replicate_emulator.reply = ANSWER
-    stream = await call(make_llm(callback_manager=witness.callback_manager), method)
-    while (await anext(stream)).raw is None:
-        pass
-    await stream.aclose()
+    await read_and_leave(
+        call(make_llm(callback_manager=witness.callback_manager), method),
+        lambda responses: bool(responses) and responses[-1].raw is not None,
+    )
+    assert get_last_response(witness, method).raw["finish_reason"] == "stop"
     assert witness.counts == [(5, 7)]
     witness.check(method, "EndEvent")
     assert replicate_emulator.cancels == []
 
 
 @pytest.mark.parametrize("method", STREAMS)
-def test_a_blocking_stream_that_is_left_ends_without_usage(
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_a_blocking_stream_is_counted_when_the_loop_over_it_is_left(
+    make_llm: Any,
+    call: Callable[..., Any],
+    replicate_emulator: Emulator,
+    witness: Witness,
+    method: str,
+    is_merged: bool,
+) -> None:
+    replicate_emulator.reply = ENDLESS
+    llm = make_llm(callback_manager=witness.callback_manager, coalesce=is_merged)
+    for _ in call(llm, method):
+        break
+    assert witness.counts == [(5, 7)]
+    witness.check(method, "EndEvent")
+
+
+@pytest.mark.parametrize("method", STREAMS)
+def test_a_blocking_stream_that_is_left_during_a_long_silence_has_its_usage(
+    make_llm: Any,
+    call: Callable[..., Any],
+    replicate_emulator: Emulator,
+    witness: Witness,
+    method: str,
+) -> None:
+    replicate_emulator.reply = Reply(["a", "b"], delays=[0, 3600], metrics=ENDLESS.metrics)
+    stream = call(make_llm(callback_manager=witness.callback_manager), method)
+    next(stream)
+    stream.close()
+    assert witness.counts == [(5, 7)]
+    witness.check(method, "EndEvent")
+
+
+@pytest.mark.parametrize("method", STREAMS)
+def test_a_blocking_stream_waits_only_a_short_time_for_its_record(
+    make_llm: Any,
+    call: Callable[..., Any],
+    replicate_emulator: Emulator,
+    witness: Witness,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("replicate_stream.adapters._LEAVE_TIMEOUT", 0.01)
+    replicate_emulator.reply = ENDLESS
+    replicate_emulator.fault(Fault(on="cancel", delay=2))
+    stream = call(make_llm(callback_manager=witness.callback_manager), method)
+    next(stream)
+    stream.close()
+    last = get_last_response(witness, method)
+    assert (last.raw["status"], last.raw["usage"]) == ("processing", {})
+    witness.check(method, "EndEvent")
+
+
+@pytest.mark.parametrize("method", STREAMS)
+def test_a_blocking_stream_that_another_thread_closes_ends_without_usage(
     make_llm: Any,
     call: Callable[..., Any],
     replicate_emulator: Emulator,
@@ -163,9 +237,12 @@ def test_a_blocking_stream_that_is_left_ends_without_usage(
     method: str,
 ) -> None:
     replicate_emulator.reply = ENDLESS
+    # As a web server does that reads it in threads, and drops it in the event loop's.
     stream = call(make_llm(callback_manager=witness.callback_manager), method)
     next(stream)
-    stream.close()
+    closer = Thread(target=stream.close)
+    closer.start()
+    closer.join()
     replicate_emulator.wait_for(lambda e: len(e.cancels) == 1)
     assert witness.counts == [(0, 0)]
     witness.check(method, "ExceptionEvent")
