@@ -287,7 +287,7 @@ class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
         if is_json:
             responses = self.stream_chat(**replace_tool(output_cls, arguments))
         else:
-            responses = self.stream_chat_with_tools(**arguments)
+            responses = self.stream_chat(**self._prepare_chat_with_tools(**arguments))
         return stream_objects(responses, output_cls, is_json=is_json)
 
     async def _structured_astream_call(
@@ -305,7 +305,7 @@ class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
         if is_json:
             responses = await self.astream_chat(**replace_tool(output_cls, arguments))
         else:
-            responses = await self.astream_chat_with_tools(**arguments)
+            responses = await self.astream_chat(**self._prepare_chat_with_tools(**arguments))
         return astream_objects(responses, output_cls, is_json=is_json)
 
     async def _takes_json(self, output_cls: type[BaseModel], model: str | None) -> bool:

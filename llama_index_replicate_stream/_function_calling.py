@@ -10,7 +10,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+)
 from llama_index.core.bridge.pydantic import ConfigDict
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.calling import acall_tool_with_selection, call_tool_with_selection
@@ -18,9 +23,12 @@ from llama_index.core.tools.types import ToolOutput
 
 from llama_index_replicate_stream._structured_output import (
     ClassValidator,
+    askip_partial_calls,
     get_output_class,
+    is_object_root,
     make_object,
     replace_tool,
+    skip_partial_calls,
 )
 from llama_index_replicate_stream._tools import (
     convert_tools,
@@ -67,6 +75,20 @@ class FunctionCallingMixin(FunctionCallingLLM):
             "parallel_tool_calls": None if allow_parallel_tool_calls else False,
             **kwargs,
         }
+
+    def stream_chat_with_tools(
+        self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
+    ) -> ChatResponseGen:
+        """Answer messages with text or calls of tools, token by token."""
+        responses: Any = super().stream_chat_with_tools(tools, *args, **kwargs)
+        return skip_partial_calls(responses) if is_object_root(tools) else responses
+
+    async def astream_chat_with_tools(
+        self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Answer messages with text or calls of tools, token by token."""
+        responses: Any = await super().astream_chat_with_tools(tools, *args, **kwargs)
+        return askip_partial_calls(responses) if is_object_root(tools) else responses
 
     async def _takes_json(self, output_cls: type[BaseModel], model: str | None) -> bool:
         """Return True if the model has an input for JSON of a class, and should get it."""

@@ -18,12 +18,14 @@ from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import create_flexible_model, num_valid_fields
 from llama_index.core.tools.function_tool import FunctionTool
+from pydantic import RootModel
 
 from llama_index_replicate_stream._tools import (
     get_tool_selections,
     make_missing_call_error,
     parse_partial,
 )
+from replicate_stream.adapters import describes_object
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse
@@ -53,6 +55,42 @@ def get_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
     tool = tools[0] if len(tools) == 1 else None
     is_made = isinstance(tool, FunctionTool) and tool.fn.__module__ == get_function_tool.__module__
     return tool.metadata.fn_schema if tool is not None and is_made else None
+
+
+def is_object_root(tools: Sequence[BaseTool]) -> bool:
+    """Return True if the only tool was made of a `RootModel` of an object."""
+    output_cls = get_output_class(tools)
+    if output_cls is None or not issubclass(output_cls, RootModel):
+        return False
+    return describes_object(output_cls.model_json_schema())
+
+
+def skip_partial_calls(
+    responses: Generator[ChatResponse, None, None],
+) -> Generator[ChatResponse, None, None]:
+    """Leave out the responses with a part of a call.
+
+    The framework's programs keep the first object that fits the class until another has more
+    fields, of which a `RootModel` has one. So they would return the first members alone.
+    """
+    with closing(responses):
+        for response in responses:
+            if not _has_partial_call(response):
+                yield response
+
+
+async def askip_partial_calls(
+    responses: AsyncGenerator[ChatResponse, None],
+) -> AsyncGenerator[ChatResponse, None]:
+    """Leave out the responses with a part of a call; see `skip_partial_calls`."""
+    async with aclosing(responses):
+        async for response in responses:
+            if not _has_partial_call(response):
+                yield response
+
+
+def _has_partial_call(response: ChatResponse) -> bool:
+    return response.raw is None and "tool_calls" in response.message.additional_kwargs
 
 
 class _ObjectParser:

@@ -162,11 +162,63 @@ async def test_a_program_returns_the_class(
         output_cls=cls, prompt_template_str="Plant {what}.", llm=native
     )
     results = [program(what="a tree"), await program.acall(what="a tree")]
-    if cls not in {Forest, Either}:  # which the framework's own streaming cannot make
+    if cls not in {Forest, Either}:  # as below
         results += [list(program.stream_call(what="a tree"))[-1]]
         results += [[each async for each in await program.astream_call(what="a tree")][-1]]
     assert all(result == cls.model_validate(value) for result in results)
     assert_is_whole(read_parameters(replicate_emulator), wrap(value, cls), wrap(bad, cls))
+
+
+class Counts(RootModel[dict[str, int]]):
+    """Numbers by their names."""
+
+
+async def stream_program(llm: Replicate, cls: Any, *, is_async: bool = False) -> list[Any]:
+    """Stream the objects of a program."""
+    program = FunctionCallingProgram.from_defaults(
+        output_cls=cls, prompt_template_str="Plant {what}.", llm=llm
+    )
+    if is_async:
+        return [each async for each in await program.astream_call(what="a tree")]
+    return list(program.stream_call(what="a tree"))
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("cls", "value"),
+    [
+        (Counts, {"oaks": 1, "root": 2, "elms": 3}),
+        (ByName, {"x": TREE, "y": {"z": TREE}}),
+        (Named, {"name": "a", "children": [TREE, TREE]}),
+    ],
+    ids=["numbers", "trees", "fields with defaults"],
+)
+async def test_a_program_that_streams_a_root_model_of_an_object_ends_with_all_its_members(
+    make_llm: Callable[..., Replicate],
+    replicate_emulator: Emulator,
+    cls: Any,
+    value: Any,
+    is_async: bool,
+) -> None:
+    call = json.dumps({"name": cls.__name__, "arguments": value})
+    replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
+    objects = await stream_program(make_llm(), cls, is_async=is_async)
+    assert objects[-1] == cls.model_validate(value)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_program_that_streams_a_list_ends_with_the_frameworks_own_class_and_all_members(
+    make_llm: Callable[..., Replicate], replicate_emulator: Emulator, is_async: bool
+) -> None:
+    # It validates the class against a dict, which a list never is, whatever it is handed.
+    value = [TREE, {"name": "b", "children": []}]
+    call = json.dumps({"name": "Forest", "arguments": {"root": value}})
+    replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
+    objects = await stream_program(make_llm(), Forest, is_async=is_async)
+    assert type(objects[-1]).__name__ == "FlexibleForest"
+    assert Forest.model_validate(objects[-1].root) == Forest.model_validate(value)
+    sizes = {len(each.root or []) for each in objects}
+    assert sizes == {0, 1, 2}  # it grows
 
 
 @pytest.mark.parametrize("cls", [Tree, Folder])
