@@ -54,6 +54,7 @@ PRINTED = {
     "def weather": "weather {'city': 'Paris'}",
     "class City": "name='",
     "validator=check": "name =",
+    "capture_content=True": '"gen_ai.input.messages": "[{',
     "otel.instrument": '"gen_ai.operation.name": "chat"',
     "ToolSpec": "add {'a': 2, 'b': 3}",
     "When do owls hunt?": "Owls hunt at night.\n",

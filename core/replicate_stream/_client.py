@@ -632,7 +632,7 @@ class Client:
         """Take over a prediction that was created for a request."""
         _, model_input = await self._build_model_input(request)
         run = self._api.read(prediction, _build_reading(model_input, request))
-        run.observation = self._meter.observe(request.model, time.monotonic())
+        run.observation = self._meter.observe(request.model, time.monotonic(), request=request)
         return run, model_input
 
     async def _start(
@@ -705,7 +705,7 @@ class Client:
         reading = _build_reading(model_input, request)
         requested_at = time.monotonic()
         run = await self._api.create(model, model_input.input, reading, deadline_at, recorder)
-        run.observation = self._meter.observe(request.model, requested_at)
+        run.observation = self._meter.observe(request.model, requested_at, request=request)
         if recorder is not None:
             await recorder.note_run(run)
         return run

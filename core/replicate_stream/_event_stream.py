@@ -124,8 +124,8 @@ class EventStream:
         repairs = self._request.max_repairs
         while True:
             run, model_input = self._run, self._model_input
-            parser = self._create_parser(model_input)
             completion = CompletionReader(has_tools=self._request.tools is not None)
+            parser = self._create_parser(model_input, completion)
             check = self._create_check()
             status, observation = "", run.observation
             try:
@@ -188,12 +188,22 @@ class EventStream:
             return events
         return check.close(events, has_repairs_left=has_repairs_left, missing=parser.missing)
 
-    def _create_parser(self, model_input: ModelInput) -> AnswerParser:
-        arguments = model_input.stop, model_input.expected_answer, _new_call_id
-        if self._is_buffered:
-            return BufferedAnswerParser(*arguments)
+    def _create_parser(self, model_input: ModelInput, completion: CompletionReader) -> AnswerParser:
+        create: Callable[..., AnswerParser]
         create = MergingAnswerParser if self._request.coalesce else AnswerParser
-        return create(*arguments)
+        if self._is_buffered:
+            create = BufferedAnswerParser
+        parser = create(model_input.stop, model_input.expected_answer, _new_call_id)
+        observation = self._run.observation
+        if observation is None or observation.content is None:
+            return parser
+        # Around the parser, so that it costs nothing when it is off; and not around the check,
+        # which withholds the text of a rejected answer.
+        from replicate_stream._response.recording import RecordingParser
+
+        recording = RecordingParser(parser, completion, observation.content.events)
+        observation.content.flush = recording.flush_pending
+        return recording
 
     def _build_partial(
         self, parser: AnswerParser, completion: CompletionReader

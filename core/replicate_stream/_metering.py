@@ -8,18 +8,50 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from replicate_stream._errors import BudgetExceededError, InvalidInputError, wrong_type
 from replicate_stream._types.costs import Budget, Price, find_price, read_budget, read_prices
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 from replicate_stream._types.prediction_report import PredictionReport
 
+if TYPE_CHECKING:
+    from replicate_stream._types.messages import StreamEvent
+    from replicate_stream._types.request import Request
+
 _log = logging.getLogger("replicate_stream")
 
 OnPrediction: TypeAlias = "Callable[[PredictionReport], object]"
-Observer: TypeAlias = "Callable[[PredictionReport, Context], None]"
-"""Gets each report of the process, and the context in which the prediction was asked for."""
+
+
+class AnswerContent:
+    """The texts of a prediction. They are kept only while an observer captures content.
+
+    Attributes:
+        request: The request; None for a prediction that was taken up by its id.
+        events: The events that the answer was parsed into.
+        flush: Adds the events of text that is pending. It does nothing when called again.
+    """
+
+    def __init__(self, request: Request | None) -> None:
+        """Begin without an answer."""
+        self.request = request
+        self.events: list[StreamEvent] = []
+        self.flush: Callable[[], object] = lambda: None
+
+
+class Observer(NamedTuple):
+    """Gets each report of the process.
+
+    Attributes:
+        observe: Called with the report, the context in which the prediction was asked for, and its
+            texts; None in place of the texts for one that does not capture content.
+        captures_content: True to get texts.
+    """
+
+    observe: Callable[[PredictionReport, Context, AnswerContent | None], None]
+    captures_content: bool
+
 
 observers: list[Observer] = []
 """Those that `replicate_stream.otel.instrument` has added."""
@@ -99,15 +131,25 @@ class Meter:
                     f"The budget is spent: {used or 0:g} of {limit:g} {name}", spent=spent
                 )
 
-    def observe(self, model: str, requested_at: float, operation: str = "chat") -> Observation:
+    def observe(
+        self,
+        model: str,
+        requested_at: float,
+        operation: str = "chat",
+        request: Request | None = None,
+    ) -> Observation:
         """Begin to observe a prediction.
 
         Args:
             model: The model that was asked for.
             requested_at: The time of the request, by `time.monotonic`.
             operation: As in the report.
+            request: The request, for observers that capture content; None if it is unknown.
         """
-        return Observation(self, model, requested_at, operation)
+        observation = Observation(self, model, requested_at, operation)
+        if operation == "chat" and any(each.captures_content for each in observers):
+            observation.content = AnswerContent(request)
+        return observation
 
     def add(self, usage: Usage) -> None:
         """Add to the sum, from any thread."""
@@ -121,7 +163,10 @@ class Observation:
     Attributes:
         price: The price of its model.
         first_text_at: The time of its first text, by `time.monotonic`; None before.
+        content: Its texts; None unless an observer captures content.
     """
+
+    content: AnswerContent | None = None
 
     def __init__(self, meter: Meter, model: str, requested_at: float, operation: str) -> None:
         """Begin. The arguments are those of `Meter.observe`."""
@@ -175,8 +220,11 @@ class Observation:
         if meter.on_prediction is not None:
             _call(meter.on_prediction, report)
         if self._context is not None:
-            for observe in observers:
-                _call(observe, report, self._context)
+            content = self.content
+            if content is not None:
+                _call(content.flush)
+            for observe, captures_content in observers:
+                _call(observe, report, self._context, content if captures_content else None)
 
 
 def _call(function: Callable[..., object], *args: Any) -> None:

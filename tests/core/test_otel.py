@@ -7,38 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from langchain_replicate_stream import ChatReplicate
 from llama_index_replicate_stream import Replicate
 from replicate_stream import Client, PredictionFailedError, Price, otel
 from replicate_stream.testing import Emulator, Reply
-
-
-class Telemetry:
-    """Spans and metrics in memory."""
-
-    def __init__(self) -> None:
-        self._exporter = InMemorySpanExporter()
-        self._reader = InMemoryMetricReader()
-        self.tracer_provider = TracerProvider()
-        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        self.meter_provider = MeterProvider([self._reader])
-        self.tracer = self.tracer_provider.get_tracer("test")
-
-    @property
-    def spans(self) -> dict[str, ReadableSpan]:
-        return {span.name: span for span in self._exporter.get_finished_spans()}
-
-    def get_points(self, name: str) -> list[Any]:
-        data: Any = self._reader.get_metrics_data()
-        (scope,) = data.resource_metrics[0].scope_metrics
-        (metric,) = (metric for metric in scope.metrics if metric.name == name)
-        return list(metric.data.data_points)
+from tests.telemetry import Telemetry
 
 
 @pytest.fixture

@@ -63,6 +63,11 @@ class CompletionBuilder:
         return "".join(self._text)
 
     @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        return "".join(self._reasoning)
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls so far; the last one may be incomplete."""
         return tuple(_to_call(deltas) for _, deltas in sorted(self._calls.items()))
@@ -84,7 +89,7 @@ class CompletionBuilder:
     def _build(self, finished: Finished) -> Completion:
         return Completion(
             text=self.text,
-            reasoning="".join(self._reasoning),
+            reasoning=self.reasoning,
             tool_calls=self.tool_calls,
             finish_reason=finished.reason,
             usage=finished.usage,
