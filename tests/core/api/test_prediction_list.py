@@ -167,7 +167,7 @@ async def test_a_status_that_is_unknown_hides_no_prediction(
 async def test_a_record_that_is_none_or_has_no_id_is_passed_over(
     server: ListServer, find: Any, prediction_id: Any
 ) -> None:
-    others = [None, 7, "x", [], build_record(prediction_id), {"id": prediction_id}]
+    others: list[Any] = [None, 7, "x", [], build_record(prediction_id), {"id": prediction_id}]
     server.build_page = lambda _: {"results": [*others, build_record("p2")], "next": None}
     assert await find() == {"a": ["p2"]}
     assert server.count == 1
