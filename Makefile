@@ -22,7 +22,7 @@ help:
 	@echo "make extras       each extra alone in a clean environment, with the README's blocks for it"
 	@echo "make reliability  the promises against faults, load and real servers, in full size (minutes)"
 	@echo "make fuzz         the properties of parsers and templates with 5,000 examples each (EXAMPLES=n)"
-	@echo "make lint         formatting, style, types, and the arrows between the modules"
+	@echo "make lint         formatting, style, types, the arrows between the modules, and the workflows"
 	@echo "make build        wheel and sdist, into dist/, and checks of their metadata and contents"
 	@echo "make docs         the documentation's site, into site/"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute;"
@@ -64,6 +64,7 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet --min-severity medium .github
 
 build: $(DEV)
 	rm -rf dist
