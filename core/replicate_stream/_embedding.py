@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from replicate_stream._api.api import Run
+from replicate_stream._api.sessions import closing, is_loop_running, mute_task
 from replicate_stream._errors import (
     InvalidInputError,
     PredictionFailedError,
@@ -71,16 +71,17 @@ async def embed_texts(model_input: EmbeddingInput, start: Start) -> list[list[fl
 
 async def _run_all(workers: list[Coroutine[Any, Any, None]]) -> None:
     """Run coroutines at once. If one fails, or the caller is cancelled, cancel and await all."""
-    tasks = [asyncio.ensure_future(worker) for worker in workers]
+    tasks = [mute_task(asyncio.ensure_future(worker)) for worker in workers]
     ended: set[asyncio.Task[None]] = set()
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         # Not by cancelling a `gather`, which then could only be awaited by cancelling them again:
         # their cleanup, the cancelling of predictions, would be cut off.
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if is_loop_running():  # or else an exit hook cancels the predictions
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     for task in tasks:
         if task in ended:
             task.result()
@@ -150,7 +151,7 @@ async def fetch_output(run: Run) -> Prediction:
         ReplicateError: The prediction did not succeed, or not in time.
     """
     try:
-        async with aclosing(run.stream()) as batches:
+        async with closing(run.stream()) as batches:
             async for _ in batches:
                 pass  # a list of texts each time: the output holds none
     except BaseException as error:

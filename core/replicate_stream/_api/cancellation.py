@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 from replicate_stream._api.errors import describe_request
 from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
 from replicate_stream._api.responses import Response, parse_json_object
-from replicate_stream._api.sessions import start_task
+from replicate_stream._api.sessions import is_loop_running, start_task
 from replicate_stream._errors import ReplicateError
 from replicate_stream._types.prediction import Prediction, parse_prediction
 
@@ -65,6 +65,9 @@ class Cancellation:
         Returns:
             The record in the response; None without a response, or if nothing was to be cancelled.
         """
+        if not is_loop_running():  # a coroutine is dropped whose loop was closed
+            self.abandon()
+            return None
         if not self.release():
             return None
         task = start_task(self._post_or_start_thread())

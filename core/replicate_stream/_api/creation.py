@@ -30,7 +30,7 @@ from replicate_stream._api.predictions import fetch_prediction, parse_response
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
-from replicate_stream._api.sessions import start_task
+from replicate_stream._api.sessions import mute_task, start_task
 from replicate_stream._errors import (
     InvalidInputError,
     ModelNotFoundError,
@@ -408,7 +408,8 @@ class Creation:
     async def _finish_if_cancelled(self, headers: Headers) -> Response:
         """Send the request. If the caller is cancelled meanwhile, `on_orphan` gets the response."""
         task = asyncio.ensure_future(self._http.send("POST", self._path, self._data, headers))
-        dialling = asyncio.get_running_loop().call_soon(self._dial_ahead)  # behind the request
+        # Behind the request, which nothing delays.
+        dialling = asyncio.get_running_loop().call_soon(self._attend, task)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -417,7 +418,8 @@ class Creation:
             await wait_shielded(start_task(self._handle_orphan(task)))
             raise
 
-    def _dial_ahead(self) -> None:
+    def _attend(self, sending: asyncio.Task[Response]) -> None:
+        mute_task(sending)
         if self._is_streamed:
             self._dial = self._http.dial_ahead(self._token_hash)
 

@@ -8,6 +8,7 @@ imported within functions, so that importing the core is cheap.
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ RESPONSE = "the reply"
 """`ReplicateTimeoutError.waited_for` of a request without a response."""
 
 
+@cache
 def get_connection_errors() -> tuple[type[Exception], ...]:
     """The exceptions that a request, or a read of its response, raises if the connection fails."""
     import aiohttp

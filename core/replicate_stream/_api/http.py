@@ -94,10 +94,11 @@ class StreamResponse:
 
     def close(self) -> None:
         """Release the connection for reuse if the body has ended, or else close it."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        with suppress(RuntimeError):  # the loop is closed, and what waits for the body cannot wake
+            if self._response.content.at_eof():
+                self._response.release()
+            else:
+                self._response.close()
 
 
 class Http:

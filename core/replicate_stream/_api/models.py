@@ -16,6 +16,7 @@ from typing import Any
 
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
+from replicate_stream._api.sessions import mute_task
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 from replicate_stream._types.prediction import to_mapping
 
@@ -151,7 +152,7 @@ class Models:
         task = self._look_ups.get(key)
         if task is None:
             task = self._look_ups[key] = asyncio.ensure_future(self._fetch_and_remember(ref))
-            task.add_done_callback(lambda done: self._end_look_up(key, done))
+            mute_task(task).add_done_callback(lambda done: self._end_look_up(key, done))
         # Shielded: the other callers still wait for it if this one is cancelled.
         return await asyncio.shield(task)
 

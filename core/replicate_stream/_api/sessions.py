@@ -23,6 +23,7 @@ from collections.abc import AsyncGenerator, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from replicate_stream._api.dial_ahead import StreamHost
+from replicate_stream._api.errors import get_connection_errors
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
@@ -196,14 +197,12 @@ class _Pool:
             self._withdraw()
             # Not every loop closes its generators before it ends; nest_asyncio's does not. At the
             # end of the process the generator is then closed without a running loop.
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                self.close_without_loop()
-            else:
+            if is_loop_running():
                 if dials := self._close_dials():
                     await asyncio.wait(dials)
                 await self.session.close()
+            else:
+                self.close_without_loop()
 
 
 _pools: dict[tuple[asyncio.AbstractEventLoop, _Key], _Pool] = {}
@@ -229,12 +228,18 @@ def _leave_all(pools: dict[asyncio.AbstractEventLoop, _Pool], user: object) -> N
 
 @atexit.register
 def _close_at_exit() -> None:
-    """Close the sessions of loops that do not run, as nobody will run them any more."""
+    """Close the sessions and tasks of loops that do not run, as nobody will run them any more."""
     for pool in list(_pools.values()):
         if pool.loop.is_closed():
             pool.close_without_loop()
         elif not pool.loop.is_running():  # a daemon thread may still use its own
             pool.loop.run_until_complete(pool.aclose())
+    for task in list(_muted):
+        if not task.get_loop().is_running():
+            coroutine: Any = task.get_coro()
+            # A cleanup that awaits ends here. Later, Python would print that.
+            with contextlib.suppress(Exception):
+                coroutine.close()
 
 
 def _set_aside_after_fork() -> None:
@@ -249,14 +254,43 @@ if hasattr(os, "register_at_fork"):
 
 
 _tasks: set[asyncio.Task[Any]] = set()
+_muted: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
 
 def start_task(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Start a task and keep it until it is done: an event loop refers to its tasks only weakly."""
-    task = asyncio.ensure_future(coroutine)
+    task = mute_task(asyncio.ensure_future(coroutine))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
+
+
+def mute_task(task: asyncio.Task[T]) -> asyncio.Task[T]:
+    """Let a task end silently, as a child of `asyncio.gather`, if its loop is closed before.
+
+    Those who closed the loop did not start it, and could not await it. Its predictions are
+    cancelled when it is collected, or at the exit.
+    """
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as `gather`
+    _muted.add(task)
+    return task
+
+
+def is_loop_running() -> bool:
+    """Whether anything can be awaited. An async generator may be collected when nothing can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class closing(contextlib.aclosing[AsyncGenerator[T, None]]):  # noqa: N801 - used as `contextlib.aclosing` is
+    """Closes a generator on leaving, unless its loop has been closed before."""
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if is_loop_running():
+            await super().__aexit__(*exc_info)
 
 
 async def import_in_thread(module: str) -> None:
@@ -268,6 +302,7 @@ async def import_in_thread(module: str) -> None:
 def _create_session(*, force_close: bool) -> aiohttp.ClientSession:
     import aiohttp
 
+    get_connection_errors()  # here, for a reading that the exit ends, when nothing can be imported
     return aiohttp.ClientSession(
         # No limit: a stream holds its connection until the answer is complete.
         connector=aiohttp.TCPConnector(

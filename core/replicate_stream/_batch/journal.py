@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from replicate_stream._api.sessions import is_loop_running
 from replicate_stream._batch.requests import Key
 from replicate_stream._errors import InvalidInputError, invalid_value
 from replicate_stream._lazy import public
@@ -120,8 +121,13 @@ class Journal:
     async def aclose(self) -> None:
         """Write what is left, and give the file free."""
         executor, self._executor = self._executor, None
-        if executor is not None:
+        if executor is None:
+            return
+        try:
             executor.submit(self._close)
+        except RuntimeError:  # Python is on its way out, and has ended its threads
+            self._close()
+        if is_loop_running():
             await asyncio.to_thread(executor.shutdown)
 
     async def refresh(self) -> None:

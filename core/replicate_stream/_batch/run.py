@@ -19,13 +19,14 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from replicate_stream._api.creation import MIN_CANCEL_AFTER
+from replicate_stream._api.sessions import closing
 from replicate_stream._batch.journal import Entry, Journal
 from replicate_stream._batch.pool import map_unordered
 from replicate_stream._batch.requests import (
@@ -121,7 +122,7 @@ async def _run_batch(
             journal = await stack.enter_async_context(Journal(journal))
         batch = Batch(steps, settings, journal)
         limit = settings.concurrency or DEFAULT_CONCURRENCY
-        async with aclosing(map_unordered(batch.answer, requests, limit)) as results:
+        async with closing(map_unordered(batch.answer, requests, limit)) as results:
             async for result in results:
                 yield result
 

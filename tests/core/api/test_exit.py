@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -128,7 +129,9 @@ def test_exit_is_silent_after_a_loop_made_by_hand(replicate_emulator: Emulator, 
     assert replicate_emulator.cancels == []
 
 
-def run_program(emulator: Emulator, body: str, host: str = "127.0.0.1") -> None:
+def run_program(
+    emulator: Emulator, body: str, host: str = "127.0.0.1", *, has_stderr: bool = False
+) -> list[str]:
     program = f"""
 import asyncio, gc, sys
 from replicate_stream import Client
@@ -147,4 +150,114 @@ async def open_stream():
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False
     )
-    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.returncode == 0
+    assert has_stderr or done.stderr == ""
+    return done.stderr.splitlines()
+
+
+# Of our tasks, those that are pending when their loop is closed, and how many predictions there are
+PENDING = {
+    "a batch after its first result": (
+        """
+        left = client.batch(model, [("a", "short"), ("b", "Hi"), ("c", "Ho")])
+        loop.run_until_complete(left.__anext__())
+        loop.run_until_complete(wait())
+        """,
+        3,
+    ),
+    "a batch that is collected": (
+        """
+        batch = client.batch(model, [("a", "short"), ("b", "Hi"), ("c", "Ho")])
+        loop.run_until_complete(batch.__anext__())
+        loop.run_until_complete(wait())
+        loop.close()
+        del batch
+        gc.collect()
+        """,
+        3,
+    ),
+    "vectors that are collected, without an exit hook": (
+        """
+        task = loop.create_task(client.embed("acme/vectors", ["a", "b"], batch_size=1))
+        task._log_destroy_pending = False  # it is the caller's own
+        loop.run_until_complete(wait())
+        loop.close()
+        del task
+        gc.collect()
+        import os, threading
+        for thread in set(threading.enumerate()) - {threading.main_thread()}:
+            thread.join()
+        os._exit(0)
+        """,
+        2,
+    ),
+    "a batch with a journal": (
+        """
+        left = client.batch(model, [("a", "short"), ("b", "Hi"), ("c", "Ho")], journal=journal)
+        loop.run_until_complete(left.__anext__())
+        loop.run_until_complete(wait())
+        """,
+        3,
+    ),
+}
+# The caller's own task, of which asyncio complains, and rightly so
+OWN_TASKS = {
+    "a batch in a task": (
+        """
+        async def run():
+            async for result in client.batch(model, [("b", "Hi"), ("c", "Ho")]):
+                pass
+        """,
+        2,
+    ),
+    "vectors": ("run = lambda: client.embed('acme/vectors', ['a'] * 3, batch_size=1)", 3),
+    "a stream": (
+        """
+        async def run():
+            async with client.stream(model, "Hi") as events:
+                async for event in events:
+                    pass
+        """,
+        1,
+    ),
+    "a whole answer": ("run = lambda: client.complete(model, 'Hi')", 1),
+}
+
+
+@pytest.mark.parametrize("name", [*PENDING, *OWN_TASKS])
+def test_tasks_of_ours_that_a_closed_loop_leaves_are_silent_and_their_predictions_are_cancelled(
+    replicate_emulator: Emulator, tmp_path: Path, name: str
+) -> None:
+    body, count = {**PENDING, **OWN_TASKS}[name]
+    emulator = replicate_emulator
+    emulator.behaviour.token_delay = 0.005
+    emulator.reply = lambda values: ["ok"] if "short" in str(values) else ["word "] * 20_000
+    vectors = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+    texts = {"texts": {"type": "array", "items": {"type": "string"}}}
+    emulator.add_model("acme/vectors", {"properties": texts}, output_schema=vectors)
+    program = f"""
+journal = {str(tmp_path / "journal")!r}
+loop = asyncio.new_event_loop()
+async def wait():
+    "Wait until all predictions exist, and are read."
+    import aiohttp
+    url, headers = base_url + "/predictions", {{"Authorization": "Bearer {emulator.token}"}}
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(url, headers=headers) as response:
+                if len((await response.json())["results"]) == {count}:
+                    break
+    await asyncio.sleep(0.3)
+{textwrap.dedent(body)}
+"""
+    if name in OWN_TASKS:
+        program += "task = loop.create_task(run())\nloop.run_until_complete(wait())\n"
+    lines = run_program(emulator, program + "loop.close()\n", has_stderr=name in OWN_TASKS)
+    if lines:
+        assert lines[0] == "Task was destroyed but it is pending!"
+        assert " name='Task-1' " in lines[1]
+        assert len(lines) == 2
+    left = [id_ for id_, each in emulator.predictions.items() if each.status != "succeeded"]
+    assert len(emulator.predictions) == count
+    assert sorted(emulator.cancels) == sorted(left)
+    assert len(left) == (2 if name in PENDING else count)
