@@ -22,6 +22,7 @@ from llama_index.core.bridge.pydantic import (
 from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
+from pydantic.json_schema import SkipJsonSchema
 
 from llama_index_replicate_stream._function_calling import FunctionCallingMixin
 from llama_index_replicate_stream._hidden_inputs import reveal_inputs
@@ -100,7 +101,10 @@ class ConnectionFields(BaseModel):
     """Prices by model, which make the cost of an answer; see `replicate_stream.Price`."""
     budget: Any = None
     """The most that the predictions may use together; beyond it the next request is refused."""
-    on_prediction: Callable[[Any], Any] | None = Field(default=None, exclude=True, repr=False)
+    # Left out of the JSON schema, which cannot describe a function, and would be an error.
+    on_prediction: SkipJsonSchema[Callable[[Any], Any] | None] = Field(
+        default=None, exclude=True, repr=False
+    )
     """Called with a report of each prediction that has ended, was left, or failed."""
 
     _api_key: str | SecretStr | Callable[[], Any] | None = PrivateAttr(default=None)
@@ -115,6 +119,8 @@ class ConnectionFields(BaseModel):
         Raises:
             TypeError, ValidationError: Without the values, which may be secret.
         """
+        if settings.get("additional_kwargs", {}) is None:  # as the framework's own classes allow
+            del settings["additional_kwargs"]
         known = (*type(self).model_fields, "model", "api_key", "client")
         failure = None
         try:
@@ -233,19 +239,6 @@ class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
     """True if the framework should offer tools."""
 
     _hidden: ClassVar[Collection[str]] = CustomLLM.model_fields  # two of them are prompts
-
-    def __init__(
-        self,
-        model: str,
-        *,
-        api_key: str | SecretStr | Callable[[], Any] | None = None,
-        client: Client | None = None,
-        **settings: Any,
-    ) -> None:
-        if isinstance(api_key, str):
-            api_key = SecretStr(api_key)
-        settings["model"] = model
-        self._initialize(api_key, client, settings)
 
     @property
     def _model(self) -> str:

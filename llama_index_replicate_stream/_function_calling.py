@@ -24,7 +24,6 @@ from llama_index.core.tools.types import ToolOutput
 from llama_index_replicate_stream._structured_output import (
     ClassValidator,
     askip_partial_calls,
-    get_output_class,
     is_object_root,
     make_object,
     replace_tool,
@@ -32,6 +31,7 @@ from llama_index_replicate_stream._structured_output import (
 )
 from llama_index_replicate_stream._tools import (
     convert_tools,
+    get_output_class,
     get_tool_choice,
     get_tool_selections,
     join_messages,

@@ -30,7 +30,7 @@ class ConnectionSettings(TypedDict, total=False):
     prices: dict[str, Price | dict[str, float]] | None
     budget: Budget | dict[str, float] | float | None
     on_prediction: Callable[[PredictionReport], object] | None
-    additional_kwargs: dict[str, Any]
+    additional_kwargs: dict[str, Any] | None
     callback_manager: CallbackManager
     rate_limiter: Any
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import create_flexible_model, num_valid_fields
-from llama_index.core.tools.function_tool import FunctionTool
 from pydantic import RootModel
 
 from llama_index_replicate_stream._tools import (
+    get_output_class,
     get_tool_selections,
     make_missing_call_error,
     parse_partial,
@@ -48,13 +48,6 @@ class ClassValidator(BaseModel):
     def __call__(self, arguments: Mapping[str, Any]) -> None:
         """Check arguments, or the JSON of an answer."""
         make_object(self.output_cls, arguments)
-
-
-def get_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
-    """Return the class that the framework made the only tool of; None for other tools."""
-    tool = tools[0] if len(tools) == 1 else None
-    is_made = isinstance(tool, FunctionTool) and tool.fn.__module__ == get_function_tool.__module__
-    return tool.metadata.fn_schema if tool is not None and is_made else None
 
 
 def is_object_root(tools: Sequence[BaseTool]) -> bool:

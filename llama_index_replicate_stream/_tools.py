@@ -8,6 +8,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.tools.function_tool import FunctionTool
 from llama_index.core.tools.types import BaseTool, ToolMetadata
 from pydantic import BaseModel
@@ -15,9 +16,16 @@ from pydantic_core import from_json
 
 from llama_index_replicate_stream._from_core import MALFORMED_CALLS
 from llama_index_replicate_stream._to_core import convert_call_block, parse_additional_calls
-from replicate_stream.adapters import to_parameters
+from replicate_stream.adapters import inline_root, to_parameters
 
 _LABELS = frozenset({"title", "description"})  # the tool has its own
+
+
+def get_output_class(tools: Sequence[BaseTool]) -> type[BaseModel] | None:
+    """Return the class that the framework made the only tool of; None for other tools."""
+    tool = tools[0] if len(tools) == 1 else None
+    is_made = isinstance(tool, FunctionTool) and tool.fn.__module__ == get_function_tool.__module__
+    return tool.metadata.fn_schema if tool is not None and is_made else None
 
 
 def convert_tools(tools: Any) -> Any:
@@ -29,10 +37,13 @@ def convert_tools(tools: Any) -> Any:
 
 def _convert_tool(tool: BaseTool) -> dict[str, Any]:
     # Not `to_openai_tool`, which changes names: agents look a tool up by the name in the call.
-    metadata = tool.metadata
+    metadata, output_cls = tool.metadata, get_output_class([tool])
+    description: str | None = metadata.description
+    if output_cls is not None:  # for one without a docstring the framework describes its function
+        description = inline_root(output_cls.model_json_schema()).get("description")
     function = {
         "name": metadata.get_name(),
-        "description": metadata.description,
+        "description": description,
         "parameters": _complete_schema(metadata.get_parameters_dict(), metadata.fn_schema),
     }
     return {"type": "function", "function": function}

@@ -39,6 +39,7 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
 )
+from llama_index.core.bridge.pydantic import SecretStr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 
 import replicate_stream as core
@@ -65,7 +66,6 @@ from replicate_stream.adapters import (
 )
 
 if TYPE_CHECKING:
-    from llama_index.core.bridge.pydantic import SecretStr
     from llama_index.core.program.utils import FlexibleModel
     from llama_index.core.prompts import BasePromptTemplate
     from llama_index.core.types import Model
@@ -163,6 +163,21 @@ class Replicate(ReplicateFields):
         ) -> AsyncGenerator[Model | FlexibleModel, None]:
             """Predict an object, with the fields that have arrived; the last is whole."""
             ...
+
+    else:
+
+        def __init__(
+            self,
+            model: str,
+            *,
+            api_key: str | SecretStr | Callable[[], Any] | None = None,
+            client: Client | None = None,
+            **settings: Any,
+        ) -> None:
+            if isinstance(api_key, str):
+                api_key = SecretStr(api_key)
+            settings["model"] = model
+            self._initialize(api_key, client, settings)
 
     # Chat
 

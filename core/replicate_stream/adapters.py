@@ -28,6 +28,7 @@ from replicate_stream._types.json_schema import (
     resolve,
     to_parameters,
 )
+from replicate_stream._types.media import is_text_type
 from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
 from replicate_stream._types.strict_json import is_too_deep, parse_strict_json, replace_surrogates
 from replicate_stream._warnings import warn_caller
@@ -54,6 +55,7 @@ __all__ = [
     "find_references",
     "finish_left",
     "inline_root",
+    "is_text_type",
     "is_too_deep",
     "iterate_blocking",
     "merge_arguments",

@@ -18,7 +18,7 @@ from llama_index.core.prompts import PromptTemplate
 from pydantic import SecretStr, ValidationError
 
 import replicate_stream as core
-from llama_index_replicate_stream import Replicate
+from llama_index_replicate_stream import Replicate, ReplicateEmbedding
 from llama_index_replicate_stream._signatures import Settings
 from replicate_stream import Client
 from replicate_stream.adapters import PARAMETERS, Connection, Parameter
@@ -71,6 +71,22 @@ def test_the_signature_is_whole_before_any_object_was_made() -> None:
     assert parameters["model"].default is inspect.Parameter.empty
     assert parameters.keys() >= {"api_key", "client", "stop", "temperature", "own"}
     assert inspect.Parameter.VAR_KEYWORD not in {each.kind for each in parameters.values()}
+
+
+@pytest.mark.parametrize("cls", [Replicate, ReplicateEmbedding])
+def test_a_class_has_a_json_schema_with_every_field_that_is_data(cls: Any) -> None:
+    properties = cls.model_json_schema()["properties"].keys()
+    assert properties - {"class_name"} == cls.model_fields.keys() - {"on_prediction"}
+
+
+@pytest.mark.parametrize("cls", [Replicate, ReplicateEmbedding])
+def test_no_inputs_may_be_given_as_none(cls: Any) -> None:
+    assert cls("acme/oracle", additional_kwargs=None).additional_kwargs == {}
+
+
+def test_an_error_of_the_constructor_names_the_class() -> None:
+    with pytest.raises(TypeError, match=r"Replicate\.__init__\(\) missing .*'model'"):
+        Replicate()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def test_a_field_of_the_connection_has_the_default_of_the_client() -> None:

@@ -12,6 +12,7 @@ from llama_index.core import PromptTemplate
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.llms import ChatMessage
 from llama_index.core.program import FunctionCallingProgram
+from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.tools import FunctionTool
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ConfigDict, RootModel
@@ -167,6 +168,27 @@ async def test_a_program_returns_the_class(
         results += [[each async for each in await program.astream_call(what="a tree")][-1]]
     assert all(result == cls.model_validate(value) for result in results)
     assert_is_whole(read_parameters(replicate_emulator), wrap(value, cls), wrap(bad, cls))
+
+
+class Plain(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("cls", "description"),
+    [
+        (Plain, ""),
+        (Tree, "A tree."),
+        (Forest, "Several trees."),
+        (ByName, "Trees by their names."),
+    ],
+)
+def test_a_tool_made_of_a_class_is_described_by_its_docstring_alone(
+    native: Replicate, cls: Any, description: str
+) -> None:
+    request = native._prepare_chat_with_tools([get_function_tool(cls)], user_msg="Plant a tree.")
+    ((tool,),) = [native.prepare(**request).body["input"]["tools"]]
+    assert tool["function"]["description"] == description
 
 
 class Counts(RootModel[dict[str, int]]):

@@ -14,7 +14,14 @@ from replicate_stream import InvalidInputError, UnsupportedParameterError
 
 @pytest.mark.parametrize(
     ("suffix", "mime_type"),
-    [(".txt", "text/plain"), (".md", "text/markdown"), (".csv", "text/csv")],
+    [
+        (".txt", "text/plain"),
+        (".md", "text/markdown"),
+        (".csv", "text/csv"),
+        (".json", "application/json"),
+        (".xml", "application/rss+xml"),
+        (".yaml", "application/x-yaml; charset=utf-8"),
+    ],
 )
 def test_a_text_document_stands_in_the_prompt_of_a_text_model(
     make_llm: Any, tmp_path: Path, suffix: str, mime_type: str
@@ -22,12 +29,20 @@ def test_a_text_document_stands_in_the_prompt_of_a_text_model(
     path = tmp_path / f"owls{suffix}"
     path.write_text("name,prey\nBubo,hares", encoding="utf-8")
     for block in (
-        DocumentBlock(path=path, title="Birds"),
+        DocumentBlock(path=path, document_mimetype=mime_type, title="Birds"),
         DocumentBlock(data=path.read_bytes(), document_mimetype=mime_type, title="Birds"),
     ):
         blocks = [TextBlock(text="What does it eat?"), block]
         request = make_llm().prepare([ChatMessage(role="user", blocks=blocks)])
         assert "Birds\nname,prey\nBubo,hares" in request.body["input"]["prompt"]
+
+
+def test_the_type_of_a_text_document_is_known_by_its_name(make_llm: Any, tmp_path: Path) -> None:
+    for suffix in (".txt", ".md", ".csv", ".json", ".xml"):
+        path = tmp_path / f"owls{suffix}"
+        path.write_text("hares", encoding="utf-8")
+        request = make_llm().prepare([ChatMessage(role="user", blocks=[DocumentBlock(path=path)])])
+        assert request.body["input"]["prompt"] == "hares"
 
 
 def test_a_document_of_another_type_needs_an_input_for_files(make_llm: Any, tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._types.media import MEDIA_KINDS, Media, holds_base64, parse_media
+from replicate_stream._types.media import (
+    MEDIA_KINDS,
+    Media,
+    holds_base64,
+    is_text_type,
+    parse_media,
+)
 from replicate_stream._types.messages import ToolCall
 
 # Blocks without a type have one key, which is it: Bedrock's and Google's. Those of files have a
@@ -225,7 +231,7 @@ def _parse_media(block: _Block) -> Iterator[Piece]:
 
 def _decode_text(media: Media) -> str | None:
     """The text of a file that is one; None for other files, and for those that are elsewhere."""
-    if media.data is None or not media.mime_type.lower().startswith("text/"):
+    if media.data is None or not is_text_type(media.mime_type):
         return None
     try:
         return media.data.decode()

@@ -59,6 +59,9 @@ _URL_KEYS = ("url", "file_url", "file_uri", "uri", "image_url", "audio_url", "vi
 _DATA_KEYS = ("base64", "data", "file_data", "bytes", "blob", "result")
 _URL_STARTS = ("data:", "http://", "https://")
 _PATHS = "a local file is passed as {'path': pathlib.Path(…)}, because text may be somebody else's"
+_TEXT_TYPE = re.compile(
+    r"application/(?:[\w.-]+[+-])?(?:json|jsonl|ndjson|xml|yaml|toml|sql|javascript)"
+)
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+ *(?:;[ -~]*)?", re.ASCII)
 # No word of a text is as long as a file in base64, which may be broken into lines.
 _LONG_WORD = re.compile(
@@ -111,6 +114,12 @@ class Upload:
     def input_name(self) -> str:
         """The model's input."""
         return str(self.keys[0])
+
+
+def is_text_type(mime_type: str) -> bool:
+    """Return True if a file of this media type is a text: `text/csv`, `application/json`."""
+    name = mime_type.partition(";")[0].strip().lower()
+    return name.startswith("text/") or bool(_TEXT_TYPE.fullmatch(name))
 
 
 def place_upload(model_input: dict[str, Any], upload: Upload, uri: str) -> None:
