@@ -1,8 +1,9 @@
 """Keep the secret inputs of a call out of what the framework's handlers see.
 
-Handlers of events and spans get the arguments of a call. So the model's inputs among them are
-replaced by a dict of those that are not secret, which carries the others out of sight. This has to
-happen before the framework's decorators, that for spans included.
+Handlers of events and spans get the arguments of a call. So `hide_secret_inputs` replaces the
+model's inputs among them by a `VisibleInputs`: a dict without the secrets, and with all inputs as
+an attribute, from which `reveal_inputs` reads them. It has to stand above the framework's
+decorators, and applies the one for spans itself.
 """
 
 from __future__ import annotations
@@ -50,16 +51,16 @@ def reveal_inputs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hide_secret_inputs(method: Method) -> Method:
-    """Decorate a public method whose arguments handlers see.
+    """Decorate a public method to hide the secret inputs of a call from handlers.
 
-    It also raises the error of a missing token, of which handlers would see nothing more.
+    A missing token is an error here already, before any handler and with a short traceback.
     """
     # By the framework's own mark, it does not put its decorator for spans around this one.
     spanned = get_dispatcher(method.__module__).span(method)
 
     def call(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
         if (error := find_missing_token(llm._get_client())) is not None:  # noqa: SLF001
-            raise error  # from here its traceback is short
+            raise error
         if _has_inputs(kwargs):
             kwargs = run_blocking(lambda: _hide(llm, kwargs))
         return spanned.__get__(llm, type(llm))(*args, **kwargs)

@@ -42,8 +42,8 @@ class ReplicateEmbedding(ConnectionFields, BaseEmbedding):
         settings: The other fields. Of the vectors: `query_instruction`, `text_instruction`,
             `batch_size`, `concurrency`, and `additional_kwargs` for inputs under the model's own
             names. Of the connection: `base_url`, `proxy`, `timeout`, `deadline`, `max_retries`,
-            `default_headers`, `on_unsupported`, `dialect`. And the fields of LlamaIndex's
-            `BaseEmbedding`.
+            `default_headers`, `on_unsupported`, `dialect`, `prices`, `budget`, `on_prediction`.
+            And the fields of LlamaIndex's `BaseEmbedding`.
 
     Raises:
         TypeError: An argument is unknown; the message has the closest known name.

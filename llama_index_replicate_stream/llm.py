@@ -99,10 +99,10 @@ class Replicate(ReplicateFields):
         client: A core client to share; it replaces the settings of the connection.
         settings: The other fields. Of the answer: `temperature`, `max_tokens`, `top_p`, `top_k`,
             `stop`, `seed`, `presence_penalty`, `frequency_penalty`, `reasoning_effort`,
-            `system_prompt`, `prompt_format`, `max_repairs`, `image`, and `additional_kwargs` for
-            inputs under the model's own names. Of the connection: `base_url`, `proxy`, `timeout`,
-            `deadline`, `max_retries`, `default_headers`, `on_unsupported`, `dialect`, `prices`,
-            `budget`, `on_prediction`.
+            `system_prompt`, `prompt_format`, `max_repairs`, `coalesce`, `image`, and
+            `additional_kwargs` for inputs under the model's own names.
+            Of the connection: `base_url`, `proxy`, `timeout`, `deadline`, `max_retries`,
+            `default_headers`, `on_unsupported`, `dialect`, `prices`, `budget`, `on_prediction`.
             For the framework's planning: `context_window`, `is_chat_model`,
             `is_function_calling_model`. And the fields of LlamaIndex's `LLM`.
 

@@ -6,12 +6,14 @@ import copy
 import inspect
 import logging
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import pytest
+from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.indices.prompt_helper import PromptHelper
 from llama_index.core.llms import LLM, CustomLLM
 from llama_index.core.prompts import PromptTemplate
@@ -77,6 +79,15 @@ def test_the_signature_is_whole_before_any_object_was_made() -> None:
 def test_a_class_has_a_json_schema_with_every_field_that_is_data(cls: Any) -> None:
     properties = cls.model_json_schema()["properties"].keys()
     assert properties - {"class_name"} == cls.model_fields.keys() - {"on_prediction"}
+
+
+@pytest.mark.parametrize("cls", [Replicate, ReplicateEmbedding])
+def test_the_docstring_of_a_class_names_its_own_fields(cls: Any) -> None:
+    own = (
+        cls.model_fields.keys() - CustomLLM.model_fields.keys() - BaseEmbedding.model_fields.keys()
+    )
+    named = re.findall(r"`(\w+)`|^ +(\w+): ", cls.__doc__, re.MULTILINE)
+    assert own <= {name for pair in named for name in pair}
 
 
 @pytest.mark.parametrize("cls", [Replicate, ReplicateEmbedding])
