@@ -8,7 +8,9 @@ in config.json. Command A: the template of CohereLabs/c4ai-command-a-03-2025 in
 packages/jinja/test/e2e.test.js of huggingface/huggingface.js. It fills in its long system text
 always; R7B has one template with that text, for tools, and a default one without it. The latter
 strips white space around questions and answers, as Command R's does; so do the prompts with tools
-here, although the template for tools does not.
+here, although the template for tools does not. Command R's template for tools fails on a parameter
+without a description, on the type `null`, and on objects without a schema of their members: here
+the description is empty, and such types are `Any`.
 Command A Reasoning gets the prompts of Command A, and the tags around its reasoning are those of
 CohereLabs/command-a-reasoning-08-2025.
 """
