@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from replicate_stream._model import families
 from replicate_stream._response.quotation import QuotationTracker
+
+if TYPE_CHECKING:
+    from replicate_stream._response.json_repair import JsonScanner
 
 Piece: TypeAlias = tuple[Literal["text", "reasoning"], str]
 
@@ -148,6 +151,7 @@ class _HarmonySplitter:
     def __init__(self) -> None:
         self._pending = ""
         self._kind: Literal["header", "text", "reasoning", "call"] = "header"
+        self._scanner: JsonScanner | None = None  # of the arguments of a call, up to their end
 
     def feed(self, text: str) -> list[Piece]:
         self._pending += text
@@ -176,10 +180,13 @@ class _HarmonySplitter:
             elif len(self._pending) >= _LONGEST_HEADER:
                 self._end_header(pieces)
             return self._kind != "header"
-        found = _HARMONY_END.search(self._pending)
+        start = self._skip_arguments()
+        found = _HARMONY_END.search(self._pending, start)
         size = len(self._pending)
         stop = (
-            size - _count_partial(self._pending, _HARMONY_ENDS) if found is None else found.start()
+            size - _count_partial(self._pending[start:], _HARMONY_ENDS)
+            if found is None
+            else found.start()
         )
         body = self._pending[:stop]
         if found is not None and self._kind == "call":
@@ -189,6 +196,15 @@ class _HarmonySplitter:
         self._pending = self._pending[stop if found is None else found.end() :]
         self._kind = self._kind if found is None else "header"
         return found is not None
+
+    def _skip_arguments(self) -> int:
+        """Return the position behind arguments: a mark in a text of theirs ends no message."""
+        if self._scanner is None:
+            return 0
+        end = self._scanner.feed(self._pending)
+        if self._scanner.is_done or self._scanner.is_broken:
+            self._scanner = None
+        return end
 
     def _end_header(self, pieces: list[Piece]) -> None:
         """End a header that lacks the mark of its message: what is no header belongs to that."""
@@ -204,7 +220,9 @@ class _HarmonySplitter:
             return
         recipient = re.search(r"\bto=([^\s<]+)", header)
         if recipient is not None and recipient[1] != "user":
-            self._kind = "call"
+            from replicate_stream._response.json_repair import JsonScanner
+
+            self._kind, self._scanner = "call", JsonScanner()
             pieces.append(("text", f"{_HARMONY_CALL}{recipient[1]}{_MESSAGE}"))
         else:
             self._kind = "reasoning" if "<|channel|>analysis" in header else "text"

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from replicate_stream._model.families.tool_format import CallMark, ParsedCall, Schemas
+from replicate_stream._model.families.tool_format import (
+    CallMark,
+    ParsedCall,
+    Schemas,
+    resolve_name,
+)
 from replicate_stream._response.tool_call import build_deltas
 from replicate_stream._types.messages import StreamEvent
 
@@ -45,7 +50,7 @@ class TextBlockReader:
         self.call_count = call_count
         self.is_done = self.is_stopped = False
         self._mark = mark
-        self._name = name
+        self._name = resolve_name(name, schemas)
         self._new_id = new_id
         self._schemas = schemas
         self._is_single = is_single

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from replicate_stream._model.families.tool_format import ParsedCall, Schemas
+from replicate_stream._model.families.tool_format import ParsedCall, Schemas, resolve_name
 from replicate_stream._response.json_repair import JsonScanner, Member, repair_object
 from replicate_stream._types.json_schema import ROOT, wraps_value
 from replicate_stream._types.messages import ToolCallDelta
@@ -20,8 +20,7 @@ from replicate_stream._types.strict_json import parse_strict_json
 NO_ARGUMENTS = "{}"
 _NO_TEXT = "no arguments"  # of a malformed call; frameworks take an empty text for {}
 NAME_KEYS = ("name", "tool_name", "tool", "function_name", "action", "recipient_name")
-_NAMESPACE = "functions."  # of OpenAI's models, which they write into other formats too
-DECORATIONS = frozenset({"id", "type", "index", "tool_call_id", "call_id"})
+DECORATIONS = frozenset({"id", "type", "index", "tool_call_id", "call_id", "toolUseId"})
 """Members of a call that say nothing about its arguments."""
 MAX_MEMBERS = 16
 """Members among which a call is searched while it streams. A valid call has fewer."""
@@ -55,7 +54,7 @@ class CallBody:
         self._index = index
         self._new_id = new_id
         self._schemas = schemas
-        self._fixed_name = name
+        self._fixed_name = None if name is None else resolve_name(name, schemas)
         self.scanner = JsonScanner()
         self._sent: int | None = None  # characters of the arguments in deltas; None before the name
 
@@ -125,7 +124,9 @@ class CallBody:
             return self.name or "", None
         if self._fixed_name is not None:
             schema = self._schemas.get(self._fixed_name, {})
-            return self._fixed_name, _parse_arguments(value, schema)
+            # The whole call once more, in place of its arguments: which are meant is uncertain.
+            is_call = isinstance(value, Mapping) and _is_call(value, schema)
+            return self._fixed_name, None if is_call else _parse_arguments(value, schema)
         return parse_call(value, self._schemas)
 
     def _find_arguments(self) -> Member | None:
@@ -151,14 +152,8 @@ def find_name(scanner: JsonScanner, schemas: Schemas) -> str | None:
     for member in scanner.members[:MAX_MEMBERS]:
         if member.key in NAME_KEYS and member.start is not None and member.end is not None:
             name = json.loads(scanner.get_part(member.start, member.end))
-            return _resolve_name(name, schemas) if isinstance(name, str) else None
+            return resolve_name(name, schemas) if isinstance(name, str) else None
     return None
-
-
-def _resolve_name(name: str, schemas: Schemas) -> str:
-    """Leave the namespace out of a name, where only the name without it was offered."""
-    short = name.removeprefix(_NAMESPACE)
-    return short if short in schemas and name not in schemas else name
 
 
 def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
@@ -177,7 +172,7 @@ def parse_call(value: Any, schemas: Schemas) -> ParsedCall:
     names = [members.pop(key) for key in (*NAME_KEYS, "function") if key in members]
     if len(names) != 1 or not isinstance(names[0], str):
         return "", None
-    name = _resolve_name(names[0], schemas)
+    name = resolve_name(names[0], schemas)
     schema = schemas.get(name, {})
     key, written = next(iter(members.items()), ("arguments", None))
     if len(members) > 1 or not _is_arguments_key(key, schema):
@@ -229,6 +224,12 @@ def _is_arguments_key(key: str, schema: Mapping[str, Any]) -> bool:
     # An argument of that name, flat beside the tool's name, would be another reading.
     is_argument = _has_property(schema, key)
     return key in _ARGUMENTS_KEYS or (is_arguments_word(key) and not is_argument)
+
+
+def _is_call(value: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    keys = [key for key in value if not _has_property(schema, key)]
+    names = [key for key in keys if key in NAME_KEYS]
+    return len(keys) == len(value) == 2 and len(names) == 1 and any(map(is_arguments_word, keys))
 
 
 def _is_flat_argument(key: str, call: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 from replicate_stream._model import families
 from replicate_stream._model.families import FamilyTables
 from replicate_stream._model.families.tool_format import CallMark
+from replicate_stream._model.families.turn import SPECIAL_TOKENS
 
 FENCE = "```"
 _FENCE_LINE = re.compile(r"(?i)```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
@@ -24,6 +25,8 @@ _FENCE_WORD = re.compile(r"(?i)```[ \t]*[a-z_]*\s*")
 _LONGEST_HEADER = 200
 # A shorter piece of a mark at the end of an answer, as `<` or `[TO`, may as well be text.
 _SHORTEST_PARTIAL = 4
+# Beside the tokens that end a turn in the chat templates.
+_ENDS_OF_TEXT = ("<|endoftext|>", "<|return|>", "<eos>", "<EOS_TOKEN>")
 # The shapes of special tokens; `<tool_call>` is one of Qwen's and of GLM's.
 _SPECIAL = re.compile(r"</?[|\uff5c]|\[/?[A-Z_]+\]|</?(?:\w+:)?tool_(?:call|response)\b|<\w+\|>")
 
@@ -72,13 +75,14 @@ class Marks:
         call_marks: The marks that open a call, by their text; a text may introduce several headers.
         frame_marks: The marks around all calls of an answer.
         result_marks: The marks that open the result of a tool.
-        closing_marks: The marks that close a call.
+        closing_marks: The marks that close a call, and those that end a turn of the model.
         calls: The marks that begin a call.
         starts: The marks that begin a call or frame calls.
         ends: The marks of results, and those that close a call.
         ends_of_broken_calls: The marks that begin the call after a broken one.
         all: All marks, the longest first, because a mark may begin with another one.
         answer_tools: The tools whose calls stand for an answer in words.
+        call_start: The mark that an answer lacks which begins with the name of a tool.
         longest: The length of the longest mark.
         first: Matches the first character of any mark.
     """
@@ -99,12 +103,18 @@ class Marks:
         self.call_marks: dict[str, tuple[CallMark, ...]] = {}
         for mark in marks:
             self.call_marks[mark.opening] = (*self.call_marks.get(mark.opening, ()), mark)
-        self.closing_marks = frozenset(chain.from_iterable(mark.closings for mark in marks))
+        # A server may pass on the token that ends the model's turn.
+        ends = {
+            m for each in tables.templates for m in re.findall(SPECIAL_TOKENS, each.assistant[1])
+        }
+        closings = chain.from_iterable(mark.closings for mark in marks)
+        self.closing_marks = frozenset((*closings, *ends, *_ENDS_OF_TEXT))
         self.frame_marks, self.result_marks = (
             frozenset(m for each in formats for m in getattr(each, group) if is_known(each, m))
             for group in ("frame_marks", "result_marks")
         )
         self.answer_tools = frozenset(chain.from_iterable(each.answer_tools for each in own))
+        self.call_start = next((each.call_start for each in own if each.call_start), "")
         self.calls = tuple(self.call_marks)
         self.starts = (*self.call_marks, *self.frame_marks)
         self.ends = (*self.result_marks, *self.closing_marks)
@@ -191,12 +201,22 @@ def find_end(marks: Marks, text: str, closing: Iterable[str]) -> int:
     return -1 if found is None else found.start()
 
 
-def is_cut_call(marks: Marks, text: str) -> bool:
-    """Return True if the end of an answer is the beginning of a call, cut off in its mark."""
+def is_cut_call(marks: Marks, text: str, names: Iterable[str] | None = None) -> bool:
+    """Return True if the end of an answer is the beginning of a call, cut off in its mark.
+
+    Args:
+        marks: The marks that are known in the answer.
+        text: The end of the answer.
+        names: The names of the offered tools, if a sentence stands before the mark. A word behind
+            the mark, with which no name begins, then belongs to the sentence.
+    """
     opening = next((mark for mark in marks.starts if text.startswith(mark)), None)
     if opening is None:
         return is_cut_mark(text, marks.starts)
     rest = text[len(opening) :]
+    word = rest.strip()
+    if names is not None and re.fullmatch(r"[\w.]+", word) is not None:
+        return any(f"functions.{name}".startswith(word) or name.startswith(word) for name in names)
     headers = (mark.header_start for mark in marks.call_marks.get(opening, ()) if mark.header)
     return not rest.strip() or any(re.fullmatch(header, rest) for header in headers)
 

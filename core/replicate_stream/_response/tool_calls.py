@@ -7,6 +7,7 @@ chunking.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 
 from replicate_stream._model.families.tool_format import Schemas
@@ -36,14 +37,19 @@ class _CallInSentence:
         raw: All text from the first mark on.
         events: The events of the calls.
         call_count: The number of calls before it.
+        seen_count: The number of calls behind which the text was read on.
         quotation: The tracker of the text before it.
+        has_frame: True if a mark around all calls opens it, so that lines may end within it.
     """
 
-    def __init__(self, raw: str, call_count: int, quotation: QuotationTracker) -> None:
+    def __init__(
+        self, raw: str, call_count: int, quotation: QuotationTracker, *, has_frame: bool
+    ) -> None:
         self.raw = [raw]
         self.events: list[StreamEvent] = []
-        self.call_count = call_count
+        self.call_count = self.seen_count = call_count
         self.quotation = quotation
+        self.has_frame = has_frame
 
     def get_text(self, rest: str) -> str:
         """Return the text up to one that is still to be read."""
@@ -89,7 +95,9 @@ class ToolCallReader:
         self._pending = ""
         self._blanks: list[str] = []  # at the edge, before the pending text
         # None once the answer has marks, or is text.
-        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(self._schemas)
+        self._unmarked: UnmarkedAnswer | None = UnmarkedAnswer(
+            self._schemas, has_names=bool(self._marks.call_start)
+        )
         self._block: CallBlockReader | TextBlockReader | None = None
         self._in_sentence: _CallInSentence | None = None
         self._quotation = QuotationTracker()
@@ -123,6 +131,7 @@ class ToolCallReader:
             if self._unmarked.feed(text):
                 return []
             text = self._unmarked.text
+            text = self._marks.call_start + text if self._unmarked.is_named else text
         self._unmarked = None
         events: list[StreamEvent] = []
         # In pieces, because each mark takes a copy of the text behind it.
@@ -158,7 +167,7 @@ class ToolCallReader:
             if self._block is not None:
                 into = events if held is None else held.events
                 can_continue = self._read_block(self._block, into, is_final=is_final)
-            elif held is not None and self._call_count > held.call_count:
+            elif held is not None and self._call_count > held.seen_count:
                 can_continue = self._end_in_sentence(held, events, is_final=is_final)
             else:
                 can_continue = self._read_text(events, is_final=is_final)
@@ -177,17 +186,23 @@ class ToolCallReader:
         words = self._pending[:_LONGEST_GAP]
         rest = words.lstrip(" \t")
         around = (*self._marks.frame_marks, *self._marks.closing_marks)
-        while (mark := next((each for each in around if rest.startswith(each)), "")) != "":
-            rest = rest[len(mark) :].lstrip(" \t")
-        may_grow = not is_final and len(words) < _LONGEST_GAP
-        if may_grow and any(mark.startswith(rest) for mark in self._marks.all):
+        while (mark := next((each for each in around if rest.lstrip().startswith(each)), "")) != "":
+            rest = rest.lstrip()[len(mark) :].lstrip(" \t")
+        body = rest.lstrip()
+        is_mark = len(words) < _LONGEST_GAP and any(m.startswith(body) for m in self._marks.all)
+        if is_mark and not is_final:
             return False
+        ends_line = is_mark or rest[:1] in ("", "\r", "\n")
+        if body.startswith(self._marks.calls) and (held.has_frame or not ends_line):
+            held.seen_count = self._call_count  # the text behind the next call decides
+            self._quotation = copy(held.quotation)
+            return True
         self._in_sentence = None
-        next_marks = (*self._marks.starts, *self._marks.result_marks)
-        if not rest or rest[0] in "\r\n" or rest.startswith(next_marks):
+        if ends_line or rest.startswith(tuple(self._marks.result_marks)):
             events += held.events
             return True
         self._call_count, self._quotation = held.call_count, held.quotation
+        self._pending = self._pending[len(words) - len(rest) :]
         text = held.get_text(self._pending)
         events.append(TextDelta(text))
         self._quotation.add(text)
@@ -235,7 +250,9 @@ class ToolCallReader:
         is_message = opening.mark is not None and opening.mark.is_message
         may_be_quoted = opening.is_frame or (opening.body is not None and not is_message)
         if self._in_sentence is None and before.is_in_sentence and may_be_quoted:
-            self._in_sentence = _CallInSentence(raw, self._call_count, before)
+            self._in_sentence = _CallInSentence(
+                raw, self._call_count, before, has_frame=opening.is_frame
+            )
         if self._in_sentence is not None and opening.body is None:
             self._quotation = before.add_to_copy(raw.removesuffix(self._pending))
 
@@ -260,8 +277,9 @@ class ToolCallReader:
         if not end:
             return
         self._pending = text[end:]
-        if self._in_sentence is not None:  # words follow a mark that only frames calls
+        if self._in_sentence is not None:  # words follow a mark that is no call
             shown = self._in_sentence.get_text(self._pending)
+            self._call_count = self._in_sentence.call_count
             self._in_sentence = None
         else:
             shown = "".join(self._blanks) + text[:end]
@@ -272,14 +290,25 @@ class ToolCallReader:
 
     def _emit_rest(self, events: list[StreamEvent]) -> None:
         """Emit the end of the answer, unless it is the beginning of a mark that was cut off."""
+        held = self._in_sentence
+        if held is not None and held.events:
+            if not self._is_cut_call(self._pending):
+                self._emit(self._pending, len(self._pending), events)
+                return
+            events += held.events
+            self._in_sentence = None
         tail, self._pending = self._pending, ""
         text = "".join(self._blanks) + tail
-        if is_cut_call(self._marks, tail) and not self._quotation.is_quoted:
+        if self._is_cut_call(tail) and not self._quotation.is_quoted:
             events += CallBody(self._call_count, self._new_id, self._schemas).abort(tail.strip())
         elif self._call_count and is_cut_mark(tail, self._marks.ends):
             self.is_stopped = True
         elif text.strip() or (text and not self._call_count):
             events.append(TextDelta(text))
+
+    def _is_cut_call(self, tail: str) -> bool:
+        names = self._schemas if self._quotation.is_in_sentence else None
+        return is_cut_call(self._marks, tail, names)
 
     def _open(self, opening: Opening) -> None:
         self._is_at_edge = True

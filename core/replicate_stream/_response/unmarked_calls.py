@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._model.families.call_syntax import parse_python
-from replicate_stream._model.families.tool_format import ParsedCall, Schemas
+from replicate_stream._model.families.tool_format import ParsedCall, Schemas, resolve_name
 from replicate_stream._response.json_repair import JsonScanner
 from replicate_stream._response.tool_call import (
     DECORATIONS,
@@ -38,10 +38,16 @@ _PYTHON_START = re.compile(r"\[\s*([A-Za-z_][\w.]*)?")
 _PYTHON = re.compile(r"\[\s*([A-Za-z_][\w.]*)\s*\(")
 _PYTHON_NAME = re.compile(r"(?:\[\s*|print\()*([A-Za-z_][\w.]*)\s*\(")
 _BRACKET = re.compile(r"""(["'])(?:(?!\1)[^\\]|\\.)*(?:\1|\\?\Z)|[()\[\]{}]""", re.DOTALL)
+# The name of a tool in a line of its own, before the arguments.
+_NAMED = re.compile(r"([\w.\-]+)[ \t]*\n\s*\{")
+_NAMED_START = re.compile(r"([\w.\-]+)[ \t]*(?:\n\s*)?")
 _JSON = re.compile(r"(?:\[\s*)?\{")
 _CALL = re.compile(r"(?:\[\s*)?\{\s*(?:[\"'}]|\Z)")
 _SEPARATORS = " \t\r\n;,}]"  # between two calls, and behind the last one: one bracket too many
-_CALLS_KEYS = frozenset({"tool_calls", "function_call", "tool_uses"})
+# The members in which the vendors' interfaces have calls: OpenAI's, Google's, Amazon's.
+_CALLS_KEYS = frozenset(
+    {"tool_calls", "tool_call", "function_call", "tool_uses", "functionCall", "toolUse"}
+)
 # Other members of OpenAI's message around calls, which say nothing if they are empty.
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "refusal", "annotations", "audio", "reasoning_content"}
@@ -53,10 +59,16 @@ class UnmarkedAnswer:
 
     Args:
         schemas: The schemas of the offered tools' arguments.
+        has_names: True if a call may begin with a line that holds the name of a tool.
+
+    Attributes:
+        is_named: True once the answer has begun so. Its call then lacks nothing but its mark.
     """
 
-    def __init__(self, schemas: Schemas) -> None:
+    def __init__(self, schemas: Schemas, *, has_names: bool = False) -> None:
+        self.is_named = False
         self._schemas = schemas
+        self._has_names = has_names
         self._buffer = io.StringIO()
         self._head: str | None = ""  # what is not decided yet; None once it is
         self._form: _Form = "other"
@@ -98,12 +110,22 @@ class UnmarkedAnswer:
             self._form = "json"
             return len(head) - len(body) + json_start.end() - 1
         if (python := _PYTHON.match(body)) is not None:
-            self._form = "other" if python[1] in self._schemas else "text"
+            is_offered = resolve_name(python[1], self._schemas) in self._schemas
+            self._form = "other" if is_offered else "text"
             return 0
+        if self._has_names and self._may_be_named(head):
+            return None
         if body and not _PYTHON_START.fullmatch(body):
             self._form = "text"
             return 0
         return None
+
+    def _may_be_named(self, head: str) -> bool:
+        """Look for a tool's name at the beginning; return True if more text is needed."""
+        if (named := _NAMED.match(head)) is not None:
+            self.is_named = resolve_name(named[1], self._schemas) in self._schemas
+        start = _NAMED_START.fullmatch(head)
+        return start is not None and any(name.startswith(start[1]) for name in self._schemas)
 
     def _scan(self, text: str) -> None:
         """Scan the first object, which shows by its keys if it is a call."""
@@ -129,11 +151,16 @@ class UnmarkedAnswer:
         """Parse the whole answer; None if it is text.
 
         Args:
-            closing_marks: Marks of which one may stand behind the calls, without its opening one.
+            closing_marks: Marks that may stand behind the calls, without their opening ones.
         """
+        marks = tuple(closing_marks)
         text = self.text.rstrip()
-        closing = next((mark for mark in closing_marks if text.endswith(mark)), "")
-        return parse_unmarked_calls(text.removesuffix(closing), self._schemas)
+        end = len(text)
+        while (mark := next((m for m in marks if text.endswith(m, 0, end)), None)) is not None:
+            end -= len(mark)
+            while end and text[end - 1].isspace():
+                end -= 1
+        return parse_unmarked_calls(text[:end], self._schemas)
 
 
 def parse_unmarked_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:
@@ -190,7 +217,7 @@ def _parse_python_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | N
             depth += 1 if found[0] in "([{" else -1
         if depth == 0:
             return None
-    return [(name[1], None)]
+    return [(resolve_name(name[1], schemas), None)]
 
 
 def _parse_json_calls(text: str, schemas: Schemas) -> Sequence[ParsedCall] | None:

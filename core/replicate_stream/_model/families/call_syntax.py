@@ -15,7 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from replicate_stream._model.families.tool_format import CallMark, ParsedCall, Schemas
+from replicate_stream._model.families.tool_format import (
+    CallMark,
+    ParsedCall,
+    Schemas,
+    resolve_name,
+)
 from replicate_stream._types.strict_json import parse_strict_json
 
 Parse: TypeAlias = Callable[[str, str, Schemas], "Sequence[ParsedCall] | None"]
@@ -64,6 +69,7 @@ def parse_tags(argument: str, end: str = "", header: str = "") -> Parse:
                 return None
             calls.append((tool, arguments))
             tool, at = closed[1] if header else None, closed.end()
+            tool = tool and resolve_name(tool, schemas)
         return calls
 
     return parse
@@ -92,7 +98,7 @@ def parse_python(text: str, name: str, schemas: Schemas) -> Sequence[ParsedCall]
             call = _parse_python_call(item)
             if call is None:
                 return None
-            calls.append(call)
+            calls.append((resolve_name(call[0], schemas), call[1]))
     return calls or None
 
 

@@ -8,6 +8,7 @@ not known.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -72,6 +73,9 @@ class CallMark(NamedTuple):
     opens_code: bool = False
 
 
+_NAMESPACES = ("functions.", "default_api.")
+_NUMBER = re.compile(r":\d+\Z")
+
 PIPE_CALL = CallMark("<|tool_call|>", ("<|/tool_call|>", "</tool_call>"))
 """The mark of Phi 4 mini and of Granite."""
 
@@ -112,6 +116,8 @@ class ToolFormat:
             can only be used in a prompt that is rendered in the family's own chat template.
         is_before_system: True if the tools stand before the system text.
         has_own_turn: True if the tools have a turn of the system's beside that of the system text.
+        call_start: The mark of a call that ends each prompt too, so that an answer whose first line
+            is the name of a tool begins with a call.
         generation_prompt: The end of a prompt with tools, if it is not the chat template's.
         after_results: The text behind results, where the model goes on without a mark that opens a
             turn; None if a turn is opened.
@@ -128,6 +134,7 @@ class ToolFormat:
     has_control_tokens: ClassVar[bool] = False
     is_before_system: ClassVar[bool] = False
     has_own_turn: ClassVar[bool] = False
+    call_start: ClassVar[str] = ""
     generation_prompt: ClassVar[str | None] = None
     after_results: ClassVar[str | None] = None
 
@@ -195,9 +202,9 @@ class ToolFormat:
         """Render tools as one JSON list in OpenAI's format."""
         return self.neutralize(to_json([_to_openai(tool) for tool in tools], indent))
 
-    def dump_function(self, tool: ToolSpec) -> str:
+    def dump_function(self, tool: ToolSpec, indent: int | None = None) -> str:
         """Render a tool as JSON without the frame that OpenAI's format has around it."""
-        return self.neutralize(to_json(_to_openai(tool)["function"]))
+        return self.neutralize(to_json(_to_openai(tool)["function"], indent))
 
     def dump_call(self, call: ToolCall) -> str:
         """Render a call as JSON."""
@@ -278,6 +285,17 @@ class HermesToolFormat(ToolFormat):
 
     def prefill(self, name: str | None) -> str:
         return self.calls_layout[0] if name is None else super().prefill(name)
+
+
+def resolve_name(name: str, schemas: Schemas) -> str:
+    """Leave out what models add to a tool's name, where only the name without it was offered.
+
+    That is the namespace of OpenAI's models or of Google's, and the number in Kimi's ids.
+    """
+    short = _NUMBER.sub("", name)
+    for namespace in _NAMESPACES:
+        short = short.removeprefix(namespace)
+    return short if short in schemas and name not in schemas else name
 
 
 def load_arguments(call: ToolCall) -> Any:
