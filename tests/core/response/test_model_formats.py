@@ -674,6 +674,7 @@ FORMATS = sorted(TABLES.tool_formats)
 FORCED = {
     "GlmToolFormat": "\n<think></think>\n{}",
     "Glm5ToolFormat": "<think></think>{}",
+    **dict.fromkeys(("Glm4ToolFormat", "Glm4ChatToolFormat"), 'weather\n{"city": "Paris"}'),
     "HarmonyToolFormat": " to=functions.weather<|channel|>commentary json<|message|>"
     '{"city": "Paris"}<|call|>',
 }
@@ -709,7 +710,8 @@ def test_an_answer_goes_on_behind_the_beginning_of_its_call(
     written, prefix = write_call(name), TABLES.tool_formats[name](str).prefill(tool)
     # They differ by white space at most.
     rest = "".join(written.split()).removeprefix("".join(prefix.split()))
-    assert len(rest) < len("".join(written.split()))
+    # GLM 4 begins a call with the name of a tool, so nothing begins one of any tool.
+    assert len(rest) < len("".join(written.split())) or not prefix
     start = next(at for at in range(len(written)) if "".join(written[at:].split()) == rest)
     completion = force(name, tool, written[start:], size)
     assert (get_calls(completion), completion.text.strip()) == ([PARIS], "")

@@ -5,8 +5,11 @@ Hermes has a tool format of its own; the other models are offered tools in Qwen'
 Sources: `chat_template` of teknium/OpenHermes-2.5-Mistral-7B, 01-ai/Yi-34B-Chat,
 internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_config.json, and
 `max_position_embeddings` in config.json. Hermes 4 70B and 405B have the marks of Llama 3 ("Prompt
-Format" in the model card of NousResearch/Hermes-4-405B); their template was not found, so tools are
-offered in the words of Hermes 3. Qwen has a file of its own.
+Format" in the model card of NousResearch/Hermes-4-405B). Their template and that of Hermes 4 14B
+were not found as a whole: what is filled in, and the offer of tools, are those in
+docs/golden-pass-evidence/template-conformance-2026-09-07.txt of Joakimpalm-Zen/xyntetik-runner and
+hermes/templates/system-hermes-4.txt of gittensor-model-hub/Spark-Hermes. Earlier thoughts are left
+out, which the card calls the default of `keep_cots`. Qwen has a file of its own.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
@@ -41,6 +44,22 @@ class NousToolFormat(HermesToolFormat):
         )
 
 
+class Hermes4ToolFormat(HermesToolFormat):
+    """Hermes 4: the words of Qwen, nearly, behind the system text, and results as the user's."""
+
+    result_role = "user"
+    has_result_names = False
+
+    def render_tools(self, tools: Tools) -> str:
+        return (
+            super()
+            .render_tools(tools)
+            .replace("\n\nYou may", "\n\nYou are a function calling AI model. You may", 1)
+            .replace("\n</tools>\n\n", "\n</tools>\n")
+            .replace('{"name": <function-name>,', '{"name": "<function-name>",')
+        )
+
+
 CHATML = ChatTemplate(
     name="chatml",
     **mark_roles("<|im_start|>{}\n", "<|im_end|>\n", tool="tool"),
@@ -52,6 +71,12 @@ CHATML = ChatTemplate(
 )
 _HERMES = CHATML._replace(hint=None, names=r"hermes", tool_format=NousToolFormat)
 _HERMES4 = _HERMES._replace(
+    names=r"hermes-4",
+    default_system="You are Hermes, created by Nous Research.",
+    thought_end=r"</think>\n*",
+    tool_format=Hermes4ToolFormat,
+)
+_HERMES4_LLAMA = _HERMES4._replace(
     name="llama3",
     start="<|begin_of_text|>",
     **mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>", tool="tool"),
@@ -59,7 +84,7 @@ _HERMES4 = _HERMES._replace(
 )
 _INTERNLM2 = CHATML._replace(start="<s>", hint=None, names=r"internlm2")
 FAMILY = Family(
-    templates=(_HERMES4, _HERMES, _INTERNLM2, CHATML),
+    templates=(_HERMES4_LLAMA, _HERMES4, _HERMES, _INTERNLM2, CHATML),
     windows=(
         ContextWindow(r"\byi-\d+b", 4_096),
         ContextWindow(r"internlm2", 32_768),

@@ -1,16 +1,16 @@
-"""ChatGLM 3, GLM 4, and GLM 4.5 and later.
+"""ChatGLM 3, GLM 4 and Z1, and GLM 4.5 and later.
 
 Sources: `chat_template` of THUDM/chatglm3-6b, tokenizer_config.json, and PROMPT.md of
 THUDM/ChatGLM3 for the newline after each role, where the template has a space too (its `[gMASK]sop`
 are two tokens that the tokenizer adds itself); `chat_template` of THUDM/glm-4-9b-chat,
-tokenizer_config.json; chat_template.jinja of zai-org/GLM-4.5, GLM-4.6 and GLM-4.7-Flash (in
-models/templates/ of ggml-org/llama.cpp), and GLM-5.1 (packages/jinja/test/e2e.test.js of
-huggingface/huggingface.js); `max_position_embeddings` of zai-org/GLM-4.5. GLM 4 is
-offered tools in Hermes's format: its template does it in a Chinese system text of its own.
-GLM-4-0414 has the same marks (swift/llm/template/template/glm.py of modelscope/ms-swift; the
-vendor's own template was not found), and offers tools in Chinese too. Thoughts behind the last
-question stay as they are written; the templates strip white space in them. GLM 4.5 to 4.7 give each
-system text a turn; here they share one.
+tokenizer_config.json (it leaves out messages without a text, which are turns here); the template of
+GLM-4-9B-0414, src/inference/chat_template/fixtures/glm4_gguf_shipped.jinja of enapt/SwarmLLM;
+chat_template.jinja of zai-org/GLM-4.5, GLM-4.6 and GLM-4.7-Flash (in models/templates/ of
+ggml-org/llama.cpp), and GLM-5.1 (packages/jinja/test/e2e.test.js of huggingface/huggingface.js);
+`max_position_embeddings` of zai-org/GLM-4.5. GLM Z1 has the marks of GLM-4-0414, and its prompt
+opens a thought ("Enforced Thinking" in the model card of zai-org/GLM-Z1-32B-0414). Thoughts behind
+the last question stay as they are written; the templates strip white space in them. GLM 4.5 to 4.7
+give each system text a turn; here they share one.
 Further windows: `context_length` in xinference/model/llm/llm_family.json of xorbitsai/inference.
 """
 
@@ -33,6 +33,73 @@ if TYPE_CHECKING:
     from replicate_stream._types.messages import ToolSpec
 
 _ROLES = r"<\|(?:system|user|assistant|observation)\|>"
+# "Use JSON for the arguments of calls of the function above."
+_AS_JSON = (
+    "\u5728\u8c03\u7528\u4e0a\u8ff0\u51fd\u6570\u65f6\uff0c\u8bf7\u4f7f\u7528 Json "
+    "\u683c\u5f0f\u8868\u793a\u8c03\u7528\u7684\u53c2\u6570\u3002"
+)
+# "You are an assistant named ChatGLM, developed from Zhipu AI's GLM-4. Your task is to help."
+_ABOUT = (
+    "\u4f60\u662f\u4e00\u4e2a\u540d\u4e3a ChatGLM \u7684\u4eba\u5de5\u667a\u80fd\u52a9\u624b\u3002"
+    "\u4f60\u662f\u57fa\u4e8e\u667a\u8c31AI\u8bad\u7ec3\u7684\u8bed\u8a00\u6a21\u578b GLM-4 "
+    "\u6a21\u578b\u5f00\u53d1\u7684\uff0c\u4f60\u7684\u4efb\u52a1\u662f\u9488\u5bf9\u7528\u6237"
+    "\u7684\u95ee\u9898\u548c\u8981\u6c42\u63d0\u4f9b\u9002\u5f53\u7684\u7b54\u590d\u548c\u652f"
+    "\u6301\u3002\n\n"
+)
+
+
+class Glm4ToolFormat(ToolFormat):
+    """GLM-4-0414: a turn of the system's with the tools, and calls as a turn without a mark.
+
+    The tool's name directly follows the mark of the turn; other answers begin on the next line. The
+    template takes that name from a member `metadata` of a message, and puts a space behind it: here
+    it is written as the models write it.
+    """
+
+    control_marks = _ROLES
+    call_marks = (
+        CallMark(
+            "<|assistant|>",
+            header=r"\s*([\w.\-]+)[ \t]*\n\s*(?=\{)",
+            header_start=r"\s*[\w.\-]*\s*",
+            has_fence=False,
+            is_own=True,
+        ),
+    )
+    result_marks = ("<|observation|>",)
+    has_control_tokens = True
+    is_before_system = True
+    has_own_turn = True
+    call_start = "<|assistant|>"
+    offer: ClassVar[str] = "# \u53ef\u7528\u5de5\u5177\n"
+    separator: ClassVar[str] = "\n"
+
+    def render_tools(self, tools: Tools) -> str:
+        return f"{self.offer}\n{self.separator.join(map(self._render_tool, tools))}"
+
+    def render_calls(self, calls: Calls) -> str:
+        return "".join(
+            f"<|assistant|>{self.neutralize_name(call.name)}\n{self.dump_arguments(call)}"
+            for call in calls
+        )
+
+    def render_answer(self, text: str, calls: Calls) -> Turn:
+        words = self.assistant[0] + text if text else ""
+        return Turn("none", words + self.render_calls(calls), is_rendered=True)
+
+    def prefill(self, name: str | None) -> str:
+        return "" if name is None else f"{name}\n"
+
+    def _render_tool(self, tool: ToolSpec) -> str:
+        written = self.dump_function(tool, indent=4)
+        return f"## {self.neutralize_name(tool.name)}\n\n{written}\n{_AS_JSON}"
+
+
+class Glm4ChatToolFormat(Glm4ToolFormat):
+    """GLM 4 of 2024: the same behind a text about the model, and with more blank lines."""
+
+    offer = f"{_ABOUT}{Glm4ToolFormat.offer}"
+    separator = "\n\n"
 
 
 class GlmToolFormat(ToolFormat):
@@ -133,9 +200,19 @@ _GLM4 = ChatTemplate(
     name="glm4",
     start="[gMASK]<sop>",
     **mark_roles("<|{}|>\n", "", tool="observation"),
+    generation_prompt="<|assistant|>",  # the model goes on with a line break, or with a tool's name
+    tool_format=Glm4ToolFormat,
     control_marks=rf"{_ROLES}|\[gMASK\]|<sop>",
     hint=r"\[gMASK\] ?<sop>",
-    names=r"glm-?4|glm-z1",
+    names=r"glm-?4.*0414",
+)
+_GLM4_CHAT = _GLM4._replace(tool_format=Glm4ChatToolFormat, hint=None, names=r"glm-?4")
+_GLM_Z1 = _GLM4._replace(
+    generation_prompt="<|assistant|>\n<think>",
+    trimmed_roles=("user", "assistant", "tool"),
+    thought_end="</think>",
+    hint=None,
+    names=r"glm-?z1",
 )
 _GLM45 = _GLM4._replace(
     name="glm4.5",
@@ -174,7 +251,7 @@ _CHATGLM3 = ChatTemplate(
     names=r"chatglm3",
 )
 FAMILY = Family(
-    templates=(_GLM5, _GLM47, _GLM45, _GLM4, _CHATGLM3),
+    templates=(_GLM5, _GLM47, _GLM45, _GLM_Z1, _GLM4, _GLM4_CHAT, _CHATGLM3),
     windows=(
         ContextWindow(r"glm-?5[._-]2", 1_048_576),
         ContextWindow(r"glm-?(?:4[._-][67]|5)", 202_752),
@@ -183,7 +260,7 @@ FAMILY = Family(
         ContextWindow(r"glm-?4v", 8_192),
     ),
     # The untuned models are those named `base`.
-    chat_names=r"glm-?[45](?!.*base)|glm-z1",
-    unopened_names=r"glm-?4[._-]7|glm-?5",
+    chat_names=r"glm-?[45](?!.*base)|glm-?z1",
+    unopened_names=r"glm-?4[._-]7|glm-?5|glm-?z1",
     thinking_tags=(("<think>", "</think>"),),
 )
