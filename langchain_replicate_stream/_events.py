@@ -17,7 +17,7 @@ from langchain_replicate_stream._from_core import (
     convert_usage,
     make_metadata,
 )
-from replicate_stream.adapters import parse_json_object
+from replicate_stream.adapters import parse_arguments
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -90,7 +90,7 @@ class EventConverter:
         block, text = self._block, "".join(self._pieces)
         content = {**block, self._key: text}
         if block["type"] == "tool_call_chunk":
-            arguments = parse_json_object(text)
+            arguments = parse_arguments(block["name"], text)
             call = core.ToolCall(
                 block["id"] or "", block["name"] or "", text if arguments is None else arguments
             )

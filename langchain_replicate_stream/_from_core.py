@@ -6,7 +6,6 @@ JSON, so `{"city": "Par` would become a valid call with the city "Par". See `_fi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from langchain_core.utils.json import parse_partial_json
 import replicate_stream as core
 from langchain_replicate_stream import errors
 from langchain_replicate_stream._to_core import MALFORMED_MARK
-from replicate_stream.adapters import parse_json_object
+from replicate_stream.adapters import parse_arguments
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks
@@ -122,7 +121,7 @@ class ChunkConverter:
         pieces = [
             tool_call_chunk(name=None, args=_find_invalid_suffix(text), id=None, index=index)
             for index, deltas in self._calls.items()
-            if not _is_valid_call(deltas[0].name, text := "".join(d.arguments for d in deltas))
+            if parse_arguments(deltas[0].name, text := "".join(d.arguments for d in deltas)) is None
         ]
         return [_make_call_chunk(pieces)] if pieces else []
 
@@ -136,10 +135,6 @@ def _make_call_chunk(pieces: list[ToolCallChunk]) -> ChatGenerationChunk:
     # When chunks are added, this is the only key whose equal values are not concatenated.
     metadata = {"model_provider": PROVIDER}
     return _wrap(AIMessageChunk(content="", tool_call_chunks=pieces, response_metadata=metadata))
-
-
-def _is_valid_call(name: str | None, arguments: str) -> bool:
-    return bool(name) and parse_json_object(arguments) is not None
 
 
 def _find_invalid_suffix(arguments: str) -> str:
@@ -215,12 +210,10 @@ def to_message(completion: core.Completion, model: str) -> AIMessage:
 
 def convert_call(call: core.ToolCall) -> ToolCall | InvalidToolCall:
     """Convert a whole call; a malformed one has the model's own text as its arguments."""
-    arguments, error = call.arguments, "The arguments are not a JSON object."
-    if not isinstance(arguments, str):
-        if call.name:
-            return tool_call(name=call.name, args=dict(arguments), id=call.id)
-        arguments, error = json.dumps(arguments, ensure_ascii=False), "The call has no name."
-    return invalid_tool_call(name=call.name or None, args=arguments, id=call.id, error=error)
+    if not isinstance(call.arguments, str):
+        return tool_call(name=call.name, args=dict(call.arguments), id=call.id)
+    error = "The arguments are not a JSON object." if call.name else "The call has no name."
+    return invalid_tool_call(name=call.name or None, args=call.arguments, id=call.id, error=error)
 
 
 def convert_usage(usage: core.Usage | None) -> UsageMetadata | None:

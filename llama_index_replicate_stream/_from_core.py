@@ -23,7 +23,7 @@ from llama_index.core.base.llms.types import (
 )
 
 import replicate_stream as core
-from replicate_stream.adapters import parse_json_object
+from replicate_stream.adapters import parse_arguments
 
 MALFORMED_CALLS = "invalid_tool_calls"
 """Key of the malformed calls in the `additional_kwargs` of an answer's message."""
@@ -150,8 +150,8 @@ def _to_openai_call(call: core.ToolCall) -> dict[str, Any]:
 
 def _parse_arguments(call: core.ToolCall) -> core.ToolCall:
     """Parse the arguments of a finished call; a malformed one keeps their text."""
-    arguments = parse_json_object(str(call.arguments))
-    return replace(call, arguments=arguments) if call.name and arguments is not None else call
+    arguments = parse_arguments(call.name, str(call.arguments))
+    return call if arguments is None else replace(call, arguments=arguments)
 
 
 def _make_raw(completion: core.Completion) -> dict[str, Any]:

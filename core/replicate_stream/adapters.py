@@ -30,7 +30,7 @@ from replicate_stream._types.json_schema import (
 )
 from replicate_stream._types.media import is_text_type
 from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
-from replicate_stream._types.strict_json import is_too_deep, parse_strict_json, replace_surrogates
+from replicate_stream._types.strict_json import is_too_deep, parse_arguments, replace_surrogates
 from replicate_stream._warnings import warn_caller
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ __all__ = [
     "is_too_deep",
     "iterate_blocking",
     "merge_arguments",
+    "parse_arguments",
     "parse_contents",
-    "parse_json_object",
     "replace_surrogates",
     "resolve",
     "run_blocking",
@@ -297,15 +297,6 @@ def finish_left(stream: EventStream) -> Finished:
     from replicate_stream._types.messages import Finished
 
     return Finished("canceled", stream.usage, stream.prediction.without_stream())
-
-
-def parse_json_object(text: str) -> dict[str, Any] | None:
-    """Parse a tool call's arguments; None for text that is not a JSON object."""
-    try:
-        value = parse_strict_json(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def parse_contents(messages: Sequence[Message]) -> list[Contents]:

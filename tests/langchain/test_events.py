@@ -102,10 +102,20 @@ def test_a_malformed_call_is_a_block_of_its_own_kind(name: str, arguments: str) 
     assert block["error"]
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{"name": "weather", "x": 1, "arguments": {}}',
+        '{"name": "weather", "arguments": {"city":"Par',
+        '{"name": "", "arguments": {"city":"Paris"}}',
+        '{"arguments": {"city":"Paris"}}',
+        "Paris",
+    ],
+)
 async def test_a_malformed_call_is_the_same_as_in_a_whole_answer(
-    make_llm: MakeLLM, replicate_emulator: Emulator
+    make_llm: MakeLLM, replicate_emulator: Emulator, call: str
 ) -> None:
-    replicate_emulator.reply = ['<tool_call>{"name": "weather", "x": 1, "arguments"', ": {}}"]
+    replicate_emulator.reply = list(f"<tool_call>{call}</tool_call>")
     llm = make_llm(max_repairs=0).bind_tools([weather])
     stream: Any = await llm.astream_events("Hi", version="v3")
     streamed, whole = await stream.output, await llm.ainvoke("Hi")

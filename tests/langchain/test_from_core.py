@@ -177,7 +177,7 @@ def test_a_whole_answer_has_the_reason_for_an_invalid_call() -> None:
     calls = (
         ToolCall("c0", "f", {"a": "é"}),
         ToolCall("c1", "g", '{"a": '),
-        ToolCall("c2", "", {"a": "é"}),
+        ToolCall("c2", "", '{"a": "é"}'),
     )
     message = to_message(Completion("Well", "", calls, "tool_calls", None, PREDICTION), "a/b")
     assert message.content == "Well"
@@ -188,7 +188,8 @@ def test_a_whole_answer_has_the_reason_for_an_invalid_call() -> None:
         ("g", '{"a": ', "c1"),
         (None, '{"a": "é"}', "c2"),
     ]
-    assert all(call["error"] for call in message.invalid_tool_calls)
+    errors = [call["error"] for call in message.invalid_tool_calls]
+    assert errors == ["The arguments are not a JSON object.", "The call has no name."]
 
 
 def test_a_text_chunk_equals_a_constructed_one_and_shares_nothing() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from replicate_stream._types.messages import (
     Completion,
@@ -15,7 +14,7 @@ from replicate_stream._types.messages import (
     ToolCallDelta,
 )
 from replicate_stream._types.prediction import Prediction, Usage
-from replicate_stream._types.strict_json import parse_strict_json
+from replicate_stream._types.strict_json import parse_arguments
 
 
 def derive_finish_reason(
@@ -131,13 +130,5 @@ def _join(run: Sequence[StreamEvent]) -> StreamEvent:
 def _to_call(deltas: Sequence[ToolCallDelta]) -> ToolCall:
     name = deltas[0].name or ""
     text = "".join(delta.arguments for delta in deltas)
-    # A call without a name is text of the model that broke off before it: never arguments.
-    return ToolCall(deltas[0].id or "", name, _parse_arguments(text) if name else text)
-
-
-def _parse_arguments(text: str) -> Mapping[str, Any] | str:
-    try:
-        value = parse_strict_json(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, dict) else text
+    arguments = parse_arguments(name, text)
+    return ToolCall(deltas[0].id or "", name, text if arguments is None else arguments)

@@ -28,7 +28,8 @@ class ToolCall:
     Attributes:
         id: Unique within a conversation; the tool's result refers to it.
         name: The tool's name, as the model wrote it.
-        arguments: The arguments, or the model's own text if that is not a JSON object.
+        arguments: The arguments, or the model's own text if that is not a JSON object, or if the
+            call has no name.
     """
 
     id: str

@@ -26,6 +26,20 @@ def parse_strict_json(text: str) -> Any:
         raise ValueError("The JSON is nested too deeply") from error
 
 
+def parse_arguments(name: str | None, text: str) -> dict[str, Any] | None:
+    """Parse the arguments of a tool call; None if the call is malformed.
+
+    Args:
+        name: The tool. Without one, the text is where the model broke off: never arguments.
+        text: The text that the model wrote.
+    """
+    try:
+        value = parse_strict_json(text) if name else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def is_too_deep(value: Any) -> bool:
     """Return True if decoded JSON has more levels of dicts and lists than `MAX_JSON_DEPTH`."""
     level = [value]
