@@ -146,22 +146,36 @@ class ConnectionFields(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            aliases = [each.validation_alias for each in cls.model_fields.values()]
-            choices = [each.choices for each in aliases if isinstance(each, AliasChoices)]
-            known = {*cls.model_fields, *(str(name) for names in choices for name in names)}
-            try:
-                check_argument_names(
-                    cls.__name__, values, known, cls._replaced, input_argument="model_kwargs"
-                )
-            except TypeError as error:
-                raise ValueError(str(error)) from None  # Pydantic reports only these
+        if not isinstance(values, Mapping):
+            return values
+        aliases = [each.validation_alias for each in cls.model_fields.values()]
+        synonyms = [list(map(str, a.choices)) for a in aliases if isinstance(a, AliasChoices)]
+        known = {*cls.model_fields}.union(*synonyms)
+        try:
+            check_argument_names(
+                cls.__name__, values, known, cls._replaced, input_argument="model_kwargs"
+            )
+        except TypeError as error:
+            raise ValueError(str(error)) from None  # Pydantic reports only these
+        for names in synonyms:
+            given = [name for name in names if values.get(name) is not None]
+            if len(given) > 1:
+                raise ValueError(f"{' and '.join(given)} are names of one argument; give one")
+            if given:  # Pydantic takes the first name, be its value None
+                values = {n: v for n, v in values.items() if n in given or n not in names}
         return values
 
     @field_validator("api_key", mode="before")
     @classmethod
     def _wrap_secret(cls, key: Any) -> Any:
-        return SecretStr(key) if isinstance(key, str) else key
+        if isinstance(key, str):
+            return SecretStr(key)
+        if key is not None and not isinstance(key, SecretStr) and not callable(key):
+            raise ValueError(
+                f"api_key is of type {type(key).__name__}; it must be a str, a SecretStr, or a "
+                "function that returns one"
+            )
+        return key
 
     def _get_client(self) -> Client:
         """Return the shared client, or one for the settings as they are now."""

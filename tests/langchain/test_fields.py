@@ -78,6 +78,29 @@ def test_the_constructor_names_what_no_field_is_called() -> None:
     assert (llm.api_key, llm.stop) == (SecretStr("r8_FAKE"), ["END"])
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "value"),
+    [
+        ("model", "model_name", "c/d"),
+        ("api_key", "replicate_api_token", SecretStr("r8_FAKE")),
+        ("stop", "stop_sequences", ["END"]),
+    ],
+)
+def test_an_argument_is_given_under_one_of_its_names(name: str, other: str, value: Any) -> None:
+    make: Any = ChatReplicate
+    model = {} if name == "model" else {"model": "a/b"}
+    with pytest.raises(ValueError, match=f"{name} and {other} are names of one argument"):
+        make(**model, **{name: value, other: value})
+    assert getattr(make(**model, **{name: None, other: value}), name) == value
+    assert getattr(make(**model, **{name: value, other: None}), name) == value
+
+
+def test_a_token_of_another_type_is_an_error_that_names_what_is_allowed() -> None:
+    with pytest.raises(ValueError, match="api_key is of type int; it must be a str") as caught:
+        ChatReplicate(model="a/b", api_key=76)  # type: ignore[call-overload]  # the point
+    assert "76" not in str(caught.value)
+
+
 def test_a_missing_model_is_named(replicate_emulator: Emulator) -> None:
     with pytest.raises(ValidationError, match=r"^1 validation error for ChatReplicate\nmodel\n"):
         ChatReplicate()  # type: ignore[call-overload]  # the point
