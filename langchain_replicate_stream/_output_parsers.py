@@ -23,6 +23,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic.v1 import ValidationError as ValidationErrorV1
 from typing_extensions import is_typeddict
 
+from langchain_replicate_stream._schemas import copy_typed_dict
 from langchain_replicate_stream._to_core import MALFORMED_MARK
 from langchain_replicate_stream.errors import AnswerFormatError
 from replicate_stream import Completion, Prediction
@@ -68,6 +69,11 @@ class ClosableJsonParser(ClosableParser, JsonOutputParser):
 class ClosablePydanticParser(ClosableParser, PydanticOutputParser[Any]):
     """Parses JSON text into an instance of a Pydantic class."""
 
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """Parse an answer; the framework's own parser catches some errors of a validator only."""
+        value = JsonOutputParser.parse_result(self, result, partial=partial)
+        return _make_instance(self.pydantic_object, value, "its JSON", result, partial=partial)
+
 
 class ToolCallParser(ClosableParser, JsonOutputKeyToolsParser):
     """Parses the tool call that an answer must have: its arguments, or an instance of a class.
@@ -92,12 +98,7 @@ class ToolCallParser(ClosableParser, JsonOutputKeyToolsParser):
             value = value.get(ROOT)
         if self.cls is None or value is None:
             return value
-        try:
-            return validate(self.cls, value)
-        except ValueError as error:
-            if partial:
-                return None
-            raise _make_error(f"its call is not valid: {error}", result) from error
+        return _make_instance(self.cls, value, "its call", result, partial=partial)
 
 
 class ClassValidator(NamedTuple):
@@ -120,8 +121,8 @@ def validate(cls: Any, value: Any) -> Any:
     """Make an instance of a class.
 
     Raises:
-        ValueError: The value does not fit. The message has no values: an exception of Pydantic's
-            does, and may hold some that cannot be pickled.
+        ValueError: The value does not fit, or a validator failed in any way. The message has no
+            values: an exception of Pydantic's does, and may hold some that cannot be pickled.
     """
     try:
         if hasattr(cls, "model_validate"):
@@ -131,19 +132,29 @@ def validate(cls: Any, value: Any) -> Any:
         problems = [
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ")
             for each in error.errors()
-            # LangChain has defaults of its own in a TypedDict's annotations.
-            if each["type"] != "missing" or not is_typeddict(cls)
         ]
-    if problems:
-        raise ValueError("; ".join(problems))
-    return value
+    except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
+        problems = [f"{type(error).__name__}: {error}"]
+    raise ValueError("; ".join(problems))
+
+
+def _make_instance(
+    cls: Any, value: Any, name: str, result: list[Generation], *, partial: bool
+) -> Any:
+    """Make an instance of a class; of a part of an answer, None if that does not fit yet."""
+    try:
+        return validate(cls, value)
+    except ValueError as error:
+        if partial:
+            return None
+        raise _make_error(f"{name} is not valid: {error}", result) from error
 
 
 @lru_cache(maxsize=64)
 def _adapt(cls: Any) -> Callable[[Any], Any]:
     try:
-        return TypeAdapter(cls).validate_python
-    except PydanticUserError:  # a TypedDict that Pydantic cannot read on this version of Python
+        return TypeAdapter(copy_typed_dict(cls, {}) if is_typeddict(cls) else cls).validate_python
+    except PydanticUserError:  # it has a type that Pydantic does not know
         return lambda value: value
 
 

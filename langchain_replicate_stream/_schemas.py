@@ -64,7 +64,7 @@ def _read_schema(tool: Any) -> dict[str, Any] | None:
         is_lost = "title" in tool and not tool.keys() & {"name", "properties"}
         return dict(tool) if is_lost else None
     if is_typeddict(tool):
-        return TypeAdapter(_copy_typed_dict(tool, {})).json_schema(schema_generator=_Untitled)
+        return TypeAdapter(copy_typed_dict(tool, {})).json_schema(schema_generator=_Untitled)
     cls: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
     if isinstance(cls, Mapping):
         return dict(cls)
@@ -98,7 +98,7 @@ def _is_recursive(schema: Mapping[str, Any]) -> bool:
     return bool(references)
 
 
-def _copy_typed_dict(typed_dict: Any, copies: dict[Any, Any]) -> Any:
+def copy_typed_dict(typed_dict: Any, copies: dict[Any, Any]) -> Any:
     """Copy a TypedDict as one that Pydantic can read.
 
     Pydantic refuses `typing.TypedDict` before Python 3.12, and passes over the framework's own
@@ -125,7 +125,7 @@ def _copy_typed_dict(typed_dict: Any, copies: dict[Any, Any]) -> Any:
 
 def _copy_hint(hint: Any, copies: dict[Any, Any]) -> Any:
     if is_typeddict(hint):
-        return _copy_typed_dict(hint, copies)
+        return copy_typed_dict(hint, copies)
     origin, args = get_origin(hint), get_args(hint)
     if not args or origin is Literal:
         return hint

@@ -176,6 +176,13 @@ class AnswerFormatError(
 
     observation: str | None = None
     send_to_llm: bool = False
+
+    def __init__(self, problem: str, *, completion: core.Completion) -> None:
+        # Not OutputParserException's, which adds a link to the text, and sets `llm_output`.
+        error = core.AnswerFormatError(problem, completion=completion)
+        self.args = error.args
+        vars(self).update(vars(error))
+
     if not TYPE_CHECKING:  # type checkers see the attribute of OutputParserException
 
         @property

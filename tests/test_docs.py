@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import replicate_stream
 from replicate_stream._types.parameters import PARAMETERS
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +67,12 @@ def test_the_site_shows_every_page() -> None:
 def test_the_table_of_parameters_is_that_of_the_code() -> None:
     page = (DOCS / "parameters.md").read_text(encoding="utf-8")
     assert build_parameter_table() in page
+
+
+def test_every_error_has_a_row_with_its_remedy() -> None:
+    rows = re.findall(r"^\| `(\w+Error)`", (DOCS / "errors.md").read_text("utf-8"), re.MULTILINE)
+    names = {name for name in replicate_stream.__all__ if name.endswith("Error")}
+    assert names - {"ReplicateError"} <= set(rows)
 
 
 def build_parameter_table() -> str:

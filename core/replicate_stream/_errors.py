@@ -13,6 +13,7 @@
       + PredictionCanceledError      the prediction was canceled by someone else
       + StreamInterruptedError       the stream broke or has a gap, and the rest cannot be fetched
       + AnswerFormatError            the answer lacks the required tool call or valid JSON
+      + BudgetExceededError          the client's budget is spent
 
 Messages never hold the API token, the stream's URL, or the text of a prompt.
 """

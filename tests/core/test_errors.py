@@ -26,6 +26,7 @@ from replicate_stream import (
     StreamInterruptedError,
     UnsupportedParameterError,
     Usage,
+    _errors,
 )
 
 ERRORS: list[ReplicateError] = [
@@ -66,6 +67,8 @@ def test_every_public_error_is_in_the_list_above_and_in_the_tree() -> None:
     }
     assert public == {type(error) for error in ERRORS}
     assert all(issubclass(error, ReplicateError) for error in public)
+    tree = _errors.__doc__ or ""
+    assert all(f" {error.__name__} " in f"{tree} ".replace("\n", " ") for error in public)
 
 
 def test_the_error_for_a_missing_token_links_to_the_tokens_page() -> None:

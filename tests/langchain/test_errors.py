@@ -102,6 +102,12 @@ def test_an_answer_format_error_is_a_parser_error_with_the_answers_text() -> Non
         False,
     )
     assert "I will not" not in f"{converted} {converted!r}"
+    made = errors.AnswerFormatError("it holds no JSON", completion=answer)
+    assert (str(made), vars(made), made.llm_output) == (
+        str(converted),
+        vars(converted),
+        "I will not",
+    )
 
 
 def test_old_versions_of_langchain_have_only_the_root_of_its_errors() -> None:

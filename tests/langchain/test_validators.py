@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import typing
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, field_validator
+from langchain_core.caches import InMemoryCache
+from pydantic import BaseModel, field_validator, model_validator
 from typing_extensions import TypedDict
 
 import replicate_stream as core
@@ -46,6 +49,12 @@ class Day:
 
 
 class Dated(TypedDict):
+    """A day."""
+
+    day: date
+
+
+class OldDated(typing.TypedDict):  # Pydantic itself reads it from Python 3.12 on
     """A day."""
 
     day: date
@@ -114,7 +123,66 @@ async def test_the_raw_result_has_the_rejection(
     assert "Rome" in result["raw"].text or result["raw"].tool_calls
 
 
-@pytest.mark.parametrize("cls", [Day, Dated])
+class Hasty(BaseModel):
+    """A class whose validator fails on a part of an answer, and at last on the whole."""
+
+    city: str = ""
+    country: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def check(cls, value: Any) -> Any:
+        if value["country"] != "France":
+            raise RuntimeError("the country is not served")
+        return value
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_validator_may_raise_anything_on_a_part_of_an_answer_and_on_the_whole(
+    method: Any, make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    structured = make_llm(max_repairs=0).with_structured_output(Hasty, method=method)
+    good = {"city": "Paris", "country": "France"}
+    replicate_emulator.reply = list(write(good, Hasty, method))
+    assert [part async for part in structured.astream("Hi")][-1] == Hasty(**good)
+    replicate_emulator.reply = list(write({"city": "Rome", "country": "Italy"}, Hasty, method))
+    for ask in (structured.ainvoke, partial(consume, structured)):
+        with pytest.raises(errors.AnswerFormatError, match="the country is not served"):
+            await ask("Hi")
+
+
+async def consume(llm: Any, text: str) -> None:
+    async for _ in llm.astream(text):
+        pass
+
+
+async def test_a_cached_answer_is_checked_by_the_class_too(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    llm = make_llm(cache=InMemoryCache(), max_repairs=0)
+    replicate_emulator.reply = json.dumps({"city": "Paris", "country": "France"})
+    served = ["France"]
+
+    class Served(BaseModel):
+        city: str
+        country: str
+
+        @field_validator("country")
+        @classmethod
+        def check_country(cls, country: str) -> str:
+            if country not in served:
+                raise ValueError("the country is not served")
+            return country
+
+    structured = llm.with_structured_output(Served)
+    await structured.ainvoke("Hi")
+    served.clear()
+    with pytest.raises(core.AnswerFormatError, match="not served"):
+        await structured.ainvoke("Hi")
+    assert len(replicate_emulator.predictions) == 1
+
+
+@pytest.mark.parametrize("cls", [Day, Dated, OldDated])
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 async def test_dataclasses_and_typed_dicts_are_checked_too(
     cls: Any, method: Any, make_llm: MakeLLM, answers: Callable[..., list[dict[str, Any]]]
