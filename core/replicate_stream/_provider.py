@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
@@ -105,9 +106,7 @@ class Replicate:
         return TextStream(_iterate_texts(client, opening))
 
 
-_CLIENT_ARGUMENTS = frozenset(
-    {"base_url", "deadline", "max_retries", "on_unsupported", "requires_auth"}
-)
+_CLIENT_ARGUMENTS = frozenset(inspect.signature(Client).parameters)
 
 
 class TextStream:

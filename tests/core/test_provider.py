@@ -6,7 +6,13 @@ import inspect
 
 import pytest
 
-from replicate_stream import MissingAuthError, ModelNotFoundError, Replicate, ResponseError
+from replicate_stream import (
+    MissingAuthError,
+    ModelNotFoundError,
+    PredictionReport,
+    Replicate,
+    ResponseError,
+)
 from replicate_stream.testing import Emulator, Fault
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -154,6 +160,24 @@ def test_the_default_arguments_are_read_only() -> None:
         with pytest.raises(TypeError):
             parameters[name].default["x"] = "y"
     assert dict(parameters["headers"].default) == {"accept": "application/json"}
+
+
+async def test_further_arguments_of_the_client_are_its_own(replicate_emulator: Emulator) -> None:
+    reports: list[PredictionReport] = []
+    texts = Replicate.create_async_generator(
+        replicate_emulator.model,
+        MESSAGES,
+        api_key=replicate_emulator.token,
+        base_url=replicate_emulator.base_url,
+        dialect="replicate",
+        deadline=60,
+        max_retries=0,
+        on_unsupported="ignore",
+        prices={replicate_emulator.model: {"input": 1.0, "output": 1.0}},
+        on_prediction=reports.append,
+    )
+    assert [text async for text in texts]
+    assert len(reports) == 1
 
 
 def test_an_unknown_argument_is_a_type_error() -> None:
