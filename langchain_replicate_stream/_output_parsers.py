@@ -80,7 +80,8 @@ class ToolCallParser(ClosableParser, JsonOutputKeyToolsParser):
 
     Attributes:
         key_name: The tool's name.
-        is_wrapped: The value is no object, but a property of the arguments (`adapters.ROOT`).
+        is_wrapped: The value is not an object, so that it is a property of the arguments
+            (`adapters.ROOT`).
         cls: A Pydantic class, of version 1 too; None for plain values.
     """
 

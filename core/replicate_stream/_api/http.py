@@ -279,7 +279,7 @@ class Http:
             headers: Further headers.
 
         Raises:
-            ReplicateError: There is no token, or none that a header can hold.
+            ReplicateError: The token is missing, or a header cannot hold it.
         """
         token = await self.settings.fetch_token()
         own = {"Authorization": token} if token else {}

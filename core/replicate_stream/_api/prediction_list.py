@@ -43,7 +43,7 @@ async def find_predictions(
         wanted: The digests of the inputs, with the number of predictions to find of each.
         created_after: The earliest creation, in seconds of unix time by this machine's clock.
         digest_input: Digests a record's input.
-        known_ids: Predictions that are not searched for. Canceled ones are none, either.
+        known_ids: Predictions that are not searched for, as canceled ones are not.
 
     Returns:
         The ids found by digest, newest first.

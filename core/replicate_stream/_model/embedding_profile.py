@@ -82,7 +82,7 @@ def find_text_input(schema: InputSchema) -> TextInput | None:
 
 
 def find_constants(schema: InputSchema) -> dict[str, str]:
-    """Find inputs without whose right value the output is no list of numbers for a text."""
+    """Find inputs that must have a certain value if the output is to be a list of numbers."""
     return {
         name: value
         for name, value in _CONSTANTS.items()

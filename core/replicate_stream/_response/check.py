@@ -144,7 +144,7 @@ def find_problem(expected: ExpectedAnswer, text: str, calls: Sequence[ToolCall])
         if is_forced:
             problems = [_find_call_problem(expected, tools, call) for call in calls]
             return problems[0] if all(problems) else None
-        # Beside a text a malformed call is no loss of the whole answer.
+        # An answer that has text beside its malformed call is not lost.
         is_lost = not text.strip() and all(map(_is_malformed, calls))
         return _MALFORMED if is_lost else None
     if tools is not None and is_forced:

@@ -85,7 +85,7 @@ class CompletionReader:
         self._held: list[str] | None = []  # None: the text is passed on
 
     def feed(self, texts: Sequence[str]) -> Sequence[str]:
-        """Return the texts of an answer that is no completion, and hold any other back."""
+        """Return the texts, unless the answer may be a completion: its texts are held back."""
         if self._held is None:
             return texts
         self._held += texts

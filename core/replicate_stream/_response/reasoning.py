@@ -207,7 +207,7 @@ class _HarmonySplitter:
         return end
 
     def _end_header(self, pieces: list[Piece]) -> None:
-        """End a header that lacks the mark of its message: what is no header belongs to that."""
+        """End a header that lacks the mark of its message: the rest of the text is the message."""
         header = _HARMONY_HEADER.match(self._pending)
         end = 0 if header is None else header.end()
         self._start_message(self._pending[:end], pieces)

@@ -125,7 +125,7 @@ def close_objects(schema: Any) -> dict[str, Any] | None:
     """Forbid further properties, as OpenAI's strict mode demands (docs/replicate-api.md 5.4).
 
     Returns:
-        The schema; None if it is none for this mode: all properties must be required, and
+        The schema; None if this mode does not allow it: all properties must be required, and
         references and alternatives are not supported.
     """
     if not isinstance(schema, Mapping) or schema.keys() & _NOT_STRICT:
@@ -212,7 +212,7 @@ def find_mismatch(schema: Mapping[str, Any], value: Any, name: str) -> str | Non
 
 
 def _is_wrapped(schema: Mapping[str, Any], value: Any, name: str) -> bool:
-    """True if a value stands under a key that is no property of its schema, but the schema's."""
+    """True if a value is in an object under the name of its schema, or a keyword like it."""
     root = inline_root(schema)
     properties = root.get("properties")
     is_open = root.get("additionalProperties") or "patternProperties" in root

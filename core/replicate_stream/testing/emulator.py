@@ -88,7 +88,7 @@ class Emulator:
             host: The address to listen on.
 
         Raises:
-            ValueError: A port, or the name of a model, is none.
+            ValueError: A port, or the name of a model, is invalid.
         """
         for name, number in (("port", port), ("stream_port", stream_port)):
             if not 0 <= number <= _LARGEST_PORT:

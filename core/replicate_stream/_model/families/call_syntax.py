@@ -140,7 +140,7 @@ def _convert(text: str, types: set[str]) -> Any:
     """Convert the text in a tag to one of the types; an empty set stands for any type.
 
     Raises:
-        ValueError: It is none of the types.
+        ValueError: It has none of the types.
     """
     word = text.strip()
     if "string" in types and not (word in {"null", "None"} and "null" in types):
@@ -218,7 +218,7 @@ def _evaluate(node: ast.AST | None) -> Any:
     """Evaluate a literal that JSON has too. Python's own function takes sets and bytes as well.
 
     Raises:
-        ValueError: It is none, or a number that no float can hold.
+        ValueError: It is not such a literal, or a number that no float can hold.
     """
     match node:
         case ast.Constant(value=str() | bool() | int() | None):
