@@ -6,6 +6,7 @@ functions: the adapters import this module, and most programs that import an ada
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -64,10 +65,13 @@ def _check_names(method: Callable[P, R]) -> Callable[P, R]:
 def _same_parameters(
     documented: Callable[P, object],
 ) -> Callable[[Callable[..., R]], Callable[P, R]]:
-    """Give a function the signature of another, for type checkers and for `inspect`."""
+    """Give a function the parameters of another, for type checkers and for `inspect`."""
 
     def declare(function: Callable[..., R]) -> Callable[P, R]:
-        function.__wrapped__ = documented  # type: ignore[attr-defined]  # read by `inspect`
+        own = inspect.signature(function)
+        function.__signature__ = inspect.signature(documented).replace(  # type: ignore[attr-defined]
+            return_annotation=own.return_annotation
+        )
         return function
 
     return declare

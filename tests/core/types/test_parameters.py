@@ -27,6 +27,11 @@ def test_a_method_takes_the_parameters_in_the_order_of_the_table(
     assert names == [each.name for each in PARAMETERS]
 
 
+def test_the_signature_of_a_method_has_its_own_result() -> None:
+    results = [inspect.signature(method).return_annotation for method in METHODS]
+    assert results == ["AbstractAsyncContextManager[EventStream]", "Completion", "PreparedRequest"]
+
+
 def test_prepare_input_takes_the_parameters_that_change_an_input() -> None:
     names = {name for name in inspect.signature(prepare_input).parameters if name not in OTHERS}
     assert names == {each.name for each in PARAMETERS} - {
