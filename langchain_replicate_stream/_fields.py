@@ -354,8 +354,7 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
     ) -> dict[str, Any]:
         # Traces record these even where they hide the inputs of a run.
         params = super()._get_invocation_params(stop=stop, **kwargs)
-        is_shown = {name: name not in _HIDDEN and params[name] is not None for name in params}
-        return {name: value for name, value in params.items() if is_shown[name]}
+        return {n: v for n, v in params.items() if n not in _HIDDEN and v is not None}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The key of caches. The framework's own is made of the object's first serialization: after
@@ -400,17 +399,13 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """Attributes that are serialized in another form: without passwords and secrets."""
-        inputs = self._without_secret_inputs(self.model_kwargs)
-        others = {"model_kwargs": inputs} if self.model_kwargs else {}
-        return (
-            {"base_url": without_secrets(self.base_url)[0], **others} if self.base_url else others
-        )
+        attributes = {
+            "base_url": without_secrets(self.base_url)[0],
+            "model_kwargs": self._without_secret_inputs(self.model_kwargs),
+        }
+        return {name: value for name, value in attributes.items() if getattr(self, name)}
 
     @property
     def lc_secrets(self) -> dict[str, str]:
         """Arguments that are secrets, with their environment variables."""
         return {"api_key": "REPLICATE_API_TOKEN", "replicate_api_token": "REPLICATE_API_TOKEN"}
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, self.lc_attributes.get(name or "", value)
