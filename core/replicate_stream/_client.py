@@ -727,13 +727,16 @@ class Client:
 
 
 class _StreamContext:
-    """The context manager of `Client.stream`: opens a stream, and ends it on leaving."""
+    """The context manager of `Client.stream`: opens a stream once, and ends it on leaving."""
 
     def __init__(self, open_stream: Callable[[], Awaitable[EventStream]]) -> None:
-        self._open_stream = open_stream
+        self._open_stream: Callable[[], Awaitable[EventStream]] | None = open_stream
 
     async def __aenter__(self) -> EventStream:
-        self._events = await self._open_stream()
+        open_stream, self._open_stream = self._open_stream, None
+        if open_stream is None:  # it would be paid again, and the first one not be cancelled
+            raise RuntimeError("A stream can be entered once; call `stream` for another answer")
+        self._events = await open_stream()
         return self._events
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> None:

@@ -48,6 +48,16 @@ async def test_the_text_is_streamed_in_pieces_and_exact(
     assert pieces == [word for word in WORDS if word]
 
 
+async def test_a_stream_is_entered_once(replicate_emulator: Emulator) -> None:
+    async with Client() as client:
+        context = client.stream(replicate_emulator.model, "Hi")
+        async with context as events:
+            assert [event async for event in events]
+            with pytest.raises(RuntimeError, match="entered once"):
+                await context.__aenter__()
+    assert len(replicate_emulator.predictions) == 1
+
+
 async def test_the_last_event_has_the_finish_reason_and_the_usage(
     client: Client, replicate_emulator: Emulator
 ) -> None:

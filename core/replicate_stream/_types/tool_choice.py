@@ -127,13 +127,11 @@ def as_function(tool: ToolSpec) -> dict[str, Any]:
     }
 
 
-def find_arguments_problem(tool: ToolSpec, arguments: Mapping[str, Any] | str) -> str | None:
+def find_arguments_problem(tool: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
     """Describe why a call's arguments do not fit its tool, without their text; None if they fit.
 
-    Arguments that are text are malformed. A tool's schema that is itself invalid fits everything.
+    A tool's schema that is itself invalid fits everything.
     """
-    if isinstance(arguments, str):
-        return "its call of a tool is malformed, or breaks off"
     if find_schema_problem(tool.parameters) is not None:
         return None
     mismatch = find_mismatch(tool.parameters, dict(arguments), tool.name)

@@ -45,7 +45,6 @@ def test_a_recursive_schema_reaches_the_model_with_its_root(tool: Any) -> None:
         (CITY, {}, "its call of find does not fit the schema (required: city)"),
         (CITY, {"properties": {"city": "secret"}}, "its call of find is wrapped in an object"),
         (CITY, {"Find": {"city": "secret"}}, "its call of find is wrapped in an object"),
-        (CITY, '{"city": "secret', "its call of a tool is malformed, or breaks off"),
         (RECURSIVE, {"name": "a", "next": {"name": "b"}}, None),
         (RECURSIVE, {"name": "a", "next": {"name": 2}}, "its call of find['next']['name'] does"),
         ({"type": "no such type"}, {"city": 1}, None),
