@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import replicate_stream
-from replicate_stream._types.parameters import PARAMETERS
+from replicate_stream.adapters import PARAMETERS, Connection
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -73,6 +74,15 @@ def test_every_error_has_a_row_with_its_remedy() -> None:
     rows = re.findall(r"^\| `(\w+Error)`", (DOCS / "errors.md").read_text("utf-8"), re.MULTILINE)
     names = {name for name in replicate_stream.__all__ if name.endswith("Error")}
     assert names - {"ReplicateError"} <= set(rows)
+
+
+def test_the_table_of_settings_has_every_setting() -> None:
+    page = (DOCS / "parameters.md").read_text(encoding="utf-8")
+    table = page.partition("## Settings of the connection")[2].partition("\n\nFor ")[0]
+    for each in fields(Connection):
+        (row,) = re.findall(rf"^\| [^|]*`{each.name}`[^|]*\| ([^|]*) \|", table, re.MULTILINE)
+        default = f"{each.default:g}" if isinstance(each.default, float) else str(each.default)
+        assert each.default is None or default in row
 
 
 def build_parameter_table() -> str:
