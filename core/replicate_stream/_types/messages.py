@@ -163,6 +163,7 @@ class Completion:
 
 
 # `developer` is OpenAI's newer name of `system`; `human` and `ai` are LangChain's.
+_KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
 _ROLES: Mapping[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "human": "user",
     "assistant": "assistant", "ai": "assistant", "tool": "tool",
@@ -203,9 +204,13 @@ def _to_message(item: MessageLike, path: str) -> Message:
         raise wrong_type(path, item, "a Message or a dict with role and content")
     if is_too_deep([*item.values()]):
         raise too_deep(path)
-    unknown = sorted({*map(str, item)} - {"role", "content", "name", "tool_calls", "tool_call_id"})
-    if unknown:
-        raise InvalidInputError(f"{path} has unknown keys: {', '.join(unknown)}", fields=(path,))
+    # A dump of OpenAI's messages names what it does not hold: `refusal` None, `annotations` [].
+    filled = {str(key) for key, value in item.items() if value is not None and value != []}
+    if unknown := sorted(filled - {*_KEYS}):
+        raise InvalidInputError(
+            f"{path} has unknown keys: {', '.join(unknown)}; known are {', '.join(_KEYS)}",
+            fields=(path,),
+        )
     # OpenAI's API returns a content of None beside tool calls.
     content, calls = item.get("content"), item.get("tool_calls") or ()
     if not isinstance(calls, Sequence) or isinstance(calls, str):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from replicate_stream._errors import InvalidInputError, invalid_value, too_deep, wrong_type
+from replicate_stream._errors import invalid_value, too_deep, wrong_type
 from replicate_stream._lazy import public
 from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Message, Messages, ToolSpec, to_messages
@@ -252,8 +252,12 @@ def _parse_stop(stop: Any) -> tuple[str, ...]:
         raise wrong_type("stop", stop, "a string or a list of strings")
     # A string is a sequence too, of its characters.
     sequences = (stop,) if isinstance(stop, str) else tuple(stop)
-    if not all(isinstance(each, str) and each for each in sequences):
-        raise InvalidInputError("stop must be strings that are not empty", fields=("stop",))
+    for index, each in enumerate(sequences):
+        name = "stop" if isinstance(stop, str) else f"stop[{index}]"
+        if not isinstance(each, str):
+            raise wrong_type(name, each, "a string")
+        if not each:
+            raise invalid_value(name, each, "a string that is not empty")
     return tuple(dict.fromkeys(sequences))
 
 

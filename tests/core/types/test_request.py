@@ -39,6 +39,32 @@ def test_arguments_are_parsed() -> None:
     assert request.response_format.schema is None
 
 
+def test_a_dump_of_openais_message_is_read_and_a_key_that_holds_something_else_refused() -> None:
+    dumped: dict[str, Any] = {
+        "role": "assistant",
+        "content": "Hi",
+        "refusal": None,
+        "annotations": [],
+    }
+    request = build_request("a/b", [dumped, {"role": "user", "content": "And?"}])
+    assert request.messages[0] == Message("assistant", "Hi")
+    with pytest.raises(InvalidInputError, match="unknown keys: refusal; known are role, content"):
+        build_request("a/b", [{**dumped, "refusal": "I will not"}])
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        ("", "stop is ''; it must be a string that is not empty"),
+        (["END", ""], r"stop\[1\] is ''; it must be a string that is not empty"),
+        (["END", 5], r"stop\[1\] is of type int; it must be a string"),
+    ],
+)
+def test_a_stop_sequence_that_is_none_is_named_by_its_position(stop: Any, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        build_request("a/b", "Hi", stop=stop)
+
+
 def test_a_request_cannot_be_changed() -> None:
     request = build_request("a/b", "Hi")
     with pytest.raises(dataclasses.FrozenInstanceError):
