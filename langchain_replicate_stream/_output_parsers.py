@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import (
     BaseTransformOutputParser,
@@ -65,13 +66,19 @@ class ClosableParser(BaseTransformOutputParser[Any]):
 class ClosableJsonParser(ClosableParser, JsonOutputParser):
     """Parses JSON text into a value."""
 
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """Parse an answer; None if it calls one of the other tools instead."""
+        return _parse_json(self, result, partial=partial)
+
 
 class ClosablePydanticParser(ClosableParser, PydanticOutputParser[Any]):
     """Parses JSON text into an instance of a Pydantic class."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Parse an answer; the framework's own parser catches some errors of a validator only."""
-        value = JsonOutputParser.parse_result(self, result, partial=partial)
+        if _calls_tool(result):
+            return None
+        value = _parse_json(self, result, partial=partial)
         return _make_instance(self.pydantic_object, value, "its JSON", result, partial=partial)
 
 
@@ -137,6 +144,21 @@ def validate(cls: Any, value: Any) -> Any:
     except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
         problems = [f"{type(error).__name__}: {error}"]
     raise ValueError("; ".join(problems))
+
+
+def _calls_tool(result: list[Generation]) -> bool:
+    """Return True for an answer that is nothing but calls of tools."""
+    message = result[0].message if isinstance(result[0], ChatGeneration) else None
+    return isinstance(message, AIMessage) and bool(message.tool_calls) and not message.text.strip()
+
+
+def _parse_json(parser: JsonOutputParser, result: list[Generation], *, partial: bool) -> Any:
+    if _calls_tool(result):
+        return None
+    try:
+        return JsonOutputParser.parse_result(parser, result, partial=partial)
+    except OutputParserException as error:
+        raise _make_error("it holds no JSON", result) from error
 
 
 def _make_instance(

@@ -441,6 +441,27 @@ async def test_a_trace_has_the_schema_and_the_method(
     assert details["schema"]["properties"].keys() == {"setup", "punchline"}
 
 
+@pytest.mark.parametrize("schema", [Joke, JokeDict])
+async def test_a_call_of_another_tool_is_returned_in_place_of_an_object(
+    schema: Any, make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = write_answer("function_calling", "search", {"query": "owls"})
+    search = {"name": "search", "description": "", "parameters": {"type": "object"}}
+    llm = make_llm().with_structured_output(schema, tools=[search], include_raw=True)
+    result = await llm.ainvoke("Hi")
+    assert (result["parsed"], result["parsing_error"]) == (None, None)
+    assert result["raw"].tool_calls[0]["args"] == {"query": "owls"}
+
+
+async def test_an_answer_without_the_call_that_it_was_free_to_make_is_an_error(
+    make_llm: MakeLLM, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = "Why did the owl?"
+    llm = make_llm().with_structured_output(Joke, method="function_calling", tool_choice="auto")
+    with pytest.raises(core.AnswerFormatError, match="it calls no tool"):
+        await llm.ainvoke("Hi")
+
+
 def test_arguments_that_contradict_each_other_are_an_error(make_llm: MakeLLM) -> None:
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("method is 'xml'", {"schema": Joke, "method": "xml"}),
