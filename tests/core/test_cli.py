@@ -19,8 +19,9 @@ from click.testing import CliRunner, Result
 from replicate_stream import Client, ModelSummary
 from replicate_stream._cli import files, main
 from replicate_stream._cli.models import format_list
+from replicate_stream._cli.serve import EMBEDDING_MODEL, add_embedding_models
 from replicate_stream.adapters import PARAMETERS
-from replicate_stream.testing import Emulator, HashingEmbedder, Reply, ToolUser
+from replicate_stream.testing import Emulator, HashingEmbedder, Reply, ToolUser, local_embedder
 
 RunCommand = Callable[..., Result]
 
@@ -545,19 +546,35 @@ def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) 
     assert len(paths) == 3
 
 
-def test_serve_has_the_embedding_model_of_the_readme_and_describes_its_vectors() -> None:
+def test_serve_embeds_with_the_local_model_if_it_is_there_and_names_the_source() -> None:
     async def embed(settings: Mapping[str, str]) -> list[list[float]]:
         token, base_url = settings["REPLICATE_API_TOKEN"], settings["REPLICATE_BASE_URL"]
         async with Client(token, base_url=base_url) as client:
-            return await client.embed("beautyyuyanli/multilingual-e5-large", ["an owl"])
+            return await client.embed(EMBEDDING_MODEL, ["an owl"])
 
     with spawn("serve") as process:
         printed, settings = read_settings(process)
         vectors = asyncio.run(embed(settings))
         process.terminate()
         process.communicate(timeout=30)
+    assert len(vectors[0]) == 256
+    is_hashed = vectors == [HashingEmbedder().embed("an owl")]
+    assert is_hashed is not local_embedder.is_installed()
+    source = "hashes of words, not a trained" if is_hashed else "WordLlama, a model of static token"
+    assert f"Its embeddings, beautyyuyanli/multilingual-e5-large, come from {source}" in printed
+
+
+async def test_serve_embeds_by_hashing_without_the_local_model_and_names_its_command(
+    monkeypatch: pytest.MonkeyPatch, replicate_emulator: Emulator, client: Client
+) -> None:
+    monkeypatch.setitem(sys.modules, "wordllama", None)  # as if it were not installed
+    source = add_embedding_models(replicate_emulator)
+    vectors = await client.embed(EMBEDDING_MODEL, ["an owl"])
     assert vectors == [HashingEmbedder().embed("an owl")]
-    assert "beautyyuyanli/multilingual-e5-large) are no trained models" in printed
+    assert source.startswith("hashes of words, not a trained model, as local/hashing-embedder (")
+    assert "pip install --no-deps wordllama==" in source
+    with pytest.raises(ImportError, match="needs its weights: pip install --no-deps wordllama"):
+        local_embedder.LocalEmbedder()
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "x"])

@@ -23,7 +23,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, local_embedder
+from replicate_stream.testing.local_embedder import LocalEmbedder
 from replicate_stream.testing.local_model import INPUT_SCHEMA, INSTALL, MODEL, LocalModel
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -96,6 +97,14 @@ def local(local_model: LocalModel) -> Iterator[Emulator]:
     with Emulator(local_model) as emulator:
         emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
         yield emulator
+
+
+@pytest.fixture(scope="session")
+def embedder() -> LocalEmbedder:
+    """The real embedding model on this machine."""
+    if not local_embedder.is_installed():
+        _skip_or_fail(f"needs the local embedding model: {local_embedder.INSTALL}")
+    return LocalEmbedder()
 
 
 def free_port() -> int:

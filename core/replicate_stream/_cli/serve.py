@@ -39,20 +39,18 @@ def serve(local_model: bool, host: str, port: int) -> None:
     """
     # Imported here: no other command needs the emulator.
     from replicate_stream.testing import Emulator
-    from replicate_stream.testing.hashing_embedder import DESCRIPTION as EMBEDDINGS
     from replicate_stream.testing.local_model import DESCRIPTION, MODEL
     from replicate_stream.testing.server.replies import build_default_text
 
     emulator = Emulator(host=host, port=port, one_port=True)
     for name in MODELS:
         emulator.add_model(name, official=True)
-    emulator.add_embedding_model(EMBEDDING_MODEL)
-    embedding_models = (emulator.embedding_model, EMBEDDING_MODEL)
     with _print_requests():
         try:
             answer: Callable[[dict[str, Any]], Any] = build_default_text
             if local_model:
                 answer = add_local_model(emulator)
+            vectors = add_embedding_models(emulator)
             emulator.reply = _call_tools_or(answer)
             emulator.start()
         except (ImportError, OSError, ValueError) as error:
@@ -62,7 +60,7 @@ def serve(local_model: bool, host: str, port: int) -> None:
             click.echo(
                 "An emulator of Replicate's API runs here. "
                 f"Its answers come from {backend}.\n"
-                f"Its embedding models ({', '.join(embedding_models)}) are {EMBEDDINGS}.\n\n"
+                f"Its embeddings, {EMBEDDING_MODEL}, come from {vectors}.\n\n"
                 f"  export REPLICATE_BASE_URL={emulator.base_url}\n"
                 f"  export REPLICATE_API_TOKEN={emulator.token}\n\n"
                 "Ctrl-C ends it."
@@ -88,6 +86,25 @@ def add_local_model(emulator: Emulator) -> Callable[[Mapping[str, Any]], Reply]:
     emulator.reply = local_model = LocalModel()
     emulator.add_model(MODEL, INPUT_SCHEMA, official=True)
     return local_model
+
+
+def add_embedding_models(emulator: Emulator) -> str:
+    """Add the embedding model that the README names, with a real one behind it if that is there.
+
+    Returns:
+        The source of the vectors, in words.
+    """
+    # Imported here: no other command needs them.
+    from replicate_stream.testing import hashing_embedder, local_embedder
+
+    if not local_embedder.is_installed():
+        emulator.add_embedding_model(EMBEDDING_MODEL)
+        description, model = hashing_embedder.DESCRIPTION, hashing_embedder.MODEL
+        return f"{description}, as {model} (a small real model: {local_embedder.INSTALL})"
+    embedder = local_embedder.LocalEmbedder()
+    emulator.add_embedding_model(EMBEDDING_MODEL, embedder=embedder)
+    emulator.add_embedding_model(local_embedder.MODEL, official=True, embedder=embedder)
+    return f"{local_embedder.DESCRIPTION}, as {local_embedder.MODEL}"
 
 
 def _call_tools_or(answer: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:

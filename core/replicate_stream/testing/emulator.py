@@ -12,6 +12,7 @@ from typing import Any
 
 from replicate_stream._api.models import forget_models
 from replicate_stream.testing import hashing_embedder
+from replicate_stream.testing.embedder import INPUT_SCHEMA, OUTPUT_SCHEMA, Embedder
 from replicate_stream.testing.server.catalogue import Version
 from replicate_stream.testing.server.faults import Fault
 from replicate_stream.testing.server.listener import Listener
@@ -294,22 +295,26 @@ class Emulator:
             model.reply = reply if reply is not None else model.reply
         return added.id
 
-    def add_embedding_model(self, name: str, *, official: bool = False) -> str:
-        """Add a model with the interface of multilingual-e5-large that is a `HashingEmbedder`.
+    def add_embedding_model(
+        self, name: str, *, official: bool = False, embedder: Embedder | None = None
+    ) -> str:
+        """Add a model with the interface of multilingual-e5-large.
 
         Args:
             name: `owner/name`.
             official: As for `add_model`, and so is the returned version.
+            embedder: Makes the vectors: a `HashingEmbedder`, which None stands for, or a
+                `LocalEmbedder`, a real model.
 
         Raises:
             ValueError: The name has a wrong form.
         """
         return self.add_model(
             name,
-            hashing_embedder.INPUT_SCHEMA,
-            output_schema=hashing_embedder.OUTPUT_SCHEMA,
+            INPUT_SCHEMA,
+            output_schema=OUTPUT_SCHEMA,
             official=official,
-            reply=hashing_embedder.HashingEmbedder(),
+            reply=embedder or hashing_embedder.HashingEmbedder(),
         )
 
     def add_deployment(self, name: str, model: str) -> None:
