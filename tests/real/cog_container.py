@@ -40,14 +40,28 @@ FIELDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "stop_sequences": define_input("string", "Texts that end it, with commas.", default=""),
         "seed": define_input("integer", default=0),
     },
+    "embedder": {
+        "texts": define_input("string", "Texts as a JSON list of strings, at most 4 texts."),
+        "seconds": define_input("number", "Time that it takes.", default=0.0),
+    },
+    "embedder:OneText": {
+        "text": define_input("string", "Text to embed."),
+        "seconds": define_input("number", "Time that it takes.", default=0.0),
+    },
 }
+VECTOR: Mapping[str, Any] = {"type": "array", "items": {"type": "number"}, "title": "Output"}
+OUTPUTS: Mapping[str, Mapping[str, Any]] = {
+    "embedder": {"type": "array", "items": VECTOR, "title": "Output"},
+    "embedder:OneText": VECTOR,
+}
+"""The outputs of models that make no text."""
 
 
 class Container:
     """A running container.
 
     Args:
-        model: `echo` or `smollm`.
+        model: A key of `FIELDS`: a file of `cog_models`, and a class in it other than `Runner`.
         folder: For its schema.
         port: To listen on.
         streams: Whether the model is declared to stream.
@@ -64,14 +78,17 @@ class Container:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.base_url = f"http://127.0.0.1:{port}"
+        fields, output = FIELDS[model], OUTPUTS.get(model)
+        required = [next(iter(fields))]
         schema = build_openapi_schema(
-            {**build_input_schema(FIELDS[model]), "required": ["prompt"]}, None, None
+            {**build_input_schema(fields), "required": required}, output, None
         )
-        post = {"x-cog-streaming": True} if streams else {}
+        post = {"x-cog-streaming": True} if streams and output is None else {}
+        file, _, runner = model.partition(":")
         schema["paths"] = {"/predictions": {"post": post}}
         (folder / ".cog").mkdir()
         (folder / ".cog" / "openapi_schema.json").write_text(json.dumps(schema))
-        (folder / "model.py").write_text((MODELS / f"{model}.py").read_text())
+        (folder / "model.py").write_text((MODELS / f"{file}.py").read_text())
         # The worker is started as `python`, which has to be this one.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         self._process = subprocess.Popen(
@@ -82,7 +99,7 @@ class Container:
                 "PATH": path,
                 "PYTHONPATH": str(ROOT / "core"),
                 "PORT": str(port),
-                "COG_PREDICT_TYPE_STUB": "model.py:Runner",
+                "COG_PREDICT_TYPE_STUB": f"model.py:{runner or 'Runner'}",
                 **(environment or {}),
             },
             stdout=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,11 +13,14 @@ from typing import Any, NoReturn
 import aiohttp
 import pytest
 
+from langchain_replicate_stream import ReplicateEmbeddings
+from llama_index_replicate_stream import ReplicateEmbedding
 from replicate_stream import (
     Client,
     InvalidInputError,
     PredictionCanceledError,
     PredictionFailedError,
+    PredictionReport,
     ReasoningDelta,
     ReplicateTimeoutError,
     ResponseError,
@@ -28,11 +31,13 @@ from replicate_stream import (
     ToolSpec,
     UnsupportedParameterError,
 )
+from replicate_stream.testing import HashingEmbedder
 from tests.real.cog_container import Container
 
 MODEL = "me/echo"
 PARTS = ["He", "llo\n\n", "", '"q\\" \r\n é 日本 😀', "\u2028", "<b>&", " "]
 PROMPT = "|".join(PARTS)
+TEXTS = [f'text {i}: "é" 日本\n😀' for i in range(10)]
 LONG: dict[str, Any] = {"delay": 0.1, "repeat": 600}
 LOCAL_MODEL = "local/smollm2-135m-instruct"
 QUESTION = "The capital of France is Paris. What is the capital of France?"
@@ -286,6 +291,72 @@ async def test_tool_calls_thoughts_json_and_stops_are_read_as_ever(
     schema = {"name": "add", "description": "Adds.", "parameters": tool.parameters}
     llm = make_langchain(container, model_kwargs={"prompt": call}).bind_tools([schema])
     assert (await llm.ainvoke("Hi")).tool_calls[0]["args"] == {"a": 1}
+
+
+# Embeddings
+
+
+def embed_here(texts: Sequence[str]) -> list[list[float]]:
+    return [HashingEmbedder(8).embed(text) for text in texts]
+
+
+@pytest.mark.parametrize(("model", "count"), [("embedder", 3), ("embedder:OneText", 10)])
+async def test_texts_are_embedded_in_order_and_in_batches_that_the_model_takes(
+    start_cog: StartCog, connect: Callable[..., Client], model: str, count: int
+) -> None:
+    container = start_cog(model)
+    reports: list[PredictionReport] = []
+    client = connect(container.base_url, on_prediction=reports.append)
+    # More at once than the container takes: the others are refused as busy, and wait.
+    assert await client.embed(MODEL, TEXTS, concurrency=10) == embed_here(TEXTS)
+    assert [report.status for report in reports] == ["succeeded"] * count
+    settings: dict[str, Any] = {"base_url": container.base_url, "dialect": "cog"}
+    langchain = ReplicateEmbeddings(model=MODEL, **settings)
+    assert await langchain.aembed_documents(TEXTS) == embed_here(TEXTS)
+    assert await asyncio.to_thread(langchain.embed_query, "an owl") == embed_here(["an owl"])[0]
+    llama_index = ReplicateEmbedding(MODEL, **settings)
+    assert await llama_index.aget_text_embedding_batch(TEXTS) == embed_here(TEXTS)
+    assert await asyncio.to_thread(llama_index.get_text_embedding_batch, TEXTS[:3]) == embed_here(
+        TEXTS[:3]
+    )
+
+
+@pytest.mark.parametrize("model", ["embedder", "embedder:OneText"])
+async def test_a_text_that_cannot_be_embedded_is_found(
+    start_cog: StartCog, connect: Callable[..., Client], model: str
+) -> None:
+    client = connect(start_cog(model).base_url)
+    texts = [*TEXTS[:6], "boom", *TEXTS[6:]]
+    with pytest.raises(PredictionFailedError, match=r"texts\[6\]: .*cannot be embedded") as caught:
+        await client.embed(MODEL, texts)
+    assert caught.value.text_index == 6
+    with pytest.raises(InvalidInputError, match="seconds"):
+        await client.embed(MODEL, TEXTS, extra_input={"seconds": "long"})
+    assert await client.embed(MODEL, TEXTS) == embed_here(TEXTS)
+
+
+async def test_embedding_waits_for_a_busy_container_and_leaving_makes_room(
+    start_cog: StartCog, connect: Callable[..., Client]
+) -> None:
+    container = start_cog("embedder")
+    client = connect(container.base_url)
+    async with aiohttp.ClientSession() as session:
+        body = {"input": {"texts": '["other"]', "seconds": 0.7}}
+        other = asyncio.create_task(session.post(f"{container.base_url}/predictions", json=body))
+        await asyncio.to_thread(container.wait_for, "BUSY")
+        with pytest.raises(ReplicateTimeoutError, match=r"busy.* deadline of 0\.2 s"):
+            await connect(container.base_url, deadline=0.2).embed(MODEL, TEXTS)
+        assert not other.done()
+        assert await client.embed(MODEL, TEXTS) == embed_here(TEXTS)
+        async with await other as reply:
+            assert (await reply.json())["status"] == "succeeded"
+    left = asyncio.create_task(client.embed(MODEL, TEXTS, extra_input={"seconds": 60}))
+    await asyncio.to_thread(container.wait_for, "BUSY")
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    await asyncio.to_thread(container.wait_for, "READY")
+    assert await client.embed(MODEL, TEXTS[:1]) == embed_here(TEXTS[:1])
 
 
 # Cuts
