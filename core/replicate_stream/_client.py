@@ -542,7 +542,9 @@ class Client:
         if not request.texts:
             return []
         found = await self._find_model(model)
-        model_input = EmbeddingInput(request, self._get_profile(found), self._on_unsupported)
+        model_input = EmbeddingInput(
+            request, self._get_profile(found), self._on_unsupported, found.schema_remedy
+        )
         for note in model_input.notes:
             _log.debug("%s: %s", model, note)
         return await embed_texts(model_input, partial(self._start_embedding, model, found))

@@ -377,7 +377,7 @@ async def test_extra_inputs_are_sent_and_checked_against_the_schema(
     wrong: Sequence[tuple[dict[str, Any], type[ReplicateError], str]] = [
         ({"normalise": True}, UnsupportedParameterError, "did you mean normalize"),
         ({"dim": 100}, InvalidInputError, "dim must be 64 or less"),
-        ({"texts": ["b"]}, InvalidInputError, "which takes the texts"),
+        ({"texts": ["b"]}, InvalidInputError, "the model's input for the texts"),
     ]
     for extra_input, kind, problem in wrong:
         with pytest.raises(kind, match=problem):
@@ -451,7 +451,7 @@ async def test_an_input_that_the_texts_do_not_fill_must_be_given(
 async def test_a_model_without_a_schema_is_refused(
     client: Client, replicate_emulator: Emulator
 ) -> None:
-    with pytest.raises(InvalidInputError, match="publishes no input schema"):
+    with pytest.raises(InvalidInputError, match=r"publishes no input schema.* owner/name:version"):
         await client.embed("0" * 64, ["a"])
     with pytest.raises(ModelNotFoundError, match="no/model"):
         await client.embed("no/model", ["a"])

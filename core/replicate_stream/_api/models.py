@@ -55,6 +55,11 @@ class Model:
     is_official: bool | None = None
     is_found: bool = True
 
+    @property
+    def schema_remedy(self) -> str:
+        """The likely remedy if there is no schema."""
+        return "a version needs its model's name, owner/name:version"
+
     def endpoint(self) -> tuple[str, dict[str, Any]]:
         """Return the path that creates a prediction, and the fields of its body besides `input`."""
         ref = self.ref

@@ -352,8 +352,8 @@ def _lock(fd: int, path: Path) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         raise InvalidInputError(
-            f"journal {path} is in use by another batch; each running worker needs a file of its "
-            "own: Journal(folder, worker=…)",
+            f"journal {path} is in use by another batch, perhaps one that was left and not closed "
+            "(aclose); each running worker needs a file of its own: Journal(folder, worker=…)",
             fields=_FIELDS,
         ) from None
 

@@ -101,6 +101,9 @@ def run_batch(
     """Run `Client.batch`."""
     if not isinstance(journal, str | os.PathLike | Journal | None):
         raise wrong_type("journal", journal, "a path, a Journal, or None")
+    # The elements of a text are texts, and those of a dict are keys without messages.
+    if isinstance(requests, str | bytes | Mapping):
+        raise wrong_type("requests", requests, "a list of requests, or the items() of a dict")
     if not isinstance(requests, Iterable | AsyncIterable):
         raise wrong_type("requests", requests, "an iterable of requests")
     return _run_batch(steps, settings, requests, journal)

@@ -112,7 +112,11 @@ class EmbeddingInput:
     """
 
     def __init__(
-        self, request: EmbeddingRequest, profile: ModelProfile, on_unsupported: OnUnsupported
+        self,
+        request: EmbeddingRequest,
+        profile: ModelProfile,
+        on_unsupported: OnUnsupported,
+        schema_remedy: str,
     ) -> None:
         """Adapt a request to a model.
 
@@ -120,18 +124,19 @@ class EmbeddingInput:
             request: The attribute.
             profile: The model's profile.
             on_unsupported: The policy for a name in `extra_input` that the model does not have.
+            schema_remedy: The likely remedy if the model publishes no schema.
 
         Raises:
             InvalidInputError: The model takes no texts, or makes no vectors; an input is invalid or
                 missing.
             UnsupportedParameterError: As for `Client.embed`.
         """
-        text_input = _find_text_input(request, profile)
+        text_input = _find_text_input(request, profile, schema_remedy)
         builder = InputBuilder(profile, on_unsupported)
         self._prefix = _put_options(request, builder)
         if text_input.field.name in request.extra_input:
             raise InvalidInputError(
-                f"extra_input has {text_input.field.name}, which takes the texts",
+                f"extra_input sets {text_input.field.name}, the model's input for the texts",
                 fields=("extra_input",),
             )
         put_extra_input(request.extra_input, builder)
@@ -189,12 +194,14 @@ def _make_separators(default: str) -> Iterator[str]:
     yield from (f"\n--- {number} ---\n" for number in count())
 
 
-def _find_text_input(request: EmbeddingRequest, profile: ModelProfile) -> TextInput:
+def _find_text_input(
+    request: EmbeddingRequest, profile: ModelProfile, schema_remedy: str
+) -> TextInput:
     model, schema = request.model, profile.schema
     if not profile.has_schema:
         raise InvalidInputError(
-            f"{model} publishes no input schema, so its input for texts is not known; a version "
-            "needs its model's name, owner/name:version",
+            f"{model} publishes no input schema, so its input for texts is not known; "
+            f"{schema_remedy}",
             fields=("model",),
         )
     if schema.output_kind in {"pieces", "text", "file"}:

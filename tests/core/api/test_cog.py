@@ -626,6 +626,15 @@ async def test_an_embedding_model_of_cog_embeds(start: Start) -> None:
     assert server.list_predictions()[0].body["input"]["texts"] == ["one", "two"]
 
 
+async def test_texts_are_not_embedded_without_a_schema_and_the_error_names_its_address(
+    start: Start,
+) -> None:
+    client = await start(server := CogServer(schema=None))
+    with pytest.raises(InvalidInputError, match=r"at /openapi\.json; base_url .* without /v1"):
+        await client.embed(MODEL, ["one"])
+    assert server.list_predictions() == []
+
+
 async def test_what_a_container_does_not_have_is_an_error_that_says_so(start: Start) -> None:
     client = await start(server := CogServer())
     with pytest.raises(ModelNotFoundError, match="cannot be taken up again: dialect='cog'"):

@@ -167,6 +167,8 @@ async def test_failed_requests_are_results_and_end_nothing(
         ({"cancel_after": float("inf")}, "cancel_after"),
         ({"journal": 5}, "journal"),
         ({"requests": 5}, "requests"),
+        ({"requests": {"sky": "Why is it blue?"}}, "requests"),
+        ({"requests": "Why is the sky blue?"}, "requests"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any], field: str) -> None:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from replicate_stream._api.cog.boot import CogBoot, is_booting
-from replicate_stream._api.cog.request import CREATE_PATH
+from replicate_stream._api.cog.request import ADDRESS, CREATE_PATH
 from replicate_stream._api.cog.run import CogRun
 from replicate_stream._api.creation import start_deadline
 from replicate_stream._api.files import Files
@@ -106,6 +106,11 @@ def _build_record_error(prediction_id: str) -> ModelNotFoundError:
 @dataclass(frozen=True, slots=True)
 class CogModel(Model):
     """The model of a container."""
+
+    @property
+    def schema_remedy(self) -> str:
+        """The likely remedy if there is no schema."""
+        return f"a container has it at {_SCHEMA_PATH}; {ADDRESS}"
 
     def endpoint(self) -> tuple[str, dict[str, Any]]:
         """Return the path that creates a prediction, and no further fields."""

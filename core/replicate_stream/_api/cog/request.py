@@ -43,7 +43,7 @@ CREATE_PATH = "/predictions"
 _NO_STREAM = {HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 _BUSY = {HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS}
 _FAILED = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
-_ADDRESS = "base_url must be the container's own address, without /v1"
+ADDRESS = "base_url must be the container's own address, without /v1"
 _MIN_HIDDEN = 8  # characters of an input that is removed from errors without quotation marks, too
 # A container is asked again soon: unlike a service that counts requests, it does not mind.
 _create_pace = partial(Pace, max_interval=0.1, max_backoff=1.0)
@@ -218,9 +218,9 @@ class CogRequest:
             fields = {name: getattr(error, name) for name in ("title", "detail", "retry_after")}
             return RateLimitError(str(error), status=error.status, headers=error.headers, **fields)
         if response.status < HTTPStatus.BAD_REQUEST:
-            return ResponseError(f"{request} was redirected; {_ADDRESS}", status=response.status)
+            return ResponseError(f"{request} was redirected; {ADDRESS}", status=response.status)
         if response.status == HTTPStatus.NOT_FOUND:
-            error.args = (f"{error}; {_ADDRESS}",)
+            error.args = (f"{error}; {ADDRESS}",)
         return error
 
     def _may_repeat(self, error: ReplicateConnectionError | ResponseError) -> bool:
