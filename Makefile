@@ -52,8 +52,9 @@ lowest:
 extras: $(DEV)
 	$(BIN)/python -m tests.clean_environments $(EXTRAS)
 
+# A test here may take minutes where the machine is small or busy.
 reliability: $(DEV)
-	RELIABILITY=full $(BIN)/python -m pytest tests/reliability tests/real -n auto $(PYTEST)
+	RELIABILITY=full $(BIN)/python -m pytest tests/reliability tests/real --timeout=900 -n auto $(PYTEST)
 
 fuzz: export EXAMPLES ?= 5000
 fuzz: $(DEV)

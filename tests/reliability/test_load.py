@@ -216,7 +216,7 @@ LIMITS = {
 }
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", LIMITS)
 async def test_creations_under_a_rate_limit_are_all_answered(
     replicate_emulator: Emulator, size: Size, record_figure: RecordFigure, name: str
