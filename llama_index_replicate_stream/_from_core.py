@@ -111,6 +111,11 @@ def to_completion_response(
     )
 
 
+def is_canceled(response: ChatResponse | CompletionResponse) -> bool:
+    """Return True for the last response of a stream that was left or cancelled."""
+    return response.raw is not None and response.raw["finish_reason"] == "canceled"
+
+
 def _finish(
     event: core.Finished, text: str, reasoning: str, calls: tuple[core.ToolCall, ...] = ()
 ) -> core.Completion:

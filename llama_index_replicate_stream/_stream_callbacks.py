@@ -4,18 +4,21 @@ The framework's decorators wrap a stream in a generator that never closes it. Th
 does so, but not while a callback handler holds the exception that ended the reading, as
 `LlamaDebugHandler` does. Until then the prediction would run on, and cost.
 
-A stream that is left ends for the framework's handlers with its last response, which has the token
-counts of the record, instead of with an error, which has none.
+A stream that is left or cancelled ends for the framework's handlers with its last response, which
+has the token counts of the record, instead of with an error, which has none.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from functools import update_wrapper
 from threading import get_ident
 from typing import Any, Protocol, TypeVar, cast
 
+from llama_index_replicate_stream._from_core import is_canceled
 from replicate_stream.adapters import StreamLeft
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -59,11 +62,11 @@ def astream_callback(callback: Callback) -> Callback:
 
     def decorate(method: Method) -> Method:
         async def endpoint(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-            streams: list[AsyncGenerator[Any, None]] = []
+            streams: list[_CancelableStream] = []
 
             async def open_stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-                streams.append(await method(*args, **kwargs))
-                return streams[0]
+                streams.append(_CancelableStream(await method(*args, **kwargs)))
+                return streams[0].responses
 
             observed = await callback(open_stream)(*args, **kwargs)
             return _aread(observed, streams[0])
@@ -83,26 +86,60 @@ def _read(
                 yield response
             except GeneratorExit:
                 # Not in a thread that never waited for the stream: the garbage collector or a web
-                # server may drop it in that of an event loop, which has others to serve.
-                if get_ident() == reader:
+                # server may drop it in that of an event loop, which has others to serve. Nor at
+                # the exit of Python, when nothing can be imported any more.
+                if get_ident() == reader and not sys.is_finalizing():
                     stream.throw(StreamLeft)
                     for _ in observed:  # to its end, at which the framework counts tokens
                         pass
                 raise
 
 
+class _CancelableStream:
+    """A stream that keeps its cancellation from the framework, if it has a last response.
+
+    Attributes:
+        stream: The stream.
+        responses: What the framework reads.
+        error: The cancellation that has ended the stream.
+    """
+
+    def __init__(self, stream: AsyncGenerator[Any, None]) -> None:
+        self.stream = stream
+        self.responses = self._read()
+        self.error: asyncio.CancelledError | None = None
+
+    async def _read(self) -> AsyncGenerator[Any, None]:
+        response = None
+        try:
+            async for response in self.stream:
+                yield response
+        except asyncio.CancelledError as error:
+            if response is None or not is_canceled(response):
+                raise
+            self.error = error
+
+    async def aclose(self) -> None:
+        await self.responses.aclose()
+        await self.stream.aclose()
+
+
 async def _aread(
-    observed: AsyncGenerator[Any, None], stream: AsyncGenerator[Any, None]
+    observed: AsyncGenerator[Any, None], source: _CancelableStream
 ) -> AsyncGenerator[Any, None]:
-    async with aclosing(stream), aclosing(observed):
+    async with aclosing(source), aclosing(observed):
         async for response in observed:
+            if is_canceled(response):  # the reader is cancelled, too
+                continue
             try:
                 yield response
             except GeneratorExit:
-                await stream.athrow(StreamLeft)
+                await source.stream.athrow(StreamLeft)
                 async for _ in observed:  # to its end, at which the framework counts tokens
                     pass
                 raise
+    if source.error is not None:
+        raise source.error  # itself: a cancel scope knows its own
 
 
 def copy_names(method: Method, endpoint: Callable[..., Any]) -> Method:

@@ -26,6 +26,7 @@ public method calls another: each would pass the callback decorator, and count e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -310,7 +311,8 @@ class Replicate(ReplicateFields):
                 except StreamLeft as left:
                     end = events.throw(left)
                     yield response  # what `throw` returns
-                    if not isinstance(event, core.Finished) and (last := convert(end)) is not None:
+                    last = None if isinstance(event, core.Finished) else convert(end)
+                    if last is not None:
                         yield last
                     return
 
@@ -318,15 +320,22 @@ class Replicate(ReplicateFields):
         self, request: dict[str, Any], convert: Convert[Response]
     ) -> AsyncGenerator[Response, None]:
         async with self._get_client().stream(**request) as events:
-            async for event in events:
-                if (response := convert(event)) is None:
-                    continue
-                try:
-                    yield response
-                except StreamLeft:
-                    await events.aclose()
-                    yield response  # what `athrow` returns
-                    end = finish_left(events)
-                    if not isinstance(event, core.Finished) and (last := convert(end)) is not None:
-                        yield last
-                    return
+            try:
+                async for event in events:
+                    if (response := convert(event)) is None:
+                        continue
+                    try:
+                        yield response
+                    except StreamLeft:
+                        await events.aclose()
+                        yield response  # what `athrow` returns
+                        end = finish_left(events)
+                        last = None if isinstance(event, core.Finished) else convert(end)
+                        if last is not None:
+                            yield last
+                        return
+            except asyncio.CancelledError:
+                await events.aclose()
+                if (last := convert(finish_left(events))) is not None:
+                    yield last
+                raise

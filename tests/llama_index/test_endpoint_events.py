@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from anyio import create_task_group
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler, TokenCountingHandler
 from llama_index.core.callbacks.schema import CBEventType, EventPayload
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -248,7 +249,7 @@ def test_a_blocking_stream_that_another_thread_closes_ends_without_usage(
     witness.check(method, "ExceptionEvent")
 
 
-@pytest.mark.parametrize("method", [*ASYNC, *ASYNC_STREAMS])
+@pytest.mark.parametrize("method", ASYNC)
 async def test_a_cancelled_call_ends_what_has_begun(
     make_llm: Any, ask: Any, replicate_emulator: Emulator, witness: Witness, method: str
 ) -> None:
@@ -259,7 +260,73 @@ async def test_a_cancelled_call_ends_what_has_begun(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert witness.counts == [(0, 0)]
-    witness.check(method, "ExceptionEvent" if "stream" in method else "SpanDropEvent")
+    witness.check(method, "SpanDropEvent")
+
+
+@pytest.mark.parametrize("delay", [0.01, 3600], ids=["text arrives", "no token yet"])
+@pytest.mark.parametrize("scope", ["task", "timeout", "anyio", "cancel_on_exit"])
+@pytest.mark.parametrize("method", ASYNC_STREAMS)
+async def test_a_cancelled_stream_has_the_usage_of_its_record(
+    make_llm: Any,
+    call: Callable[..., Any],
+    replicate_emulator: Emulator,
+    witness: Witness,
+    method: str,
+    scope: str,
+    delay: float,
+) -> None:
+    replicate_emulator.reply = Reply(["a"] * 2000, delays=[delay] * 2000, metrics=ENDLESS.metrics)
+    responses: list[Any] = []
+    is_open = asyncio.Event()
+
+    async def read() -> None:
+        stream = await call(make_llm(callback_manager=witness.callback_manager), method)
+        if scope == "cancel_on_exit":
+            stream = core.cancel_on_exit(stream)
+        async for response in stream:
+            responses.append(response)  # noqa: PERF401 - those before the cancellation are kept
+
+    async def wait() -> None:
+        await replicate_emulator.wait_for_async(lambda e: e.streams_open == 1)
+        is_open.set()
+
+    waiting = asyncio.create_task(wait())
+    if scope == "timeout":
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(read(), 1)
+    elif scope == "anyio":
+        async with create_task_group() as group:
+            group.start_soon(read)
+            await is_open.wait()
+            group.cancel_scope.cancel()
+    else:
+        task = asyncio.create_task(read())
+        await is_open.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await waiting
+    await replicate_emulator.wait_for_async(lambda _: bool(witness.counts))
+    assert witness.counts == [(5, 7)]
+    witness.check(method, "EndEvent")
+    last = get_last_response(witness, method)
+    assert last.raw["status"] == last.raw["finish_reason"] == "canceled"
+    assert [each.raw for each in responses] == [None] * len(responses)  # none for the reader
+    assert len(replicate_emulator.cancels) == 1
+
+
+@pytest.mark.parametrize("method", ASYNC_STREAMS)
+async def test_a_stream_that_is_cancelled_before_it_is_open_has_no_answer(
+    make_llm: Any, ask: Any, replicate_emulator: Emulator, witness: Witness, method: str
+) -> None:
+    replicate_emulator.fault(Fault(on="create", delay=30))
+    task = asyncio.create_task(ask(make_llm(callback_manager=witness.callback_manager), method))
+    await replicate_emulator.wait_for_async(lambda e: bool(e.requests))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert witness.counts == [(0, 0)]
+    witness.check(method, "ExceptionEvent")
 
 
 class Keeper(SimpleSpanHandler):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -73,7 +75,7 @@ async def test_a_stream_is_closed_to_the_ground_when_aclose_returns(
         await stream.aclose()
     # The core closes its own two by other means; these are ours and the framework's.
     streams = [g for g in kept if "llama_index" in g.ag_code.co_filename]
-    assert len(streams) == 3
+    assert len(streams) == 4
     assert [g.__qualname__ for g in streams if g.ag_frame is not None] == []
     await endless.wait_for_async(one_cancel)
 
@@ -178,3 +180,28 @@ async def test_an_answer_that_was_read_to_its_end_is_not_cancelled(
     await ask(make_llm(), method)
     await replicate_emulator.wait_for_async(lambda e: e.streams_open == 0)
     assert replicate_emulator.cancels == []
+
+
+def test_a_blocking_stream_that_is_open_at_exit_is_cancelled_without_a_word(
+    endless: Emulator,
+) -> None:
+    program = f"""
+        from llama_index_replicate_stream import Replicate
+
+        class Keeper:
+            pass
+
+        llm = Replicate({endless.model!r}, api_key={endless.token!r}, base_url={endless.base_url!r})
+        keeper = Keeper()
+        keeper.self, keeper.stream = keeper, llm.stream_complete("Hi")
+        next(keeper.stream)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    endless.wait_for(one_cancel)
