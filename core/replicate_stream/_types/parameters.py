@@ -112,7 +112,8 @@ def check_argument_names(
         input_argument: The argument that takes inputs of the model under its own names.
 
     Raises:
-        TypeError: A name is unknown. The message has the remedy, or the closest known name.
+        TypeError: A name is unknown. The message has the remedy, or the closest known name and the
+            argument for an input of the model.
     """
     for name in names:
         if name in known:
@@ -123,6 +124,7 @@ def check_argument_names(
 
         close = difflib.get_close_matches(name, known, n=1)
         listed = f"known are {', '.join(sorted(known))}"
+        # Always named: models have inputs, such as `min_tokens`, that are close to a parameter.
         inputs = f"if it is an input of the model, use {input_argument}={{{name!r}: …}}"
-        hint = f"did you mean {close[0]!r}?" if close else f"{inputs}; {listed}"
+        hint = f"did you mean {close[0]!r}? Or, {inputs}" if close else f"{inputs}; {listed}"
         raise TypeError(f"{owner} has no argument {name!r}; {hint}")

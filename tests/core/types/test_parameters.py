@@ -54,7 +54,10 @@ async def test_an_unknown_parameter_is_a_type_error(
         ):
             await method(client, replicate_emulator.model, "Hi", xyz=0)
     name = f"Client.{method.__name__}"
-    assert str(caught.value) == f"{name} has no argument 'temprature'; did you mean 'temperature'?"
+    assert str(caught.value) == (
+        f"{name} has no argument 'temprature'; did you mean 'temperature'? "
+        "Or, if it is an input of the model, use extra_input={'temprature': …}"
+    )
     assert replicate_emulator.requests == []
 
 

@@ -203,7 +203,8 @@ def build_default_text(input_: Mapping[str, Any]) -> str:
     values = (input_.get("prompt"), *input_.values())
     texts = [value for value in values if isinstance(value, str) and value]
     # Marks of a chat template around a turn, such as <|eot_id|> or [/INST], are not its text.
-    text = _TEMPLATE_MARK.sub(" ", texts[0] if texts else "")
+    # A role may stand between two of them, so each ends a line.
+    text = _TEMPLATE_MARK.sub("\n", texts[0] if texts else "")
     lines = [line for line in text.splitlines() if not _ROLE.fullmatch(line)]
     words = (lines[-1] if lines else text).split()
     question = f"You asked: {' '.join(words[-8:])}\n\n" if words else ""

@@ -109,10 +109,13 @@ def test_an_exception_of_the_function_fails_the_prediction(
     assert record["output"] == ["so far"]
 
 
+@pytest.mark.parametrize(
+    "end", ["<|eot_id|>\nassistant", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"]
+)
 def test_the_default_reply_names_itself_scripted_and_repeats_the_last_words(
-    run_prediction: Fixture,
+    run_prediction: Fixture, end: str
 ) -> None:
-    prompt = "<|start_header_id|>user<|end_header_id|>\n\nWhy is the sky blue?<|eot_id|>\nassistant"
+    prompt = f"<|start_header_id|>user<|end_header_id|>\n\nWhy is the sky blue?{end}"
     output = "".join(run_prediction(prompt)["output"])
     assert output.startswith("You asked: Why is the sky blue?\n\n")
     assert "scripted" in output
