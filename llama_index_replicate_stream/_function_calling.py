@@ -23,11 +23,10 @@ from llama_index.core.tools.types import ToolOutput
 
 from llama_index_replicate_stream._structured_output import (
     ClassValidator,
-    askip_partial_calls,
-    is_object_root,
+    askip_irreplaceable,
     make_object,
     replace_tool,
-    skip_partial_calls,
+    skip_irreplaceable,
 )
 from llama_index_replicate_stream._tools import (
     convert_tools,
@@ -81,14 +80,16 @@ class FunctionCallingMixin(FunctionCallingLLM):
     ) -> ChatResponseGen:
         """Answer messages with text or calls of tools, token by token."""
         responses: Any = super().stream_chat_with_tools(tools, *args, **kwargs)
-        return skip_partial_calls(responses) if is_object_root(tools) else responses
+        output_cls = get_output_class(tools)
+        return responses if output_cls is None else skip_irreplaceable(responses, output_cls)
 
     async def astream_chat_with_tools(
         self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
     ) -> ChatResponseAsyncGen:
         """Answer messages with text or calls of tools, token by token."""
         responses: Any = await super().astream_chat_with_tools(tools, *args, **kwargs)
-        return askip_partial_calls(responses) if is_object_root(tools) else responses
+        output_cls = get_output_class(tools)
+        return responses if output_cls is None else askip_irreplaceable(responses, output_cls)
 
     async def _takes_json(self, output_cls: type[BaseModel], model: str | None) -> bool:
         """Return True if the model has an input for JSON of a class, and should get it."""

@@ -10,28 +10,24 @@ takes longer than everything else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import create_flexible_model, num_valid_fields
-from pydantic import RootModel
 
 from llama_index_replicate_stream._tools import (
-    get_output_class,
     get_tool_selections,
     make_missing_call_error,
     parse_partial,
 )
-from replicate_stream.adapters import describes_object
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse
     from llama_index.core.llms.function_calling import FunctionCallingLLM
     from llama_index.core.prompts import BasePromptTemplate
-    from llama_index.core.tools.types import BaseTool
 
 _TOOL_ARGUMENTS = frozenset({"chat_history", "tools", "tool_choice", "tool_required"})
 
@@ -50,40 +46,54 @@ class ClassValidator(BaseModel):
         make_object(self.output_cls, arguments)
 
 
-def is_object_root(tools: Sequence[BaseTool]) -> bool:
-    """Return True if the only tool was made of a `RootModel` of an object."""
-    output_cls = get_output_class(tools)
-    if output_cls is None or not issubclass(output_cls, RootModel):
-        return False
-    return describes_object(output_cls.model_json_schema())
+class _PartialCallFilter:
+    """Finds the responses with a part of a call that the framework's programs could not replace.
 
-
-def skip_partial_calls(
-    responses: Generator[ChatResponse, None, None],
-) -> Generator[ChatResponse, None, None]:
-    """Leave out the responses with a part of a call.
-
-    The framework's programs keep the first object that fits the class until another has more
-    fields, of which a `RootModel` has one. So they would return the first members alone.
+    They keep an object until another has as many fields that are not None. An object of the class
+    has its defaults, too, and a `RootModel` its root, which the arguments of the whole call need
+    not have: the program would end with the part.
     """
+
+    def __init__(self, output_cls: type[BaseModel]) -> None:
+        self._output_cls = output_cls
+        self._partial_cls = create_flexible_model(output_cls)
+
+    def is_irreplaceable(self, response: ChatResponse) -> bool:
+        if response.raw is not None:  # the last
+            return False
+        return any(
+            self._has_more_fields(call.tool_kwargs) for call in get_tool_selections(response)
+        )
+
+    def _has_more_fields(self, arguments: Mapping[str, Any]) -> bool:
+        try:
+            partial = self._partial_cls.model_validate(arguments)
+            whole = self._output_cls.model_validate(arguments)
+        except Exception:  # noqa: BLE001 - users' own validators may raise anything
+            return False
+        return num_valid_fields(whole) > num_valid_fields(partial)
+
+
+def skip_irreplaceable(
+    responses: Generator[ChatResponse, None, None], output_cls: type[BaseModel]
+) -> Generator[ChatResponse, None, None]:
+    """Leave out the responses that the framework's programs could not replace by later ones."""
+    calls = _PartialCallFilter(output_cls)
     with closing(responses):
         for response in responses:
-            if not _has_partial_call(response):
+            if not calls.is_irreplaceable(response):
                 yield response
 
 
-async def askip_partial_calls(
-    responses: AsyncGenerator[ChatResponse, None],
+async def askip_irreplaceable(
+    responses: AsyncGenerator[ChatResponse, None], output_cls: type[BaseModel]
 ) -> AsyncGenerator[ChatResponse, None]:
-    """Leave out the responses with a part of a call; see `skip_partial_calls`."""
+    """Leave out responses of an async stream; see `skip_irreplaceable`."""
+    calls = _PartialCallFilter(output_cls)
     async with aclosing(responses):
         async for response in responses:
-            if not _has_partial_call(response):
+            if not calls.is_irreplaceable(response):
                 yield response
-
-
-def _has_partial_call(response: ChatResponse) -> bool:
-    return response.raw is None and "tool_calls" in response.message.additional_kwargs
 
 
 class _ObjectParser:

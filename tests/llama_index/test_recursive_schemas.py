@@ -174,6 +174,22 @@ class Plain(BaseModel):
     name: str
 
 
+class City(BaseModel):
+    """A city, much of which need not be said."""
+
+    name: str
+    size: int = 5
+    motto: str | None = "none"
+
+
+class Country(BaseModel):
+    """A country."""
+
+    capital: City
+    names: list[str] = ["?"]
+    motto: str
+
+
 @pytest.mark.parametrize(
     ("cls", "description"),
     [
@@ -212,10 +228,13 @@ async def stream_program(llm: Replicate, cls: Any, *, is_async: bool = False) ->
         (Counts, {"oaks": 1, "root": 2, "elms": 3}),
         (ByName, {"x": TREE, "y": {"z": TREE}}),
         (Named, {"name": "a", "children": [TREE, TREE]}),
+        (City, {"name": "Paris"}),
+        (City, {"name": "Paris", "size": 30, "motto": None}),
+        (Country, {"capital": {"name": "Paris", "size": 30}, "names": ["a", "bc"], "motto": "x y"}),
+        (Country, {"motto": "x y", "capital": {"name": "Paris"}, "names": []}),
     ],
-    ids=["numbers", "trees", "fields with defaults"],
 )
-async def test_a_program_that_streams_a_root_model_of_an_object_ends_with_all_its_members(
+async def test_a_program_that_streams_an_object_ends_with_the_whole_call(
     make_llm: Callable[..., Replicate],
     replicate_emulator: Emulator,
     cls: Any,
@@ -226,6 +245,15 @@ async def test_a_program_that_streams_a_root_model_of_an_object_ends_with_all_it
     replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
     objects = await stream_program(make_llm(), cls, is_async=is_async)
     assert objects[-1] == cls.model_validate(value)
+
+
+async def test_a_program_shows_the_texts_of_an_object_as_they_grow(
+    make_llm: Callable[..., Replicate], replicate_emulator: Emulator
+) -> None:
+    call = json.dumps({"name": "Plain", "arguments": {"name": "Owl"}})
+    replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
+    names = {each.name for each in await stream_program(make_llm(), Plain)}
+    assert names == {None, "", "O", "Ow", "Owl"}
 
 
 @pytest.mark.parametrize("is_async", [False, True])
