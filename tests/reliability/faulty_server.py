@@ -15,12 +15,14 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
+
+from typing_extensions import Self
 
 MODEL = "acme/text"
 TOKENS = ("Why", " the", "\n\nsky", " is", " bl\u00fc")
@@ -33,8 +35,6 @@ _KINDS = {
     "GET /v1/predictions/p1": RECORD,
     "POST /v1/predictions/p1/cancel": CANCEL,
 }
-# A port is closed behind this reply, so that the next request of the kind is refused.
-_REPLY_BEFORE = {CREATE: LOOK_UP, RECORD: CREATE, CANCEL: CREATE}
 
 
 class Action(enum.Enum):
@@ -122,7 +122,13 @@ class FaultyServer:
         connections: The open connections.
         idle: Those of the API that wait for another request.
         base_url: The API's address.
+        filler: What `Action.COMMENTS` sends.
     """
+
+    filler = b": still here\n\n"
+    _streaming = STREAM
+    # A port is closed behind this reply, so that the next request of the kind is refused.
+    _replies_before: ClassVar[Mapping[str, str]] = {RECORD: CREATE, CREATE: LOOK_UP, CANCEL: CREATE}
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -137,7 +143,7 @@ class FaultyServer:
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()))
 
-    def __enter__(self) -> FaultyServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._started.result()
         return self
@@ -162,7 +168,7 @@ class FaultyServer:
         self._stream = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.base_url = f"http://127.0.0.1:{self._api.sockets[0].getsockname()[1]}/v1"
         self._stream_origin = f"http://127.0.0.1:{self._stream.sockets[0].getsockname()[1]}"
-        if self.script.is_refused and self.script.faulty not in _REPLY_BEFORE:
+        if self.script.is_refused and self.script.faulty not in self._replies_before:
             (self._stream if self.script.faulty == STREAM else self._api).close()
         self._started.set_result(None)
         await self._stop_event.wait()
@@ -198,7 +204,7 @@ class FaultyServer:
         self.idle.discard(writer)
         length = re.search(r"(?i)^content-length: (\d+)", head, re.MULTILINE)
         await reader.readexactly(int(length[1]) if length else 0)
-        kind = _KINDS[head.split(" HTTP", 1)[0]]
+        kind = self._find_kind(head.split(" HTTP", 1)[0])
         self.requests[kind] += 1
         last_id = re.search(r"(?im)^last-event-id: (.*?)\r$", head)
         is_faulty = self._take_fault(kind)
@@ -207,10 +213,13 @@ class FaultyServer:
         steps = self._build_steps(kind, last_id[1] if last_id else None, is_faulty=is_faulty)
         for step in steps:
             await self._take(step, reader, writer)
-        is_last = kind == _REPLY_BEFORE.get(self.script.faulty) and self.script.is_refused
+        is_last = kind == self._replies_before.get(self.script.faulty) and self.script.is_refused
         if is_last:
             self._api.close()
-        return not (is_last or is_faulty or kind == STREAM)
+        return not (is_last or is_faulty or kind == self._streaming)
+
+    def _find_kind(self, request: str) -> str:
+        return _KINDS[request]
 
     def _take_fault(self, kind: str) -> bool:
         if kind != self.script.faulty or self._faults_left == 0:
@@ -239,7 +248,7 @@ class FaultyServer:
     ) -> None:
         closing = asyncio.ensure_future(reader.read())
         while not (await asyncio.wait({closing}, timeout=0.02 if sends else None))[0]:
-            writer.write(b": still here\n\n")
+            writer.write(self.filler)
         closing.result()
 
     def _build_steps(self, kind: str, last_id: str | None, *, is_faulty: bool) -> Steps:

@@ -13,7 +13,13 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._secrets import Redactor
-from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction, parse_prediction
+from replicate_stream._types.prediction import (
+    CANCELED,
+    FAILED,
+    SUCCEEDED,
+    Prediction,
+    parse_prediction,
+)
 
 CHECK_TIMEOUT = 3.0
 """Longest time to fetch a record while a stream, or its reader, waits, in seconds."""
@@ -93,7 +99,9 @@ def raise_for_status(prediction: Prediction) -> None:
     if prediction.status in CANCELED:
         raise _build_canceled_error(prediction)
     if prediction.status != SUCCEEDED:
-        raise _build_failed_error(prediction, "no error text")
+        is_failed = prediction.status == FAILED
+        fallback = "no error text" if is_failed else f"it ended as {prediction.status!r}"
+        raise _build_failed_error(prediction, fallback)
 
 
 def parse_done_reason(data: str) -> str | None:

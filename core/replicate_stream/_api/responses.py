@@ -34,6 +34,8 @@ _DATA_FIELDS = {
     "latest_version", "openapi_schema", "paths", "components",
 }  # fmt: skip
 _LISTS_OF_RECORDS = {"results", "models"}
+# JSON or an event stream that is damaged. It is not quoted, as a page is: records hold prompts.
+_DATA = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[\[{\"]|(?:event|data|id|retry)?:)")
 _EXCERPT_LENGTH = 300  # characters of a body that is not JSON
 _RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d{1,9}(?:\.\d{1,9})?)\s*s", re.IGNORECASE)
 # Each alternative ends where the next can begin, so that many `<` take no quadratic time.
@@ -74,11 +76,13 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     if isinstance(body, dict):
         return _redact_record(body, response.redactor)
     body = None  # error trackers record the variables of a frame
-    excerpt = _get_excerpt(response)
+    is_data = _DATA.match(response.body) is not None
+    excerpt = None if is_data else _get_excerpt(response)
+    shown = f" ({len(response.body)} bytes of data, which may hold an answer)" if is_data else ""
     action = response.redactor.redact(action)
     expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels"
     raise ResponseError(
-        f"{action}: the response is not {expected}: {excerpt}",
+        f"{action}: the response is not {expected}{shown or f': {excerpt}'}",
         status=response.status,
         detail=excerpt,
     )

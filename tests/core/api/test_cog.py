@@ -217,6 +217,15 @@ async def test_nothing_is_asked_for_after_the_end(start: Start) -> None:
     assert server.list_cancels() == []
 
 
+@pytest.mark.parametrize("status", ["processing", "paused"])
+async def test_a_last_event_that_is_not_the_end_is_an_error_that_shows_its_status(
+    start: Start, status: str
+) -> None:
+    client = await start(CogServer(end={"status": status}))
+    with pytest.raises(PredictionFailedError, match=f"it ended as '{status}'"):
+        await client.complete(MODEL, "Hi")
+
+
 async def test_text_that_the_stream_lost_comes_with_the_last_event(start: Start) -> None:
     lost = b'event: output\ndata: {"chunk":"!","index":7}\n\n'
     client = await start(CogServer(extra_events=lost))

@@ -190,3 +190,24 @@ def test_a_url_with_a_secret_is_left_out_because_a_part_of_it_leads_elsewhere() 
     body = json.dumps({"urls": urls}).encode()
     parsed = parse_json_object(Response(200, {}, body, redactor), ACTION)
     assert parsed == {"urls": {"get": "https://a/b"}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "p1", "input": {"prompt": "a secret plan"}, "status": "star',
+        b'\xef\xbb\xbf {"output": ["a secret plan"',
+        b'["a secret plan"]',
+        b'"a secret plan',
+        b'event: output\ndata: {"chunk": "a secret plan"}\n\n',
+        b": hi\n\ndata: a secret plan\n\n",
+        b"[" * 5000 + b"a secret plan",
+    ],
+)
+def test_damaged_data_are_not_quoted_because_they_may_hold_a_prompt_or_an_answer(
+    body: bytes,
+) -> None:
+    with pytest.raises(ResponseError, match=rf"\({len(body)} bytes of data") as caught:
+        parse_json_object(Response(200, {}, body), ACTION)
+    assert "secret" not in str(caught.value)
+    assert caught.value.detail is None
