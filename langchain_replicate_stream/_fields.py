@@ -106,8 +106,8 @@ class ConnectionFields(BaseModel):
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
-    dialect: Literal["replicate", "cog"] = "replicate"
-    """`cog` for a container of Cog at `base_url`, which gets no token."""
+    dialect: Literal["replicate", "cog"] | None = None
+    """`cog` for a container of Cog; by default `REPLICATE_DIALECT`, or else `replicate`."""
     prices: dict[str, Any] | None = None
     """Prices by model, which make the cost of an answer; see `replicate_stream.Price`."""
     budget: Any = None

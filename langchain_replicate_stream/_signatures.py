@@ -41,7 +41,7 @@ class ConnectionSettings(TypedDict, total=False):
     max_retries: int
     default_headers: dict[str, str] | None
     on_unsupported: Literal["raise", "warn", "ignore"]
-    dialect: Literal["replicate", "cog"]
+    dialect: Literal["replicate", "cog"] | None
     prices: dict[str, Price | dict[str, float]] | None
     budget: Budget | dict[str, float] | float | None
     on_prediction: Callable[[PredictionReport], object] | None

@@ -93,8 +93,8 @@ class ConnectionFields(BaseModel):
     """Further headers for requests to the API."""
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
     """The reaction to a parameter that the model has no input for: `raise`, `warn`, `ignore`."""
-    dialect: Literal["replicate", "cog"] = "replicate"
-    """`cog` for a container of Cog at `base_url`, which gets no token."""
+    dialect: Literal["replicate", "cog"] | None = None
+    """`cog` for a container of Cog; by default `REPLICATE_DIALECT`, or else `replicate`."""
     additional_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win over the other parameters."""
     prices: dict[str, Any] | None = None

@@ -104,6 +104,7 @@ class Client:
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
         dialect: `replicate`, or `cog` for a container of Cog that runs elsewhere: its address
             without `/v1` is the `base_url`, and no token is sent (docs/self-hosted-cog.md).
+            Default: `REPLICATE_DIALECT`, or else `replicate`.
         prices: Prices by model (`owner/name`): `Price`s, or dicts of `input` and `output` (for a
             million tokens) and `second` (of the model's work). They make the `cost` of a `Usage`.
         budget: The most that this client's predictions may use together: a `Budget`, or a dict, of
@@ -129,7 +130,7 @@ class Client:
         max_retries: int = 2,
         requires_auth: bool = True,
         on_unsupported: OnUnsupported = "raise",
-        dialect: Dialect = "replicate",
+        dialect: Dialect | None = None,
         prices: Prices | None = None,
         budget: Budget | Mapping[str, float] | float | None = None,
         on_prediction: OnPrediction | None = None,
@@ -186,6 +187,11 @@ class Client:
         return self._settings.base_url
 
     @property
+    def dialect(self) -> Dialect:
+        """The API that is spoken: `replicate` or `cog`."""
+        return self._settings.dialect
+
+    @property
     def spent(self) -> Usage:
         """What the predictions of this client have used, with their cost if `prices` are given.
 
@@ -197,7 +203,7 @@ class Client:
     @property
     def files_url(self) -> str | None:
         """The address below which the API keeps uploaded files; None if it keeps none."""
-        return None if self._settings.dialect == "cog" else f"{self._settings.base_url}/files"
+        return None if self.dialect == "cog" else f"{self._settings.base_url}/files"
 
     async def __aenter__(self) -> Client:
         return self

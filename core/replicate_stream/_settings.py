@@ -16,6 +16,7 @@ from replicate_stream._warnings import warn_caller
 
 TOKEN_VARIABLE = "REPLICATE_API_TOKEN"  # noqa: S105 - the variable's name, not a token
 BASE_URL_VARIABLE = "REPLICATE_BASE_URL"
+DIALECT_VARIABLE = "REPLICATE_DIALECT"
 DEFAULT_BASE_URL = "https://api.replicate.com/v1"
 _BASE_URL_FORMS = {True: "https://host or https://host/v1", False: "http://host:port"}
 KEYLESS_BASE_URL = "https://replicate.com/api"
@@ -157,7 +158,7 @@ def read_settings(
     proxy: Any = None,
     headers: Any = None,
     requires_auth: bool = True,
-    dialect: Dialect = "replicate",
+    dialect: Dialect | None = None,
     **limits: Any,
 ) -> Settings:
     """Validate the settings, and take the missing ones from the environment.
@@ -170,15 +171,17 @@ def read_settings(
     api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
     headers = hide_headers(headers)
     _check_types(api_key, base_url, proxy, headers)
-    if dialect not in get_args(Dialect):
-        raise invalid_value("dialect", dialect, "'replicate' or 'cog'")
+    dialect = _read_dialect(dialect)
     base_url = base_url or hide(os.environ.get(BASE_URL_VARIABLE))
     if dialect == "cog":
         # Adapters take a token from the environment, which a container must not get.
         api_key, requires_auth = None, False
         if not base_url:
-            problem = "base_url is missing: dialect='cog' needs the address of a container, such as"
-            raise InvalidInputError(f"{problem} http://localhost:5000", fields=("base_url",))
+            raise InvalidInputError(
+                "base_url is missing: dialect='cog' needs the address of a container, such as "
+                f"http://localhost:5000; pass it, or set {BASE_URL_VARIABLE}",
+                fields=("base_url",),
+            )
     elif api_key is None:
         api_key = hide(os.environ.get(TOKEN_VARIABLE) or None)
     if not base_url:
@@ -197,6 +200,16 @@ def read_settings(
     )
     settings.proxy_for(settings.base_url)  # which refuses one that cannot be used
     return settings
+
+
+def _read_dialect(dialect: Any) -> Dialect:
+    name = "dialect"
+    if dialect is None:
+        name, dialect = DIALECT_VARIABLE, os.environ.get(DIALECT_VARIABLE) or "replicate"
+    if dialect not in get_args(Dialect):
+        raise invalid_value(name, dialect, "'replicate' or 'cog'")
+    known: Dialect = dialect
+    return known
 
 
 def _check_types(api_key: Any, base_url: Any, proxy: Any, headers: Any) -> None:

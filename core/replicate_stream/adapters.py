@@ -111,7 +111,7 @@ class Connection:
     headers: Mapping[str, str] | None = field(default=None, repr=False)
     max_retries: int = 2
     on_unsupported: Literal["raise", "warn", "ignore"] = "raise"
-    dialect: Dialect = "replicate"
+    dialect: Dialect | None = None
     prices: Prices | None = None
     budget: Budget | Mapping[str, float] | float | None = None
     on_prediction: OnPrediction | None = None

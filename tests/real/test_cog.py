@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
@@ -128,6 +133,54 @@ async def test_both_frameworks_stream_and_answer(start_cog: StartCog) -> None:
     assert (await index.acomplete(PROMPT)).text == whole
     assert await asyncio.to_thread(lambda: index.complete(PROMPT).text) == whole
     assert (await llm.aprepare(PROMPT)).url == f"{container.base_url}/predictions"
+
+
+async def test_the_environment_leads_both_frameworks_to_a_container(
+    start_cog: StartCog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from langchain_replicate_stream import ChatReplicate
+    from llama_index_replicate_stream import Replicate
+
+    monkeypatch.setenv("REPLICATE_BASE_URL", start_cog().base_url)
+    monkeypatch.setenv("REPLICATE_DIALECT", "cog")
+    assert (await ChatReplicate(model=MODEL).ainvoke(PROMPT)).text == "".join(PARTS)
+    assert (await Replicate(model=MODEL).acomplete(PROMPT)).text == "".join(PARTS)
+
+
+def test_the_command_line_answers_and_cancels(start_cog: StartCog, tmp_path: Path) -> None:
+    container = start_cog()
+    variables = {"REPLICATE_BASE_URL": container.base_url, "REPLICATE_DIALECT": "cog"}
+    command = [sys.executable, "-m", "replicate_stream"]
+    options = ["--dialect", "cog", "--base-url", container.base_url]
+
+    def run(*arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [*command, *arguments],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout.decode()
+
+    whole = "".join(PARTS)
+    assert run("chat", *options, PROMPT) == run("chat", PROMPT, **variables) == f"{whole}\n"
+    assert "  repeat " in run("models", *options)
+    (tmp_path / "in.jsonl").write_text('{"prompt": "a|b"}\n{"prompt": "c|d"}\n')
+    files = (str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl"))
+    for _ in range(2):  # Cog runs one at a time: the second line waits
+        run("batch", *files, *options, "--extra-input", "delay=0.1")
+    results = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert {result["key"]: result["text"] for result in results} == {1: "ab", 2: "cd"}
+    slow = ["chat", *options, "-o", "delay=0.1", "-o", "repeat=600", "a|b"]
+    with subprocess.Popen([*command, *slow], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"a"
+        assert container.fetch_health() == "BUSY"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    container.wait_for("READY")
 
 
 async def test_the_boot_is_a_status_while_it_lasts(

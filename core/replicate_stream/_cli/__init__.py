@@ -93,7 +93,7 @@ def main() -> None:
     """Use Replicate's language models, streamed token by token.
 
     REPLICATE_API_TOKEN holds the API token, REPLICATE_BASE_URL the API's address if it is not
-    Replicate's own.
+    Replicate's own, and REPLICATE_DIALECT is `cog` if that is a container of Cog.
     """
 
 

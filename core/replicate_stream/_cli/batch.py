@@ -9,10 +9,18 @@ from typing import Any
 
 import click
 
-from replicate_stream import Client, Journal, Replicate
+from replicate_stream import Client, Journal
 from replicate_stream._cli.answer import parse_inputs
 from replicate_stream._cli.batch_files import RequestFile, ResultFile, check_output
-from replicate_stream._cli.chat import PARAMETER_OPTIONS, parse_assignments, read_schema
+from replicate_stream._cli.options import (
+    PARAMETER_OPTIONS,
+    base_url_option,
+    choose_model,
+    dialect_option,
+    model_option,
+    parse_assignments,
+    read_schema,
+)
 from replicate_stream._cli.progress import Progress, make_display
 
 SOME_FAILED = 3
@@ -49,7 +57,9 @@ _SETTINGS = [each for each in PARAMETER_OPTIONS if each.name != "coalesce"]
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file for the results, in the order of their ends.",
 )
-@click.option("-m", "--model", default=Replicate.default_model, show_default=True)
+@model_option
+@base_url_option
+@dialect_option
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -84,7 +94,9 @@ _SETTINGS = [each for each in PARAMETER_OPTIONS if each.name != "coalesce"]
 def batch(
     requests: Path,
     output: Path,
-    model: str,
+    model: str | None,
+    base_url: str | None,
+    dialect: Any,
     journal: Path | None,
     extra_input: dict[str, str],
     **settings: Any,
@@ -98,14 +110,17 @@ def batch(
     Each result is written as it ends. After a crash, a kill or Ctrl-C the same command goes on:
     what was answered is not asked again, and what was created is taken up within the hour.
     """
+    client = Client(base_url=base_url, dialect=dialect)
     file = RequestFile(requests)
     journal = journal or output.with_name(f"{output.name}.journal")
     check_output(output, journal)
-    if asyncio.run(_run(file, output, model, journal, extra_input, settings)):
+    model = choose_model(client, model)
+    if asyncio.run(_run(client, file, output, model, journal, extra_input, settings)):
         raise SystemExit(SOME_FAILED)
 
 
 async def _run(
+    client: Client,
     requests: RequestFile,
     output: Path,
     model: str,
@@ -116,7 +131,7 @@ async def _run(
     """Run the batch; return the number of requests that have failed."""
     progress = Progress(requests.count)
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(Client())
+        await stack.enter_async_context(client)
         if inputs:
             settings["extra_input"] = await parse_inputs(client, model, inputs)
         # Before the output: while another process has the journal, the output is that one's, too.

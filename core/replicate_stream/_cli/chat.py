@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -12,11 +11,19 @@ from typing import Any
 
 import click
 
-from replicate_stream import Client, Message, Replicate
+from replicate_stream import Client, Message
 from replicate_stream._cli.answer import AnswerPrinter, print_answer
 from replicate_stream._cli.conversation import Conversation, hold_conversation
 from replicate_stream._cli.files import is_file, read_all, shorten
-from replicate_stream._types.parameters import PARAMETERS, Parameter
+from replicate_stream._cli.options import (
+    PARAMETER_OPTIONS,
+    base_url_option,
+    choose_model,
+    dialect_option,
+    model_option,
+    parse_assignments,
+    read_schema,
+)
 
 _EPILOG = """\b
 Examples:
@@ -24,6 +31,7 @@ Examples:
   replicate-stream chat "Summarize this text:" < notes.txt
   replicate-stream chat -m google/gemini-2.5-flash --image cat.jpg "What is this?"
   replicate-stream chat --schema city.json "A city on the Seine"
+  replicate-stream chat --dialect cog --base-url http://localhost:5000 "Hi"
   replicate-stream chat                        # a conversation
 
 \b
@@ -33,58 +41,11 @@ Exit status:
 """
 
 
-def _to_option(parameter: Parameter) -> click.Option:
-    """Convert a parameter of an answer to a command line option."""
-    names = [*_SHORTER.get(parameter.name, ()), f"--{parameter.name.replace('_', '-')}"]
-    is_list = parameter.type not in {int, float, str, bool}
-    return click.Option(
-        [*names, parameter.name],
-        type=str if is_list else parameter.type,
-        is_flag=parameter.type is bool,
-        multiple=is_list,
-        default=None if is_list else parameter.default,
-        help=parameter.description,
-    )
-
-
-_SHORTER = {"system_prompt": ("-s", "--system")}
-# They have options below.
-_WITH_OWN_OPTION = {"extra_input", "include_usage"}
-PARAMETER_OPTIONS = [
-    _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _WITH_OWN_OPTION
-]
-
-
-def parse_assignments(
-    _: click.Context, __: click.Parameter, given: tuple[str, ...]
-) -> dict[str, str]:
-    """Parse inputs of the form `NAME=VALUE`."""
-    inputs = {}
-    for each in given:
-        name, equals, value = each.partition("=")
-        if not equals or not name:
-            raise click.BadParameter("must be of the form NAME=VALUE, e.g. -o seed=7")
-        inputs[name] = value
-    return inputs
-
-
-def read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any:
-    """Read a file with a JSON schema."""
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            schema = json.loads(read_all(file, str(path)).decode("utf-8-sig"))
-    except ValueError as error:  # not UTF-8, too
-        raise click.BadParameter(f"{path} is not JSON: {error}") from None
-    if not isinstance(schema, dict):
-        raise click.BadParameter(f"{path} must hold a JSON schema, which is an object")
-    return schema
-
-
 @click.command(params=[*PARAMETER_OPTIONS], epilog=_EPILOG)
 @click.argument("prompt", nargs=-1)
-@click.option("-m", "--model", default=Replicate.default_model, show_default=True)
+@model_option
+@base_url_option
+@dialect_option
 @click.option(
     "-o",
     "--extra-input",
@@ -115,7 +76,9 @@ def read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any
 )
 def chat(
     prompt: tuple[str, ...],
-    model: str,
+    model: str | None,
+    base_url: str | None,
+    dialect: Any,
     inputs: Mapping[str, str],
     images: tuple[str, ...],
     files: tuple[str, ...],
@@ -138,18 +101,20 @@ def chat(
         )
     parts = (*(_to_part("image", each) for each in images), *(_to_part("file", f) for f in files))
     parameters["include_usage"] = include_usage or is_json
+    client = Client(base_url=base_url, dialect=dialect)
+    model = choose_model(client, model)
     make_printer = partial(AnswerPrinter, is_json=is_json, shows_usage=include_usage)
     if not prompt and _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
         system_prompt = parameters.pop("system_prompt")
         start = Conversation(model, system_prompt, parts=parts)
-        hold_conversation(start, inputs, parameters, make_printer)
+        hold_conversation(client, start, inputs, parameters, make_printer)
         return
     text = "\n\n".join(each for each in (*prompt, _read_input(bool(prompt))) if each.strip())
     if not text and not parts:
         raise click.UsageError("there is no prompt: pass one, or write one to the standard input")
     content = ({"type": "text", "text": text}, *parts) if parts else text
     question = Message("user", content)
-    asyncio.run(_stream(model, question, make_printer(), inputs, parameters))
+    asyncio.run(_stream(client, model, question, make_printer(), inputs, parameters))
 
 
 def _to_part(kind: str, path_or_url: str) -> dict[str, Any]:
@@ -182,11 +147,12 @@ def _read_input(has_prompt: bool) -> str:
 
 
 async def _stream(
+    client: Client,
     model: str,
     question: Message,
     printer: AnswerPrinter,
     inputs: Mapping[str, str],
     parameters: dict[str, Any],
 ) -> None:
-    async with Client() as client:
+    async with client:
         await print_answer(client, model, [question], printer, inputs, **parameters)

@@ -43,6 +43,7 @@ class Conversation:
 
 
 def hold_conversation(
+    client: Client,
     conversation: Conversation,
     inputs: Mapping[str, str],
     parameters: Mapping[str, Any],
@@ -51,17 +52,14 @@ def hold_conversation(
     """Read questions from the terminal and print their answers, until Ctrl-D.
 
     Args:
+        client: Asks the models.
         conversation: Its start.
         inputs: The models' own inputs, as for `print_answer`.
         parameters: Parameters of all answers, as for `Client.stream`.
         make_printer: Makes the printer of an answer.
-
-    Raises:
-        ReplicateError: The client has wrong settings. Errors of an answer are printed.
     """
     with contextlib.suppress(ImportError):  # Windows
         import readline  # noqa: F401 - it gives `input` editing and a history
-    client = Client()
     click.echo(f"A conversation with {conversation.model}. /help lists the commands.", err=True)
     while True:
         try:
@@ -79,7 +77,7 @@ def hold_conversation(
         if is_command and text.strip() == "/exit":
             return
         if is_command:
-            conversation = _run_command(text, conversation)
+            conversation = _run_command(client, text, conversation)
         elif text.strip():
             conversation = _ask(client, text, conversation, make_printer(), inputs, parameters)
 
@@ -103,7 +101,7 @@ def read_message() -> tuple[str, bool]:
     return "\n".join(lines).strip("\n"), True
 
 
-def _run_command(text: str, conversation: Conversation) -> Conversation:
+def _run_command(client: Client, text: str, conversation: Conversation) -> Conversation:
     command, _, argument = text.strip().partition(" ")
     argument = argument.strip()
     if command == "/system":
@@ -112,7 +110,8 @@ def _run_command(text: str, conversation: Conversation) -> Conversation:
         return replace(conversation, messages=())
     if command == "/model" and argument:
         try:
-            parse_model(argument)
+            if client.dialect == "replicate":  # a container takes any name
+                parse_model(argument)
         except ReplicateError as error:
             click.echo(f"Error: {error}", err=True)
             return conversation

@@ -51,7 +51,7 @@ def demo(real: bool) -> None:
         raise click.ClickException(str(MissingAuthError()))
     if real or _confirm_costs():
         click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
-        asyncio.run(_stream_all(PAID_MODEL, {}))
+        asyncio.run(_stream_all(PAID_MODEL, {"dialect": "replicate"}))
         return
     from replicate_stream.testing import Emulator
 
@@ -62,6 +62,7 @@ def demo(real: bool) -> None:
             raise click.ClickException(str(error)) from error
         click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English with little sense.")
         settings = {"api_key": emulator.token, "base_url": emulator.base_url}
+        settings["dialect"] = "replicate"  # whatever the environment says
         asyncio.run(_stream_all(MODEL, settings))
 
 

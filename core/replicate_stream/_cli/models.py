@@ -6,10 +6,12 @@ import asyncio
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from replicate_stream import Client, ModelSummary
+from replicate_stream._cli.options import base_url_option, choose_model, dialect_option
 from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._model.profile import ModelProfile, build_profile
@@ -23,27 +25,31 @@ Examples:
   replicate-stream models                                    # all language models
   replicate-stream models llama vision                       # those that a search finds
   replicate-stream models meta/meta-llama-3-8b-instruct      # one model's inputs
+  replicate-stream models --dialect cog --base-url http://localhost:5000
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("name_or_query", nargs=-1)
-def models(name_or_query: tuple[str, ...]) -> None:
+@base_url_option
+@dialect_option
+def models(name_or_query: tuple[str, ...], base_url: str | None, dialect: Any) -> None:
     """List language models, search for some, or print the inputs of one.
 
     Without an argument Replicate's collection of language models is listed, with the number of
     predictions of each. OWNER/NAME prints a model's inputs, and those that the parameters are sent
-    in. Other words are a search.
+    in. Other words are a search. Of a container of Cog, the inputs of its one model are printed.
     """
     text = " ".join(name_or_query)
-    if "/" in text:
-        asyncio.run(_print_model(text))
+    client = Client(base_url=base_url, dialect=dialect)
+    if "/" in text or client.dialect == "cog":
+        asyncio.run(_print_model(client, choose_model(client, text)))
     else:
-        asyncio.run(_print_list(text or None))
+        asyncio.run(_print_list(client, text or None))
 
 
-async def _print_list(query: str | None) -> None:
-    async with Client() as client:
+async def _print_list(client: Client, query: str | None) -> None:
+    async with client:
         found = await client.models(query)
     if not found:
         raise click.ClickException("no language model was found")
@@ -76,8 +82,8 @@ def _format_count(count: int) -> str:
     return str(count)
 
 
-async def _print_model(name: str) -> None:
-    async with Client() as client:
+async def _print_model(client: Client, name: str) -> None:
+    async with client:
         schema = await client.describe(name)
     if schema is None:
         raise click.ClickException(f"{name} publishes no input schema")

@@ -117,6 +117,21 @@ def test_the_address_and_the_dialect_are_checked(monkeypatch: pytest.MonkeyPatch
     assert Client(dialect="cog").base_url == "http://localhost:5001"
 
 
+def test_the_environment_has_a_dialect_for_clients_that_are_given_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REPLICATE_BASE_URL", "http://localhost:5001")
+    assert Client().dialect == "replicate"
+    monkeypatch.setenv("REPLICATE_DIALECT", "cog")
+    assert (Client("r8_FAKE").dialect, Client().base_url) == ("cog", "http://localhost:5001")
+    assert Client(dialect="replicate").dialect == "replicate"
+    assert pickle.loads(pickle.dumps(Client())).dialect == "cog"
+    monkeypatch.setenv("REPLICATE_DIALECT", "docker")
+    with pytest.raises(InvalidInputError, match="REPLICATE_DIALECT is 'docker'; it must be"):
+        Client()
+    assert Client(dialect="cog").dialect == "cog"
+
+
 @pytest.mark.parametrize("on_cut", ["goes on", "forgotten"])
 async def test_a_stream_that_is_cut_anywhere_is_whole_and_exact(start: Start, on_cut: Any) -> None:
     chunks = ["", "a\n\n", "é日😀", "\r\n \u2028", "done", ""]

@@ -1,0 +1,90 @@
+"""Options that several commands share, and the client that they describe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from replicate_stream import Client, Replicate
+from replicate_stream._cli.files import read_all
+from replicate_stream._settings import Dialect
+from replicate_stream._types.parameters import PARAMETERS, Parameter
+
+_CONTAINER = "container"  # the model of a container, which has no name of its own
+
+
+def _to_option(parameter: Parameter) -> click.Option:
+    """Convert a parameter of an answer to a command line option."""
+    names = [*_SHORTER.get(parameter.name, ()), f"--{parameter.name.replace('_', '-')}"]
+    is_list = parameter.type not in {int, float, str, bool}
+    return click.Option(
+        [*names, parameter.name],
+        type=str if is_list else parameter.type,
+        is_flag=parameter.type is bool,
+        multiple=is_list,
+        default=None if is_list else parameter.default,
+        help=parameter.description,
+    )
+
+
+_SHORTER = {"system_prompt": ("-s", "--system")}
+# They have options below.
+_WITH_OWN_OPTION = {"extra_input", "include_usage"}
+PARAMETER_OPTIONS = [
+    _to_option(each) for each in PARAMETERS if each.is_setting and each.name not in _WITH_OWN_OPTION
+]
+
+
+def parse_assignments(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """Parse inputs of the form `NAME=VALUE`."""
+    inputs = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.BadParameter("must be of the form NAME=VALUE, e.g. -o seed=7")
+        inputs[name] = value
+    return inputs
+
+
+def read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any:
+    """Read a file with a JSON schema."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            schema = json.loads(read_all(file, str(path)).decode("utf-8-sig"))
+    except ValueError as error:  # not UTF-8, too
+        raise click.BadParameter(f"{path} is not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise click.BadParameter(f"{path} must hold a JSON schema, which is an object")
+    return schema
+
+
+model_option = click.option(
+    "-m",
+    "--model",
+    help="The model; a container of Cog has one, under any name.  "
+    f"[default: {Replicate.default_model}]",
+)
+base_url_option = click.option(
+    "--base-url",
+    metavar="URL",
+    help="The address of the API, or of a container.  [default: REPLICATE_BASE_URL, or "
+    "Replicate's own]",
+)
+dialect_option = click.option(
+    "--dialect",
+    type=click.Choice(get_args(Dialect)),
+    help="`cog` for a container of Cog, which gets no token.  [default: REPLICATE_DIALECT, or "
+    "replicate]",
+)
+
+
+def choose_model(client: Client, model: str | None) -> str:
+    """Return the model that was named, or the default of the client's dialect."""
+    return model or (_CONTAINER if client.dialect == "cog" else Replicate.default_model)
