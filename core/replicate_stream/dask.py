@@ -25,6 +25,7 @@ import distributed
 
 from replicate_stream import BatchRequest, BatchResult, Client, Journal
 from replicate_stream._batch.requests import to_batch_request
+from replicate_stream._errors import invalid_value, wrong_type
 
 T = TypeVar("T")
 _dask: Any = distributed  # most of it has no annotations
@@ -58,10 +59,10 @@ def batch(
         model: As for `Client.batch`.
         requests: As for `Client.batch`; not an async iterable.
         journal: A folder on storage that all workers share, in which each worker process has a file
-            of its own.
+            of its own. A relative path starts where this process runs.
         client: The client whose settings the workers use; None for `Client()`. The token does not
             travel: the workers take it from `REPLICATE_API_TOKEN`.
-        chunk_size: Requests of a task: all of them are in work at once on one worker.
+        chunk_size: Requests of a task; all of them are in work at once on one worker.
         leases: The most tasks in work at once in the whole cluster, by a `distributed.Semaphore`.
             None: one for each thread of the workers.
         **settings: Further arguments of `Client.batch`.
@@ -71,11 +72,29 @@ def batch(
         journal.
 
     Raises:
+        InvalidInputError: At once: an argument of this function has a wrong type or value.
         InvalidInputError, MissingAuthError, ResponseError, OSError: As in `Client.batch`.
         distributed.KilledWorker: A task was lost with its worker too often.
     """
+    if not isinstance(journal, str | os.PathLike):
+        raise wrong_type("journal", journal, "the path of a folder")
+    numbers: dict[str, Any] = {"chunk_size": chunk_size, "leases": 1 if leases is None else leases}
+    for name, number in numbers.items():
+        if not isinstance(number, int) or number < 1:
+            raise invalid_value(name, number, "a whole number of 1 or more")
     settings = {"concurrency": chunk_size, **settings}
-    call = (str(journal), client or Client(), model, settings)
+    # Absolute, for the workers may run in other folders.
+    call = (str(Path(journal).absolute()), client or Client(), model, settings)
+    return _run_chunks(cluster, requests, call, chunk_size, leases)
+
+
+def _run_chunks(
+    cluster: distributed.Client,
+    requests: Iterable[Any],
+    call: tuple[str, Client, str, dict[str, Any]],
+    chunk_size: int,
+    leases: int | None,
+) -> Iterator[BatchResult]:
     scheduler: Any = cluster
     window = _CHUNKS_PER_THREAD * (leases or sum(scheduler.nthreads().values()) or 1)
     name = f"replicate-stream-{uuid.uuid4().hex}"

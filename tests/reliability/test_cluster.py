@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 
-from replicate_stream import Client, InvalidInputError, ResponseError
-from replicate_stream.testing import Emulator, Fault, RateLimit
+from replicate_stream import Client, InvalidInputError, Journal, ResponseError
+from replicate_stream.testing import Emulator, Fault, RateLimit, Reply
 from tests.reliability.conftest import RecordFigure, Size
 
 distributed: Any = pytest.importorskip("distributed")
+arrow: Any = pytest.importorskip("pyarrow")
+parquet: Any = pytest.importorskip("pyarrow.parquet")
 
 from replicate_stream.dask import batch  # noqa: E402 - needs the package above
 
@@ -30,6 +33,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "batches.md"
 
 
 def answer(values: Mapping[str, Any]) -> str:
@@ -114,6 +120,32 @@ def test_errors_that_concern_all_requests_are_raised_in_the_driver(
         assert isinstance(result.error, InvalidInputError)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"journal": None}, "journal"),
+        ({"journal": Journal("x")}, "journal"),
+        *(({"chunk_size": number}, "chunk_size") for number in (0, -1, 2.5, "2", None)),
+        *(({"leases": number}, "leases") for number in (0, -1, 2.5, "2")),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInputError, match=field) as caught:
+        batch(None, Emulator.model, [("a", "?")], **{"journal": "x", **arguments})  # type: ignore[arg-type]  # not reached
+    assert caught.value.fields == (field,)
+
+
+def test_a_relative_journal_is_the_drivers(
+    cluster: Any, replicate_emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # after the workers have started elsewhere
+    with distributed.Client(cluster) as scheduler:
+        requests = [("a", "What is a?")]
+        (result,) = batch(scheduler, replicate_emulator.model, requests, journal="journal")
+    assert result.error is None
+    assert len(list((tmp_path / "journal").iterdir())) == 1
+
+
 DRIVER = """
 import sys
 import distributed
@@ -153,3 +185,42 @@ def test_a_killed_worker_and_a_killed_driver_cost_nothing(
     assert len(replicate_emulator.predictions) == count
     above = len(replicate_emulator.predictions) - count
     record_figure("cluster, worker and driver killed: creations above the lines", above)
+
+
+def test_the_recipe_for_parquet_has_each_key_once_after_kills(
+    cluster: Any, replicate_emulator: Emulator, tmp_path: Path, size: Size
+) -> None:
+    count, rows = size.choose((100, "20"), (1_000, "200"))
+    (code,) = re.findall(r"```py\n(import itertools\n.*?)```", PAGE.read_text(), re.DOTALL)
+    assert code.count("10_000") == 1
+    program, answers = tmp_path / "program.py", tmp_path / "answers"
+    program.write_text(code.replace("10_000", rows))
+    keys = [f"k{number}" for number in range(count)]
+    questions = {"key": keys, "prompt": [f"What is {key}?" for key in keys]}
+    parquet.write_table(arrow.table(questions), tmp_path / "questions.parquet")
+    replicate_emulator.reply = lambda values: (
+        Reply(error="E1001") if "k7?" in str(values["prompt"]) else answer(values)
+    )
+    run: dict[str, Any] = {
+        "args": [sys.executable, str(program)],
+        "cwd": tmp_path,
+        "env": {**os.environ, "DASK_SCHEDULER_ADDRESS": cluster.scheduler_address},
+    }
+    with distributed.Client(cluster) as scheduler:
+        driver = subprocess.Popen(**run)
+        kill_a_worker(scheduler, replicate_emulator, count // 4)
+        replicate_emulator.wait_for(lambda _: any(answers.glob("*.parquet")), timeout=120)
+        driver.kill()
+        driver.wait()
+    (answers / "00009.parquet").write_bytes(b"PAR1")  # as if it were killed while it writes
+    done = subprocess.run(**run, capture_output=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(list(answers.iterdir())) == 5
+    results = parquet.read_table(answers).to_pylist()
+    assert Counter(result["key"] for result in results) == Counter(keys)
+    texts = {result["key"]: result["text"] for result in results}
+    assert texts.pop("k7") is None
+    assert texts == {key: f"The answer to {key} is whole." for key in keys if key != "k7"}
+    (error,) = [result["error"] for result in results if result["error"] is not None]
+    assert "E1001" in error
+    assert len(replicate_emulator.predictions) == count
