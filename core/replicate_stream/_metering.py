@@ -232,7 +232,7 @@ def _call(function: Callable[..., object], *args: Any) -> None:
     try:
         function(*args)
     except Exception:  # noqa: BLE001 - whatever it raises
-        _log.exception("a function that was to be told of a prediction failed")
+        _log.exception("a function that is called with the report of a prediction failed")
 
 
 def describe(report: PredictionReport) -> str:

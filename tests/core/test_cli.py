@@ -585,10 +585,11 @@ def test_a_port_that_is_none_is_a_usage_error(port: str) -> None:
 
 
 def test_a_host_that_is_none_is_an_error_in_one_line() -> None:
-    result = CliRunner().invoke(main, ["serve", "--host", "a" * 100])
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
+    for host in ("a" * 100, "256.1.1.1"):
+        result = CliRunner().invoke(main, ["serve", "--host", host])
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: cannot listen on {host}:0: ")
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")

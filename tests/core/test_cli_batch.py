@@ -178,7 +178,8 @@ def test_a_line_that_has_changed_is_an_error_and_its_answer_stays(
         ({}, "line 2 needs either a prompt or messages"),
         ({"prompt": "p", "messages": []}, "line 2 needs either a prompt or messages"),
         ({"prompt": ["p"]}, "line 2 has a prompt that is not a string"),
-        ({"messages": "p"}, "line 2 has messages that are not a list"),
+        ({"messages": "p"}, "line 2 has messages that are not a list of at least one"),
+        ({"messages": []}, "line 2 has messages that are not a list of at least one"),
         ({"prompt": "p", "key": None}, "line 2 has a key"),
         ({"prompt": "p", "key": True}, "line 2 has a key"),
         ({"prompt": "p", "key": "a"}, "line 2 has the key 'a' of line 1"),
@@ -218,7 +219,11 @@ def test_files_of_something_else_are_left_as_they_are(
 
 
 @pytest.mark.parametrize(
-    "line", ["[]", '["key"]', '{"key": []}', '{"key": {}}', '{"id": 1}', "[" * 10**5]
+    "line",
+    [
+        *("[]", '["key"]', '{"key": []}', '{"key": {}}', '{"id": 1}', "[" * 10**5),
+        '{"key": "a", "prompt": "What is ka?"}',
+    ],
 )
 def test_an_output_of_other_json_is_left_as_it_is(
     run: RunBatch, replicate_emulator: Emulator, tmp_path: Path, line: str
@@ -254,6 +259,26 @@ def test_a_line_without_an_end_is_an_error_in_bounded_memory(
     assert f"{name}: line {line} is longer than 100 MiB" in " ".join(result.stderr.split())
     assert peak < 3 * MAX_BYTES
     assert replicate_emulator.requests == []
+
+
+@pytest.mark.parametrize("names", ["in in j", "in out in", "in x x"])
+def test_one_file_in_two_places_is_refused(
+    run: RunBatch, replicate_emulator: Emulator, tmp_path: Path, names: str
+) -> None:
+    run(LINES)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    requests, output, journal = (str(tmp_path / "." / f"{name}.jsonl") for name in names.split())
+    arguments = ["batch", requests, "-o", output, "--journal", journal]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, "must be three files" in result.stderr) == (2, True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert len(replicate_emulator.predictions) == len(LINES)
+
+
+def test_a_file_that_cannot_be_written_is_named(run: RunBatch, tmp_path: Path) -> None:
+    result = run(LINES, "--journal", str(tmp_path / "none" / "journal"))
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path / 'none' / 'journal'}: No such file or directory\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no named pipes")

@@ -161,7 +161,7 @@ async def test_a_callback_that_fails_is_logged_and_costs_no_answer(
     async with Client(token, base_url=base_url, on_prediction=fail) as client:
         completion = await client.complete(replicate_emulator.model, "Hi")
     assert completion.text == "Hello"
-    assert "was to be told of a prediction failed" in caplog.text
+    assert "is called with the report of a prediction failed" in caplog.text
 
 
 class Waiting:

@@ -85,7 +85,7 @@ class Journal:
 
     Raises:
         InvalidInputError: `worker` is not a file name. On opening: another object has the file,
-            or it is something else than a journal.
+            or it is no journal.
         OSError: On opening and writing: the file cannot be read or written.
     """
 
@@ -119,7 +119,7 @@ class Journal:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Write what is left, and give the file free."""
+        """Write what is left, and close the file, which another object can open then."""
         executor, self._executor = self._executor, None
         if executor is None:
             return
@@ -135,7 +135,7 @@ class Journal:
         await self._run(self._read_others)
 
     def find(self, key: Key) -> Entry | None:
-        """Find what is known of a key; None if nothing is."""
+        """Return the entry of a key; None without one."""
         return self._entries.get(key)
 
     async def list_unrecorded(self) -> list[Entry]:

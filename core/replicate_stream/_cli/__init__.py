@@ -55,7 +55,8 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # Click ends without a word then
                 raise
-            raise click.ClickException(error.strerror or str(error)) from error
+            name = "" if error.filename is None else f"{error.filename}: "
+            raise click.ClickException(f"{name}{error.strerror or error}") from error
         except KeyboardInterrupt:
             message = _MESSAGES_ON_INTERRUPT.get(ctx.invoked_subcommand or "", "Interrupted.")
             click.echo(f"\n{message}", err=True)

@@ -129,6 +129,7 @@ async def print_answer(
 
 
 async def parse_inputs(client: Client, model: str, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Convert inputs of the form of text to the types that the model's schema declares."""
     fields: Mapping[str, InputField] = {}
     with suppress(ModelNotFoundError):  # the creation of the prediction raises it, with its cause
         fields = parse_input_schema(await client.describe(model)).fields

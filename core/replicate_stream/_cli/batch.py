@@ -11,7 +11,7 @@ import click
 
 from replicate_stream import Client, Journal
 from replicate_stream._cli.answer import parse_inputs
-from replicate_stream._cli.batch_files import RequestFile, ResultFile, check_output
+from replicate_stream._cli.batch_files import RequestFile, ResultFile, check_files
 from replicate_stream._cli.options import (
     PARAMETER_OPTIONS,
     base_url_option,
@@ -82,7 +82,7 @@ _SETTINGS = [each for each in PARAMETER_OPTIONS if each.name != "coalesce"]
     multiple=True,
     metavar="NAME=VALUE",
     callback=parse_assignments,
-    help="An input of the model's own, which `replicate-stream models MODEL` lists.",
+    help="An input of the model's own, which `replicate-stream models MODEL` lists. Repeatable.",
 )
 @click.option(
     "--schema",
@@ -111,9 +111,9 @@ def batch(
     what was answered is not asked again, and what was created is taken up within the hour.
     """
     client = Client(base_url=base_url, dialect=dialect)
-    file = RequestFile(requests)
     journal = journal or output.with_name(f"{output.name}.journal")
-    check_output(output, journal)
+    check_files(requests, output, journal)
+    file = RequestFile(requests)
     model = choose_model(client, model)
     if asyncio.run(_run(client, file, output, model, journal, extra_input, settings)):
         raise SystemExit(SOME_FAILED)

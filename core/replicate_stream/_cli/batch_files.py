@@ -75,8 +75,10 @@ class RequestFile:
             raise self._build_error(number, "needs either a prompt or messages")
         if not isinstance(fields.get("prompt", ""), str):
             raise self._build_error(number, "has a prompt that is not a string")
-        if not isinstance(fields.get("messages", []), list):
-            raise self._build_error(number, "has messages that are not a list")
+        if "messages" in fields and not (
+            isinstance(fields["messages"], list) and fields["messages"]
+        ):
+            raise self._build_error(number, "has messages that are not a list of at least one")
         try:
             check_arguments("batch", fields.keys() - {"key", "prompt", "images", "files"})
         except TypeError as error:
@@ -88,7 +90,7 @@ class RequestFile:
         key, model = fields.pop("key", number), fields.pop("model", None)
         parts = self._read_parts(number, fields)
         prompt = fields.pop("prompt", "")
-        *earlier, last = fields.pop("messages", None) or [{"role": "user", "content": prompt}]
+        *earlier, last = fields.pop("messages", [{"role": "user", "content": prompt}])
         for name in ("images", "files"):
             fields.pop(name, None)
         return BatchRequest(key, [*earlier, _add_parts(last, parts)], fields, model)
@@ -141,6 +143,8 @@ class ResultFile:
                 fields = json.loads(line)
                 key, is_error = fields["key"], "error" in fields
                 is_new = key not in self.answered
+                if not is_error and "text" not in fields:  # such as a request
+                    raise ValueError
             except (ValueError, KeyError, TypeError, RecursionError):
                 raise click.UsageError(
                     f"{path}: line {number} is not a result of this command; choose another file"
@@ -184,12 +188,15 @@ def format_result(result: BatchResult) -> dict[str, Any]:
     }
 
 
-def check_output(output: Path, journal: Path) -> None:
+def check_files(requests: Path, output: Path, journal: Path) -> None:
     """Check that a file of results belongs to the journal, before either is touched.
 
     Raises:
-        click.UsageError: It has something in it, and there is no journal.
+        click.UsageError: It has something in it, and there is no journal; or two of the files are
+            one.
     """
+    if len({path.resolve() for path in (requests, output, journal)}) < 3:
+        raise click.UsageError(f"{requests}, {output} and {journal} must be three files")
     if not journal.exists() and output.exists() and output.stat().st_size:
         raise click.UsageError(
             f"{output} exists, and {journal}, the journal of its run, does not; choose another "

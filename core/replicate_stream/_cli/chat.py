@@ -53,11 +53,21 @@ Exit status:
     multiple=True,
     metavar="NAME=VALUE",
     callback=parse_assignments,
-    help="An input of the model's own, which `replicate-stream models MODEL` lists.",
+    help="An input of the model's own, which `replicate-stream models MODEL` lists. Repeatable.",
 )
-@click.option("--image", "images", multiple=True, metavar="PATH|URL", help="An image to send.")
 @click.option(
-    "--file", "files", multiple=True, metavar="PATH|URL", help="Audio, a video or a file to send."
+    "--image",
+    "images",
+    multiple=True,
+    metavar="PATH|URL",
+    help="An image to send. Repeatable.",
+)
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="PATH|URL",
+    help="Audio, a video or a file to send. Repeatable.",
 )
 @click.option(
     "--schema",

@@ -24,7 +24,7 @@ _FACTS = (
 )
 
 
-@click.command()
+@click.command(short_help="Stream real answers through the core and both frameworks.")
 @click.option(
     "--real", is_flag=True, help="Use Replicate itself, which costs money, without a question."
 )

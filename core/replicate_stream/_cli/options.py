@@ -26,7 +26,7 @@ def _to_option(parameter: Parameter) -> click.Option:
         is_flag=parameter.type is bool,
         multiple=is_list,
         default=None if is_list else parameter.default,
-        help=parameter.description,
+        help=f"{parameter.description} Repeatable." if is_list else parameter.description,
     )
 
 

@@ -47,7 +47,7 @@ class Progress:
         return ", ".join([*words, f"{self.failed} failed"])
 
     def format_summary(self) -> str:
-        """Format what there is to know at the end."""
+        """Format the totals, for the end of the batch."""
         seconds = time.monotonic() - self._started_at
         answered = self.done - self.failed
         return (

@@ -51,10 +51,14 @@ def serve(local_model: bool, host: str, port: int) -> None:
             if local_model:
                 answer = add_local_model(emulator)
             vectors = add_embedding_models(emulator)
-            emulator.reply = _call_tools_or(answer)
-            emulator.start()
         except (ImportError, OSError, ValueError) as error:
             raise click.ClickException(str(error)) from error
+        emulator.reply = _call_tools_or(answer)
+        try:
+            emulator.start()
+        except (OSError, ValueError) as error:  # a ValueError of a name that DNS cannot hold
+            problem = getattr(error, "strerror", None) or error
+            raise click.ClickException(f"cannot listen on {host}:{port}: {problem}") from error
         try:
             backend = f"{DESCRIPTION}, as {MODEL}" if local_model else "a script, not a model"
             click.echo(
