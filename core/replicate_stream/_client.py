@@ -201,6 +201,11 @@ class Client:
         return self._meter.spent
 
     @property
+    def budget(self) -> Budget | None:
+        """The most that this client's predictions may use together; None for no limit."""
+        return self._meter.budget
+
+    @property
     def files_url(self) -> str | None:
         """The address below which the API keeps uploaded files; None if it keeps none."""
         return None if self.dialect == "cog" else f"{self._settings.base_url}/files"

@@ -25,7 +25,7 @@ import distributed
 
 from replicate_stream import BatchRequest, BatchResult, Client, Journal
 from replicate_stream._batch.requests import to_batch_request
-from replicate_stream._errors import invalid_value, wrong_type
+from replicate_stream._errors import InvalidInputError, invalid_value, wrong_type
 
 T = TypeVar("T")
 _dask: Any = distributed  # most of it has no annotations
@@ -61,7 +61,8 @@ def batch(
         journal: A folder on storage that all workers share, in which each worker process has a file
             of its own. A relative path starts where this process runs.
         client: The client whose settings the workers use; None for `Client()`. The token does not
-            travel: the workers take it from `REPLICATE_API_TOKEN`.
+            travel: the workers take it from `REPLICATE_API_TOKEN`. It must have no budget, for each
+            task has a copy of it, which has spent nothing.
         chunk_size: Requests of a task; all of them are in work at once on one worker.
         leases: The most tasks in work at once in the whole cluster, by a `distributed.Semaphore`.
             None: one for each thread of the workers.
@@ -82,9 +83,15 @@ def batch(
     for name, number in numbers.items():
         if not isinstance(number, int) or number < 1:
             raise invalid_value(name, number, "a whole number of 1 or more")
+    client = client or Client()
+    if client.budget is not None:
+        raise InvalidInputError(
+            "client has a budget, which the workers cannot keep together; use Client.batch for it",
+            fields=("client",),
+        )
     settings = {"concurrency": chunk_size, **settings}
     # Absolute, for the workers may run in other folders.
-    call = (str(Path(journal).absolute()), client or Client(), model, settings)
+    call = (str(Path(journal).absolute()), client, model, settings)
     return _run_chunks(cluster, requests, call, chunk_size, leases)
 
 

@@ -123,6 +123,7 @@ def test_errors_that_concern_all_requests_are_raised_in_the_driver(
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
+        ({"client": Client("r8_FAKE", budget={"tokens": 5})}, "client"),
         ({"journal": None}, "journal"),
         ({"journal": Journal("x")}, "journal"),
         *(({"chunk_size": number}, "chunk_size") for number in (0, -1, 2.5, "2", None)),

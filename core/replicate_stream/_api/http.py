@@ -158,7 +158,9 @@ class Http:
             else:
                 if response.status < HTTPStatus.BAD_REQUEST or response.status in accepted:
                     return response
-                error = to_response_error(response, describe_request(method, path))
+                error = to_response_error(
+                    response, describe_request(method, path), self.settings.dialect
+                )
                 is_refused = response.status == HTTPStatus.TOO_MANY_REQUESTS
                 is_failed = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
                 seconds = self.get_retry_delay(error, attempt) if is_refused or is_failed else None

@@ -24,6 +24,7 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._secrets import Redactor
+from replicate_stream._settings import Dialect
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
 # Fields that must arrive as they are: the answer, and what is compared with a request.
@@ -42,6 +43,10 @@ _RESETS_IN = re.compile(r"(?:resets in ~?|available in )(\d{1,9}(?:\.\d{1,9})?)\
 _MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _REFUSED_FIELD = re.compile(r"(?:Additional property )?([\w-]+) is (?:required|not allowed)")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_ON_UNAUTHORIZED = {
+    "replicate": "check the API token: REPLICATE_API_TOKEN or api_key=",
+    "cog": "dialect='cog' sends no token; is it a container? What it wants goes into headers=",
+}
 _BILLING = "https://replicate.com/account/billing"
 
 
@@ -107,12 +112,15 @@ def _redact_field(name: str, value: Any, redactor: Redactor) -> Any:
     return redactor.redact(value, is_data=name in _DATA_FIELDS)
 
 
-def to_response_error(response: Response, action: str) -> ResponseError:
+def to_response_error(
+    response: Response, action: str, dialect: Dialect = "replicate"
+) -> ResponseError:
     """Build the error for a response with a status of 400 or more.
 
     Args:
         response: The response.
         action: The request, e.g. `POST /models/meta/llama/predictions`.
+        dialect: The API that is spoken, for the advice.
     """
     action = response.redactor.redact(action)  # its path may be one that the service has named
     body = response.redactor.redact(decode_json(response.body))
@@ -141,7 +149,7 @@ def to_response_error(response: Response, action: str) -> ResponseError:
             return ModelNotFoundError(f"Model version not found. {message}", **fields)
         return InvalidInputError(message, fields=_parse_invalid_fields(body), **fields)
     if status == HTTPStatus.UNAUTHORIZED:
-        message += " (check the API token: REPLICATE_API_TOKEN or api_key=)"
+        message += f" ({_ON_UNAUTHORIZED[dialect]})"
     if status == HTTPStatus.PAYMENT_REQUIRED:
         message += f" (see {_BILLING})"
     return ResponseError(message, **fields)

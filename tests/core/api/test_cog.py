@@ -28,6 +28,7 @@ from replicate_stream import (
     StreamInterruptedError,
     TextDelta,
 )
+from replicate_stream.testing import Emulator
 from tests.cog_server import SCHEMA, CogServer
 
 MODEL = "any/name"
@@ -115,6 +116,17 @@ def test_the_address_and_the_dialect_are_checked(monkeypatch: pytest.MonkeyPatch
     assert caught.value.fields == ("dialect",)
     monkeypatch.setenv("REPLICATE_BASE_URL", "http://localhost:5001")
     assert Client(dialect="cog").base_url == "http://localhost:5001"
+
+
+async def test_a_refusal_for_lack_of_a_token_asks_whether_it_is_a_container(
+    replicate_emulator: Emulator, start: Start
+) -> None:
+    async with Client(base_url=replicate_emulator.base_url, dialect="cog") as client:
+        with pytest.raises(ResponseError, match="dialect='cog' sends no token"):
+            await client.describe(MODEL)
+    server = CogServer(refusals=[(401, {"detail": "Who are you?"})])
+    with pytest.raises(ResponseError, match=r"401.*Who are you.*goes into headers="):
+        await (await start(server)).complete(MODEL, "Hi")
 
 
 def test_the_environment_has_a_dialect_for_clients_that_are_given_none(

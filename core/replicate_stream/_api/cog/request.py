@@ -213,7 +213,7 @@ class CogRequest:
 
     def _build_refusal(self, response: Response) -> ResponseError:
         request = describe_request(self._method, self._path)
-        error = to_response_error(_hide_input(response, self._input), request)
+        error = to_response_error(_hide_input(response, self._input), request, "cog")
         if error.status in _BUSY:
             fields = {name: getattr(error, name) for name in ("title", "detail", "retry_after")}
             return RateLimitError(str(error), status=error.status, headers=error.headers, **fields)
