@@ -321,7 +321,8 @@ async def test_a_blocking_stream_that_a_client_left_stops_when_garbage_is_collec
 ) -> None:
     llm = make_llm()
     await hang_up(lambda: iterate_in_threadpool(llm.stream("Hi")))
-    assert endless.cancels == []
+    if sys.version_info >= (3, 11):  # on 3.10 nothing keeps it that long
+        assert endless.cancels == []
     gc.collect()
     await until_cancelled(endless)
 
