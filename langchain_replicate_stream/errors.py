@@ -27,7 +27,7 @@ catch them; LangChain's agents and middleware look at `is_retryable`. LangChain 
 kinds since langchain-core 1.6; before, its root `LangChainException` stands for them.
 
 No error with `has_unknown_outcome` is retryable: the request may have been served, and a repetition
-would be paid again.
+would be paid again. `with_retry()` of LangChain does not look at that, but at classes alone.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware, SummarizationMiddleware
-from langchain_core.exceptions import ModelNotFoundError
+from langchain_core.exceptions import ModelConnectionError, ModelNotFoundError
 
-from langchain_replicate_stream import ChatReplicate
-from replicate_stream.testing import Emulator, Reply
+from langchain_replicate_stream import ChatReplicate, errors
+from replicate_stream.testing import Emulator, Fault, Reply
 
 MakeLLM = Callable[..., ChatReplicate]
 
@@ -48,6 +48,35 @@ async def test_the_retry_middleware_does_not_repeat_a_permanent_failure(
         await agent.ainvoke({"messages": "Hi"})
     looked_up = [r for r in replicate_emulator.requests if r.path.endswith("/models/no/model")]
     assert len(looked_up) == 1
+
+
+async def test_the_retry_middleware_does_not_repeat_a_request_that_may_have_been_served(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.fault(Fault(on="create", lose_reply=True))
+    again = ModelRetryMiddleware(max_retries=2, initial_delay=0.0, jitter=False, on_failure="error")
+    agent: Any = create_agent(make_llm(), [weather], middleware=[again])
+    with pytest.raises(ModelConnectionError) as caught:
+        await agent.ainvoke({"messages": "Hi"})
+    assert caught.value.is_retryable is False
+    assert len(replicate_emulator.predictions) == 1
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_with_retry_repeats_such_a_request_unless_it_is_told_which_errors_to_repeat(
+    is_told: bool, replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.fault(Fault(on="create", lose_reply=True))
+    known = (errors.RateLimitError, errors.TransientFailureError)
+    llm = make_llm().with_retry(
+        retry_if_exception_type=known if is_told else (Exception,), wait_exponential_jitter=False
+    )
+    if is_told:
+        with pytest.raises(errors.ReplicateConnectionError):
+            await llm.ainvoke("Hi")
+    else:
+        assert (await llm.ainvoke("Hi")).text
+    assert len(replicate_emulator.predictions) == (1 if is_told else 2)
 
 
 def test_the_summarization_middleware_shortens_a_long_conversation(
