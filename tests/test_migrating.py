@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from pydantic import ValidationError
 
 from langchain_replicate_stream import ChatReplicate
 from llama_index_replicate_stream import Replicate
+from replicate_stream import Client
+from replicate_stream import Replicate as Provider
 from replicate_stream.testing import Emulator
 
 PAGE = Path(__file__).parents[1] / "docs" / "migrating.md"
@@ -21,11 +24,13 @@ if not PAGE.is_file():
 SECTIONS = PAGE.read_text().split("\n## ")[1:]
 CLASSES: list[tuple[str, type[Any], set[str]]] = [
     ("langchain_community", ChatReplicate, {"replicate_api_token"}),
+    ("langchain_replicate", ChatReplicate, {"replicate_api_token"}),
     ("ChatLiteLLM", ChatReplicate, set()),
     ("llama_index", Replicate, {"api_key"}),
 ]
 GONE = {
     "langchain_community": ["input", "prompt_key", "version_obj"],
+    "langchain_replicate": ["version_obj"],
     "ChatLiteLLM": ["replicate_api_key", "api_base", "request_timeout", "extra_headers", "n"],
     "llama_index": ["prompt_key", "api_token"],
 }
@@ -56,6 +61,19 @@ def test_what_is_gone_is_named_there_and_is_an_error(whose: str, ours: type[Any]
         assert f"`{name}=" in named
         with pytest.raises((TypeError, ValidationError), match=f"no argument '{name}'"):
             ours(model="a/b", api_key="r8_FAKE", **{name: "x"})
+
+
+@pytest.mark.parametrize("whose", ["the SDK", "provider class"])
+def test_what_replaces_an_argument_of_the_core_is_one(whose: str) -> None:
+    provider = inspect.signature(Provider.create_async_generator).parameters
+    core = {*inspect.signature(Client).parameters, *inspect.signature(Client.stream).parameters}
+    for cells in rows(whose):
+        is_same = cells[-1].startswith("the same")
+        for name in re.findall(r"\b(\w+)=", cells[0] if is_same else cells[-1]):
+            assert name in ({*core, *provider} if whose == "provider class" else core), cells
+        names = re.findall(r"`(\w+)`", cells[0]) if is_same else []
+        for name in names:
+            assert hasattr(Provider, name) or name in provider, cells
 
 
 def test_a_prompt_goes_out_as_it_was_made(replicate_emulator: Emulator) -> None:
