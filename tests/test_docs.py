@@ -53,6 +53,12 @@ def test_the_readme_links_to_this_project_by_addresses_that_work_on_a_registrys_
         assert (ROOT / name).is_file(), target
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [page.name for page in DOCS.glob("*.md") if page.name != "index.md"]
+    assert [name for name in pages if f"/docs/{name})" not in readme] == []
+
+
 def test_the_readme_is_read_in_three_minutes() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     prose = re.sub(r"```.*?```", "", readme, flags=re.DOTALL)
