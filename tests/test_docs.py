@@ -86,6 +86,18 @@ def test_the_table_of_parameters_is_that_of_the_code() -> None:
     assert build_parameter_table() in page
 
 
+def test_the_reference_has_every_public_module_of_the_core_and_all_fields_of_the_adapters() -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in DOCS.glob("reference/*.md")}
+    shown = re.findall(r"^::: ([\w.]+)$", "\n".join(pages.values()), re.MULTILINE)
+    core = ROOT / "core" / "replicate_stream"
+    public = {path.stem for path in core.iterdir() if path.suffix in {"", ".py"}}
+    public = {f"replicate_stream.{name}" for name in public if not name.startswith("_")}
+    assert public | {"langchain_replicate_stream.errors"} <= set(shown)
+    # Their fields stand in classes of private modules.
+    for page in ("langchain", "llama-index"):
+        assert "inherited_members: true" in pages[page]
+
+
 def test_every_error_has_a_row_with_its_remedy() -> None:
     rows = re.findall(r"^\| `(\w+Error)`", (DOCS / "errors.md").read_text("utf-8"), re.MULTILINE)
     names = {name for name in replicate_stream.__all__ if name.endswith("Error")}
