@@ -76,19 +76,55 @@ class FunctionCallingMixin(FunctionCallingLLM):
         }
 
     def stream_chat_with_tools(
-        self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool | None = None,
+        **kwargs: Any,
     ) -> ChatResponseGen:
-        """Answer messages with text or calls of tools, token by token."""
-        responses: Any = super().stream_chat_with_tools(tools, *args, **kwargs)
+        """Answer messages with text or calls of tools, token by token.
+
+        Without `tool_required` a call is required of a tool that the framework made of a class: its
+        programs leave the argument out when they stream, and make an empty object of a text.
+        """
         output_cls = get_output_class(tools)
+        is_required = output_cls is not None if tool_required is None else tool_required
+        responses: Any = super().stream_chat_with_tools(
+            tools,
+            user_msg,
+            chat_history,
+            verbose,
+            allow_parallel_tool_calls,
+            is_required,
+            **kwargs,
+        )
         return responses if output_cls is None else skip_irreplaceable(responses, output_cls)
 
     async def astream_chat_with_tools(
-        self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool | None = None,
+        **kwargs: Any,
     ) -> ChatResponseAsyncGen:
-        """Answer messages with text or calls of tools, token by token."""
-        responses: Any = await super().astream_chat_with_tools(tools, *args, **kwargs)
+        """Answer messages with text or calls, token by token; see `stream_chat_with_tools`."""
         output_cls = get_output_class(tools)
+        is_required = output_cls is not None if tool_required is None else tool_required
+        responses: Any = await super().astream_chat_with_tools(
+            tools,
+            user_msg,
+            chat_history,
+            verbose,
+            allow_parallel_tool_calls,
+            is_required,
+            **kwargs,
+        )
         return responses if output_cls is None else askip_irreplaceable(responses, output_cls)
 
     async def _takes_json(self, output_cls: type[BaseModel], model: str | None) -> bool:

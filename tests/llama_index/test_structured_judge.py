@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.program import FunctionCallingProgram
+from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.types import PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, field_validator
@@ -32,6 +34,7 @@ METHODS = [
     "astructured_llm",
 ]
 WHOLE = [method for method in METHODS if "stream" not in method]
+STREAMED_PROGRAMS = ["stream_program", "astream_program"]
 ABOUT = PromptTemplate("Tell me of {topic}.")
 JSON_MODEL = "acme/json"
 TEXT = {"type": "string"}
@@ -67,6 +70,10 @@ async def predict(llm: Replicate, method: str) -> Any:
     """Predict a visit by the name of a way to do so."""
     if "program" in method:
         program = FunctionCallingProgram.from_defaults(output_cls=Visit, prompt=ABOUT, llm=llm)
+        if method == "stream_program":
+            return [*program.stream_call(topic="x")][-1]
+        if method == "astream_program":
+            return [each async for each in await program.astream_call(topic="x")][-1]
         return await program.acall(topic="x") if method[0] == "a" else program(topic="x")
     if "llm" in method:
         structured = llm.as_structured_llm(Visit)
@@ -119,7 +126,7 @@ async def test_what_only_the_class_rejects_is_asked_for_again(
     assert "city: Value error, a city has a capital letter" in second
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *STREAMED_PROGRAMS])
 async def test_an_answer_that_the_class_rejects_in_the_end_is_an_answer_format_error(
     make_llm: Any, replicate_emulator: Emulator, method: str
 ) -> None:
@@ -131,7 +138,7 @@ async def test_an_answer_that_the_class_rejects_in_the_end_is_an_answer_format_e
     assert len(replicate_emulator.predictions) == (1 if "stream" in method else 2)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *STREAMED_PROGRAMS])
 @pytest.mark.parametrize("form", ["{}", "```json\n{}\n```", "\n{}\n"])
 async def test_bare_json_that_fits_is_taken_for_the_call(
     make_llm: Any, replicate_emulator: Emulator, method: str, form: str
@@ -139,6 +146,27 @@ async def test_bare_json_that_fits_is_taken_for_the_call(
     replicate_emulator.reply = pieces(form.replace("{}", json.dumps(VISIT)))
     assert await predict(make_llm(), method) == Visit(**VISIT)
     assert len(replicate_emulator.predictions) == 1
+
+
+@pytest.mark.parametrize("method", [*METHODS, *STREAMED_PROGRAMS])
+async def test_a_text_instead_of_an_object_is_an_answer_format_error(
+    make_llm: Any, replicate_emulator: Emulator, method: str
+) -> None:
+    replicate_emulator.reply = pieces("I know of none.")
+    with pytest.raises(core.AnswerFormatError, match="Visit had to be called"):
+        await predict(make_llm(), method)
+    assert len(replicate_emulator.predictions) == 2
+
+
+@pytest.mark.parametrize("tool_required", [False, True])
+def test_a_stream_with_the_tool_of_a_class_requires_a_call_as_its_caller_says(
+    make_llm: Any, replicate_emulator: Emulator, tool_required: bool
+) -> None:
+    replicate_emulator.reply = pieces("I know of none.")
+    tool = get_function_tool(Visit)
+    stream = make_llm().stream_chat_with_tools([tool], "Tell me.", tool_required=tool_required)
+    with pytest.raises(core.AnswerFormatError) if tool_required else nullcontext():
+        assert [*stream][-1].message.content == "I know of none."
 
 
 @pytest.mark.parametrize("method", METHODS)
