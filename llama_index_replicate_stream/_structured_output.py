@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.bridge.pydantic import BaseModel, Field, ValidationError
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import create_flexible_model, num_valid_fields
+from pydantic import RootModel
 
 from llama_index_replicate_stream._tools import (
     get_tool_selections,
@@ -147,6 +148,8 @@ def make_object(output_cls: type[BaseModel], arguments: Mapping[str, Any]) -> Ba
         ValueError: The arguments do not fit. The message does not contain them.
     """
     try:
+        if issubclass(output_cls, RootModel) and arguments.keys() > {"root"}:
+            return output_cls.model_validate(arguments)  # a dict with a member of this name
         return output_cls(**arguments)  # as the framework makes it of a whole answer
     except ValidationError as error:
         problems = "; ".join(

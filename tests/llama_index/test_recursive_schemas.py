@@ -73,6 +73,7 @@ class TreeDict(TypedDict):
 
 TREE: Any = {"name": "a", "children": [{"name": "b", "children": [{"name": "c", "children": []}]}]}
 BAD_TREE: Any = {"name": "a", "children": [{"name": "b", "children": [{"name": 3}]}]}
+COUNTS: Any = {"oaks": 1, "root": 2, "elms": 3}
 VALUES: dict[str, tuple[Any, Any, Any]] = {
     "recursive": (Tree, TREE, BAD_TREE),
     "mutual": (Folder, TREE, BAD_TREE),
@@ -225,7 +226,7 @@ async def stream_program(llm: Replicate, cls: Any, *, is_async: bool = False) ->
 @pytest.mark.parametrize(
     ("cls", "value"),
     [
-        (Counts, {"oaks": 1, "root": 2, "elms": 3}),
+        (Counts, COUNTS),
         (ByName, {"x": TREE, "y": {"z": TREE}}),
         (Named, {"name": "a", "children": [TREE, TREE]}),
         (City, {"name": "Paris"}),
@@ -245,6 +246,17 @@ async def test_a_program_that_streams_an_object_ends_with_the_whole_call(
     replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
     objects = await stream_program(make_llm(), cls, is_async=is_async)
     assert objects[-1] == cls.model_validate(value)
+
+
+@pytest.mark.parametrize("method", METHODS[2:])
+async def test_a_streamed_member_of_a_root_model_may_be_called_root(
+    make_llm: Callable[..., Replicate], replicate_emulator: Emulator, method: str
+) -> None:
+    call = json.dumps({"name": "Counts", "arguments": COUNTS})
+    replicate_emulator.reply = list(f"<tool_call>\n{call}\n</tool_call>")
+    result = getattr(make_llm(), method)(Counts, ABOUT, what="trees")
+    objects = [each async for each in await result] if method.startswith("a") else list(result)
+    assert objects[-1] == Counts.model_validate(COUNTS)
 
 
 async def test_a_program_shows_the_texts_of_an_object_as_they_grow(
