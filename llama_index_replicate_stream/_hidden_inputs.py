@@ -2,20 +2,20 @@
 
 Handlers of events and spans get the arguments of a call. So `hide_secret_inputs` replaces the
 model's inputs among them by a `VisibleInputs`: a dict without the secrets, and with all inputs as
-an attribute, from which `reveal_inputs` reads them. It has to stand above the framework's
-decorators, and applies the one for spans itself.
+an attribute, from which `reveal_inputs` reads them. It goes around the framework's decorators, and
+applies the one for spans itself.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 
-from llama_index_replicate_stream._stream_callbacks import copy_names
+from llama_index_replicate_stream._stream_callbacks import Callback, copy_names
 from replicate_stream import ReplicateError
 from replicate_stream.adapters import find_missing_token, run_blocking, without_secret_inputs
 
@@ -50,11 +50,26 @@ def reveal_inputs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def hide_secret_inputs(method: Method) -> Method:
-    """Decorate a public method to hide the secret inputs of a call from handlers.
+def hide_secret_inputs(callback: Callback) -> Callback:
+    """Return a callback decorator that hides the secret inputs of a call from handlers.
 
     A missing token is an error here already, before any handler and with a short traceback.
+
+    Args:
+        callback: The callback decorator of the framework, or one made of it.
     """
+
+    def decorate(method: Method) -> Method:
+        signature = inspect.signature(method)
+        endpoint: Any = _hide_inputs(callback(method))
+        # Editors show it. The framework's decorators may not see it: see `copy_names`.
+        endpoint.__signature__ = signature
+        return cast("Method", endpoint)
+
+    return decorate
+
+
+def _hide_inputs(method: Method) -> Method:
     # By the framework's own mark, it does not put its decorator for spans around this one.
     spanned = get_dispatcher(method.__module__).span(method)
 

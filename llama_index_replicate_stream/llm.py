@@ -182,27 +182,23 @@ class Replicate(ReplicateFields):
 
     # Chat
 
-    @hide_secret_inputs
-    @_chat_callback
+    @hide_secret_inputs(_chat_callback)
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages."""
         return to_chat_response(self._complete(self._build_chat_request(messages, kwargs)))
 
-    @hide_secret_inputs
-    @stream_callback(_chat_callback)
+    @hide_secret_inputs(stream_callback(_chat_callback))
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer messages, token by token."""
         return self._stream(self._build_chat_request(messages, kwargs), ChatConverter().convert)
 
-    @hide_secret_inputs
-    @_chat_callback
+    @hide_secret_inputs(_chat_callback)
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages."""
         request = self._build_chat_request(messages, kwargs)
         return to_chat_response(await self._get_client().complete(**request))
 
-    @hide_secret_inputs
-    @astream_callback(_chat_callback)
+    @hide_secret_inputs(astream_callback(_chat_callback))
     async def astream_chat(
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> ChatResponseAsyncGen:
@@ -211,15 +207,13 @@ class Replicate(ReplicateFields):
 
     # Completion
 
-    @hide_secret_inputs
-    @_completion_callback
+    @hide_secret_inputs(_completion_callback)
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Complete a prompt. It is sent without a chat format to models that take prompts."""
         request = self._build_completion_request(prompt, formatted, kwargs)
         return to_completion_response(self._complete(request))
 
-    @hide_secret_inputs
-    @stream_callback(_completion_callback)
+    @hide_secret_inputs(stream_callback(_completion_callback))
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseGen:
@@ -227,8 +221,7 @@ class Replicate(ReplicateFields):
         request = self._build_completion_request(prompt, formatted, kwargs)
         return self._stream(request, CompletionConverter().convert)
 
-    @hide_secret_inputs
-    @_completion_callback
+    @hide_secret_inputs(_completion_callback)
     async def acomplete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponse:
@@ -236,8 +229,7 @@ class Replicate(ReplicateFields):
         request = self._build_completion_request(prompt, formatted, kwargs)
         return to_completion_response(await self._get_client().complete(**request))
 
-    @hide_secret_inputs
-    @astream_callback(_completion_callback)
+    @hide_secret_inputs(astream_callback(_completion_callback))
     async def astream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> CompletionResponseAsyncGen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,12 @@ def inputs(emulator: Emulator) -> list[dict[str, Any]]:
 
 
 # What comes out
+
+
+@pytest.mark.parametrize("method", WHOLES + STREAMS)
+def test_an_editor_shows_the_arguments_of_an_endpoint(llm: Replicate, method: str) -> None:
+    names = list(inspect.signature(getattr(llm, method)).parameters)
+    assert names == (["messages"] if "chat" in method else ["prompt", "formatted"]) + ["kwargs"]
 
 
 @pytest.mark.parametrize("method", WHOLES + STREAMS)
