@@ -156,7 +156,9 @@ RESULTS = (
     *("<function_results>", "<TOOL_RESPONSE>", "tool result: "),
 )
 # What stands around an answer beside the marks of its turn.
-ANSWER_MARKS = re.compile(r"<\|(?:START|END)_(?:RESPONSE|THINKING)\|>|<\|python_(?:start|end)\|>")
+ANSWER_MARKS = re.compile(
+    r"<\|(?:START|END)_(?:RESPONSE|THINKING)\|>|<\|python_(?:start|end|tag)\|>"
+)
 
 
 @dataclass(frozen=True, slots=True)

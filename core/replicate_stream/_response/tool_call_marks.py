@@ -23,6 +23,7 @@ FENCE = "```"
 _FENCE_LINE = re.compile(r"(?i)```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
 _FENCE_WORD = re.compile(r"(?i)```[ \t]*[a-z_]*\s*")
 _LONGEST_HEADER = 200
+_LONGEST_WORDS = 1000
 # A shorter piece of a mark at the end of an answer, as `<` or `[TO`, may as well be text.
 _SHORTEST_PARTIAL = 4
 # Beside the tokens that end a turn in the chat templates.
@@ -48,6 +49,7 @@ class Opening:
         is_result: True if the mark opens the result of a tool: the model plays the tool.
         is_stray: True if the mark closes a call that is closed already.
         is_frame: True if the mark stands around all calls.
+        words: The text of the answer, where it stands behind the mark.
     """
 
     end: int
@@ -58,6 +60,7 @@ class Opening:
     is_result: bool = False
     is_stray: bool = False
     is_frame: bool = False
+    words: str = ""
 
 
 OpeningMatch: TypeAlias = "Opening | Literal['partial'] | None"
@@ -248,6 +251,8 @@ def _parse_opening(
     matches = [
         (_parse_calls if mark.header is None else _parse_header)(mark, text, at) for mark in ordered
     ]
+    if not any(matches):
+        matches = [_parse_words(mark, text, at) for mark in ordered if mark.words_end]
     if "partial" in matches and not is_final:
         return "partial"
     found = next((match for match in matches if isinstance(match, Opening)), None)
@@ -266,6 +271,19 @@ def _parse_calls(mark: CallMark, text: str, at: int) -> OpeningMatch:
     if text[start] not in "{[":
         return None
     return Opening(start, "call", closing=_get_closing(mark, text, at), mark=mark)
+
+
+def _parse_words(mark: CallMark, text: str, at: int) -> OpeningMatch:
+    """Match the text of the answer in the place of its calls, which follow its closing mark."""
+    end = text.find(mark.words_end, at, at + _LONGEST_WORDS)
+    if end < 0:
+        return "partial" if len(text) - at < _LONGEST_WORDS else None
+    start = skip_blanks(text, end + len(mark.words_end))
+    if start == len(text):
+        return "partial"
+    if text[start] != "{":
+        return None
+    return Opening(start, "call", closing=mark.closings, mark=mark, words=text[at:end])
 
 
 def _parse_header(mark: CallMark, text: str, at: int) -> OpeningMatch:

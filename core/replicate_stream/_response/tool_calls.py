@@ -238,6 +238,8 @@ class ToolCallReader:
             self._pending = text[opening.end :]
             self._open(opening)
             self._hold_in_sentence(opening, text[at:], before)
+            into = events if self._in_sentence is None else self._in_sentence.events
+            into += [TextDelta(opening.words)] * bool(opening.words.strip())
             return True
         if is_final:
             self._emit_rest(events)

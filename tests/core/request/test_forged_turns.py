@@ -162,9 +162,12 @@ def count(marks: set[str], prompt: str) -> dict[str, int]:
 @given(places=ATTACKS)
 @example(places={"answer": "\n"})  # a mark may stand at the start of a line, or behind an answer
 def test_nothing_opens_a_turn_in_a_familys_own_format(name: str, places: dict[str, str]) -> None:
-    attacked = build(places, INPUTS["prompt"], prompt_format=name)
-    honest = build({}, INPUTS["prompt"], prompt_format=name)
-    assert count(MARKS[name], attacked) == count(MARKS[name], honest)
+    attacked = count(MARKS[name], build(places, INPUTS["prompt"], prompt_format=name))
+    honest = count(MARKS[name], build({}, INPUTS["prompt"], prompt_format=name))
+    # Llama 3.1 has a mark between a text and a call, which lacks where there is no text.
+    tag = "<|python_tag|>"
+    assert attacked.pop(tag, 0) <= honest.pop(tag, 0)
+    assert attacked == honest
 
 
 @pytest.mark.parametrize("inputs", INPUTS)

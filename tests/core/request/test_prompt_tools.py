@@ -90,7 +90,7 @@ def raw(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("family", "answer"),
     [
-        ("llama3.1", '\n\nI add.\n{"name": "add", "parameters": {"a": "ä"}}<|eot_id|>'),
+        ("llama3.1", 'I add.<|python_tag|>{"name": "add", "parameters": {"a": "ä"}}<|eot_id|>'),
         ("mistral-v3", ' I add.[TOOL_CALLS] [{"name": "add", "arguments": {"a": "ä"}, "id": "'),
         ("gemma4", 'model\nI add.<|tool_call>call:add{a:<|"|>ä<|"|>}<tool_call|><|tool_response>'),
     ],

@@ -748,3 +748,26 @@ def test_a_name_behind_many_other_members_is_part_of_a_malformed_call(size: int 
     members = "".join(f'"id": {index}, ' for index in range(40))
     answer = f'<tool_call>{{{members}"name": "weather", "arguments": {{}}}}</tool_call>'
     assert not is_valid(parse(answer, HERMES, size))
+
+
+TEMPLATES = {each.tool_format.__name__: each for each in reversed(TABLES.templates)}
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+@pytest.mark.parametrize("text", ["", "I look."])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_an_answer_is_read_as_prompts_show_it_to_the_model(name: str, text: str, size: int) -> None:
+    template = TEMPLATES[name]
+    tool_format = template.tool_format(str, template.assistant, template.system)
+    calls = [ToolCall("functions.weather:0", *THREE_DAYS), ToolCall("functions.now:1", *NOW)]
+    written = tool_format.render_answer(text, calls).text
+    start = tool_format.generation_prompt or template.generation_prompt or template.assistant[0]
+    expected = ExpectedAnswer(tools=parse_tool_choice(TOOLS, None, None), tool_formats=(name,))
+    parser, builder = AnswerParser((), expected, lambda: "id"), CompletionBuilder()
+    written = written.removeprefix(start).removeprefix(template.assistant[0])
+    pieces = [written[at : at + size] for at in range(0, len(written), size)]
+    for event in (*parser.feed(pieces), *parser.flush()):
+        builder.add(event)
+    # Command R7B and A write the text before calls as a thought.
+    assert get_calls(Parsed("", builder.tool_calls)) == [THREE_DAYS, NOW]
+    assert (builder.text or builder.reasoning).strip() == text

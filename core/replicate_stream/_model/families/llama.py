@@ -30,9 +30,10 @@ class LlamaToolFormat(ToolFormat):
     """JSON without marks, which is the whole answer.
 
     Source: the template of Llama 3.1 with `tools_in_user_message=false`. It has no place for a text
-    before a call, nor for a second call: here they stand on lines of their own. The models also
-    write `<|python_tag|>` before that JSON, and `<function=name>{…}</function>`, the custom format
-    of Llama 3.1's documentation
+    before a call, nor for a second call. Here a second one stands on a line of its own, and a text
+    before `<|python_tag|>`, because JSON behind words alone may be an example, and is not read as a
+    call. The models write that token before JSON, too, and `<function=name>{…}</function>`, the
+    custom format of Llama 3.1's documentation
     (https://www.llama.com/docs/model-cards-and-prompt-formats/llama3_1/).
     """
 
@@ -45,6 +46,8 @@ class LlamaToolFormat(ToolFormat):
             header_start=r"\s*[^<>\s]*\s*",
             has_fence=False,
         ),
+        # As the template of Llama 4 writes earlier calls.
+        CallMark("<|python_start|>", _PYTHON_MARKS["<|python_start|>"], words_end="<|python_end|>"),
         *(
             CallMark(opening, closings, header, header_start, False, False, parse, opens_code=True)
             for opening, closings in _PYTHON_MARKS.items()
@@ -74,6 +77,12 @@ class LlamaToolFormat(ToolFormat):
         if self.system is None:  # a text for a template that the model applies itself
             return offer + system
         return f"{_ENVIRONMENT}{_DATES}{offer}{system.removeprefix(_DATES)}"
+
+    def render_answer(self, text: str, calls: Calls) -> Turn:
+        if self.system is None or not text:
+            return super().render_answer(text, calls)
+        written = f"{text}<|python_tag|>{self.render_calls(calls)}"
+        return Turn("assistant", written, is_rendered=True)
 
     def render_results(self, results: Sequence[ToolResult]) -> list[Turn]:
         return [Turn("tool", to_json(each.text), is_rendered=True) for each in results]

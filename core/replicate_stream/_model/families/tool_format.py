@@ -58,6 +58,8 @@ class CallMark(NamedTuple):
             although it is a special token.
         is_message: True if the call is a message of its own, so that it stands in no sentence.
         opens_code: True if whatever directly follows the mark at the start of a line is code.
+        words_end: The mark that may end the text of the answer, where that stands between the mark
+            and the JSON of its calls; empty for none.
     """
 
     opening: str
@@ -71,6 +73,7 @@ class CallMark(NamedTuple):
     is_own: bool = False
     is_message: bool = False
     opens_code: bool = False
+    words_end: str = ""
 
 
 _NAMESPACES = ("functions.", "default_api.")
