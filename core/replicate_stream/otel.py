@@ -94,14 +94,6 @@ class _Instruments:
         }
         if report.error is not None:
             common["error.type"] = report.error
-        span, ended_at = self._start_span(report, asked_in, common)
-        if report.error is not None:
-            span.set_status(StatusCode.ERROR, report.error)
-        try:
-            if content is not None and span.is_recording():
-                _write_content(span, report, content)
-        finally:  # a text that cannot be written costs no span
-            span.end(ended_at)
         self._durations.record(report.duration, common)
         if report.time_to_first_token is not None:
             self._first_chunks.record(report.time_to_first_token, common)
@@ -109,6 +101,14 @@ class _Instruments:
             for kind in ("input", "output"):
                 count = getattr(report.usage, f"{kind}_tokens")
                 self._tokens.record(count, {**common, "gen_ai.token.type": kind})
+        span, ended_at = self._start_span(report, asked_in, common)
+        if report.error is not None:
+            span.set_status(StatusCode.ERROR, report.error)
+        try:
+            if content is not None and span.is_recording():
+                _write_content(span, report, content)
+        finally:  # a text that cannot be written costs neither span nor metrics
+            span.end(ended_at)
 
     def _start_span(
         self, report: PredictionReport, asked_in: Context, common: dict[str, str]

@@ -367,6 +367,16 @@ async def test_a_text_that_no_exporter_can_encode_is_written_with_replacements(
     assert content["input.messages"][0]["parts"][0]["content"] == "Why \ufffd?"
 
 
+async def test_a_text_that_cannot_be_written_costs_neither_span_nor_metrics(
+    telemetry: Telemetry, replicate_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otel, "parse_contents", None)
+    await stream_core(replicate_emulator)
+    assert list(telemetry.spans) == [f"chat {replicate_emulator.model}"]
+    (point,) = telemetry.get_points("gen_ai.client.operation.duration")
+    assert point.count == 1
+
+
 async def test_the_texts_of_embeddings_are_not_written(
     telemetry: Telemetry, replicate_emulator: Emulator
 ) -> None:
