@@ -83,7 +83,7 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
         except asyncio.CancelledError:
             self._leave()
             raise
-        except Exception:
+        except BaseException:
             self._is_over = True
             raise
 
@@ -153,10 +153,12 @@ async def _read_item(iterator: AsyncIterator[T], item: asyncio.Future[T]) -> boo
     except asyncio.CancelledError:
         item.cancel()
         raise
-    except Exception as error:
+    except BaseException as error:
         if not item.done():
             item.set_exception(error)
         elif not isinstance(error, StopAsyncIteration):
+            raise
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):  # which stop the loop, too
             raise
         return False
     if item.done():

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from replicate_stream._errors import ReplicateError
 from replicate_stream._lazy import public
@@ -103,7 +103,9 @@ class EventStream:
             await self._run.cancel()
         finally:
             self._report()
-            await self._events.aclose()
+            events: Any = self._events  # a generator
+            if not events.ag_running:  # by another task, which will find the prediction cancelled
+                await events.aclose()
 
     def leave_running(self) -> None:
         """Let the prediction run on if the stream is left."""

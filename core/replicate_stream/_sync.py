@@ -85,9 +85,29 @@ def _start(call: Callable[[], Awaitable[T]]) -> Future[T]:
 
     async def run() -> T:
         calling_thread.set(caller)
-        return await call()
+        try:
+            return await call()
+        except (Exception, asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - e.g. SystemExit out of a validator
+            raise _CarriedError(error) from None
 
     return portal.start_task_soon(run)
+
+
+class _CarriedError(Exception):
+    """Carries an exception to the caller that would end the background loop, and all streams."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _get_result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except _CarriedError as carried:
+        error = carried.error
+    raise error
 
 
 def _stop_bridge() -> None:
@@ -116,7 +136,7 @@ def run_blocking(call: Callable[[], Awaitable[T]]) -> T:
     """
     future = _start(call)
     try:
-        return future.result()
+        return _get_result(future)
     finally:
         future.cancel()
 
@@ -171,6 +191,6 @@ def iterate_blocking(
     try:
         while arrived := take():
             yield from arrived
-        future.result()
+        _get_result(future)
     finally:
         future.cancel()

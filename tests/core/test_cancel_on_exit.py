@@ -308,3 +308,19 @@ def test_a_loop_that_ends_right_after_a_break_lets_the_stream_clean_up() -> None
     asyncio.run(main())
     gc.collect()
     assert sources[0].is_clean.is_set()
+
+
+async def test_an_exception_that_is_no_exception_of_a_program_is_raised_too() -> None:
+    class Exit(BaseException):
+        """As those of `pytest.fail`."""
+
+    async def stream() -> AsyncGenerator[int, None]:
+        yield 1
+        raise Exit
+
+    numbers = cancel_on_exit(stream())
+    assert await anext(numbers) == 1
+    with pytest.raises(Exit):
+        await asyncio.wait_for(anext(numbers), 5)
+    with pytest.raises(StopAsyncIteration):
+        await anext(numbers)

@@ -15,6 +15,7 @@ from replicate_stream import (
     Client,
     Finished,
     InvalidInputError,
+    PredictionCanceledError,
     PredictionFailedError,
     StreamEvent,
     StreamInterruptedError,
@@ -538,3 +539,24 @@ async def test_the_record_is_requested_once_all_text_is_delivered(
                 assert count_records() == 0
     assert delivered == "".join(words)
     assert count_records() == 1
+
+
+async def test_a_stream_that_another_task_closes_is_cancelled_once_and_its_reader_ends(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = ["word "] * 20_000
+    replicate_emulator.behaviour.token_delay = 0.005
+    has_begun = asyncio.Event()
+
+    async def read() -> None:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                has_begun.set()
+
+    async with client.stream(replicate_emulator.model, "Hi") as events:
+        reader = asyncio.ensure_future(read())
+        await asyncio.wait_for(has_begun.wait(), 10)
+        await events.aclose()
+        with pytest.raises(PredictionCanceledError):
+            await asyncio.wait_for(reader, 10)
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)

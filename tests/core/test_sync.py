@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ COUNT = 20 * BUFFER_SIZE
 class Source:
     """A source of numbers, which is as fast as it is read."""
 
-    def __init__(self, count: int = COUNT, error: Exception | None = None) -> None:
+    def __init__(self, count: int = COUNT, error: BaseException | None = None) -> None:
         self.made = 0
         self.is_left = False
         self._count = count
@@ -109,3 +110,21 @@ def test_a_consumer_that_merges_holds_the_source_back_too() -> None:
         run_blocking(turn_loop)
     assert source.made < COUNT / 2
     numbers.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, type("Exit", (BaseException,), {})])
+def test_an_exception_that_would_end_the_loop_ends_the_call_alone(kind: Any) -> None:
+    async def leave() -> None:
+        raise kind(3)
+
+    async def answer() -> int:
+        await asyncio.sleep(0.05)  # an end of the loop would have cancelled it by then
+        return 1
+
+    for _ in range(2):
+        with pytest.raises(kind) as caught:
+            run_blocking(leave)
+        assert caught.value.args == (3,)
+        with pytest.raises(kind):
+            list(iterate_blocking(Source(1, kind(3)).open))
+        assert run_blocking(answer) == 1

@@ -59,6 +59,9 @@ A shorter deadline is enforced by the client alone.
 # Followed by its quotation mark, which is escaped in a text of the input.
 _CANCEL_URL = re.compile(rb'https?://[^"\\\s]+/predictions/(\w+)/cancel(?=")')
 
+# The id of a record, before any field that holds objects or lists.
+_CREATED_ID = re.compile(rb'\s*\{(?:[^{}\[\]]*?[,\s])?"id"\s*:\s*"(\w+)"')
+
 
 class Recorder(Protocol):
     """Records a creation before it is sent, and the prediction before it is read.
@@ -262,13 +265,13 @@ async def _parse_creation(http: Http, response: Response) -> Prediction:
 
 
 def _find_created(response: Response) -> Prediction | None:
-    """Find the id and the cancel URL of what was created in a response that cannot be read."""
-    match = _CANCEL_URL.search(response.body)
-    if match is None:
-        return None
-    redact = response.redactor.redact
-    url, prediction_id = redact([match[0].decode(), match[1].decode()], is_data=True)
-    return Prediction(prediction_id, "starting", urls={"cancel": url})
+    """Find what was created in a response that cannot be read, to cancel it."""
+    redact = partial(response.redactor.redact, is_data=True)
+    if match := _CANCEL_URL.search(response.body):
+        urls = {"cancel": redact(match[0].decode())}
+        return Prediction(redact(match[1].decode()), "starting", urls=urls)
+    match = _CREATED_ID.match(response.body)  # the URLs are behind the input, which may be cut off
+    return None if match is None else Prediction(redact(match[1].decode()), "starting")
 
 
 def encode_json(body: dict[str, Any]) -> bytes:

@@ -28,7 +28,7 @@ from replicate_stream._api.errors import (
 )
 from replicate_stream._api.rate_limit import MAX_RETRY_DELAY
 from replicate_stream._api.read_timeout import read_within
-from replicate_stream._api.responses import Response, to_response_error
+from replicate_stream._api.responses import MAX_RESPONSE_BYTES, Response, to_response_error
 from replicate_stream._api.sessions import Sessions
 from replicate_stream._errors import (
     InvalidInputError,
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("replicate_stream")
 
-MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""Size of the largest response, when decompressed."""
 GRACE_PERIOD = 5.0
 """Longest wait for the response to a request whose caller was cancelled, in seconds."""
 _ACCEPT_JSON = {"Accept": "application/json"}
@@ -87,10 +85,8 @@ class StreamResponse:
 
         Raises:
             aiohttp.ClientError: The connection broke.
-            ResponseError: The body is too large.
         """
-        body = await _read_body(self._response)
-        return Response(self.status, dict(self._response.headers), body, redactor)
+        return await _read_response(self._response, redactor)
 
     def close(self) -> None:
         """Release the connection for reuse if the body has ended, or else close it."""
@@ -306,7 +302,7 @@ class Http:
 
         Raises:
             ReplicateConnectionError, ReplicateTimeoutError: No connection, or no response in time.
-            ResponseError: A redirect that is not followed, or a response that is too large.
+            ResponseError: A redirect that is not followed.
         """
         session = await self._sessions.get()  # first: it imports aiohttp, which takes a while
         url = path if "://" in path else self.settings.base_url + path
@@ -351,8 +347,7 @@ class Http:
             ) as response:
                 status, target = response.status, response.headers.get("Location")
                 if status not in _REDIRECTS or not target:
-                    body = await _read_body(response)
-                    return Response(status, dict(response.headers), body, self.redactor)
+                    return await _read_response(response, self.redactor)
             if method == "POST" and status not in _KEEPS_METHOD:
                 # To be repeated as a GET, which would create nothing. The caller rejects the empty
                 # body.
@@ -398,19 +393,15 @@ def _join_url(base: str, target: str) -> str | None:
     return url if is_readable(url) else None
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_response(response: aiohttp.ClientResponse, redactor: Redactor) -> Response:
     """Read a body in pieces, so that one that is compressed cannot fill the memory."""
     pieces, size = [], 0
-    while piece := await response.content.readany():
+    while size <= MAX_RESPONSE_BYTES and (piece := await response.content.readany()):
         pieces.append(piece)
         size += len(piece)
-        if size > MAX_RESPONSE_BYTES:
-            request = describe_request(response.method, str(response.url))
-            raise ResponseError(
-                f"{request}: the response is larger than {MAX_RESPONSE_BYTES} bytes",
-                status=response.status,
-            )
-    return b"".join(pieces)
+    is_whole = size <= MAX_RESPONSE_BYTES
+    body = b"".join(pieces if is_whole else pieces[:1])
+    return Response(response.status, dict(response.headers), body, redactor, is_whole=is_whole)
 
 
 async def wait_shielded(task: asyncio.Task[Any]) -> None:

@@ -311,6 +311,7 @@ class PredictionRun:
         intervals = iterate_poll_intervals()
         while not self.prediction.is_terminal:
             text = self._get_undelivered_text(is_partial=True)
+            self._check_deadline()
             if text:
                 self._delivered.add_text(text)
                 yield [text]

@@ -27,6 +27,8 @@ from replicate_stream._secrets import Redactor
 from replicate_stream._settings import Dialect
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Size of the largest response, when decompressed."""
 # Fields that must arrive as they are: the answer, and what is compared with a request.
 _EXACT_FIELDS = {"output", "input"}
 # Fields that are used, and not only quoted.
@@ -57,14 +59,16 @@ class Response:
     Attributes:
         status: The HTTP status.
         headers: The headers.
-        body: The body.
+        body: The body, or its start if it is larger than `MAX_RESPONSE_BYTES`.
         redactor: Removes the secrets of the request, which a server may send back.
+        is_whole: False if it is larger.
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     redactor: Redactor = field(default_factory=Redactor, repr=False)
+    is_whole: bool = True
 
 
 def parse_json_object(response: Response, action: str) -> dict[str, Any]:
@@ -77,6 +81,8 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     Raises:
         ResponseError: The body is not a JSON object.
     """
+    if not response.is_whole:
+        raise _build_size_error(response, action)
     body = decode_json(response.body)
     if isinstance(body, dict):
         return _redact_record(body, response.redactor)
@@ -122,6 +128,8 @@ def to_response_error(
         action: The request, e.g. `POST /models/meta/llama/predictions`.
         dialect: The API that is spoken, for the advice.
     """
+    if not response.is_whole:
+        return _build_size_error(response, action)
     action = response.redactor.redact(action)  # its path may be one that the service has named
     body = response.redactor.redact(decode_json(response.body))
     if not isinstance(body, dict):
@@ -153,6 +161,11 @@ def to_response_error(
     if status == HTTPStatus.PAYMENT_REQUIRED:
         message += f" (see {_BILLING})"
     return ResponseError(message, **fields)
+
+
+def _build_size_error(response: Response, action: str) -> ResponseError:
+    message = f"{action}: the response is larger than {MAX_RESPONSE_BYTES} bytes"
+    return ResponseError(response.redactor.redact(message), status=response.status)
 
 
 def _get_headers(response: Response) -> dict[str, str]:

@@ -13,26 +13,40 @@ from replicate_stream._api.sessions import closing, is_loop_running, mute_task, 
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Those that end a task, or the program, besides.
+_STOPPING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+
 
 class _Results(Generic[R]):
-    """A queue of one reader that schedules no callback when the reader is dropped.
+    """The results for one reader, or the exception that it is to raise; None at the end.
 
-    `asyncio.Queue` does, for which the loop may be closed.
+    Unlike `asyncio.Queue`, it schedules no callback when the reader is dropped, for which the loop
+    may be closed.
     """
 
     def __init__(self) -> None:
-        self._results: deque[R] = deque()
+        self._results: deque[tuple[R] | BaseException | None] = deque()
         self._have_come = asyncio.Event()
 
-    def put(self, result: R) -> None:
+    def put(self, result: tuple[R] | None) -> None:
         self._results.append(result)
         self._have_come.set()
 
-    async def get(self) -> R:
+    def put_error(self, error: BaseException) -> None:
+        """Let the reader, who would wait for ever without it, raise an exception of any kind."""
+        self._results.append(error)
+        self._have_come.set()
+        if isinstance(error, _STOPPING):
+            raise error
+
+    async def get(self) -> tuple[R] | None:
         while not self._results:
             self._have_come.clear()
             await self._have_come.wait()
-        return self._results.popleft()
+        result = self._results.popleft()
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
 
 async def map_unordered(
@@ -47,15 +61,15 @@ async def map_unordered(
         Exception: The first exception of the function or the source, after which the rest is
             cancelled, as when the generator is closed.
     """
-    results: _Results[tuple[R] | Exception | None] = _Results()
+    results: _Results[R] = _Results()
     room = asyncio.Semaphore(limit)
     tasks: set[asyncio.Task[None]] = set()
 
     async def work(item: T) -> None:
         try:
             results.put((await function(item),))
-        except Exception as error:  # noqa: BLE001 - raised in the consumer
-            results.put(error)
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer
+            results.put_error(error)
 
     async def feed() -> None:
         try:
@@ -69,19 +83,16 @@ async def map_unordered(
             while tasks:
                 await asyncio.wait(tasks)
             results.put(None)
-        except Exception as error:  # noqa: BLE001 - raised in the consumer
-            results.put(error)
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer
+            results.put_error(error)
 
     feeder = mute_task(asyncio.ensure_future(feed()))
     try:
         while (result := await results.get()) is not None:
-            if isinstance(result, Exception):
-                raise result
             yield result[0]
             room.release()
     finally:
-        if is_loop_running():  # or else an exit hook cancels the predictions
-            await _cancel([feeder, *tasks])
+        await _cancel([feeder, *tasks])
 
 
 async def _iterate(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
@@ -95,6 +106,8 @@ async def _iterate(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, N
 
 async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
     """Cancel tasks, and wait until they have cleaned up."""
+    if not is_loop_running():  # an exit hook cancels the predictions
+        return
     for task in tasks:
         task.cancel()
     await wait_shielded(start_task(asyncio.wait(tasks)))

@@ -26,8 +26,7 @@ from replicate_stream import (
     StreamInterruptedError,
     TextDelta,
 )
-from replicate_stream._api.http import MAX_RESPONSE_BYTES
-from replicate_stream._api.responses import Response, to_response_error
+from replicate_stream._api.responses import MAX_RESPONSE_BYTES, Response, to_response_error
 from replicate_stream._api.sse import MAX_EVENT_BYTES
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH
 from replicate_stream.testing import Emulator, Fault, Reply
@@ -307,6 +306,29 @@ async def test_the_largest_size_is_that_of_the_decompressed_response(
         tracemalloc.stop()
     assert peak < 2 * MAX_RESPONSE_BYTES
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        '{"id": "p1", "model": "x", "input": {"prompt": "',
+        '{\n  "model": "x",\n  "id" : "p1", "logs": "',
+        '{"urls": {"cancel": "$URL/v1/predictions/p1/cancel"}, "id": "p1", "logs": "',
+    ],
+)
+@pytest.mark.parametrize("is_cut", [True, False], ids=["cut off", "too large"])
+async def test_a_creation_whose_reply_cannot_be_read_is_cancelled_by_its_start(
+    make_client: type[Client], serve: Serve, start: str, *, is_cut: bool
+) -> None:
+    body = start + ("x" if is_cut else "x" * MAX_RESPONSE_BYTES + '"}}')
+    server = await serve(
+        POST=reply_json(body, 201), **{"POST /v1/predictions/p1/cancel": NOT_FOUND}
+    )
+    message = "not a JSON object" if is_cut else f"larger than {MAX_RESPONSE_BYTES} bytes"
+    with pytest.raises(ResponseError, match=message) as caught:
+        await make_client(base_url=server.url).complete("a" * 64, "Hi")
+    assert caught.value.has_unknown_outcome
+    assert server.requests == ["POST /v1/predictions", "POST /v1/predictions/p1/cancel"]
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "1e999", "nan", "inf", "-5", "Mon, 99 Foo 9999 x"])

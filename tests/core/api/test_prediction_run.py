@@ -260,6 +260,17 @@ async def test_polling_goes_on_behind_the_text_of_a_broken_stream(
     assert completion.text == "".join(words)
 
 
+async def test_the_deadline_bounds_an_answer_that_is_polled_and_grows_all_the_time(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply([" w"] * 1000, delays=[0.02] * 1000)
+    replicate_emulator.fault(Fault(on="stream", status=404), times=None)
+    with pytest.raises(ReplicateTimeoutError, match=r"deadline of 0\.5 s") as caught:
+        await make_client(deadline=0.5).complete(replicate_emulator.model, "Hi")
+    # By the client: the service cancels after 5 seconds at the earliest.
+    assert replicate_emulator.cancels == [caught.value.prediction_id]
+
+
 async def test_the_time_out_of_a_stream_that_brings_nothing_cancels_the_prediction(
     make_client: type[Client], replicate_emulator: Emulator
 ) -> None:

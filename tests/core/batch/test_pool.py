@@ -111,3 +111,34 @@ async def test_leaving_it_cancels_what_is_in_work() -> None:
         assert await anext(results) == 0
     assert sorted(cleaned_up) == [1, 2]
     assert asyncio.all_tasks() == before
+
+
+class _Exit(BaseException):
+    """An exception that `except Exception` lets through, as those of `pytest.fail`."""
+
+
+@pytest.mark.parametrize(
+    "error", [_Exit(), asyncio.CancelledError()], ids=lambda e: type(e).__name__
+)
+@pytest.mark.parametrize("place", ["source", "function"])
+async def test_no_exception_of_any_kind_is_waited_for_in_vain_or_dropped(
+    place: str, error: BaseException
+) -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        if place == "source":
+            raise error
+        yield 2
+
+    async def fail(number: int) -> int:
+        if place == "function" and number == 2:
+            raise error
+        return number
+
+    async def collect() -> None:
+        async with aclosing(map_unordered(fail, source(), 1)) as results:
+            seen.extend([result async for result in results])
+
+    seen: list[int] = []
+    with pytest.raises(type(error)):
+        await asyncio.wait_for(collect(), 5)
