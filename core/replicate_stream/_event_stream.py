@@ -6,6 +6,7 @@ rejected. It is possible only while no part of the first answer has been emitted
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -38,6 +39,7 @@ class EventStream:
     """The events of one answer, as an async iterator. `Client.stream` creates and closes it."""
 
     _model_input: ModelInput  # not set while the model boots
+    _is_broken_off = False
 
     def __init__(
         self,
@@ -82,10 +84,20 @@ class EventStream:
         return _add(self._rejected_usage, self._read_own_usage())
 
     def __aiter__(self) -> AsyncGenerator[StreamEvent, None]:
+        self._check_is_readable()
         return self._events
 
     async def __anext__(self) -> StreamEvent:
+        self._check_is_readable()
         return await self._events.__anext__()
+
+    def _check_is_readable(self) -> None:
+        """Raise an error instead of the end that Python reports, as of an answer that is whole."""
+        if self._is_broken_off:
+            raise RuntimeError(
+                "the reading of this stream was cancelled, e.g. by asyncio.wait_for around one "
+                "event, and cannot go on; timeout= of the client bounds the wait for an event"
+            )
 
     async def __aenter__(self) -> EventStream:
         return self
@@ -144,6 +156,9 @@ class EventStream:
                             yield event
                         if parser.is_stopped:
                             break
+            except asyncio.CancelledError:
+                self._is_broken_off = True
+                raise
             except ReplicateError as error:
                 error.completion = self._build_partial(parser, completion)
                 self._report(error)

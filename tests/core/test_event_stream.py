@@ -560,3 +560,19 @@ async def test_a_stream_that_another_task_closes_is_cancelled_once_and_its_reade
         with pytest.raises(PredictionCanceledError):
             await asyncio.wait_for(reader, 10)
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+async def test_a_stream_whose_reading_was_cancelled_does_not_end_like_a_whole_one(
+    client: Client, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["Hello", " world"], delays=[0.0, 60.0])
+    async with client.stream(replicate_emulator.model, "Hi") as events:
+        with pytest.raises(asyncio.TimeoutError):
+            while True:
+                await asyncio.wait_for(anext(events), 0.5)
+        with pytest.raises(RuntimeError, match=r"cannot go on; timeout="):
+            await anext(events)
+        with pytest.raises(RuntimeError, match=r"cannot go on; timeout="):
+            async for _ in events:
+                pass
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
