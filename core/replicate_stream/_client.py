@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import cache, partial, wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 from replicate_stream._lazy import public
@@ -615,14 +615,13 @@ class Client:
         self, model: str, messages: Messages, *, is_buffered: bool = False, **parameters: Any
     ) -> EventStream:
         request = await _build_request(model, messages, **parameters)
-        from replicate_stream._event_stream import EventStream
-
+        open_events = _load_steps().open_events
         boot = await self._api.find_boot(request.model) if self._api.may_boot else None
         if boot is not None:
             start = partial(self._start, deadline_at=boot.deadline_at)
-            return EventStream(boot, None, request, start, is_buffered=is_buffered)
+            return open_events(boot, None, request, start, is_buffered=is_buffered)
         run, model_input = await self._start(request)
-        return EventStream(run, model_input, request, self._start, is_buffered=is_buffered)
+        return open_events(run, model_input, request, self._start, is_buffered=is_buffered)
 
     async def _take_up(
         self, prediction_id: str, model: str | None, *, is_kept: bool, **parameters: Any
@@ -682,9 +681,8 @@ class Client:
             return await create(model, rebuilt), rebuilt
 
     async def _build_model_input(self, request: Request) -> tuple[Model, ModelInput]:
-        from replicate_stream._request.prepare import build_model_input
-
         model = await self._models.look_up(request.model)
+        build_model_input = _load_steps().build_model_input
         model_input = build_model_input(request, self._get_profile(model), self._on_unsupported)
         for note in model_input.notes:  # they hold no text of the prompt
             _log.debug("%s: %s", request.model, note)
@@ -698,11 +696,11 @@ class Client:
 
     def _get_profile(self, model: Model) -> ModelProfile:
         """Return the model's profile, which is derived once per schema."""
-        from replicate_stream._model.profile import build_profile
-
         schema, profile = self._profiles.get(model.ref, (None, None))
         # Another schema object means that the model was looked up again since.
         if profile is None or schema is not model.schema:
+            from replicate_stream._model.profile import build_profile
+
             profile = build_profile(model.schema, str(model.ref))
             self._profiles[model.ref] = model.schema, profile
         return profile
@@ -756,14 +754,33 @@ class _StreamContext:
         await self._events.__aexit__(exc_type, *exc_info)
 
 
-def _build_reading(model_input: ModelInput, request: Request) -> Reading:
-    from replicate_stream._api.api import Reading
-    from replicate_stream._response.output import extract_text
+class _Steps(NamedTuple):
+    """What an answer needs of the modules that are imported with the first one."""
 
+    build_request: Callable[..., Request]
+    build_model_input: Callable[..., ModelInput]
+    reading: Callable[..., Reading]
+    extract_text: Callable[..., str | None]
+    open_events: Callable[..., EventStream]
+
+
+@cache  # a `from … import` costs 2 us each time, together a hundredth of a short answer
+def _load_steps() -> _Steps:
+    from replicate_stream._api.api import Reading
+    from replicate_stream._event_stream import EventStream
+    from replicate_stream._request.prepare import build_model_input
+    from replicate_stream._response.output import extract_text
+    from replicate_stream._types.request import build_request
+
+    return _Steps(build_request, build_model_input, Reading, extract_text, EventStream)
+
+
+def _build_reading(model_input: ModelInput, request: Request) -> Reading:
+    steps = _load_steps()
     kind = model_input.output_kind
     has_tools = model_input.expected_answer.tools is not None
-    return Reading(
-        partial(extract_text, kind=kind, has_tools=has_tools),
+    return steps.reading(
+        partial(steps.extract_text, kind=kind, has_tools=has_tools),
         is_whole=kind in _POLLED_KINDS,
         is_verified=request.include_usage,
     )
@@ -780,9 +797,7 @@ async def _build_request(model: str, messages: Messages, **parameters: Any) -> R
         from replicate_stream._api.sessions import import_in_thread
 
         await import_in_thread("jsonschema")
-    from replicate_stream._types.request import build_request
-
-    return build_request(model, messages, **parameters)
+    return _load_steps().build_request(model, messages, **parameters)
 
 
 def _rebuild(settings: Settings, on_unsupported: OnUnsupported, meter: Meter) -> Client:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeAlias, TypeGuard, get_args, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -261,6 +262,8 @@ def _normalize_base_url(base_url: Token, *, has_version: bool) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
+# The URLs of a prediction are parsed several times, 2 us each. urllib remembers more of them.
+@lru_cache(maxsize=64)
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL. The token is only sent to the origin of the API."""
     parts = urlsplit(url)
@@ -270,8 +273,13 @@ def origin(url: str) -> tuple[str, str, int]:
 
 def is_readable(url: str | None) -> TypeGuard[str]:
     """Whether a URL is one of http or https that can be parsed."""
+    return bool(url) and _is_readable(url)
+
+
+@lru_cache(maxsize=64)  # as above
+def _is_readable(url: str) -> bool:
     try:
-        parts = urlsplit(url or "")
+        parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # brackets without an address, or a port out of range
         return False

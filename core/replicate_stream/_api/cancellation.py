@@ -53,8 +53,10 @@ class Cancellation:
 
     def release(self) -> bool:
         """End the duty, as when the prediction has ended; return False if it had ended before."""
+        if not self._ended.acquire(blocking=False):
+            return False
         _open.discard(self)
-        return self._ended.acquire(blocking=False)
+        return True
 
     async def cancel(self) -> Prediction | None:
         """Cancel now, and wait at most `GRACE_PERIOD` for the response.

@@ -13,8 +13,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from replicate_stream._api.model_list import ModelList
 
 _log = logging.getLogger("replicate_stream")
+_JSON = json.JSONEncoder(allow_nan=False)
 
 MIN_CANCEL_AFTER = 5
 """Smallest `Cancel-After` that the API accepts, in seconds (https://api.replicate.com/openapi.json).
@@ -232,8 +232,11 @@ async def create_prediction(
             error.has_unknown_outcome = _is_response_lost(error)
             raise
         else:
-            with creation.closing_dial_on_error():
+            try:
                 prediction = await _parse_creation(http, response)
+            except BaseException:
+                creation.close_dial()
+                raise
             dial = creation.hand_dial_over(prediction)
             return CreatedPrediction(prediction, dial)
 
@@ -281,7 +284,7 @@ def encode_json(body: dict[str, Any]) -> bytes:
         InvalidInputError: It holds a value that JSON has no form for.
     """
     try:
-        return json.dumps(body, allow_nan=False).encode()
+        return _JSON.encode(body).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"the input cannot be written as JSON: {error}") from error
 
@@ -358,8 +361,7 @@ class Creation:
                 try:
                     if self.before_sending is not None:
                         await self.before_sending()
-                    with self.closing_dial_on_error():
-                        return await self._send_once(place, headers)
+                    return await self._send_once(place, headers)
                 except RateLimitError as refusal:
                     if (refusal.retry_after or 0.0) > self._get_seconds_left():
                         raise
@@ -385,11 +387,13 @@ class Creation:
         try:
             response = await self._send_until_deadline(headers)
         except BaseException:
+            self.close_dial()
             place.leave()  # nothing is known of the limit
             raise
         if response.status < HTTPStatus.BAD_REQUEST:
             place.accept()
             return response
+        self.close_dial()
         error = to_response_error(response, describe_request("POST", self._path))
         if isinstance(error, RateLimitError):
             place.refuse(error)
@@ -417,7 +421,7 @@ class Creation:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             dialling.cancel()
-            self._close_dial()
+            self.close_dial()
             await wait_shielded(start_task(self._handle_orphan(task)))
             raise
 
@@ -426,19 +430,11 @@ class Creation:
         if self._is_streamed:
             self._dial = self._http.dial_ahead(self._token_hash)
 
-    def _close_dial(self) -> None:
+    def close_dial(self) -> None:
+        """Close the connection to the stream host."""
         if self._dial is not None:
             self._dial.close()
             self._dial = None
-
-    @contextmanager
-    def closing_dial_on_error(self) -> Iterator[None]:
-        """Close the connection to the stream host on leaving by an exception."""
-        try:
-            yield
-        except BaseException:
-            self._close_dial()
-            raise
 
     def hand_dial_over(self, prediction: Prediction) -> Dial | None:
         """Return the connection to the host of a prediction's stream, and note that host.

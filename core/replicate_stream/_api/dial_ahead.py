@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from replicate_stream._settings import is_readable
@@ -23,6 +25,8 @@ from replicate_stream._settings import is_readable
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp.connector import Connection
+
+    _Destination: TypeAlias = "tuple[aiohttp.ClientRequest, aiohttp.ClientTimeout]"
 
 _log = logging.getLogger("replicate_stream")
 
@@ -48,6 +52,7 @@ class StreamHost:
         self.origin: str | None = None
         self.wasted = 0
         self._session = session
+        self._destination: tuple[str, _Destination] | None = None
         self._pause_until = 0.0  # in the time of `time.monotonic`
         self._dials: set[Dial] = set()
 
@@ -59,9 +64,24 @@ class StreamHost:
         """Start to open a connection; return None without a known host, and in a pause."""
         if self.origin is None or not self._may_dial():
             return None
-        dial = Dial(self, self.origin, self._session)
+        dial = Dial(self, self.origin, self._connect(self.origin))
         self._dials.add(dial)
         return dial
+
+    async def _connect(self, origin: str) -> Connection | None:
+        """Take a connection from the pool, or open one; return None if that fails."""
+        try:
+            connector = self._session.connector
+            if connector is None:
+                return None
+            # Built once: for each dial they would cost a hundredth of a short answer.
+            if self._destination is None or self._destination[0] != origin:
+                self._destination = origin, _build_destination(self._session, origin)
+            request, timeout = self._destination[1]
+            return await connector.connect(request, [], timeout)
+        except Exception as error:  # noqa: BLE001 - another version of aiohttp may raise anything
+            _log.debug("no connection could be dialled ahead: %s", type(error).__name__)
+            return None
 
     def _may_dial(self) -> bool:
         if self.wasted < MAX_WASTED:
@@ -90,11 +110,13 @@ class StreamHost:
 class Dial:
     """A connection that is opened, and then waits for its stream."""
 
-    def __init__(self, host: StreamHost, origin: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, host: StreamHost, origin: str, connecting: Coroutine[Any, Any, Connection | None]
+    ) -> None:
         self._host = host
         self._origin = origin
         self._is_over = False
-        self._connecting: _Connecting = asyncio.ensure_future(_connect(session, origin))
+        self._connecting: _Connecting = asyncio.ensure_future(connecting)
         self._timer = asyncio.get_running_loop().call_later(MAX_SECONDS, self.close)
 
     def close_unless_for(self, url: str | None) -> None:
@@ -108,7 +130,8 @@ class Dial:
         A connection that is still being opened is waited for: another one would take longer.
         """
         try:
-            await asyncio.wait({self._connecting})  # until the timer, which cancels it
+            if not self._connecting.done():
+                await asyncio.wait({self._connecting})  # until the timer, which cancels it
             connection = _get_connection(self._connecting)
             if not self._is_over and connection is not None and not connection.closed:
                 self._end(is_used=True)
@@ -134,27 +157,19 @@ class Dial:
         self._host.end(self, is_used=is_used)
 
 
-async def _connect(session: aiohttp.ClientSession, origin: str) -> Connection | None:
-    """Take a connection from the pool, or open one; return None if that fails."""
+def _build_destination(session: aiohttp.ClientSession, origin: str) -> _Destination:
+    """Build what aiohttp's connector takes for a connection."""
     import aiohttp
     from yarl import URL  # the class of aiohttp's URLs
 
-    try:
-        connector = session.connector
-        if connector is None:
-            return None
-        request = aiohttp.ClientRequest(
-            "GET",
-            URL(origin),
-            loop=asyncio.get_running_loop(),
-            # aiohttp 3.10 tells connections apart by them, with and without a proxy.
-            proxy_headers=session.headers,
-        )
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=MAX_SECONDS)
-        return await connector.connect(request, [], timeout)
-    except Exception as error:  # noqa: BLE001 - another version of aiohttp may raise anything
-        _log.debug("no connection could be dialled ahead: %s", type(error).__name__)
-        return None
+    request = aiohttp.ClientRequest(
+        "GET",
+        URL(origin),
+        loop=asyncio.get_running_loop(),
+        # aiohttp 3.10 tells connections apart by them, with and without a proxy.
+        proxy_headers=session.headers,
+    )
+    return request, aiohttp.ClientTimeout(total=None, sock_connect=MAX_SECONDS)
 
 
 def _get_connection(connecting: _Connecting) -> Connection | None:
@@ -168,6 +183,7 @@ def _get_connection(connecting: _Connecting) -> Connection | None:
     return connecting.result()
 
 
+@lru_cache(maxsize=64)  # as `_settings.origin`
 def _get_origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

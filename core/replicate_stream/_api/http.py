@@ -15,6 +15,7 @@ import random
 from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -205,8 +206,6 @@ class Http:
         if dial is not None:
             await dial.use()
         session = await self._sessions.get()
-        import aiohttp
-
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
@@ -214,7 +213,7 @@ class Http:
             url,
             headers=headers,
             proxy=self.settings.proxy_for(url),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            timeout=_get_client_timeout(),
         )
         return _build_stream_response(response)
 
@@ -226,15 +225,13 @@ class Http:
         Redirects are not followed. The arguments and errors are those of `send`.
         """
         session = await self._sessions.get()
-        import aiohttp
-
         opening = session.request(
             method,
             self.settings.base_url + path,
             data=_open_body(data),
             headers=dict(headers.items()),
             proxy=self.settings.proxy_for(self.settings.base_url),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            timeout=_get_client_timeout(),
             allow_redirects=False,
         )
         try:
@@ -332,8 +329,6 @@ class Http:
         headers: Headers,
     ) -> Response:
         """Send a request. Redirects are followed here, lest the token go to another host."""
-        import aiohttp
-
         requested_url = url
         for _ in range(_MAX_REDIRECTS + 1):
             async with session.request(
@@ -342,7 +337,7 @@ class Http:
                 data=_open_body(data),
                 headers=dict(headers.items()),
                 proxy=self.settings.proxy_for(url),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+                timeout=_get_client_timeout(),
                 allow_redirects=False,
             ) as response:
                 status, target = response.status, response.headers.get("Location")
@@ -364,6 +359,13 @@ class Http:
             url = next_url
         problem = f"more than {_MAX_REDIRECTS} times"
         raise _build_redirect_error(method, requested_url, problem)
+
+
+@cache  # one for each request would cost 5,000 instructions
+def _get_client_timeout() -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
 
 
 def _build_stream_response(response: aiohttp.ClientResponse) -> StreamResponse:

@@ -69,7 +69,8 @@ async def fetch_until_terminal(http: Http, url: str, prediction: Prediction) -> 
     for delay in _RECORD_LAG:
         if prediction.is_terminal and prediction.metrics:
             break
-        await asyncio.sleep(delay)
+        if delay:
+            await asyncio.sleep(delay)
         try:
             prediction = await fetch_prediction(http, url, prediction.id, timeout=CHECK_TIMEOUT)
         except ReplicateError:

@@ -156,7 +156,7 @@ class RateLimitQueue:
     def leave(self, place: Place) -> None:
         """Remove a request. If the others waited for its response, the next one tries."""
         with self._lock:
-            with suppress(ValueError):
+            if place in self._waiting:
                 self._waiting.remove(place)
             if self._trying is place:
                 self._trying = None
