@@ -112,6 +112,8 @@ class Cancellation:
             problem = f"no response within {GRACE_PERIOD:g} s"
         except (ReplicateError, ValueError) as error:
             problem = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever the caller's function for a token raises
+            problem = f"no request could be built ({type(error).__name__})"
         _log.warning("cancelling prediction %s: %s", self._id, problem)
         return None
 

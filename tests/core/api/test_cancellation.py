@@ -243,3 +243,25 @@ async def test_a_complete_answer_is_not_cancelled(
         await read_items(events, 100_000)
     gc.collect()
     assert replicate_emulator.cancels == []
+
+
+async def test_a_token_that_cannot_be_had_for_a_cancel_hides_no_error_and_no_other_cancel(
+    endless: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    is_down = False
+
+    def fetch_token() -> str:
+        if is_down:
+            raise OSError("vault: r8_fake")
+        return endless.token
+
+    async with Client(fetch_token, base_url=endless.base_url) as client:
+        with pytest.raises(KeyError):
+            async with client.stream(endless.model, "Hi") as events:
+                await events.__anext__()
+                is_down = True
+                raise KeyError
+    (record,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert "no request could be built (OSError)" in record.getMessage()
+    assert "vault" not in record.getMessage()
+    assert endless.cancels == []

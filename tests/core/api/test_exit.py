@@ -155,6 +155,30 @@ async def open_stream():
     return done.stderr.splitlines()
 
 
+def test_a_token_that_cannot_be_had_at_the_exit_costs_no_other_prediction(
+    replicate_emulator: Emulator,
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.005
+    replicate_emulator.reply = ["word "] * 20_000
+    body = f"""
+    def fetch_token():
+        if is_down:
+            raise OSError("the vault is down")
+        return {replicate_emulator.token!r}
+
+    is_down, good, loop = False, client, asyncio.new_event_loop()
+    left = []
+    for client in (good, Client(fetch_token, base_url=base_url), good):
+        left.append(loop.run_until_complete(open_stream()))
+    loop.close()
+    is_down = True
+    """
+    (warning,) = run_program(replicate_emulator, body, has_stderr=True)
+    assert warning.endswith("no request could be built (OSError)")
+    first, _, third = replicate_emulator.predictions
+    assert sorted(replicate_emulator.cancels) == sorted([first, third])
+
+
 # Of our tasks, those that are pending when their loop is closed, and how many predictions there are
 PENDING = {
     "a batch after its first result": (
