@@ -37,8 +37,9 @@ class ReplicateError(Exception):
     Attributes:
         completion: The part of the answer that `Client.complete` had received, a `Completion` with
             the finish reason `error`; None if there is none.
-        has_unknown_outcome: True if a prediction may have been created, and be paid, whose response
-            was lost. A repeated request may then be paid twice.
+        has_unknown_outcome: True if a prediction may have been created, and be paid, although no
+            usable response came: it was lost, or the server failed (5xx). A repeated request may
+            then be paid twice.
         text_index: The position of the text, among those of `Client.embed`, that the error is
             about; None if it is not about one of them.
     """

@@ -229,7 +229,7 @@ async def create_prediction(
             model = community
             models.remember(model)
         except ReplicateError as error:
-            error.has_unknown_outcome = _is_response_lost(error)
+            error.has_unknown_outcome = _is_outcome_unknown(error)
             raise
         else:
             try:
@@ -248,11 +248,22 @@ def start_deadline(settings: Settings) -> float | None:
     return asyncio.get_running_loop().time() + settings.deadline
 
 
-def _is_response_lost(error: ReplicateError) -> bool:
-    """Return True for the error of a request that was sent, and whose response never came."""
+def _is_outcome_unknown(error: ReplicateError) -> bool:
+    """Return True for the error of a request that was sent, and may have created a prediction."""
     if isinstance(error, ReplicateTimeoutError):
         return error.waited_for == RESPONSE
+    if isinstance(error, ResponseError):
+        is_failure = (error.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return is_failure and not _is_refused_for_now(error)
     return isinstance(error, ReplicateConnectionError) and error.is_sent
+
+
+def _is_refused_for_now(error: ResponseError) -> bool:
+    """Return True for a 503 that asks for a wait.
+
+    Other 5xx leave open whether the prediction was created before the server failed.
+    """
+    return error.status == HTTPStatus.SERVICE_UNAVAILABLE and error.retry_after is not None
 
 
 async def _parse_creation(http: Http, response: Response) -> Prediction:
@@ -461,10 +472,7 @@ class Creation:
         """Return the seconds to wait before a repetition; None if there must be none."""
         if isinstance(error, ReplicateConnectionError):
             return None if error.is_sent else compute_backoff(failures)
-        # Other 5xx leave open whether the prediction was created before the server failed.
-        if error.status != HTTPStatus.SERVICE_UNAVAILABLE or error.retry_after is None:
-            return None
-        return self._http.get_retry_delay(error, failures)
+        return self._http.get_retry_delay(error, failures) if _is_refused_for_now(error) else None
 
     def _get_seconds_left(self) -> float:
         if self._deadline_at is None:

@@ -22,6 +22,7 @@ from replicate_stream import (
     MissingAuthError,
     PredictionFailedError,
     ReplicateConnectionError,
+    ReplicateError,
     ResponseError,
 )
 from replicate_stream.testing import Emulator, Fault, RateLimit, Reply
@@ -394,15 +395,27 @@ async def test_a_lost_response_is_found_in_the_list(
     assert len(replicate_emulator.predictions) == 1 + len(KEYS)
 
 
-async def test_a_lost_request_is_an_error_that_is_never_repeated_unasked(
-    client: Client, replicate_emulator: Emulator, path: Path
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault("create", drop=True), ReplicateConnectionError),
+        (Fault("create", status=500), ResponseError),
+    ],
+    ids=["lost", "server failed"],
+)
+async def test_a_request_of_unknown_outcome_is_never_repeated_unasked(
+    client: Client,
+    replicate_emulator: Emulator,
+    path: Path,
+    fault: Fault,
+    kind: type[ReplicateError],
 ) -> None:
     await run(client, [("first", "to look the model up")])
-    replicate_emulator.fault(Fault("create", drop=True))
+    replicate_emulator.fault(fault)
     for _ in range(2):
         results = await run(client, journal=path, concurrency=1)
         error = results["k0"].error
-        assert isinstance(error, ReplicateConnectionError)
+        assert isinstance(error, kind)
         assert error.has_unknown_outcome
         assert len(replicate_emulator.predictions) == len(KEYS)
     assert get_texts(await run(client, journal=path, retry_failed=True)) == ANSWERS
