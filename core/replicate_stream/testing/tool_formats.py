@@ -31,7 +31,7 @@ RESULT = re.compile(
     r"|<response>(.*?)</response>|<result>(.*?)</result>|tool result: (.*?)\n\n<end_of_sentence>"
     r"|<TOOL_RESPONSE>\[(.*?)\]</TOOL_RESPONSE>|<results>\n(.*?)</results>"
     r'|"results": \{\s*"0": (".*?")\s*\}|\{value:<\|"\|>(.*?)<\|"\|>\}<tool_response\|>'
-    r"|<\|tool_response\|>(.*?)<\|end\|>",
+    r"|<\|tool_response\|>(.*?)<\|end\|>|<\|observation\|>\n(?!<tool_response>)(.*?)(?=<\|)",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -168,6 +168,11 @@ FORMATS = (
         separator="",
         call="<|tool_call>call:%(name)s%(arguments)s<tool_call|>",
         quote='<|"|>',
+    ),
+    Format(  # GLM 4
+        r"# \u53ef\u7528\u5de5\u5177\n(.*?)(?=<\|(?:system|user|assistant)\|>)",
+        separator="<|assistant|>",
+        call="%(name)s\n%(arguments)s",
     ),
     Format(r"<AVAILABLE_TOOLS>(.*?)</AVAILABLE_TOOLS>", "<TOOLCALL>[%s]</TOOLCALL>"),
     Format(
