@@ -5,11 +5,12 @@ Hermes has a tool format of its own; the other models are offered tools in Qwen'
 Sources: `chat_template` of teknium/OpenHermes-2.5-Mistral-7B, 01-ai/Yi-34B-Chat,
 internlm/internlm2-chat-7b and HuggingFaceTB/SmolLM2-1.7B-Instruct, tokenizer_config.json, and
 `max_position_embeddings` in config.json. Hermes 4 70B and 405B have the marks of Llama 3 ("Prompt
-Format" in the model card of NousResearch/Hermes-4-405B). Their template and that of Hermes 4 14B
-were not found as a whole: what is filled in, and the offer of tools, are those in
-docs/golden-pass-evidence/template-conformance-2026-09-07.txt of Joakimpalm-Zen/xyntetik-runner and
-hermes/templates/system-hermes-4.txt of gittensor-model-hub/Spark-Hermes. Earlier thoughts are left
-out, which the card calls the default of `keep_cots`. Qwen has a file of its own.
+Format" in the model card of NousResearch/Hermes-4-405B). Parts of their template are in commit
+d6da177 of lmstudio-community/Hermes-4-70B-MLX-6bit, and its offer of tools, rendered, in
+hermes/templates/system-hermes-4.txt of gittensor-model-hub/Spark-Hermes. The rest is that of
+Qwen2.5, from which it was made: docs/golden-pass-evidence/template-conformance-2026-09-07.txt of
+Joakimpalm-Zen/xyntetik-runner finds calls and results of Hermes 4 14B as long as Qwen's. Earlier
+thoughts are left out, which the card calls the default of `keep_cots`. Qwen has a file of its own.
 """
 
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family, mark_roles
@@ -60,6 +61,13 @@ class Hermes4ToolFormat(HermesToolFormat):
         )
 
 
+class Hermes4LlamaToolFormat(Hermes4ToolFormat):
+    """The same behind one line break, where a system text without tools has two."""
+
+    def join_system(self, system: str, offer: str) -> str:
+        return super().join_system(system.removeprefix("\n"), offer)
+
+
 CHATML = ChatTemplate(
     name="chatml",
     **mark_roles("<|im_start|>{}\n", "<|im_end|>\n", tool="tool"),
@@ -81,6 +89,11 @@ _HERMES4_LLAMA = _HERMES4._replace(
     start="<|begin_of_text|>",
     **mark_roles("<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>", tool="tool"),
     names=r"hermes-4.*(?:70|405)b",
+)._replace(
+    system=("<|start_header_id|>system<|end_header_id|>\n", "<|eot_id|>"),
+    system_frame=("\n", ""),
+    default_system=f"\n{_HERMES4.default_system}",
+    tool_format=Hermes4LlamaToolFormat,
 )
 _INTERNLM2 = CHATML._replace(start="<s>", hint=None, names=r"internlm2")
 FAMILY = Family(

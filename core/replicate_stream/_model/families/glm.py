@@ -7,10 +7,10 @@ tokenizer_config.json (it leaves out messages without a text, which are turns he
 GLM-4-9B-0414, src/inference/chat_template/fixtures/glm4_gguf_shipped.jinja of enapt/SwarmLLM;
 chat_template.jinja of zai-org/GLM-4.5, GLM-4.6 and GLM-4.7-Flash (in models/templates/ of
 ggml-org/llama.cpp), and GLM-5.1 (packages/jinja/test/e2e.test.js of huggingface/huggingface.js);
-`max_position_embeddings` of zai-org/GLM-4.5. GLM Z1 has the marks of GLM-4-0414, and its prompt
-opens a thought ("Enforced Thinking" in the model card of zai-org/GLM-Z1-32B-0414). Thoughts behind
-the last question stay as they are written; the templates strip white space in them. GLM 4.5 to 4.7
-give each system text a turn; here they share one.
+chat_template.jinja of zai-org/GLM-Z1-32B-0414 (as `GLM4Z1_CHAT_TEMPLATE` in constants.py of
+BBC-Esq/VectorDB-Plugin); `max_position_embeddings` of zai-org/GLM-4.5. Thoughts behind the last
+question stay as they are written; the templates strip white space in them. GLM 4.5 to 4.7 give each
+system text a turn; here they share one.
 Further windows: `context_length` in xinference/model/llm/llm_family.json of xorbitsai/inference.
 """
 
@@ -100,6 +100,12 @@ class Glm4ChatToolFormat(Glm4ToolFormat):
 
     offer = f"{_ABOUT}{Glm4ToolFormat.offer}"
     separator = "\n\n"
+
+
+class GlmZ1ToolFormat(Glm4ToolFormat):
+    """GLM Z1: the text about the model names a company, and no blank line follows the title."""
+
+    offer = _ABOUT.replace("AI", " AI \u516c\u53f8") + Glm4ToolFormat.offer.rstrip()
 
 
 class GlmToolFormat(ToolFormat):
@@ -213,6 +219,7 @@ _GLM_Z1 = _GLM4._replace(
     thought_end="</think>",
     hint=None,
     names=r"glm-?z1",
+    tool_format=GlmZ1ToolFormat,
 )
 _GLM45 = _GLM4._replace(
     name="glm4.5",
