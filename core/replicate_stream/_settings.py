@@ -265,10 +265,14 @@ def _normalize_base_url(base_url: Token, *, has_version: bool) -> str:
 # The URLs of a prediction are parsed several times, 2 us each. urllib remembers more of them.
 @lru_cache(maxsize=64)
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL. The token is only sent to the origin of the API."""
+    """Scheme, host and port of a URL. The token is only sent to the origin of the API.
+
+    With credentials, which aiohttp sends in the place of the token, it is another origin.
+    """
     parts = urlsplit(url)
     default_port = 443 if parts.scheme == "https" else 80
-    return parts.scheme, parts.hostname or "", parts.port or default_port
+    host = parts.netloc if "@" in parts.netloc else parts.hostname or ""
+    return parts.scheme, host, parts.port or default_port
 
 
 def is_readable(url: str | None) -> TypeGuard[str]:

@@ -56,8 +56,9 @@ MIN_CANCEL_AFTER = 5
 A shorter deadline is enforced by the client alone.
 """
 
-# Followed by its quotation mark, which is escaped in a text of the input.
-_CANCEL_URL = re.compile(rb'https?://[^"\\\s]+/predictions/(\w+)/cancel(?=")')
+# Between quotation marks, which are escaped in a text of the input. The first one also bounds the
+# time: without it, each of many `http://` is the start of a search.
+_CANCEL_URL = re.compile(rb'"(https?://[!#-[\]-~]+/predictions/(\w+)/cancel)"')
 
 # The id of a record, before any field that holds objects or lists.
 _CREATED_ID = re.compile(rb'\s*\{(?:[^{}\[\]]*?[,\s])?"id"\s*:\s*"(\w+)"')
@@ -282,8 +283,8 @@ def _find_created(response: Response) -> Prediction | None:
     """Find what was created in a response that cannot be read, to cancel it."""
     redact = partial(response.redactor.redact, is_data=True)
     if match := _CANCEL_URL.search(response.body):
-        urls = {"cancel": redact(match[0].decode())}
-        return Prediction(redact(match[1].decode()), "starting", urls=urls)
+        urls = {"cancel": redact(match[1].decode())}
+        return Prediction(redact(match[2].decode()), "starting", urls=urls)
     match = _CREATED_ID.match(response.body)  # the URLs are behind the input, which may be cut off
     return None if match is None else Prediction(redact(match[1].decode()), "starting")
 

@@ -25,8 +25,9 @@ _OUTPUT_START = re.compile(r"\n\nevent: output\nid: ([^\n\0]+)\ndata: ")
 # Matched as bytes, it costs half of what splitting does, 0.7 instead of 1.4 us.
 _SINGLE_OUTPUT = re.compile(rb"event: output\nid: ([^\r\n\0]+)\ndata: ([^\r\n]*)\n\n")
 # Any events as Nchan writes them: event, id, data, and a `data: ` for each line of the text.
+# They begin at a line's start: a line that holds `event: ` many times takes quadratic time if not.
 _NCHAN_EVENTS = re.compile(
-    r"event: ([^\n]+)\nid: ([^\n\0]+)\ndata: ([^\n]*(?:\ndata: [^\n]*)*)\n\n",
+    r"^event: ([^\n]+)\nid: ([^\n\0]+)\ndata: ([^\n]*(?:\ndata: [^\n]*)*)\n\n", re.MULTILINE
 )
 _NCHAN_FRAME_LENGTH = len("event: \nid: \ndata: \n\n")
 

@@ -62,7 +62,9 @@ class Server:
             reply = self.replies.get(f"{method} {path}", self.replies.get(method, NOT_FOUND))
             if isinstance(reply, list):
                 reply = reply.pop(0) if len(reply) > 1 else reply[0]
-            writer.write(reply.replace(b"$URL", self.url.encode()))
+            host = self.url.removeprefix("http://")
+            reply = reply.replace(b"$URL", self.url.encode()).replace(b"$HOST", host.encode())
+            writer.write(reply)
             await writer.drain()
         writer.close()
 
@@ -231,7 +233,25 @@ async def test_a_redirect_to_a_url_that_cannot_be_read_is_a_response_error(
         await make_client(base_url=server.url).describe("some/model")
 
 
-@pytest.mark.parametrize("url", ["http://[bad", "https://h:999999/x", "ftp://h/x", "/x", "http://"])
+async def test_a_redirect_to_a_url_with_credentials_is_followed_without_the_token(
+    make_client: type[Client], serve: Serve
+) -> None:
+    location = "Location: http://user:password@$HOST/other\r\n"
+    server = await serve(
+        **{"GET /v1/models/some/model": reply_json("", 302, location), "GET": reply_json("", 401)}
+    )
+    with pytest.raises(ResponseError) as caught:
+        await make_client(base_url=server.url).describe("some/model")
+    assert caught.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[bad", "https://h:999999/x", "ftp://h/x", "/x", "http://"),
+        "http://user:password@$HOST/v1/elsewhere",
+    ],
+)
 async def test_a_stream_whose_url_cannot_be_read_is_polled(
     make_client: type[Client], serve: Serve, url: str
 ) -> None:
@@ -314,6 +334,8 @@ async def test_the_largest_size_is_that_of_the_decompressed_response(
         '{"id": "p1", "model": "x", "input": {"prompt": "',
         '{\n  "model": "x",\n  "id" : "p1", "logs": "',
         '{"urls": {"cancel": "$URL/v1/predictions/p1/cancel"}, "id": "p1", "logs": "',
+        '{"id": "p1", "logs": "' + "http://" * 20_000,  # in a minute, if not in linear time
+        '{"id": "p1", "a": "see http://h/predictions/other/cancel", "logs": "',
     ],
 )
 @pytest.mark.parametrize("is_cut", [True, False], ids=["cut off", "too large"])

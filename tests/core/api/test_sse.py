@@ -179,6 +179,14 @@ def test_a_large_event_in_small_chunks_is_decoded_in_linear_time() -> None:
     assert [len(data) for _, _, data in feed(decoder, b"\n\n")] == [4_000_000]
 
 
+def test_a_line_that_looks_like_many_events_is_decoded_in_linear_time() -> None:
+    text = "event: " * 100_000
+    decoder = Decoder()
+    feed(decoder, b": comment\n\n")
+    events = feed(decoder, f"event: output\nid: 1\ndata: {text}\ndata:\n\n".encode())
+    assert events == [("output", "1", f"{text}\n")]
+
+
 def test_complete_events_do_not_count_as_one_large_event() -> None:
     decoder = Decoder(max_event_bytes=100)
     body = b"data: to\ndata: ken\n\ndata:\n"
