@@ -85,6 +85,7 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
             raise
         except BaseException:
             self._is_over = True
+            self._item = None  # with the error, whose traceback has this frame: a cycle
             raise
 
     async def aclose(self) -> None:
@@ -137,13 +138,16 @@ async def _call(function: Callable[[], object]) -> None:
 
 async def _read(iterator: AsyncIterator[T], requests: asyncio.Queue[asyncio.Future[T]]) -> None:
     """Read an item for each request, until the iterator ends or this task is cancelled."""
-    try:
-        while await _read_item(iterator, await requests.get()):
-            pass
-    finally:
-        close: Any = getattr(iterator, "aclose", None)
-        if close is not None:
-            await close()
+    # A task keeps the cancellation that ended it, whose traceback would keep alive, and unclosed,
+    # the streams that the iterator reads.
+    with suppress(asyncio.CancelledError):
+        try:
+            while await _read_item(iterator, await requests.get()):
+                pass
+        finally:
+            close: Any = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()
 
 
 async def _read_item(iterator: AsyncIterator[T], item: asyncio.Future[T]) -> bool:
@@ -156,6 +160,7 @@ async def _read_item(iterator: AsyncIterator[T], item: asyncio.Future[T]) -> boo
     except BaseException as error:
         if not item.done():
             item.set_exception(error)
+            del item  # as in `__anext__`
         elif not isinstance(error, StopAsyncIteration):
             raise
         if isinstance(error, (KeyboardInterrupt, SystemExit)):  # which stop the loop, too

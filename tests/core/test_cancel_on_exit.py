@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -217,6 +218,31 @@ async def test_a_cleanup_that_reads_on_is_cancelled_a_second_later() -> None:
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(anext(numbers), 0.01)
     await asyncio.wait_for(numbers.aclose(), 10)
+
+
+@pytest.mark.parametrize("error", [None, LookupError])
+async def test_nothing_keeps_what_a_stream_that_was_cancelled_or_failed_has_read(
+    error: type[Exception] | None,
+) -> None:
+    source = Source()
+
+    async def stream() -> AsyncIterator[int]:
+        numbers = source.stream()
+        yield await anext(numbers)
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    numbers = cancel_on_exit(stream())
+    gc.disable()  # a cycle would wait for it
+    try:
+        await anext(numbers)
+        with suppress(LookupError, asyncio.TimeoutError):
+            await (anext(numbers) if error else asyncio.wait_for(anext(numbers), 0.01))
+        await source.until_clean()
+    finally:
+        gc.enable()
+    assert [number async for number in numbers] == []
 
 
 async def test_what_feeds_the_stream_is_cancelled_with_it() -> None:
