@@ -7,7 +7,6 @@ functions: the adapters import this module, and most programs that import an ada
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 from replicate_stream._lazy import public
+from replicate_stream._logging import log
 from replicate_stream._secrets import hide, hide_headers
 from replicate_stream._settings import ApiKey, Dialect, Settings, read_settings
 from replicate_stream._types.parameters import OnUnsupported, check_arguments, check_on_unsupported
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_log = logging.getLogger("replicate_stream")
 
 # A stream would run alternatives into one another, and cut objects into pieces.
 _POLLED_KINDS = {"alternatives", "object"}
@@ -98,7 +97,8 @@ class Client:
         headers: Further headers of requests to the API; other hosts do not get them.
         max_retries: Retries of a failed request. The creation of a prediction costs money: it is
             retried only if the first attempt cannot have arrived. What the rate limit refuses
-            costs no retry: it is repeated until the limit lets it pass.
+            costs no retry: it is repeated until the limit lets it pass. A request to cancel has
+            retries of its own.
         requires_auth: If true, a missing token raises `MissingAuthError`.
         on_unsupported: The policy for a parameter that the model has no input for: `raise`
             `UnsupportedParameterError` before anything is paid, `warn`, or `ignore`.
@@ -557,7 +557,7 @@ class Client:
             request, self._get_profile(found), self._on_unsupported, found.schema_remedy
         )
         for note in model_input.notes:
-            _log.debug("%s: %s", model, note)
+            log.debug("%s: %s", model, note)
         return await embed_texts(model_input, partial(self._start_embedding, model, found))
 
     async def describe(self, model: str) -> Mapping[str, Any] | None:
@@ -685,7 +685,7 @@ class Client:
         build_model_input = _load_steps().build_model_input
         model_input = build_model_input(request, self._get_profile(model), self._on_unsupported)
         for note in model_input.notes:  # they hold no text of the prompt
-            _log.debug("%s: %s", request.model, note)
+            log.debug("%s: %s", request.model, note)
         return model, model_input
 
     async def _find_model(self, model: str) -> Model:

@@ -11,6 +11,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from replicate_stream._errors import BudgetExceededError, InvalidInputError, wrong_type
+from replicate_stream._logging import log
 from replicate_stream._types.costs import Budget, Price, find_price, read_budget, read_prices
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
 from replicate_stream._types.prediction_report import PredictionReport
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from replicate_stream._types.messages import StreamEvent
     from replicate_stream._types.request import Request
 
-_log = logging.getLogger("replicate_stream")
 
 OnPrediction: TypeAlias = "Callable[[PredictionReport], object]"
 
@@ -215,8 +215,8 @@ class Observation:
             None if error is None else type(error).__name__,
             self._operation,
         )
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("%s", describe(report))
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", describe(report))
         if meter.on_prediction is not None:
             _call(meter.on_prediction, report)
         if self._context is not None:
@@ -232,7 +232,7 @@ def _call(function: Callable[..., object], *args: Any) -> None:
     try:
         function(*args)
     except Exception:  # noqa: BLE001 - whatever it raises
-        _log.exception("a function that is called with the report of a prediction failed")
+        log.exception("a function that is called with the report of a prediction failed")
 
 
 def describe(report: PredictionReport) -> str:

@@ -6,12 +6,13 @@ unwrapped where aiohttp reads the header. A server may quote the headers of a re
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 E = TypeVar("E", bound=Exception)
 
@@ -35,6 +36,7 @@ _MIN_LENGTH = 4  # characters of a secret; a shorter one is in many words
 _MIN_LENGTH_IN_DATA = 12  # a shorter one may stand by chance in an id, a URL or a schema
 _MAX_KNOWN = 64
 _MAX_SEARCHED = 4  # a prediction's requests have two or three kinds of headers
+_PASSWORD = re.compile(r"\A(?:[\w+.-]+:)?//([^:/?#]*):([^/?#]*)@")
 _USER_INFO = re.compile(r"\A((?:[\w+.-]+:)?//)?[^/?#]*@")
 
 
@@ -213,12 +215,18 @@ def _empty(value: object) -> object:
 
 
 class Redactor:
-    """Replaces the secrets of a client's latest requests where a service's words are used."""
+    """Replaces the secrets of a client's latest requests where a service's words are used.
 
-    def __init__(self) -> None:
+    Args:
+        proxies: URLs of proxies, whose passwords are secrets too.
+    """
+
+    def __init__(self, proxies: Iterable[Token] = ()) -> None:
+        self._permanent: list[str] = []
+        for proxy in proxies:
+            self._permanent += _find_passwords(proxy)
         self._known: list[str] = []
-        self._pattern: re.Pattern[str] | None = None
-        self._data_pattern: re.Pattern[str] | None = None
+        self._compile()
         # Of the latest requests, with the number of names that are secret: searching every header
         # for these was a tenth of the cost of a short answer.
         self._searched: list[tuple[int, Headers]] = []
@@ -233,9 +241,12 @@ class Redactor:
         values |= {quote(value, safe="") for value in values}  # as a URL holds them
         if new := [v for v in values if len(v) >= _MIN_LENGTH and v not in self._known]:
             self._known = [*self._known, *new][-_MAX_KNOWN:]
-            self._pattern = _compile(self._known)
-            long = [value for value in self._known if len(value) >= _MIN_LENGTH_IN_DATA]
-            self._data_pattern = _compile(long) if long else None
+            self._compile()
+
+    def _compile(self) -> None:
+        known = [*self._permanent, *self._known]
+        self._pattern = _compile(known)
+        self._data_pattern = _compile([each for each in known if len(each) >= _MIN_LENGTH_IN_DATA])
 
     def redact(self, value: Any, *, is_data: bool = False) -> Any:
         """Copy a text, or decoded JSON, without the secrets.
@@ -254,7 +265,19 @@ class Redactor:
         return error
 
 
-def _compile(secrets: Collection[str]) -> re.Pattern[str]:
+def _find_passwords(proxy: Token) -> list[str]:
+    """Find the forms of a proxy's password: in its URL, by itself, and in a header."""
+    match = _PASSWORD.match(proxy.get_secret_value())
+    if match is None:
+        return []
+    user, password = map(unquote, match.groups())
+    header = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return [each for each in {match[2], password, header} if len(each) >= _MIN_LENGTH]
+
+
+def _compile(secrets: Collection[str]) -> re.Pattern[str] | None:
+    if not secrets:
+        return None
     longest_first = sorted(secrets, key=len, reverse=True)
     # A host name is quoted in lower case.
     return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE)

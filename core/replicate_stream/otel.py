@@ -12,7 +12,6 @@ and the class of an error. Texts are recorded only on demand: see `instrument`.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from opentelemetry import context, metrics, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from replicate_stream._errors import wrong_type
+from replicate_stream._logging import log
 from replicate_stream._metering import AnswerContent, Observer, observers
 from replicate_stream._response.completion import CompletionBuilder
 from replicate_stream._types.contents import Contents, parse_contents
@@ -32,8 +32,6 @@ from replicate_stream._types.prediction_report import PredictionReport
 from replicate_stream._types.request import Request
 from replicate_stream._types.strict_json import replace_surrogates
 from replicate_stream._version import __version__
-
-_log = logging.getLogger("replicate_stream")
 
 _Part: TypeAlias = dict[str, Any]
 
@@ -189,7 +187,7 @@ def _read_variable() -> bool:
     value = os.environ.get(_VARIABLE, "").strip().lower()
     if value not in _ON_SPANS | _NOT_ON_SPANS:
         known = "SPAN_ONLY, SPAN_AND_EVENT, NO_CONTENT, true or false"
-        _log.warning("%s is %r; no texts are written. It must be %s.", _VARIABLE, value, known)
+        log.warning("%s is %r; no texts are written. It must be %s.", _VARIABLE, value, known)
     return value in _ON_SPANS
 
 

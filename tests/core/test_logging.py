@@ -51,6 +51,17 @@ async def test_a_stream_that_broke_has_a_line(
     )
 
 
+async def test_a_text_of_the_service_cannot_forge_a_line(
+    replicate_emulator: Emulator, log: pytest.LogCaptureFixture
+) -> None:
+    replicate_emulator.fault(
+        Fault(on="model", status=503, body={"detail": "a\nb\r\x1b[31m\u2028ä"})
+    )
+    async with Client() as client:
+        await client.complete(replicate_emulator.model, SECRET)
+    assert get_lines(log)[0].endswith(r"a\nb\r\x1b[31m\u2028ä")
+
+
 async def test_a_cancel_has_a_line(log: pytest.LogCaptureFixture) -> None:
     with Emulator(["word "] * 1000, token_delay=0.01) as emulator:
         client = Client(emulator.token, base_url=emulator.base_url)

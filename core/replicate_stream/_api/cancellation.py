@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import threading
 import weakref
@@ -25,9 +24,11 @@ from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
 from replicate_stream._api.responses import Response, parse_json_object
 from replicate_stream._api.sessions import is_loop_running, start_task
 from replicate_stream._errors import ReplicateError
+from replicate_stream._logging import log
 from replicate_stream._types.prediction import Prediction, parse_prediction
 
-_log = logging.getLogger("replicate_stream")
+_RETRIES = 3
+"""Repetitions of a request to cancel, whatever `max_retries` is: a prediction runs on at a cost."""
 
 
 class Cancellation:
@@ -93,7 +94,7 @@ class Cancellation:
 
     def _start_thread(self) -> None:
         if _has_exited:
-            _log.warning("prediction %s could not be canceled: Python is shutting down", self._id)
+            log.warning("prediction %s could not be canceled: Python is shutting down", self._id)
             return
         # Not a daemon, so that the interpreter waits for it before it exits.
         threading.Thread(
@@ -101,10 +102,14 @@ class Cancellation:
         ).start()
 
     async def _post(self) -> Prediction | None:
-        _log.info("prediction %s is canceled: it is not read any more", self._id)
+        log.info("prediction %s is canceled: it is not read any more", self._id)
         try:
             posting = self._http.request(
-                "POST", self._url, timeout=GRACE_PERIOD, accepted=self._accepted
+                "POST",
+                self._url,
+                retries=_RETRIES,
+                timeout=GRACE_PERIOD,
+                accepted=self._accepted,
             )
             response = await asyncio.wait_for(posting, GRACE_PERIOD)  # bounds its retries too
             return self._parse(response)
@@ -114,7 +119,7 @@ class Cancellation:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - whatever the caller's function for a token raises
             problem = f"no request could be built ({type(error).__name__})"
-        _log.warning("cancelling prediction %s: %s", self._id, problem)
+        log.warning("cancelling prediction %s: %s", self._id, problem)
         return None
 
     def _parse(self, response: Response) -> Prediction | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
 import re
 from collections import Counter
@@ -39,6 +38,7 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     ResponseError,
 )
+from replicate_stream._logging import log
 from replicate_stream._secrets import Headers
 from replicate_stream._settings import Settings
 from replicate_stream._types.prediction import Prediction
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from replicate_stream._api.api import Reading, Run
     from replicate_stream._api.model_list import ModelList
 
-_log = logging.getLogger("replicate_stream")
 _JSON = json.JSONEncoder(allow_nan=False)
 
 MIN_CANCEL_AFTER = 5
@@ -382,7 +381,7 @@ class Creation:
                     if delay is None or failures >= self._settings.max_retries:
                         raise
                     failures += 1
-                    _log.info("repeated in %.1f s: %s", delay, error)
+                    log.info("repeated in %.1f s: %s", delay, error)
                     await asyncio.sleep(min(delay, self._get_seconds_left()))
 
     async def _build_headers(self) -> Headers:
@@ -465,7 +464,7 @@ class Creation:
         except ReplicateError as error:
             # Nothing was created, or it cannot be known what was, and no caller is left to raise
             # to.
-            _log.debug("a request whose caller was cancelled: %s", error)
+            log.debug("a request whose caller was cancelled: %s", error)
 
     def _get_retry_delay(
         self, error: ReplicateConnectionError | ResponseError, failures: int

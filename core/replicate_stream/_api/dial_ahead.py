@@ -12,7 +12,6 @@ not document. If that fails, in whatever way, the stream's own request connects.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -20,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from replicate_stream._logging import log
 from replicate_stream._settings import is_readable
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     _Destination: TypeAlias = "tuple[aiohttp.ClientRequest, aiohttp.ClientTimeout]"
 
-_log = logging.getLogger("replicate_stream")
 
 MAX_SECONDS = 5.0
 """Longest time from the start of a dial until its connection is used, or else closed."""
@@ -80,7 +79,7 @@ class StreamHost:
             request, timeout = self._destination[1]
             return await connector.connect(request, [], timeout)
         except Exception as error:  # noqa: BLE001 - another version of aiohttp may raise anything
-            _log.debug("no connection could be dialled ahead: %s", type(error).__name__)
+            log.debug("no connection could be dialled ahead: %s", type(error).__name__)
             return None
 
     def _may_dial(self) -> bool:
@@ -98,7 +97,7 @@ class StreamHost:
         self._dials.discard(dial)
         self.wasted = 0 if is_used else self.wasted + 1
         if not is_used:
-            _log.debug("a connection dialled ahead was not used: %d in a row", self.wasted)
+            log.debug("a connection dialled ahead was not used: %d in a row", self.wasted)
         if self.wasted == MAX_WASTED:
             self._pause_until = time.monotonic() + PAUSE
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import random
 from collections.abc import Awaitable, Collection, Mapping
 from contextlib import suppress
@@ -37,13 +36,13 @@ from replicate_stream._errors import (
     ReplicateError,
     ResponseError,
 )
+from replicate_stream._logging import log
 from replicate_stream._secrets import Headers, Redactor
 from replicate_stream._settings import Settings, is_readable, origin
 
 if TYPE_CHECKING:
     import aiohttp
 
-_log = logging.getLogger("replicate_stream")
 
 GRACE_PERIOD = 5.0
 """Longest wait for the response to a request whose caller was cancelled, in seconds."""
@@ -103,7 +102,7 @@ class Http:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.redactor = Redactor()
+        self.redactor = Redactor(settings.proxies.values())
         self._origin = origin(settings.base_url)
         # A proxy that is not tunnelled through may close its connection after a response without
         # announcing it. A POST that is under way then is lost, and must not be repeated.
@@ -165,7 +164,7 @@ class Http:
                     raise error
                 delay, reason = seconds, str(error)
             attempt += 1
-            _log.info("repeated in %.1f s: %s", delay, reason)
+            log.info("repeated in %.1f s: %s", delay, reason)
             await asyncio.sleep(delay)
 
     def dial_ahead(self, token_hash: bytes) -> Dial | None:

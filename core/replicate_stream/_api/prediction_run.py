@@ -10,7 +10,6 @@ with every terminal record that is fetched.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -38,13 +37,13 @@ from replicate_stream._errors import (
     ReplicateTimeoutError,
     StreamInterruptedError,
 )
+from replicate_stream._logging import log
 from replicate_stream._settings import is_readable
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
 
 if TYPE_CHECKING:
     from replicate_stream._metering import Observation
 
-_log = logging.getLogger("replicate_stream")
 
 FIRST_CHECK_AFTER = 2.0
 """Seconds without an event after which the record is fetched, to see the prediction's status."""
@@ -201,9 +200,7 @@ class PredictionRun:
             if reconnects > MAX_RECONNECTS:
                 break
             cause = "was idle" if was_idle else "broke" if is_open else "could not be opened"
-            _log.info(
-                "prediction %s: its stream %s, and is opened again", self.prediction.id, cause
-            )
+            log.info("prediction %s: its stream %s, and is opened again", self.prediction.id, cause)
             if reconnects > 1 or was_idle:
                 await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
         self.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import math
 import os
 import random
@@ -24,8 +23,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from replicate_stream._errors import RateLimitError
-
-_log = logging.getLogger("replicate_stream")
+from replicate_stream._logging import log
 
 MAX_RETRY_DELAY = 60.0
 """Longest wait between two attempts, in seconds, whatever the service asks for."""
@@ -149,9 +147,9 @@ class RateLimitQueue:
             self._pace.refuse(place.sent_at, time.monotonic(), refusal.retry_after or 0.0)
         if is_reached:
             if refusal.status == HTTPStatus.CONFLICT:  # a container of Cog is busy, as it often is
-                _log.debug("%s; requests wait until there is room for them", str(refusal))
+                log.debug("%s; requests wait until there is room for them", str(refusal))
             else:
-                _log.warning("%s; requests wait until the rate limit lets them pass", str(refusal))
+                log.warning("%s; requests wait until the rate limit lets them pass", str(refusal))
 
     def leave(self, place: Place) -> None:
         """Remove a request. If the others waited for its response, the next one tries."""

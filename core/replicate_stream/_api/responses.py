@@ -90,6 +90,8 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     is_data = _DATA.match(response.body) is not None
     excerpt = None if is_data else _get_excerpt(response)
     shown = f" ({len(response.body)} bytes of data, which may hold an answer)" if is_data else ""
+    if not response.body:
+        shown = f" (it is empty, with status {response.status})"
     action = response.redactor.redact(action)
     expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels"
     raise ResponseError(

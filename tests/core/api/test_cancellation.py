@@ -236,6 +236,14 @@ async def test_a_failed_cancel_request_is_logged_and_hides_no_error(
     assert [r.levelname for r in caplog.records if "cancelling" in r.message] == ["WARNING"]
 
 
+async def test_a_cancel_request_is_repeated_although_max_retries_is_0(endless: Emulator) -> None:
+    endless.fault(Fault(on="cancel", status=503))
+    client = Client(endless.token, base_url=endless.base_url, max_retries=0)
+    async with client, client.stream(endless.model, "Hi") as events:
+        await read_items(events, 5)
+    assert [p.status for p in endless.predictions.values()] == ["canceled"]
+
+
 async def test_a_complete_answer_is_not_cancelled(
     client: Client, replicate_emulator: Emulator
 ) -> None:

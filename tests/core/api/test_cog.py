@@ -20,6 +20,7 @@ from replicate_stream import (
     ModelNotFoundError,
     PredictionCanceledError,
     PredictionFailedError,
+    RateLimitError,
     ReplicateConnectionError,
     ReplicateError,
     ReplicateTimeoutError,
@@ -361,6 +362,15 @@ async def test_the_deadline_bounds_the_wait_for_a_busy_container(start: Start) -
     with pytest.raises(ReplicateTimeoutError, match=r"busy.* deadline of 0\.3 s"):
         await client.complete(MODEL, "Hi")
     assert server.list_cancels() == []  # nothing was created
+
+
+async def test_a_wait_until_after_the_deadline_is_a_refusal_at_once(start: Start) -> None:
+    busy = (429, {"error": "At capacity", "retry_after": 60})
+    client = await start(server := CogServer(refusals=[busy]), deadline=50)
+    with pytest.raises(RateLimitError) as caught:
+        await asyncio.wait_for(client.complete(MODEL, "Hi"), 10)
+    assert caught.value.retry_after == 60
+    assert len(server.list_predictions()) == 1
 
 
 async def test_the_boot_is_a_status_and_is_waited_for(start: Start) -> None:

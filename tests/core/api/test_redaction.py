@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import traceback
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,19 @@ async def test_an_unreachable_proxys_password_is_in_no_cause(make_client: MakeCl
     with pytest.raises(ReplicateError) as caught:
         await client.complete("a" * 64, "Hi")
     assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize("body", [KEY, b64encode(f"us:{KEY}".encode()).decode()])
+async def test_a_proxys_password_that_it_sends_back_is_redacted(
+    make_client: MakeClient, replicate_emulator: Emulator, body: str
+) -> None:
+    proxy = replicate_emulator.base_url.removesuffix("/v1").replace("//", f"//us:{KEY}@")
+    client = make_client(api_key=TOKEN, base_url="http://localhost:9", proxy=proxy)
+    replicate_emulator.fault(Fault(on="any", status=407, body=body, headers={"X-Echo": body}))
+    with pytest.raises(ReplicateError, match=r"407.*\[redacted") as caught:
+        await client.complete("a" * 64, "Hi")
+    assert_hidden(caught.value)
+    assert body not in str(vars(caught.value))
 
 
 @pytest.mark.parametrize(

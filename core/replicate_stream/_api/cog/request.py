@@ -94,6 +94,7 @@ class CogRequest:
 
         Raises:
             InvalidInputError: The model does not take the input.
+            RateLimitError: The container is busy, and asks for a wait until after the deadline.
             ReplicateTimeoutError: No response in time, or the deadline has passed.
             ReplicateConnectionError: No connection, after `max_retries` repetitions.
             ResponseError: The container refused otherwise, or its model can never run.
@@ -110,6 +111,8 @@ class CogRequest:
                     if await is_booting(self._http):  # 409 of versions before 0.17
                         self._ask_for_stream()
                         return None
+                    if (busy.retry_after or 0.0) > self.seconds_left:
+                        raise
                 except (ReplicateConnectionError, ResponseError) as error:
                     if failures >= self._http.settings.max_retries or not self._may_repeat(error):
                         raise
