@@ -39,6 +39,8 @@ def delete_file(path: str) -> str:
 
 
 TOOLS = [FunctionTool.from_defaults(get_weather)]
+# Once: the framework makes a class of each function, which costs more than an answer.
+WRITTEN_TOOLS = [FunctionTool.from_defaults(each) for each in written_answers.TOOLS]
 
 
 async def read(
@@ -84,9 +86,8 @@ async def test_every_written_answer_is_read_right(
 ) -> None:
     replicate_emulator.add_model(answer.model, SCHEMA, official=True)
     llm = make_llm(model=answer.model, max_repairs=0)
-    tools = [FunctionTool.from_defaults(each) for each in written_answers.TOOLS]
     for size in (None, 1, 7):
-        response = await read(llm, replicate_emulator, answer.answer, size, tools)
+        response = await read(llm, replicate_emulator, answer.answer, size, WRITTEN_TOOLS)
         selections = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
         calls = [{"name": each.tool_name, "args": each.tool_kwargs} for each in selections]
         # A call that must not be made is no selection, but it stays in the message.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,18 +39,22 @@ TOOLS = [
 ]
 
 
-def read(
-    answer: Answer, size: int, create: type[AnswerParser] = AnswerParser
-) -> tuple[str, str, list[tuple[str, Any]]]:
-    """The reasoning, the text and the calls of an answer that comes in pieces of a size."""
-    profile = build_profile(None, answer.model)
+@cache
+def expect_answer(model: str) -> ExpectedAnswer:
+    profile = build_profile(None, model)
     formats = dict.fromkeys((profile.tool_format, *profile.trained_tool_formats))
-    expected = ExpectedAnswer(
+    return ExpectedAnswer(
         tools=parse_tool_choice(TOOLS, None, None),
         tool_formats=tuple(each.__name__ for each in formats),
         reasoning_tag=profile.reasoning_tag,
     )
-    parser, builder = create((), expected, lambda: "id"), CompletionBuilder()
+
+
+def read(
+    answer: Answer, size: int, create: type[AnswerParser] = AnswerParser
+) -> tuple[str, str, list[tuple[str, Any]]]:
+    """The reasoning, the text and the calls of an answer that comes in pieces of a size."""
+    parser, builder = create((), expect_answer(answer.model), lambda: "id"), CompletionBuilder()
     pieces = [answer.answer[at : at + size] for at in range(0, len(answer.answer), size)]
     events = [event for piece in pieces for event in parser.feed([piece])]
     events += parser.flush()
