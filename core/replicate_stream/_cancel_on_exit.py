@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -62,6 +64,8 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
         self._cleanup: list[asyncio.Task[None]] = []
         self._requests: asyncio.Queue[asyncio.Future[T]] = asyncio.Queue()
         self._item: asyncio.Future[T] | None = None
+        self._reader: asyncio.Task[Any] | None = None
+        self._on_reader_done = partial(_leave_if_cancelled, weakref.ref(self))
         self._loop: asyncio.AbstractEventLoop | None = None
         with suppress(RuntimeError):  # it may be made in a thread without a loop
             self._loop = asyncio.get_running_loop()
@@ -76,6 +80,8 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
             self._task = start_task(_read(self._iterator, self._requests))
         elif self._task.done():  # cancelled by others, such as a loop that shuts down
             raise asyncio.CancelledError
+        if (reader := asyncio.current_task()) is not self._reader:
+            self._watch(reader)
         self._item = asyncio.get_running_loop().create_future()
         self._requests.put_nowait(self._item)
         try:
@@ -85,6 +91,7 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
             raise
         except BaseException:
             self._is_over = True
+            self._watch(None)
             self._item = None  # with the error, whose traceback has this frame: a cycle
             raise
 
@@ -118,16 +125,37 @@ class cancel_on_exit(AsyncIterator[T]):  # noqa: N801 - used as `contextlib.aclo
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._leave)
 
+    def _watch(self, reader: asyncio.Task[Any] | None) -> None:
+        """Leave the stream when the reader is cancelled, be it between two items.
+
+        Its references alone do not tell: anyio's task groups keep a cancellation, and with it what
+        the task had in hand, until the garbage collector runs.
+        """
+        if self._reader is not None:
+            self._reader.remove_done_callback(self._on_reader_done)
+        if reader is not None:
+            reader.add_done_callback(self._on_reader_done)
+        self._reader = reader
+
     def _leave(self) -> None:
         if self._is_over:
             return
         self._is_over = True
+        self._watch(None)
         if self._cancel is not None:
             self._cleanup.append(start_task(_call(self._cancel)))
         if self._task is not None:
             self._task.cancel()
             asyncio.get_running_loop().call_later(_PATIENCE, self._task.cancel)
             self._cleanup.append(self._task)
+
+
+def _leave_if_cancelled(
+    stream: weakref.ref[cancel_on_exit[Any]], reader: asyncio.Task[Any]
+) -> None:
+    # One that ends may have read a single item for another.
+    if reader.cancelled() and (left := stream()) is not None:
+        left._leave()  # noqa: SLF001 - its own
 
 
 async def _call(function: Callable[[], object]) -> None:

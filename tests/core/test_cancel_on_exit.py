@@ -245,6 +245,38 @@ async def test_nothing_keeps_what_a_stream_that_was_cancelled_or_failed_has_read
     assert [number async for number in numbers] == []
 
 
+async def test_a_reader_that_is_cancelled_between_two_items_leaves_the_stream() -> None:
+    source = Source()
+    numbers = cancel_on_exit(source.stream())  # which is kept, as task groups of anyio keep it
+
+    async def read() -> None:
+        await anext(numbers)
+        await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), 0.01)
+    await source.until_clean()
+
+
+async def test_readers_may_take_turns() -> None:
+    numbers = cancel_on_exit(Source().stream())
+
+    async def read() -> None:
+        assert await anext(numbers) == 0
+        await asyncio.Event().wait()
+
+    async def read_one() -> int:
+        return await anext(numbers)
+
+    first = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    assert await asyncio.create_task(read_one()) == 1
+    first.cancel()
+    await asyncio.wait([first])
+    assert await anext(numbers) == 2
+    await numbers.aclose()
+
+
 async def test_what_feeds_the_stream_is_cancelled_with_it() -> None:
     calls: list[str] = []
 
