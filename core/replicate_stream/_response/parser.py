@@ -125,6 +125,7 @@ class AnswerParser:
         if self._splitter is None:
             return self._to_events([("text", chunk)] if chunk else [])
         pieces = self._splitter.feed(chunk)
+        self.is_stopped = self.is_stopped or self._splitter.is_over
         if self._splitter.is_done:
             self._splitter = None
             self._is_passthrough = self._stop is None and self._content is None

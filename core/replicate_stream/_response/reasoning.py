@@ -33,6 +33,7 @@ _HARMONY_HEADER = re.compile(
     r"|to=[^\s<]+|json\b|<(?:\|[a-z]*\|?)?\Z))*\s*"
 )
 _HARMONY_RESULT = "<|start|>functions."
+_HARMONY_OTHER = re.compile(r"\s*<\|start\|>(?!assistant\b|functions\.)")
 
 
 class ReasoningSplitter:
@@ -49,6 +50,7 @@ class ReasoningSplitter:
     Attributes:
         is_assumed: True while nothing in the text shows that it is reasoning: the block was open
             already, and is neither opened nor closed.
+        is_over: True once the rest of the text is not needed: the model plays another's turn.
     """
 
     __slots__ = (
@@ -65,6 +67,10 @@ class ReasoningSplitter:
         self.is_assumed = bool(self._closing)
         self._harmony: _HarmonySplitter | None = None
         self._call_marks = call_marks if opening else ()
+
+    @property
+    def is_over(self) -> bool:
+        return self._harmony is not None and self._harmony.is_over
 
     @property
     def is_done(self) -> bool:
@@ -149,6 +155,7 @@ class _HarmonySplitter:
     """
 
     def __init__(self) -> None:
+        self.is_over = False
         self._pending = ""
         self._kind: Literal["header", "text", "reasoning", "call"] = "header"
         self._scanner: JsonScanner | None = None  # of the arguments of a call, up to their end
@@ -156,14 +163,16 @@ class _HarmonySplitter:
     def feed(self, text: str) -> list[Piece]:
         self._pending += text
         pieces: list[Piece] = []
-        while self._read(pieces):
+        while not self.is_over and self._read(pieces):
             pass
         return pieces
 
     def flush(self) -> list[Piece]:
         pieces: list[Piece] = []
-        if self._kind == "header":
+        if self._kind == "header" and not self.is_over:
             self._end_header(pieces)
+        if self.is_over:
+            return []
         text, self._pending = self._pending, ""
         if not text.strip():
             # The call was cut off in its header, and so may be the name.
@@ -214,6 +223,9 @@ class _HarmonySplitter:
         self._pending = self._pending[end:]
 
     def _start_message(self, header: str, pieces: list[Piece]) -> None:
+        if _HARMONY_OTHER.match(header) is not None:
+            self.is_over = True
+            return
         if header.lstrip().startswith(_HARMONY_RESULT):
             self._kind = "text"
             pieces.append(("text", header.lstrip()))  # the reader of calls knows this mark

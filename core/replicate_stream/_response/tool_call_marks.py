@@ -18,6 +18,7 @@ from replicate_stream._model import families
 from replicate_stream._model.families import FamilyTables
 from replicate_stream._model.families.tool_format import CallMark
 from replicate_stream._model.families.turn import SPECIAL_TOKENS
+from replicate_stream._response.turn_marks import Turn, find_turn_marks
 
 FENCE = "```"
 _FENCE_LINE = re.compile(r"(?i)```[ \t]*(?:json|xml|tool_call|tool_code|python)?\s*")
@@ -47,6 +48,7 @@ class Opening:
         closing: The marks that may close the call.
         mark: The mark of the call; None for other marks.
         is_result: True if the mark opens the result of a tool: the model plays the tool.
+        turn: Whose turn the mark opens; None for a mark that opens none.
         is_stray: True if the mark closes a call that is closed already.
         is_frame: True if the mark stands around all calls.
         words: The text of the answer, where it stands behind the mark.
@@ -58,6 +60,7 @@ class Opening:
     closing: tuple[str, ...] = ()
     mark: CallMark | None = None
     is_result: bool = False
+    turn: Turn | None = None
     is_stray: bool = False
     is_frame: bool = False
     words: str = ""
@@ -78,16 +81,18 @@ class Marks:
         call_marks: The marks that open a call, by their text; a text may introduce several headers.
         frame_marks: The marks around all calls of an answer.
         result_marks: The marks that open the result of a tool.
-        closing_marks: The marks that close a call, and those that end a turn of the model.
+        turns: The marks that open a turn.
+        closing_marks: The marks that close a call, those that end a turn of the model, and those
+            that begin a prompt.
         calls: The marks that begin a call.
         starts: The marks that begin a call or frame calls.
-        ends: The marks of results, and those that close a call.
+        ends: The marks of results and turns, and those that close a call.
         ends_of_broken_calls: The marks that begin the call after a broken one.
         all: All marks, the longest first, because a mark may begin with another one.
         answer_tools: The tools whose calls stand for an answer in words.
         call_start: The mark that an answer lacks which begins with the name of a tool.
         longest: The length of the longest mark.
-        first: Matches the first character of any mark.
+        first: Matches the first character of any mark; that of a label only where a line begins.
     """
 
     def __init__(self, tables: FamilyTables, tool_formats: Sequence[str]) -> None:
@@ -111,7 +116,8 @@ class Marks:
             m for each in tables.templates for m in re.findall(SPECIAL_TOKENS, each.assistant[1])
         }
         closings = chain.from_iterable(mark.closings for mark in marks)
-        self.closing_marks = frozenset((*closings, *ends, *_ENDS_OF_TEXT))
+        self.turns = find_turn_marks(tables, own)
+        self.closing_marks = frozenset((*closings, *ends, *self.turns.begins, *_ENDS_OF_TEXT))
         self.frame_marks, self.result_marks = (
             frozenset(m for each in formats for m in getattr(each, group) if is_known(each, m))
             for group in ("frame_marks", "result_marks")
@@ -120,12 +126,22 @@ class Marks:
         self.call_start = next((each.call_start for each in own if each.call_start), "")
         self.calls = tuple(self.call_marks)
         self.starts = (*self.call_marks, *self.frame_marks)
-        self.ends = (*self.result_marks, *self.closing_marks)
+        self.ends = (
+            *self.result_marks,
+            *self.turns.tokens,
+            *self.turns.labels,
+            *self.closing_marks,
+        )
         self.ends_of_broken_calls = tuple({mark.opening for mark in marks if mark.ends_broken_call})
         self.all = sorted({*self.starts, *self.ends}, key=lambda mark: (-len(mark), mark))
         self.longest = len(self.all[0])
-        first = re.escape("".join(sorted({mark[0] for mark in self.all})))
-        self.first = re.compile(f"[{first}]")
+        labels, others = (
+            re.escape(
+                "".join(sorted({m[0] for m in self.all if (m in self.turns.labels) == is_in}))
+            )
+            for is_in in (True, False)
+        )
+        self.first = re.compile(f"[{others}]" + (f"|(?m:^)[{labels}]" if labels else ""))
 
 
 _build_marks = lru_cache(maxsize=64)(Marks)
@@ -258,6 +274,9 @@ def _parse_opening(
     found = next((match for match in matches if isinstance(match, Opening)), None)
     if found is not None:
         return found
+    if opening in marks.turns.tokens or opening in marks.turns.labels:
+        turn, end = marks.turns.find_turn(opening, text, at - len(opening), is_final=is_final)
+        return turn if turn == "partial" else Opening(end, turn=turn)
     return Opening(at, is_stray=True) if opening in marks.closing_marks else None
 
 

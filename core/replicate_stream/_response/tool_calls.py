@@ -68,7 +68,7 @@ class ToolCallReader:
 
     Attributes:
         is_stopped: True once the rest of the answer is not needed: a second call that is not
-            wanted, or a tool result that the model invented.
+            wanted, or behind a call a tool result or another turn, which the model invents.
         has_prefix: True if the prompt ends with the beginning of the first call's JSON. The model
             then may end the answer after the arguments, without the call's closing bracket.
         announces_answer: True once a call was dropped that stands for an answer in words.
@@ -102,6 +102,7 @@ class ToolCallReader:
         self._in_sentence: _CallInSentence | None = None
         self._quotation = QuotationTracker()
         self._is_at_edge = True  # only white space since the start, or since a call
+        self._is_text = False  # nothing in the rest of the answer is a call
 
     def feed(self, text: str) -> list[StreamEvent]:
         """Add more of the answer; return the events that are certain."""
@@ -145,7 +146,7 @@ class ToolCallReader:
     def _flush(self) -> list[StreamEvent]:
         if self._unmarked is not None:
             text = self._unmarked.text
-            calls = self._unmarked.parse(self._marks.closing_marks) or ()
+            calls = self._unmarked.parse(self._marks.closing_marks, self._marks.turns.pattern) or ()
             if calls:
                 self.is_stopped = self._is_single and len(calls) > 1
                 kept = calls[:1] if self.is_stopped else calls
@@ -198,7 +199,7 @@ class ToolCallReader:
             self._quotation = copy(held.quotation)
             return True
         self._in_sentence = None
-        if ends_line or rest.startswith(tuple(self._marks.result_marks)):
+        if ends_line or rest.startswith((*self._marks.result_marks, *self._marks.turns.tokens)):
             events += held.events
             return True
         self._call_count, self._quotation = held.call_count, held.quotation
@@ -211,6 +212,9 @@ class ToolCallReader:
 
     def _read_text(self, events: list[StreamEvent], *, is_final: bool) -> bool:
         """Read text up to a call; return True if there was one."""
+        if self._is_text:
+            self._emit(self._pending, len(self._pending), events)
+            return False
         if self._is_at_edge:
             self._hold_blanks()
         text = self._pending
@@ -225,27 +229,44 @@ class ToolCallReader:
             before = self._quotation.add_to_copy(text[:at])
             if opening is None and before.is_line_start:
                 opening = find_empty_block(self._marks, text, at, is_final=is_final)
-            if opening is None:
-                continue
-            is_in_line = text[at].isalpha() and not before.is_line_start  # a word of a sentence
-            if opening != "partial" and (is_in_line or before.is_quoted or self._is_loose(opening)):
-                self._emit(text, at + 1, events)
-                self._quotation.quotes_call = before.is_quoted
-                return True
-            self._emit(text, at, events)
             if opening == "partial":
+                self._emit(text, at, events)
                 return False
-            self._pending = text[opening.end :]
-            self._open(opening)
-            self._hold_in_sentence(opening, text[at:], before)
-            into = events if self._in_sentence is None else self._in_sentence.events
-            into += [TextDelta(opening.words)] * bool(opening.words.strip())
-            return True
+            if opening is not None:
+                self._read_mark(opening, at, before, events)
+                return True
         if is_final:
             self._emit_rest(events)
         else:
             self._emit(text, len(text), events)
         return False
+
+    def _read_mark(
+        self, opening: Opening, at: int, before: QuotationTracker, events: list[StreamEvent]
+    ) -> None:
+        """Read a mark at a position of the pending text, and what stands before it."""
+        text = self._pending
+        # A word, or a label, in the middle of a sentence.
+        is_in_line = (text[at].isalpha() or text[at] == "#") and not before.is_line_start
+        is_first = self._is_at_edge and not at
+        if is_in_line or before.is_quoted or self._is_loose(opening, is_first=is_first):
+            self._emit(text, at + 1, events)
+            self._quotation.quotes_call = before.is_quoted and opening.turn is None
+            return
+        if opening.turn == "other" and not self._call_count:
+            # The model plays another, before it has called a tool. A call behind that answers what
+            # it has invented.
+            self._is_text = True
+            return
+        self._emit(text, at, events)
+        self._pending = text[opening.end :]
+        if opening.turn == "own" and not self._call_count:
+            self._blanks.append(text[: opening.end])  # shown before text, as white space is
+            return
+        self._open(opening)
+        self._hold_in_sentence(opening, text[at:], before)
+        into = events if self._in_sentence is None else self._in_sentence.events
+        into += [TextDelta(opening.words)] * bool(opening.words.strip())
 
     def _hold_in_sentence(self, opening: Opening, raw: str, before: QuotationTracker) -> None:
         """Hold a call, or the mark around calls, that may be quoted by the sentence around it."""
@@ -258,12 +279,14 @@ class ToolCallReader:
         if self._in_sentence is not None and opening.body is None:
             self._quotation = before.add_to_copy(raw.removesuffix(self._pending))
 
-    def _is_loose(self, opening: Opening) -> bool:
-        """Return True for a mark of a result, or a closing one, that stands behind no call.
+    def _is_loose(self, opening: Opening, *, is_first: bool) -> bool:
+        """Return True for a mark of a result or a turn, or a closing one, that is behind no call.
 
-        It is text about such marks then. Behind a call it is the model's mistake.
+        It is text about such marks then. Behind a call it is the model's mistake. At the beginning
+        of an answer, before a call, the model may have opened its own turn once more.
         """
-        return (opening.is_result or opening.is_stray) and not self._call_count
+        is_turn = opening.turn == "label" or (opening.turn == "own" and not is_first)
+        return (opening.is_result or opening.is_stray or is_turn) and not self._call_count
 
     def _hold_blanks(self) -> None:
         """Take white space that may turn out to precede a call out of the pending text."""
@@ -316,7 +339,7 @@ class ToolCallReader:
         self._is_at_edge = True
         self._blanks = []
         self._quotation = QuotationTracker()
-        self.is_stopped = opening.is_result
+        self.is_stopped = opening.is_result or (opening.turn is not None and self._call_count > 0)
         if opening.body == "text" and opening.mark is not None:
             self._block = TextBlockReader(
                 opening.mark,

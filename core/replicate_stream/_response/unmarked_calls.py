@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._model.families.call_syntax import parse_python
@@ -32,6 +33,7 @@ _FENCE = re.compile(r"(?i)```[ \t]*(?:(json|xml|tool_calls?|tool_code)[ \t]*)?(?
 _FENCE_START = re.compile(r"(?i)`{1,2}|```[ \t]*(?:[a-z_]+[ \t]*)?")
 _FENCE_OPEN = re.compile(r"\s*```[ \t]*(\w*)")
 _FENCE_CLOSE = re.compile(r"```(?=\s|\Z)\s*")
+_MAX_TURNS = 8
 _LONGEST_HEAD = 256
 """Characters in which a call must show itself. Behind more blanks than these, all is text."""
 _PYTHON_START = re.compile(r"\[\s*([A-Za-z_][\w.]*)?")
@@ -147,14 +149,27 @@ class UnmarkedAnswer:
                 return
         self._form = "text"
 
-    def parse(self, closing_marks: Iterable[str]) -> Sequence[ParsedCall] | None:
+    def parse(
+        self, closing_marks: Iterable[str], turns: re.Pattern[str]
+    ) -> Sequence[ParsedCall] | None:
         """Parse the whole answer; None if it is text.
 
         Args:
             closing_marks: Marks that may stand behind the calls, without their opening ones.
+            turns: Matches the marks that open a turn. Whole calls before one are the answer.
         """
         marks = tuple(closing_marks)
-        text = self.text.rstrip()
+        text = self.text
+        if (calls := self._parse_until(len(text), marks)) is not None:
+            return calls
+        for turn in islice(turns.finditer(text), _MAX_TURNS):  # one may stand in an argument
+            calls = self._parse_until(turn.start(), marks)
+            if calls and all(arguments is not None for _, arguments in calls):
+                return calls
+        return None
+
+    def _parse_until(self, end: int, marks: tuple[str, ...]) -> Sequence[ParsedCall] | None:
+        text = self.text[:end].rstrip()
         end = len(text)
         while (mark := next((m for m in marks if text.endswith(m, 0, end)), None)) is not None:
             end -= len(mark)

@@ -674,7 +674,11 @@ FORMATS = sorted(TABLES.tool_formats)
 FORCED = {
     "GlmToolFormat": "\n<think></think>\n{}",
     "Glm5ToolFormat": "<think></think>{}",
-    **dict.fromkeys(("Glm4ToolFormat", "Glm4ChatToolFormat"), 'weather\n{"city": "Paris"}'),
+    **{
+        name: 'weather\n{"city": "Paris"}'
+        for name, each in TABLES.tool_formats.items()
+        if each.call_start
+    },
     "HarmonyToolFormat": " to=functions.weather<|channel|>commentary json<|message|>"
     '{"city": "Paris"}<|call|>',
 }

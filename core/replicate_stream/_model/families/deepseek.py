@@ -13,6 +13,7 @@ it would go on behind the system text as if it were a part of it.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from replicate_stream._model.families.call_syntax import parse_tags
 from replicate_stream._model.families.family import ChatTemplate, ContextWindow, Family
@@ -73,7 +74,7 @@ class DeepSeekToolFormat(ToolFormat):
         *_CALLS,  # and DSML's: of V3.2, and of V4 (vllm/tool_parsers/deepseekv4_tool_parser.py)
         *(f"<{end}{_DSML}{name}_calls>" for name in ("function", "tool") for end in ("", "/")),
     )
-    result_marks = (_OUTPUTS[0],)
+    result_marks: ClassVar[tuple[str, ...]] = (_OUTPUTS[0], _OUTPUT[0])
     before_calls = ""
     has_control_tokens = True
     after_results = ""
