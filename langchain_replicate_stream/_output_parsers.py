@@ -72,7 +72,7 @@ class ClosableJsonParser(ClosableParser, JsonOutputParser):
 
 
 class ClosablePydanticParser(ClosableParser, PydanticOutputParser[Any]):
-    """Parses JSON text into an instance of a Pydantic class."""
+    """Parses JSON text into an instance of a Pydantic class or a dataclass."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Parse an answer; the framework's own parser catches some errors of a validator only."""
@@ -89,7 +89,7 @@ class ToolCallParser(ClosableParser, JsonOutputKeyToolsParser):
         key_name: The tool's name.
         is_wrapped: The value is not an object, so that it is a property of the arguments
             (`adapters.ROOT`).
-        cls: A Pydantic class, of version 1 too; None for plain values.
+        cls: A Pydantic class, of version 1 too, or a dataclass; None for plain values.
     """
 
     first_tool_only: bool = True

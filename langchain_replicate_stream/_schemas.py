@@ -1,13 +1,15 @@
 """Schemas of which the framework's own converter loses a part, as OpenAI's functions. Pure.
 
 It inlines references, and drops those that it is inside of: of a tree it leaves `"items": {}`. Of a
-TypedDict it drops `None` and `total=False`, and it copies a recursive one until Python's limit.
+TypedDict it drops `None` and `total=False`, and it copies a recursive one until Python's limit. A
+dataclass it reads as a function, with the factories of its defaults.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -35,8 +37,8 @@ def read_whole(tool: Any) -> dict[str, Any] | None:
         tool = tool.get("json_schema", tool)
     if isinstance(tool, Mapping) and "schema" in tool and "parameters" not in tool:
         return {"parameters": tool["schema"], **tool}
-    is_typed_dict = is_typeddict(tool)
-    is_other = not is_typed_dict and not isinstance(tool, Mapping | BaseTool)
+    is_typed = is_typeddict(tool) or _is_dataclass(tool)
+    is_other = not is_typed and not isinstance(tool, Mapping | BaseTool)
     try:
         if is_other and not (callable(tool) and _is_recursive_class(tool)):
             return None
@@ -46,7 +48,7 @@ def read_whole(tool: Any) -> dict[str, Any] | None:
     if schema is None:
         return None
     if not isinstance(tool, Mapping) and not _is_recursive(schema):
-        if not is_typed_dict:
+        if not is_typed:
             return None
         schema = dereference_refs(schema)  # as the converter does
         schema.pop("$defs", None)
@@ -63,8 +65,9 @@ def _read_schema(tool: Any) -> dict[str, Any] | None:
         # Of a schema without properties the converter keeps the title alone.
         is_lost = "title" in tool and not tool.keys() & {"name", "properties"}
         return dict(tool) if is_lost else None
-    if is_typeddict(tool):
-        return TypeAdapter(copy_typed_dict(tool, {})).json_schema(schema_generator=_Untitled)
+    if is_typeddict(tool) or _is_dataclass(tool):
+        typed = copy_typed_dict(tool, {}) if is_typeddict(tool) else tool
+        return TypeAdapter(typed).json_schema(schema_generator=_Untitled)
     cls: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
     if isinstance(cls, Mapping):
         return dict(cls)
@@ -81,6 +84,10 @@ def _read_schema(tool: Any) -> dict[str, Any] | None:
 def _is_recursive_class(cls: Any) -> bool:
     schema = _read_schema(cls)
     return schema is not None and _is_recursive(schema)
+
+
+def _is_dataclass(tool: Any) -> bool:
+    return isinstance(tool, type) and is_dataclass(tool)
 
 
 class _Untitled(GenerateJsonSchema):

@@ -8,6 +8,7 @@ most models write best. Tool calls need a format that many were never trained on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -95,7 +96,8 @@ def _make_parser(schema: Schema | None, function: Mapping[str, Any] | None) -> R
         schema: The schema that was given.
         function: The function that the model has to call, in OpenAI's format; None for JSON.
     """
-    cls: Any = schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+    is_class = isinstance(schema, type) and (is_basemodel_subclass(schema) or is_dataclass(schema))
+    cls: Any = schema if is_class else None
     if function is not None:
         is_wrapped = not describes_object(function.get("parameters", {}))
         return ToolCallParser(key_name=function["name"], is_wrapped=is_wrapped, cls=cls)

@@ -336,8 +336,8 @@ class ChatReplicate(ChatReplicateFields):
         """Return this model, answering with objects. Works on every text model.
 
         Args:
-            schema: A Pydantic class (of version 1 too), a TypedDict, or a JSON schema; classes
-                return instances, the others dicts.
+            schema: A Pydantic class (of version 1 too), a dataclass, a TypedDict, or a JSON schema;
+                the first two return instances, the others dicts.
             method: `json_schema`: JSON that is validated against the schema, through the model's
                 own input where it has one. `function_calling`: a call of a tool. `json_mode`: any
                 JSON object, which the prompt has to describe.

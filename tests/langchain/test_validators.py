@@ -46,6 +46,7 @@ class Day:
     """A day."""
 
     day: date
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 class Dated(TypedDict):
@@ -182,14 +183,25 @@ async def test_a_cached_answer_is_checked_by_the_class_too(
     assert len(replicate_emulator.predictions) == 1
 
 
-@pytest.mark.parametrize("cls", [Day, Dated, OldDated])
-@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize(
+    ("cls", "value"),
+    [
+        (Day, Day(date(2026, 2, 3))),
+        (Dated, {"day": "2026-02-03"}),
+        (OldDated, {"day": "2026-02-03"}),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
 async def test_dataclasses_and_typed_dicts_are_checked_too(
-    cls: Any, method: Any, make_llm: MakeLLM, answers: Callable[..., list[dict[str, Any]]]
+    cls: Any,
+    value: Any,
+    method: Any,
+    make_llm: MakeLLM,
+    answers: Callable[..., list[dict[str, Any]]],
 ) -> None:
     inputs = answers(write({"day": "soon"}, cls, method), write({"day": GOOD["day"]}, cls, method))
     structured: Any = make_llm().with_structured_output(cls, method=method)
-    assert await structured.ainvoke("Hi") == {"day": "2026-02-03"}
+    assert await structured.ainvoke("Hi") == value
     assert len(inputs) == 2
 
 
