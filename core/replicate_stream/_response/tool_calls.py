@@ -27,7 +27,8 @@ from replicate_stream._response.unmarked_calls import UnmarkedAnswer, find_messa
 from replicate_stream._types.messages import StreamEvent, TextDelta, ToolCallDelta
 
 _LONGEST_PIECE = 4096
-_LONGEST_GAP = 200  # between a call in a sentence and its next word
+_LONGEST_GAP = 200  # between a call in a line and the next word
+_GOES_ON = (",", ";", ":", ")")  # what goes on with a sentence, beside a word in lower case
 
 
 class _CallInSentence:
@@ -182,7 +183,8 @@ class ToolCallReader:
     ) -> bool:
         """Decide on calls in a sentence by what follows them; return True once that is certain.
 
-        A sentence that goes on quotes them: it says what a call would be like.
+        A sentence that goes on quotes them: it says what a call would be like. One that has ended
+        before them begins with them.
         """
         words = self._pending[:_LONGEST_GAP]
         rest = words.lstrip(" \t")
@@ -199,7 +201,12 @@ class ToolCallReader:
             self._quotation = copy(held.quotation)
             return True
         self._in_sentence = None
-        if ends_line or rest.startswith((*self._marks.result_marks, *self._marks.turns.tokens)):
+        is_call = ends_line or rest.startswith(
+            (*self._marks.result_marks, *self._marks.turns.tokens)
+        )
+        is_lower = rest[:1].islower() or rest.startswith(_GOES_ON)
+        goes_on = held.quotation.is_in_sentence or is_lower
+        if is_call or not goes_on:
             events += held.events
             return True
         self._call_count, self._quotation = held.call_count, held.quotation
@@ -272,7 +279,7 @@ class ToolCallReader:
         """Hold a call, or the mark around calls, that may be quoted by the sentence around it."""
         is_message = opening.mark is not None and opening.mark.is_message
         may_be_quoted = opening.is_frame or (opening.body is not None and not is_message)
-        if self._in_sentence is None and before.is_in_sentence and may_be_quoted:
+        if self._in_sentence is None and not before.is_line_start and may_be_quoted:
             self._in_sentence = _CallInSentence(
                 raw, self._call_count, before, has_frame=opening.is_frame
             )
