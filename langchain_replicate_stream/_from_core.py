@@ -26,7 +26,7 @@ from langchain_core.utils.json import parse_partial_json
 import replicate_stream as core
 from langchain_replicate_stream import errors
 from langchain_replicate_stream._to_core import MALFORMED_MARK
-from replicate_stream.adapters import parse_arguments
+from replicate_stream.adapters import build_partial, parse_arguments
 
 if TYPE_CHECKING:
     from langchain_core.messages import content as blocks
@@ -74,12 +74,12 @@ class ChunkConverter:
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._has_chunks = False
+        self._events: list[core.StreamEvent] = []
         self._calls: dict[int, list[core.ToolCallDelta]] = {}
 
     def convert(self, event: core.StreamEvent) -> Sequence[ChatGenerationChunk]:
         """Convert an event to its chunks; a change of the status has none."""
-        self._has_chunks = self._has_chunks or not isinstance(event, core.StatusChanged)
+        self._events.append(event)
         if isinstance(event, core.TextDelta):
             return (make_text_chunk(event),)
         if isinstance(event, core.ToolCallDelta):
@@ -103,11 +103,16 @@ class ChunkConverter:
         return ()
 
     def convert_error(self, error: core.ReplicateError) -> Sequence[ChatGenerationChunk]:
-        """Make the last chunk of an answer that an error ends, so that traces know its origin."""
-        if not self._has_chunks:
+        """Make the last chunk of an answer that an error ends, so that traces know its origin.
+
+        The error gets the part that has arrived: an `invoke` that streams returns nothing of it.
+        """
+        if all(isinstance(event, core.StatusChanged) for event in self._events):
             return ()
-        names = {"model_name": self._model, "model_provider": PROVIDER}
         prediction_id = getattr(error, "prediction_id", None)
+        if error.completion is None:
+            error.completion = build_partial(self._events, prediction_id)
+        names = {"model_name": self._model, "model_provider": PROVIDER}
         metadata = names if prediction_id is None else {**names, "prediction_id": prediction_id}
         return (_wrap(AIMessageChunk(content="", response_metadata=metadata)),)
 

@@ -202,8 +202,10 @@ class ChatReplicate(ChatReplicateFields):
     ) -> ChatResult:
         with raise_as_langchain():
             client, request = self._build_request(messages, stop, kwargs)
-            completion = await client.complete(**request)
-        self._refresh_profile(client)
+            try:
+                completion = await client.complete(**request)
+            finally:
+                self._refresh_profile(client)
         return to_result(completion, request["model"])
 
     def _stream(
@@ -223,10 +225,11 @@ class ChatReplicate(ChatReplicateFields):
                             if run_manager is not None:
                                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                             yield chunk
-                self._refresh_profile(client)
             except core.ReplicateError as error:
                 yield from converter.convert_error(error)
                 raise
+            finally:
+                self._refresh_profile(client)
 
     def _stream_chat_model_events(
         self,
@@ -241,14 +244,16 @@ class ChatReplicate(ChatReplicateFields):
             converter = EventConverter(request["model"])
             chunks = ChunkConverter(request["model"])
             has_handlers = run_manager is not None and bool(run_manager.handlers)
-            with closing(stream_blocking(client, request)) as events:
-                yield converter.start()
-                for event in events:
-                    if has_handlers and run_manager is not None:
-                        for chunk in chunks.convert(event):
-                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield from converter.convert(event)
-            self._refresh_profile(client)
+            try:
+                with closing(stream_blocking(client, request)) as events:
+                    yield converter.start()
+                    for event in events:
+                        if has_handlers and run_manager is not None:
+                            for chunk in chunks.convert(event):
+                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield from converter.convert(event)
+            finally:
+                self._refresh_profile(client)
 
     def _generate(
         self,

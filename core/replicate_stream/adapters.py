@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from replicate_stream._metering import OnPrediction
     from replicate_stream._types.contents import Contents
     from replicate_stream._types.costs import Budget, Prices
-    from replicate_stream._types.messages import Finished, Message, StreamEvent
+    from replicate_stream._types.messages import Completion, Finished, Message, StreamEvent
 
 __all__ = [
     "PARAMETERS",
@@ -48,6 +48,7 @@ __all__ = [
     "DeferredSignature",
     "Parameter",
     "StreamLeft",
+    "build_partial",
     "check_argument_names",
     "describes_object",
     "export",
@@ -290,6 +291,17 @@ def _import_merge_deltas() -> Callable[[Sequence[StreamEvent]], Sequence[StreamE
     from replicate_stream._response.completion import merge_deltas
 
     return merge_deltas
+
+
+def build_partial(events: Sequence[StreamEvent], prediction_id: str | None) -> Completion:
+    """Build the completion of a stream that an error ended, from its events so far."""
+    from replicate_stream._response.completion import CompletionBuilder
+    from replicate_stream._types.prediction import Prediction
+
+    builder = CompletionBuilder()
+    for event in events:
+        builder.add(event)
+    return builder.build_partial(Prediction(prediction_id or "", ""))
 
 
 def finish_left(stream: EventStream) -> Finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from pydantic import BaseModel
 
 import replicate_stream as core
 from langchain_replicate_stream import ChatReplicate
-from replicate_stream import ParameterWarning
-from replicate_stream.testing import Emulator
+from replicate_stream import ParameterWarning, PredictionFailedError
+from replicate_stream.testing import Emulator, Reply
 
 MakeLLM = Callable[..., ChatReplicate]
 
@@ -93,14 +94,17 @@ async def test_a_profile_can_be_loaded_before_the_first_request(
     assert [request.kind for request in replicate_emulator.requests] == ["model"]
 
 
+@pytest.mark.parametrize("error", [None, "boom"])
 @pytest.mark.parametrize("method", ["invoke", "ainvoke", "stream", "astream"])
 async def test_an_objects_profile_is_complete_after_its_first_request(
-    method: str, make_llm: MakeLLM, replicate_emulator: Emulator, ask: Any
+    method: str, error: str | None, make_llm: MakeLLM, replicate_emulator: Emulator, ask: Any
 ) -> None:
     replicate_emulator.add_model("some/model", FULL, official=True)
+    replicate_emulator.reply = Reply("Hello", error=error)
     llm = make_llm(model="some/model")
     assert "structured_output" not in get_profile(llm)
-    await ask(llm, method)
+    with suppress(PredictionFailedError):
+        await ask(llm, method)
     assert get_profile(llm)["structured_output"] is True
 
 

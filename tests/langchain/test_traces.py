@@ -155,13 +155,14 @@ async def test_the_partial_message_of_a_broken_stream_knows_its_origin(
     }
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
 @pytest.mark.parametrize("method", ["invoke", "ainvoke"])
 async def test_the_text_that_a_failed_answer_had_is_on_its_error(
-    method: str, make_llm: MakeLLM, replicate_emulator: Emulator, ask: Any
+    method: str, is_streamed: bool, make_llm: MakeLLM, replicate_emulator: Emulator, ask: Any
 ) -> None:
     replicate_emulator.reply = Reply("Hello", error="boom")
     with pytest.raises(errors.PredictionFailedError) as caught:
-        await ask(make_llm(), method)
+        await ask(make_llm(streaming=is_streamed), method)
     completion = caught.value.completion
     assert (completion.text, completion.finish_reason) == ("Hello", "error")
     assert completion.prediction.id == caught.value.prediction_id
