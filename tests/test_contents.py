@@ -399,6 +399,7 @@ IGNORED: dict[str, dict[str, Any]] = {
 """Blocks of reasoning, and marks of prompt caches."""
 
 UNKNOWN: dict[str, tuple[Any, str]] = {
+    "JSON without its value": ({"type": "json", "words": "Owls"}, "json"),
     "type": ({"type": "hologram", "payload": PNG}, "'hologram'"),
     "wrapped": ({"type": "non_standard", "value": {"type": "hologram"}}, "'hologram'"),
     "in a result": (

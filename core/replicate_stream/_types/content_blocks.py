@@ -190,6 +190,8 @@ def _parse_text(block: _Block) -> Iterator[Piece]:
 
 
 def _parse_json(block: _Block) -> Iterator[Piece]:
+    if "value" not in block.fields:
+        raise _invalid("a block of type 'json' without its value", block.path)
     yield Section(_to_json(block.fields["value"], block.path))
 
 
