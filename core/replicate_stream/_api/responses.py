@@ -29,6 +29,8 @@ from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Size of the largest response, when decompressed."""
+MAX_JSON_VALUES = 2_000_000
+"""Number of values in the largest JSON that is decoded: each may take 30 times its bytes."""
 # Fields that must arrive as they are: the answer, and what is compared with a request.
 _EXACT_FIELDS = {"output", "input"}
 # Fields that are used, and not only quoted.
@@ -93,7 +95,7 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     if not response.body:
         shown = f" (it is empty, with status {response.status})"
     action = response.redactor.redact(action)
-    expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels"
+    expected = f"a JSON object of at most {MAX_JSON_DEPTH} levels and {MAX_JSON_VALUES} values"
     raise ResponseError(
         f"{action}: the response is not {expected}{shown or f': {excerpt}'}",
         status=response.status,
@@ -178,14 +180,21 @@ def _get_headers(response: Response) -> dict[str, str]:
 
 
 def decode_json(data: bytes | str) -> Any:
-    """Decode data; return None if they are not JSON, or nested too deeply."""
+    """Decode data; return None if they are not JSON, nested too deeply, or of too many values."""
+    if len(data) > MAX_JSON_VALUES and _count(data, "[{,") > MAX_JSON_VALUES:
+        return None
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
     # Few values have brackets enough to be too deep; only those are walked through.
-    brackets = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else len(data)
-    return None if brackets > MAX_JSON_DEPTH and is_too_deep(value) else value
+    return None if _count(data, "[{") > MAX_JSON_DEPTH and is_too_deep(value) else value
+
+
+def _count(data: bytes | str, characters: str) -> int:
+    if isinstance(data, bytes):
+        return sum(data.count(each.encode()) for each in characters)
+    return sum(map(data.count, characters))
 
 
 def _get_excerpt(response: Response) -> str:

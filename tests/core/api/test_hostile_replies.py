@@ -26,7 +26,12 @@ from replicate_stream import (
     StreamInterruptedError,
     TextDelta,
 )
-from replicate_stream._api.responses import MAX_RESPONSE_BYTES, Response, to_response_error
+from replicate_stream._api.responses import (
+    MAX_JSON_VALUES,
+    MAX_RESPONSE_BYTES,
+    Response,
+    to_response_error,
+)
 from replicate_stream._api.sse import MAX_EVENT_BYTES
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH
 from replicate_stream.testing import Emulator, Fault, Reply
@@ -160,9 +165,13 @@ async def test_a_host_name_that_dns_cannot_hold_is_an_error_of_ours(
             await make_client(base_url=f"https://{host}").describe("some/model")
 
 
-@pytest.mark.parametrize("body", [DEEP, '{"a": ' + RECURSION + "}"], ids=["deep", "less deep"])
+@pytest.mark.parametrize(
+    "body",
+    [DEEP, '{"a": ' + RECURSION + "}", '{"a": [' + "0," * MAX_JSON_VALUES + "0]}"],
+    ids=["deep", "less deep", "many values"],
+)
 @pytest.mark.parametrize("status", [200, 422])
-async def test_a_reply_that_is_nested_too_deeply_is_a_response_error(
+async def test_a_reply_that_is_too_large_to_be_decoded_is_a_response_error(
     make_client: type[Client], serve: Serve, body: str, status: int
 ) -> None:
     server = await serve(GET=reply_json(body, status))
