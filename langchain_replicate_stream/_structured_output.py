@@ -60,7 +60,11 @@ def build_runnable(
         choice = {"tool_choice": tool["function"]["name"], "parallel_tool_calls": False}
         model = llm.bind_tools([tool], **{**choice, **bound})
     else:
-        has_schema = schema is not None and method == "json_schema"
+        has_schema = schema is not None and (
+            # JSON mode makes objects: a list, say, has to be asked for.
+            method == "json_schema"
+            or not describes_object(tool.get("function", {}).get("parameters", tool))
+        )
         bound["response_format"] = schema if has_schema else {"type": "json_object"}
         model = llm.bind_tools(bound.pop("tools", ()), strict=strict, **bound)
     function = tool["function"] if as_tool else None

@@ -345,7 +345,7 @@ class ChatReplicate(ChatReplicateFields):
                 the first two return instances, the others dicts.
             method: `json_schema`: JSON that is validated against the schema, through the model's
                 own input where it has one. `function_calling`: a call of a tool. `json_mode`: any
-                JSON object, which the prompt has to describe.
+                JSON object, which the prompt has to describe; a schema of something else is sent.
             include_raw: Return a dict with the message (`raw`), its parsed value (`parsed`), and
                 the error (`parsing_error`) instead of raising it.
             strict: Asks models that support it to keep to the schema exactly.

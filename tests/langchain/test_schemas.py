@@ -175,6 +175,15 @@ async def test_a_call_of_a_tool_returns_the_value(
     assert_is_whole(parameters, arguments, bad if is_object else {"root": bad})
 
 
+@pytest.mark.parametrize(("schema", "value"), [(Forest, [TREE]), (NAMES, [TREE])])
+async def test_json_mode_makes_the_list_of_a_schema(
+    replicate_emulator: Emulator, make_llm: MakeLLM, schema: Any, value: Any
+) -> None:
+    replicate_emulator.reply = json.dumps(value)
+    llm = make_llm().with_structured_output(schema, method="json_mode")
+    assert to_plain(await llm.ainvoke("Hi")) == value
+
+
 @pytest.mark.parametrize(("schema", "value"), [(Forest, [TREE]), (NAMES, [TREE, "x"])])
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @every_way
