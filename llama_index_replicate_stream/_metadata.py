@@ -30,6 +30,7 @@ class ReplicateMetadata(LLMMetadata):
                 f"The context window of {self.model_name} is not known: LlamaIndex plans with "
                 f"{DEFAULT_CONTEXT_WINDOW} tokens, which is a guess. Set context_window=.",
                 UserWarning,
+                is_for_all_lines=True,
             )
         return super().__getattribute__(name)
 

@@ -36,21 +36,32 @@ _AWAITABLES = {
     "async_generator": ("ag_frame", "ag_await"),
     "generator": ("gi_frame", "gi_yieldfrom"),
 }
+# Where a text was warned of: file, line, module, and the module's registry of warnings.
+_first_places: dict[str, tuple[str, int, str | None, dict[Any, Any]]] = {}
 _EVENT_LOOPS = {"asyncio.events", "asyncio.runners", "uvloop"}
 
 
-def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn once for each line of user code, as `warnings.warn` does, and point at that line."""
+def warn_caller(message: str, category: type[Warning], *, is_for_all_lines: bool = False) -> None:
+    """Warn once for each line of user code, as `warnings.warn` does, and point at that line.
+
+    Args:
+        message: The text.
+        category: The class of the warning.
+        is_for_all_lines: Warn once for the text, and point at the line that was the first.
+    """
     here = sys._getframe(1)  # noqa: SLF001 - `warnings` itself finds its caller by it
-    frame = _find_user_frame(here) or here
-    warnings.warn_explicit(
-        message,
-        category,
-        filename=frame.f_code.co_filename,
-        lineno=frame.f_lineno,
-        module=frame.f_globals.get("__name__"),
-        registry=frame.f_globals.setdefault("__warningregistry__", {}),
-    )
+    place = _first_places.get(message) if is_for_all_lines else None
+    if place is None:
+        frame = _find_user_frame(here) or here
+        place = (
+            frame.f_code.co_filename,
+            frame.f_lineno,
+            frame.f_globals.get("__name__"),
+            frame.f_globals.setdefault("__warningregistry__", {}),
+        )
+    if is_for_all_lines:
+        _first_places[message] = place
+    warnings.warn_explicit(message, category, *place)
 
 
 def _find_user_frame(innermost: FrameType) -> FrameType | None:

@@ -122,13 +122,16 @@ def test_reading_a_context_window_that_is_a_guess_warns() -> None:
         assert caught[0].filename == __file__
 
 
-def test_the_warning_of_a_guess_comes_once_where_something_plans_with_it() -> None:
+def test_the_warning_of_a_guess_comes_once_for_a_model_where_something_plans_with_it() -> None:
     llm = Replicate("acme/oracle")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for _ in range(3):
             PromptHelper.from_llm_metadata(llm.metadata)
-    assert [each.category for each in caught] == [UserWarning]
+        PromptHelper.from_llm_metadata(llm.metadata)  # in another line
+        PromptHelper.from_llm_metadata(Replicate("acme/seer").metadata)
+    assert [each.category for each in caught] == [UserWarning] * 2
+    assert ["seer" in str(each.message) for each in caught] == [False, True]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert llm.metadata.is_function_calling_model  # which plans nothing
