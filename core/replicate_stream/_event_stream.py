@@ -257,8 +257,9 @@ class EventStream:
     def _read_own_usage(self) -> Usage | None:
         """Read what the newest prediction alone has used."""
         observation = self._run.observation
-        price = None if observation is None else observation.price
-        return read_usage(self._run.prediction, price)
+        if observation is None:
+            return read_usage(self._run.prediction)
+        return observation.read_usage(self._run.prediction)
 
     def _is_cut_off(self) -> bool:
         """Return True if the answer is as long as it may be, by the request or by default."""

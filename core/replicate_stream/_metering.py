@@ -178,6 +178,13 @@ class Observation:
         self._requested_at = requested_at
         self._context = copy_context() if observers else None
         self._has_ended = False
+        self._read: tuple[Prediction, Usage | None] | None = None
+
+    def read_usage(self, prediction: Prediction) -> Usage | None:
+        """Read what a record of the prediction says that it used, once for each record."""
+        if self._read is None or self._read[0] is not prediction:
+            self._read = prediction, read_usage(prediction, self.price)
+        return self._read[1]
 
     def note_text(self) -> None:
         """Note that the first text has come."""
@@ -200,7 +207,7 @@ class Observation:
             return
         self._has_ended = True
         meter, first_text_at = self._meter, self.first_text_at
-        usage = read_usage(prediction, self.price)
+        usage = self.read_usage(prediction)
         if usage is not None:
             meter.add(usage)
         report = PredictionReport(

@@ -93,9 +93,11 @@ class CompletionReader:
             return ()
         start = "".join(self._held)[:_START_LENGTH]
         members = "".join(start.split())
-        self._is_completion = _begins_completion(members)
-        if self._is_completion or (len(start) < _START_LENGTH and _may_begin_completion(members)):
-            return ()
+        if members[:1] in {"", "{"}:  # most texts are shown to be none by their first character
+            self._is_completion = _begins_completion(members)
+            is_open = len(start) < _START_LENGTH and _may_begin_completion(members)
+            if self._is_completion or is_open:
+                return ()
         held, self._held = self._held, None
         return held
 

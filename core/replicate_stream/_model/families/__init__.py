@@ -50,6 +50,7 @@ class FamilyTables:
         hosted_names: A pattern for the names of models in whose texts no control token can stand.
         systemless_names: A pattern for the names of models that refuse the role `system`.
         thinking_tags: The tags around reasoning: pairs of an opening and a closing one.
+        thinking_starts: The first three characters of each opening tag.
         tool_formats: All tool formats, by the names of their classes.
     """
 
@@ -63,6 +64,7 @@ class FamilyTables:
         self.hosted_names = _join(*(f.hosted_names for f in self.families))
         self.systemless_names = _join(*(f.systemless_names for f in self.families))
         self.thinking_tags = _chain(family.thinking_tags for family in self.families)
+        self.thinking_starts = frozenset(opening[:3] for opening, _ in self.thinking_tags)
         formats = [template.tool_format for template in self.templates]
         formats += [each for family in self.families for _, each in family.tool_formats]
         self.tool_formats = {each.__name__: each for each in formats}
