@@ -28,7 +28,7 @@ from replicate_stream._api.predictions import fetch_prediction, parse_response
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
-from replicate_stream._api.sessions import mute_task, start_task
+from replicate_stream._api.sessions import mute_task, shield, start_task
 from replicate_stream._errors import (
     InvalidInputError,
     ModelNotFoundError,
@@ -364,7 +364,7 @@ class Creation:
     async def _send_in_turn(self) -> Response:
         failures = 0
         headers = await self._build_headers()
-        self._token_hash = headers.hash_token()
+        self._token_hash = headers.token_hash
         with get_queue(self._settings.base_url, self._token_hash).join() as place:
             while True:
                 if await place.wait_for_turn(self._deadline_at) or failures:
@@ -425,21 +425,20 @@ class Creation:
 
     async def _finish_if_cancelled(self, headers: Headers) -> Response:
         """Send the request. If the caller is cancelled meanwhile, `on_orphan` gets the response."""
-        task = asyncio.ensure_future(self._http.send("POST", self._path, self._data, headers))
-        # Behind the request, which nothing delays.
-        dialling = asyncio.get_running_loop().call_soon(self._attend, task)
+        task = mute_task(asyncio.ensure_future(self._send_and_dial(headers)))
         try:
-            return await asyncio.shield(task)
+            return await shield(task)
         except asyncio.CancelledError:
-            dialling.cancel()
+            self._is_streamed = False  # the task may not have begun
             self.close_dial()
             await wait_shielded(start_task(self._handle_orphan(task)))
             raise
 
-    def _attend(self, sending: asyncio.Task[Response]) -> None:
-        mute_task(sending)
+    async def _send_and_dial(self, headers: Headers) -> Response:
         if self._is_streamed:
+            # It begins when this task waits: behind the request, which nothing delays.
             self._dial = self._http.dial_ahead(self._token_hash)
+        return await self._http.send("POST", self._path, self._data, headers)
 
     def close_dial(self) -> None:
         """Close the connection to the stream host."""

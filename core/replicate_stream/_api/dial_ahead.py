@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from replicate_stream._logging import log
-from replicate_stream._settings import is_readable
+from replicate_stream._settings import cut_path, is_readable
 
 if TYPE_CHECKING:
     import aiohttp
@@ -182,7 +182,11 @@ def _get_connection(connecting: _Connecting) -> Connection | None:
     return connecting.result()
 
 
-@lru_cache(maxsize=64)  # as `_settings.origin`
 def _get_origin(url: str) -> str:
+    return _write_origin(cut_path(url))
+
+
+@lru_cache(maxsize=64)
+def _write_origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

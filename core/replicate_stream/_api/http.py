@@ -37,7 +37,7 @@ from replicate_stream._errors import (
     ResponseError,
 )
 from replicate_stream._logging import log
-from replicate_stream._secrets import Headers, Redactor
+from replicate_stream._secrets import Headers, Redactor, Token
 from replicate_stream._settings import Settings, is_readable, origin
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ GRACE_PERIOD = 5.0
 _ACCEPT_JSON = {"Accept": "application/json"}
 _LARGE_BODY = 1024 * 1024  # bytes, as aiohttp counts
 _MAX_REDIRECTS = 5
+_MAX_BUILT_HEADERS = 8
 _REDIRECTS = {301, 302, 303, 307, 308}
 _KEEPS_METHOD = {307, 308}
 _TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -104,6 +105,7 @@ class Http:
         self.settings = settings
         self.redactor = Redactor(settings.proxies.values())
         self._origin = origin(settings.base_url)
+        self._built_headers: dict[tuple[tuple[str, str], ...], tuple[Token | None, Headers]] = {}
         # A proxy that is not tunnelled through may close its connection after a response without
         # announcing it. A POST that is under way then is lost, and must not be repeated.
         is_plain = urlsplit(settings.base_url).scheme == "http"
@@ -276,8 +278,17 @@ class Http:
             ReplicateError: The token is missing, or a header cannot hold it.
         """
         token = await self.settings.fetch_token()
-        own = {"Authorization": token} if token else {}
-        return Headers(_ACCEPT_JSON, self.settings.headers, headers or {}, own)
+        further = tuple(headers.items()) if headers else ()
+        # Most requests have the headers of an earlier one, which cost 20,000 instructions, and the
+        # hash of their token as much again.
+        known_token, built = self._built_headers.get(further, (None, None))
+        if built is None or known_token != token:
+            own = {"Authorization": token} if token else {}
+            built = Headers(_ACCEPT_JSON, self.settings.headers, headers or {}, own)
+            if len(self._built_headers) >= _MAX_BUILT_HEADERS:
+                self._built_headers.clear()
+            self._built_headers[further] = token, built
+        return built
 
     async def send(
         self,
@@ -402,7 +413,7 @@ async def _read_response(response: aiohttp.ClientResponse, redactor: Redactor) -
         size += len(piece)
     is_whole = size <= MAX_RESPONSE_BYTES
     body = b"".join(pieces if is_whole else pieces[:1])
-    return Response(response.status, dict(response.headers), body, redactor, is_whole=is_whole)
+    return Response(response.status, response.headers, body, redactor, is_whole=is_whole)
 
 
 async def wait_shielded(task: asyncio.Task[Any]) -> None:

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from replicate_stream._api.http import Http
@@ -83,7 +84,12 @@ def parse_model(model: str) -> ModelRef:
     Raises:
         InvalidInputError: It has none of the known forms.
     """
-    text = str(model).strip()
+    return _parse_model(str(model))
+
+
+@lru_cache(maxsize=256)  # a program asks few models, each of them many times
+def _parse_model(model: str) -> ModelRef:
+    text = model.strip()
     if _VERSION.fullmatch(text):
         return ModelRef(version=text)
     bare, colon, version = text.partition(":")

@@ -14,7 +14,6 @@ import random
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 from replicate_stream._api.cancellation import Cancellation
 from replicate_stream._api.dial_ahead import Dial
@@ -38,7 +37,7 @@ from replicate_stream._errors import (
     StreamInterruptedError,
 )
 from replicate_stream._logging import log
-from replicate_stream._settings import is_readable
+from replicate_stream._settings import cut_path, is_readable
 from replicate_stream._types.prediction import CANCELED, SUCCEEDED, Prediction
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class PredictionRun:
         if self._is_polled or self.prediction.is_terminal or not is_readable(url):
             return self._poll()
         # A stream below /v1/files/ has files, one URL an event (docs/replicate-api.md 2.7).
-        is_files = urlsplit(url).path.startswith("/v1/files/")
+        is_files = url.startswith("/v1/files/", len(cut_path(url)))
         return self._poll() if is_files else self._read_stream(url)
 
     def leave_running(self) -> None:

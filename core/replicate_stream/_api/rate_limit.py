@@ -118,13 +118,15 @@ class RateLimitQueue:
         """Start the request if it is its turn: return 0 then, or else the seconds to wait."""
         with self._lock:
             now = time.monotonic()
-            if place not in self._waiting:
-                insort(self._waiting, place)
-            # The loop of the first may be blocked, or stopped for ever. Then the next ones pass it.
-            delay = self._waiting.index(place) * PATIENCE
-            if (seconds := self._pace.next_at + delay - now) > 0:
-                return seconds
-            self._waiting.remove(place)
+            if self._waiting or self._pace.next_at > now:
+                if place not in self._waiting:
+                    insort(self._waiting, place)
+                # The loop of the first may be blocked, or stopped for ever. Then the next ones
+                # pass it.
+                delay = self._waiting.index(place) * PATIENCE
+                if (seconds := self._pace.next_at + delay - now) > 0:
+                    return seconds
+                self._waiting.remove(place)
             place.sent_at = now
             if self._pace.refusals:
                 self._trying = place

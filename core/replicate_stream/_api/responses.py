@@ -87,7 +87,8 @@ def parse_json_object(response: Response, action: str) -> dict[str, Any]:
         raise _build_size_error(response, action)
     body = decode_json(response.body)
     if isinstance(body, dict):
-        return _redact_record(body, response.redactor)
+        is_clean = response.redactor.is_clean(response.body)
+        return body if is_clean else _redact_record(body, response.redactor)
     body = None  # error trackers record the variables of a frame
     is_data = _DATA.match(response.body) is not None
     excerpt = None if is_data else _get_excerpt(response)
@@ -174,7 +175,8 @@ def _build_size_error(response: Response, action: str) -> ResponseError:
 
 def _get_headers(response: Response) -> dict[str, str]:
     """Return the headers without those that may hold a secret of the server's."""
-    headers = {name: v for name, v in response.headers.items() if name.lower() != "set-cookie"}
+    headers = dict(response.headers)
+    headers = {name: v for name, v in headers.items() if name.lower() != "set-cookie"}
     redacted: dict[str, str] = response.redactor.redact(headers)
     return redacted
 

@@ -75,7 +75,7 @@ def _check(value: Any, spec: Mapping[str, Any]) -> str | None:
 
 def _is_supported(spec: Mapping[str, Any]) -> bool:
     items = spec.get("items") or {}
-    known = all(key in _SUPPORTED or key.startswith("x-") for key in spec)
+    known = all(key.startswith("x-") for key in spec.keys() - _SUPPORTED)
     return known and isinstance(items, Mapping) and (not items or _is_supported(items))
 
 
@@ -116,7 +116,7 @@ def _check_range(value: Any, spec: Mapping[str, Any]) -> str | None:
 
 
 def _check_length(value: Any, spec: Mapping[str, Any]) -> str | None:
-    if not isinstance(value, str | list):
+    if not isinstance(value, (str, list)):
         return None
     keyword, unit = ("Length", "characters") if isinstance(value, str) else ("Items", "items")
     least, most = spec.get(f"min{keyword}", 0), spec.get(f"max{keyword}")
@@ -145,4 +145,4 @@ def _validate_with_jsonschema(value: Any, spec: Mapping[str, Any]) -> str | None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -120,7 +120,7 @@ class ReasoningSplitter:
         start = text[:3]
         is_word = start not in families.TABLES.thinking_starts and start not in _HARMONY_OPENINGS
         # As most answers begin; comparing a word with every mark costs 40,000 instructions.
-        if is_word and len(start) == 3 and not self._call_marks:  # noqa: PLR2004 - as above
+        if is_word and len(start) == 3 and not self._call_marks:
             self._is_start = False
             return self._release_blanks() + text
         tags = families.TABLES.thinking_tags

@@ -26,7 +26,6 @@ MAX_SECONDS = 1e9
 MAX_TOKENS = 10**12
 """A larger count in a record is taken for a mistake."""
 
-_TEXT_FIELDS = ("model", "version", "error", "logs", "created_at", "started_at", "completed_at")
 # Some official models print their counts into `logs` instead (docs/replicate-api.md 2.6).
 _LOGGED_COUNT = re.compile(r"^[^\S\n]*(Input|Output) token count:\s*(\d+)\s*$", re.MULTILINE)
 
@@ -144,17 +143,24 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
     Raises:
         ValueError: It has no `id`.
     """
-    prediction_id = body.get("id")
+    get = body.get
+    prediction_id = get("id")
     if not isinstance(prediction_id, str) or not prediction_id:
         raise ValueError("no prediction id")
     return Prediction(
-        id=prediction_id,
-        status=_to_text(body.get("status")) or "starting",
-        output=body.get("output"),
-        metrics=to_mapping(body.get("metrics")),
-        urls={k: v for k, v in to_mapping(body.get("urls")).items() if isinstance(v, str)},
-        data_removed=body.get("data_removed") is True,
-        **{name: _to_text(body.get(name)) for name in _TEXT_FIELDS},
+        prediction_id,
+        _to_text(get("status")) or "starting",
+        _to_text(get("model")),
+        _to_text(get("version")),
+        get("output"),
+        _to_text(get("error")),
+        _to_text(get("logs")),
+        to_mapping(get("metrics")),
+        _to_text(get("created_at")),
+        _to_text(get("started_at")),
+        _to_text(get("completed_at")),
+        {k: v for k, v in to_mapping(get("urls")).items() if isinstance(v, str)},
+        get("data_removed") is True,
     )
 
 
@@ -210,5 +216,5 @@ def _to_text(value: Any) -> str | None:
 
 def to_mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping as it is, and an empty one for any other value."""
-    # A dict is recognized sooner than a mapping.
-    return value if isinstance(value, (dict, Mapping)) else {}
+    # A dict is recognized sooner than a mapping, and None sooner than anything else.
+    return {} if value is None or not isinstance(value, (dict, Mapping)) else value

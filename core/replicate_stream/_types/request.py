@@ -23,6 +23,7 @@ from replicate_stream._types.tool_choice import ToolChoice, parse_tool_choice
 OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
 
 _NUMERIC = tuple(each for each in PARAMETERS if each.type in {int, float})
+_SAMPLING = tuple(each.name for each in _NUMERIC if each.name != "max_repairs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,7 @@ class Request:
     @property
     def sampling(self) -> dict[str, float]:
         """The numbers that are set and go to the model, by parameter."""
-        numbers = {each.name: getattr(self, each.name) for each in _NUMERIC}
-        del numbers["max_repairs"]
-        return {name: value for name, value in numbers.items() if value is not None}
+        return {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
 
 
 Missing: TypeAlias = Literal["call", "answer"]
@@ -180,11 +179,14 @@ def build_request(
     """
     if validator is not None and not callable(validator):
         raise wrong_type("validator", validator, "a function or None")
-    if not isinstance(system_prompt, str | None):
+    if system_prompt is not None and not isinstance(system_prompt, str):
         raise wrong_type("system_prompt", system_prompt, "a string or None")
-    nested = {"tools": _get_schemas(tools), "tool_choice": tool_choice}
-    nested |= {"response_format": response_format, "extra_input": extra_input}
-    for name, value in nested.items():
+    for name, value in (
+        ("tools", _get_schemas(tools)),
+        ("tool_choice", tool_choice),
+        ("response_format", response_format),
+        ("extra_input", extra_input),
+    ):
         if value and is_too_deep(value):
             raise too_deep(name)
     request = Request(
@@ -202,14 +204,14 @@ def build_request(
         **others,
     )
     for parameter in _NUMERIC:
-        value = getattr(request, parameter.name)
+        value = others.get(parameter.name, parameter.default)
         if value is not None or parameter.default is not None:
             _check_number(parameter, value)
     return request
 
 
 def _get_schemas(tools: Any) -> list[Any]:
-    items = tools if isinstance(tools, list | tuple) else ()
+    items = tools if isinstance(tools, (list, tuple)) else ()
     return [each.parameters if isinstance(each, ToolSpec) else each for each in items]
 
 
@@ -229,7 +231,7 @@ def _replace_in_tool(tool: Any) -> Any:
 
 def _check_number(parameter: Parameter, value: Any) -> None:
     name, minimum, maximum = parameter.name, parameter.minimum, parameter.maximum
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
         raise invalid_value(name, value, "a number")
     # 5.0 is accepted for 5: JSON and many configuration files know one type of number.
     if parameter.type is int and value != int(value):

@@ -64,9 +64,10 @@ def replace_surrogates(value: Any) -> Any:
         except UnicodeEncodeError:
             # Two surrogates that are a pair become their character.
             return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, (dict, Mapping)):
         return {replace_surrogates(k): replace_surrogates(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [replace_surrogates(each) for each in value]
     return value
 

@@ -189,9 +189,9 @@ async def test_other_tokens_and_servers_have_queues_of_their_own(
 def test_the_registry_of_queues_holds_no_token_and_forgets_what_is_unused() -> None:
     others = set(rate_limit._queues)
     headers = Headers({"Authorization": Token("r8_FAKE_QUEUED")})
-    queue = rate_limit.get_queue("https://api.example.com/v1", headers.hash_token())
+    queue = rate_limit.get_queue("https://api.example.com/v1", headers.token_hash)
     same = Headers({"authorization": "Bearer r8_FAKE_QUEUED"})
-    assert rate_limit.get_queue("https://api.example.com/v1", same.hash_token()) is queue
+    assert rate_limit.get_queue("https://api.example.com/v1", same.token_hash) is queue
     (key,) = set(rate_limit._queues) - others
     assert "r8_FAKE" not in str(key)
     del queue

@@ -68,7 +68,7 @@ class CogRequest:
         self._deadline_at = deadline_at
         self._clock = asyncio.get_running_loop().time
         self._cancellation: _CogCancellation | None = None
-        token_hash = http.settings.headers.hash_token()
+        token_hash = http.settings.headers.token_hash
         self._line = get_queue(http.settings.base_url, token_hash, _create_pace)
         self.renew()
 

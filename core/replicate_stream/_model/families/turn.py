@@ -60,7 +60,8 @@ def neutralize(pattern: str | re.Pattern[str], text: str) -> str:
             white space.
         text: The text.
     """
-    pattern = re.compile(pattern)
+    if isinstance(pattern, str):  # `re` finds a compiled one again by hashing its whole code
+        pattern = re.compile(pattern)
     pieces, at = list[str](), 0
     while match := pattern.search(text, at):
         start, end = match.span()
