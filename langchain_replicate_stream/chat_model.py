@@ -225,11 +225,11 @@ class ChatReplicate(ChatReplicateFields):
                             if run_manager is not None:
                                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                             yield chunk
+                self._refresh_profile(client)
             except core.ReplicateError as error:
+                self._refresh_profile(client)
                 yield from converter.convert_error(error)
                 raise
-            finally:
-                self._refresh_profile(client)
 
     def _stream_chat_model_events(
         self,
@@ -244,16 +244,14 @@ class ChatReplicate(ChatReplicateFields):
             converter = EventConverter(request["model"])
             chunks = ChunkConverter(request["model"])
             has_handlers = run_manager is not None and bool(run_manager.handlers)
-            try:
-                with closing(stream_blocking(client, request)) as events:
-                    yield converter.start()
-                    for event in events:
-                        if has_handlers and run_manager is not None:
-                            for chunk in chunks.convert(event):
-                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield from converter.convert(event)
-            finally:
-                self._refresh_profile(client)
+            with closing(stream_blocking(client, request)) as events:
+                yield converter.start()
+                for event in events:
+                    if has_handlers and run_manager is not None:
+                        for chunk in chunks.convert(event):
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield from converter.convert(event)
+            self._refresh_profile(client)
 
     def _generate(
         self,
