@@ -193,7 +193,8 @@ def _require_call(result: list[Generation], *, partial: bool) -> None:
         return
     bad = message.invalid_tool_calls
     # In a stream an incomplete call looks like a malformed one, until it is marked.
-    if not partial or any((call["args"] or "").endswith(MALFORMED_MARK) for call in bad):
+    is_whole = not partial or getattr(message, "chunk_position", None) == "last"
+    if is_whole or any((call["args"] or "").endswith(MALFORMED_MARK) for call in bad):
         problem = "its call is malformed, or breaks off" if bad else "it calls no tool"
         raise _make_error(problem, result)
 

@@ -460,6 +460,8 @@ async def test_an_answer_without_the_call_that_it_was_free_to_make_is_an_error(
     llm = make_llm().with_structured_output(Joke, method="function_calling", tool_choice="auto")
     with pytest.raises(core.AnswerFormatError, match="it calls no tool"):
         await llm.ainvoke("Hi")
+    with pytest.raises(core.AnswerFormatError, match="it calls no tool"):
+        assert [part async for part in llm.astream("Hi")] == []
 
 
 def test_arguments_that_contradict_each_other_are_an_error(make_llm: MakeLLM) -> None:
