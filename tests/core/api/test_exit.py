@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from replicate_stream.testing import Emulator
+from replicate_stream.testing import Emulator, Fault
 
 # What each program leaves open in the global `left`.
 PROGRAMS = {
@@ -136,9 +137,9 @@ def run_program(
     host: str = "127.0.0.1",
     *,
     has_stderr: bool = False,
-    streams: int = 0,
+    until: Callable[[Emulator], bool] = lambda _: True,
 ) -> list[str]:
-    """Run a program; its standard input ends when the emulator has this many streams open."""
+    """Run a program, whose standard input ends once the emulator is in a certain state."""
     program = f"""
 import asyncio, gc, sys
 from replicate_stream import Client
@@ -157,7 +158,7 @@ async def open_stream():
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
     ) as running:
-        emulator.wait_for(lambda e: e.streams_open == streams or running.poll() is not None)
+        emulator.wait_for(lambda e: until(e) or running.poll() is not None)
         _, errors = running.communicate(timeout=15)
     assert running.returncode == 0
     assert has_stderr or errors == ""
@@ -188,6 +189,7 @@ def test_a_token_that_cannot_be_had_at_the_exit_costs_no_other_prediction(
     assert sorted(replicate_emulator.cancels) == sorted([first, third])
 
 
+COLLECTED = "vectors that are collected, without an exit hook"
 # Of our tasks, those that are pending when their loop is closed, and how many predictions there are
 PENDING = {
     "a batch after its first result": (
@@ -209,11 +211,20 @@ PENDING = {
         """,
         3,
     ),
-    "vectors that are collected, without an exit hook": (
+    COLLECTED: (
         """
         task = loop.create_task(client.embed("acme/vectors", ["a", "b"], batch_size=1))
         task._log_destroy_pending = False  # it is the caller's own
-        loop.run_until_complete(wait())
+        import logging
+        async def sleep():
+            "Wait until no task waits for a reply: its connection would hold it."
+            repeated = []
+            logger = logging.getLogger("replicate_stream")
+            logger.setLevel(logging.INFO)
+            logger.addFilter(lambda record: repeated.append(record) or False)
+            while len(repeated) < 2:
+                await asyncio.sleep(0.01)
+        loop.run_until_complete(sleep())
         loop.close()
         del task
         gc.collect()
@@ -268,6 +279,9 @@ def test_tasks_of_ours_that_a_closed_loop_leaves_are_silent_and_their_prediction
     vectors = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
     texts = {"texts": {"type": "array", "items": {"type": "string"}}}
     emulator.add_model("acme/vectors", {"properties": texts}, output_schema=vectors)
+    if name == COLLECTED:
+        late = Fault(on="get", status=429, headers={"Retry-After": "60"})
+        emulator.fault(late, times=None)
     program = f"""
 journal = {str(tmp_path / "journal")!r}
 loop = asyncio.new_event_loop()
@@ -281,10 +295,14 @@ async def wait():
 """
     if name in OWN_TASKS:
         program += "task = loop.create_task(run())\nloop.run_until_complete(wait())\n"
-    # asyncio itself complains of a task that is destroyed while it connects.
-    streams = count if name in OWN_TASKS and name != "vectors" else 0
-    program += "loop.close()\n"
-    lines = run_program(emulator, program, has_stderr=name in OWN_TASKS, streams=streams)
+    is_streamed = name in OWN_TASKS and name != "vectors"
+    lines = run_program(
+        emulator,
+        program + "loop.close()\n",
+        has_stderr=name in OWN_TASKS,
+        # asyncio itself complains of a task that is destroyed while it connects.
+        until=lambda e: not is_streamed or e.streams_open == count,
+    )
     if lines:
         assert lines[0] == "Task was destroyed but it is pending!"
         assert " name='Task-1' " in lines[1]
