@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -11,7 +12,7 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock, ToolCallBlo
 
 from langchain_replicate_stream import ChatReplicate
 from llama_index_replicate_stream import Replicate
-from replicate_stream import Client, Message, ToolCall, ToolSpec, prepare_input
+from replicate_stream import Client, InvalidInputError, Message, ToolCall, ToolSpec, prepare_input
 from replicate_stream.testing import Emulator
 
 LONE, SAFE = "a\ud800b\udc00é", "a\ufffdb\ufffdé"
@@ -90,6 +91,18 @@ def test_surrogates_that_are_a_pair_become_their_character() -> None:
 def test_a_prompt_without_surrogates_is_sent_as_it_is() -> None:
     text = "owl 🦉 \0 \ufffd \uffff"
     assert prepare_input(text, model="a/b", schema=None).input == {"prompt": text}
+
+
+def test_what_is_nested_too_deeply_is_refused_where_surrogates_are_replaced() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(sys.getrecursionlimit()):
+        schema = {"items": schema}
+    with pytest.raises(InvalidInputError, match="stop"):
+        prepare_input("Hi", model="a/b", schema=None, stop=cast("Any", [schema]))
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    llm = ChatReplicate(model="a/b", api_key="r8_fake").bind_tools([tool])
+    with pytest.raises(InvalidInputError, match="tools is nested too deeply"):
+        llm.invoke("Hi")
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -37,6 +38,7 @@ _MIN_LENGTH = 4  # characters of a secret; a shorter one is in many words
 _MIN_LENGTH_IN_DATA = 12  # a shorter one may stand by chance in an id, a URL or a schema
 _MAX_KNOWN = 64
 _MAX_SEARCHED = 4  # a prediction's requests have two or three kinds of headers
+_UNESCAPED = re.compile(r"[\w.~+/=-]+")
 _PASSWORD = re.compile(r"\A(?:[\w+.-]+:)?//([^:/?#]*):([^/?#]*)@")
 _USER_INFO = re.compile(r"\A((?:[\w+.-]+:)?//)?[^/?#]*@")
 
@@ -240,7 +242,7 @@ class Redactor:
             return
         self._searched = [*self._searched, search][-_MAX_SEARCHED:]
         values = {_SCHEME.sub("", v, count=1) for k, v in headers.items() if is_secret_header(k, v)}
-        values |= {quote(value, safe="") for value in values}  # as a URL holds them
+        values |= {each for value in values for each in _write(value)}
         if new := [v for v in values if len(v) >= _MIN_LENGTH and v not in self._known]:
             self._known = [*self._known, *new][-_MAX_KNOWN:]
             self._compile()
@@ -276,6 +278,16 @@ class Redactor:
         """Remove the secrets from the message of an error, and return the error."""
         error.args = tuple(self.redact(list(error.args)))
         return error
+
+
+def _write(secret: str) -> tuple[str, ...]:
+    """Write a secret as URLs, pages of HTML and JSON within a text hold it."""
+    url = quote(secret, safe="")
+    if _UNESCAPED.fullmatch(secret):
+        return (url,)
+    from html import escape  # slower to import than this module, and tokens do not need it
+
+    return url, escape(secret), json.dumps(secret)[1:-1]
 
 
 def _find_passwords(proxy: Token) -> list[str]:

@@ -55,8 +55,13 @@ def is_too_deep(value: Any) -> bool:
     return True
 
 
-def replace_surrogates(value: Any) -> Any:
-    """Put U+FFFD in place of each lone surrogate, which neither UTF-8 nor the API can hold."""
+def replace_surrogates(value: Any, levels: int = MAX_JSON_DEPTH) -> Any:
+    """Put U+FFFD in place of each lone surrogate, which neither UTF-8 nor the API can hold.
+
+    Args:
+        value: Decoded JSON.
+        levels: The levels of dicts and lists that are searched. JSON with more is never sent.
+    """
     if isinstance(value, str):
         try:
             if not value.isascii():  # that a text is ASCII is known without reading it
@@ -65,10 +70,12 @@ def replace_surrogates(value: Any) -> Any:
             # Two surrogates that are a pair become their character.
             return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return value
+    if not levels:
+        return value
     if isinstance(value, (dict, Mapping)):
-        return {replace_surrogates(k): replace_surrogates(v) for k, v in value.items()}
+        return {replace_surrogates(k): replace_surrogates(v, levels - 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [replace_surrogates(each) for each in value]
+        return [replace_surrogates(each, levels - 1) for each in value]
     return value
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -148,6 +151,18 @@ def test_the_402_names_the_billing_page() -> None:
 def test_a_successful_response_must_be_a_json_object(body: bytes) -> None:
     with pytest.raises(ResponseError, match="not a JSON object"):
         parse_json_object(Response(200, {}, body), ACTION)
+
+
+SPECIAL = """fake"&'>\\key"""
+
+
+@pytest.mark.parametrize("write", [str, escape, json.dumps, quote])
+def test_a_secret_is_redacted_however_a_server_escapes_it(write: Callable[[str], str]) -> None:
+    redactor = Redactor()
+    redactor.add(Headers({"X-Key": SPECIAL}))
+    body = f"invalid key {write(SPECIAL)} given".encode()
+    error = to_response_error(Response(401, {}, body, redactor), ACTION)
+    assert "key [redacted] given" in str(error).replace('"', "")
 
 
 def test_short_secrets_that_stand_in_data_by_chance_leave_it_as_it_is() -> None:
