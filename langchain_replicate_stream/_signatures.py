@@ -14,9 +14,10 @@ from langchain_core.language_models import ModelProfile
 from langchain_core.messages import AIMessage
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # generic before Python 3.11, too
 
-from replicate_stream import Budget, Client, PredictionReport, Price
+from replicate_stream import Client
+from replicate_stream.adapters import ConnectionSettings
 
 _T = TypeVar("_T")
 
@@ -29,27 +30,16 @@ class StructuredOutput(TypedDict, Generic[_T]):
     parsing_error: BaseException | None
 
 
-class ConnectionSettings(TypedDict, total=False):
+class ModelSettings(ConnectionSettings, total=False):
     """The arguments of every class, under all their names, but for the required model."""
 
     api_key: SecretStr | str | Callable[[], Any] | None
     replicate_api_token: SecretStr | str | Callable[[], Any] | None
-    base_url: str | None
-    proxy: str | None
-    timeout: float | None
-    deadline: float | None
-    max_retries: int
-    default_headers: dict[str, str] | None
-    on_unsupported: Literal["raise", "warn", "ignore"]
-    dialect: Literal["replicate", "cog"] | None
-    prices: dict[str, Price | dict[str, float]] | None
-    budget: Budget | dict[str, float] | float | None
-    on_prediction: Callable[[PredictionReport], object] | None
     client: Client | None
     model_kwargs: dict[str, Any]
 
 
-class Settings(ConnectionSettings, total=False):
+class Settings(ModelSettings, total=False):
     """The arguments of `ChatReplicate`, under all their names, but for the required model."""
 
     temperature: float | None

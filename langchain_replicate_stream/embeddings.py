@@ -19,7 +19,7 @@ from replicate_stream.adapters import run_blocking
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from langchain_replicate_stream._signatures import ConnectionSettings
+    from langchain_replicate_stream._signatures import ModelSettings
 
 
 class ReplicateEmbeddings(ConnectionFields, Embeddings):
@@ -62,7 +62,7 @@ class ReplicateEmbeddings(ConnectionFields, Embeddings):
             document_instruction: str | None = None,
             batch_size: int | None = None,
             concurrency: int = 8,
-            **settings: Unpack[ConnectionSettings],
+            **settings: Unpack[ModelSettings],
         ) -> None: ...
         @overload
         def __init__(
@@ -73,7 +73,7 @@ class ReplicateEmbeddings(ConnectionFields, Embeddings):
             document_instruction: str | None = None,
             batch_size: int | None = None,
             concurrency: int = 8,
-            **settings: Unpack[ConnectionSettings],
+            **settings: Unpack[ModelSettings],
         ) -> None: ...
         def __init__(self, **settings: Any) -> None: ...
 

@@ -5,37 +5,25 @@ The tests compare them with the fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms.llm import CompletionToPromptType, MessagesToPromptType
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
-from replicate_stream import Budget, PredictionReport, Price
+from replicate_stream.adapters import ConnectionSettings
 
 
-class ConnectionSettings(TypedDict, total=False):
+class ModelSettings(ConnectionSettings, total=False):
     """The arguments of every class that are fields."""
 
-    base_url: str | None
-    proxy: str | None
-    timeout: float | None
-    deadline: float | None
-    max_retries: int
-    default_headers: dict[str, str] | None
-    on_unsupported: Literal["raise", "warn", "ignore"]
-    dialect: Literal["replicate", "cog"] | None
-    prices: dict[str, Price | dict[str, float]] | None
-    budget: Budget | dict[str, float] | float | None
-    on_prediction: Callable[[PredictionReport], object] | None
     additional_kwargs: dict[str, Any] | None
     callback_manager: CallbackManager
     rate_limiter: Any
 
 
-class EmbeddingSettings(ConnectionSettings, total=False):
+class EmbeddingSettings(ModelSettings, total=False):
     """The arguments of `ReplicateEmbedding` that are fields."""
 
     model_name: str
@@ -48,7 +36,7 @@ class EmbeddingSettings(ConnectionSettings, total=False):
     embeddings_cache: Any
 
 
-class Settings(ConnectionSettings, total=False):
+class Settings(ModelSettings, total=False):
     """The arguments of `Replicate` that are fields, but for the required model."""
 
     system_prompt: str | None

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 from replicate_stream import _secrets
 from replicate_stream._client import Client
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from replicate_stream._event_stream import EventStream
     from replicate_stream._metering import OnPrediction
     from replicate_stream._types.contents import Contents
-    from replicate_stream._types.costs import Budget, Prices
+    from replicate_stream._types.costs import Budget, Price, Prices
     from replicate_stream._types.messages import Completion, Finished, Message, StreamEvent
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "ROOT",
     "ClientCache",
     "Connection",
+    "ConnectionSettings",
     "DeferredSignature",
     "Parameter",
     "StreamLeft",
@@ -73,12 +74,24 @@ __all__ = [
     "without_values",
 ]
 
-_FIELD_NAMES = (
-    "base_url", "proxy", "timeout", "deadline", "max_retries", "on_unsupported", "dialect",
-    "prices", "budget", "on_prediction",
-)  # fmt: skip
+
+class ConnectionSettings(TypedDict, total=False):
+    """The arguments for the connection that every adapter's constructor has."""
+
+    base_url: str | None
+    proxy: str | None
+    timeout: float | None
+    deadline: float | None
+    max_retries: int
+    default_headers: dict[str, str] | None
+    on_unsupported: Literal["raise", "warn", "ignore"]
+    dialect: Literal["replicate", "cog"] | None
+    prices: dict[str, Price | dict[str, float]] | None
+    budget: Budget | dict[str, float] | float | None
+    on_prediction: OnPrediction | None
 
 
+_FIELD_NAMES = ConnectionSettings.__annotations__.keys() - {"default_headers"}
 _LEAVE_TIMEOUT = 2.0  # seconds that the response to a cancellation may keep a thread
 
 

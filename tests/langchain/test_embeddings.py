@@ -21,7 +21,7 @@ from pydantic import AliasChoices, ValidationError
 
 import replicate_stream as core
 from langchain_replicate_stream import ReplicateEmbeddings, errors
-from langchain_replicate_stream._signatures import ConnectionSettings
+from langchain_replicate_stream._signatures import ModelSettings
 from replicate_stream import Client
 from replicate_stream.adapters import Connection
 from replicate_stream.testing import Emulator, HashingEmbedder, Reply
@@ -188,7 +188,7 @@ def test_type_checkers_know_each_field_under_all_its_names() -> None:
     for name, field in ReplicateEmbeddings.model_fields.items():
         alias = field.validation_alias
         names |= {name, *(alias.choices if isinstance(alias, AliasChoices) else ())}
-    assert {*ConnectionSettings.__annotations__, "model_name"} | OWN == names
+    assert {*ModelSettings.__annotations__, "model_name"} | OWN == names
 
 
 @pytest.mark.parametrize(
