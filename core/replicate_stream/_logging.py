@@ -15,9 +15,11 @@ class _OneLineFilter(logging.Filter):
 
 
 def _escape(value: object) -> object:
-    if isinstance(value, int | float):
-        return value
-    text = str(value)
+    return value if isinstance(value, int | float) else escape_unprintable(str(value))
+
+
+def escape_unprintable(text: str) -> str:
+    """Escape line breaks, and what steers a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

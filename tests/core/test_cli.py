@@ -18,8 +18,9 @@ from click.testing import CliRunner, Result
 
 from replicate_stream import Client, ModelSummary
 from replicate_stream._cli import files, main
-from replicate_stream._cli.models import format_list
+from replicate_stream._cli.models import format_list, format_profile
 from replicate_stream._cli.serve import EMBEDDING_MODEL, add_embedding_models
+from replicate_stream._model.profile import build_profile
 from replicate_stream.adapters import PARAMETERS
 from replicate_stream.testing import Emulator, HashingEmbedder, Reply, ToolUser, local_embedder
 
@@ -474,13 +475,20 @@ def test_a_list_of_models_fits_the_terminal() -> None:
     found = [
         ModelSummary("a/b", "word " * 50, 2_500_000),
         ModelSummary("owner/long-name", "", 999),
-        ModelSummary("c/d", "x", 3_000),
+        ModelSummary("c/d", "x\x1b[2J", 3_000),
     ]
     lines = format_list(found, 80)
     assert len(lines[0]) == 80
     assert [line.split()[1] for line in lines] == ["2.5M", "999", "3.0k"]
     assert lines[0].endswith("…")
     assert "word " * 49 in format_list(found, None)[0]
+    assert lines[2].endswith(r"x\x1b[2J")  # which would clear the terminal
+
+
+def test_the_inputs_of_a_model_do_not_steer_the_terminal() -> None:
+    field = {"type": "string", "description": "\x1b]0;title\x07"}
+    lines = format_profile(build_profile({"properties": {"prompt": field, "\x1b": field}}, "a/b"))
+    assert all(map(str.isprintable, lines))
 
 
 def spawn(

@@ -12,6 +12,7 @@ import click
 
 from replicate_stream import Client, ModelSummary
 from replicate_stream._cli.options import base_url_option, choose_model, dialect_option
+from replicate_stream._logging import escape_unprintable
 from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._model.profile import ModelProfile, build_profile
@@ -65,7 +66,8 @@ def format_list(summaries: Sequence[ModelSummary], columns: int | None) -> list[
     count_width = max(map(len, counts))
     lines = []
     for summary, count in zip(summaries, counts, strict=True):
-        description = " ".join(summary.description.split())
+        # Descriptions are written by anybody.
+        description = escape_unprintable(" ".join(summary.description.split()))
         room = len(description)
         if columns is not None:
             room = max(_LEAST_DESCRIPTION, columns - width - count_width - 4)
@@ -103,13 +105,14 @@ def format_profile(profile: ModelProfile) -> list[str]:
         for name, field in targets.items()
     }
     width = max(map(len, (*fields, *parameters)))
-    return [
+    lines = [
         "Inputs",
         *(f"  {each.name:<{width}}  {_format_field(each)}" for each in fields.values()),
         "",
         "Parameters",
         *(f"  {name:<{width}}  {target}" for name, target in parameters.items()),
     ]
+    return list(map(escape_unprintable, lines))
 
 
 def _format_field(field: InputField) -> str:
