@@ -210,6 +210,9 @@ class Observation:
         usage = self.read_usage(prediction)
         if usage is not None:
             meter.add(usage)
+        is_logged = log.isEnabledFor(logging.INFO)
+        if not is_logged and meter.on_prediction is None and self._context is None:
+            return
         report = PredictionReport(
             prediction.id,
             self._model,
@@ -222,7 +225,7 @@ class Observation:
             None if error is None else type(error).__name__,
             self._operation,
         )
-        if log.isEnabledFor(logging.INFO):
+        if is_logged:
             log.info("%s", describe(report))
         if meter.on_prediction is not None:
             _call(meter.on_prediction, report)

@@ -28,7 +28,7 @@ from replicate_stream._api.predictions import (
     raise_for_status,
     refetch_prediction,
 )
-from replicate_stream._api.read_timeout import ReadTimeout
+from replicate_stream._api.read_timeout import MIN_IDLE_TIMEOUT, ReadTimeout
 from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Decoder, EventTooLargeError
 from replicate_stream._errors import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from replicate_stream._metering import Observation
 
 
-FIRST_CHECK_AFTER = 2.0
+FIRST_CHECK_AFTER = MIN_IDLE_TIMEOUT
 """Seconds without an event after which the record is fetched, to see the prediction's status."""
 MAX_CHECK_INTERVAL = 15.0
 """Longest time between two such checks, and longest wait for a stream's response, in seconds."""
@@ -227,7 +227,7 @@ class PredictionRun:
         except get_connection_errors():
             return False
         finally:
-            read_timeout.stop()  # the reads have a shorter time-out than this wait
+            # The reads have a shorter time-out than this wait.
             read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + FIRST_CHECK_AFTER)
         if self._response is None:
             return None

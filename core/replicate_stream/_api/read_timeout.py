@@ -13,6 +13,8 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 T = TypeVar("T")
+MIN_IDLE_TIMEOUT = 2.0
+"""Shortest idle time-out that a reader may set while the timer of a longer one runs, in seconds."""
 _GRACE = 0.01
 """Seconds in which the loop reads what has arrived, before a read is interrupted.
 
@@ -91,7 +93,7 @@ class ReadTimeout:
                 # The consumer was busy with the last event: the server was not idle.
                 self._has_expired_between_reads = False
                 self.last_event_at = self._loop.time()
-            self._timer = self._loop.call_at(self._expires_at(), self._on_timer)
+            self._start_timer()
         task = self._reader = asyncio.current_task()
         try:
             return await read
@@ -111,10 +113,16 @@ class ReadTimeout:
     def _expires_at(self) -> float:
         return min(self.last_event_at + self.idle_timeout, self._deadline_at)
 
+    def _start_timer(self) -> None:
+        # It looks again after this time, so that the reader can shorten the time-out down to it
+        # without another timer, which costs 12,000 instructions.
+        look_at = min(self._expires_at(), self._loop.time() + MIN_IDLE_TIMEOUT)
+        self._timer = self._loop.call_at(look_at, self._on_timer)
+
     def _on_timer(self) -> None:
         self._timer = None
         if self._loop.time() < self._expires_at():
-            self._timer = self._loop.call_at(self._expires_at(), self._on_timer)
+            self._start_timer()
         elif self._reader is None:
             self._has_expired_between_reads = True
         else:

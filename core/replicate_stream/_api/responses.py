@@ -23,6 +23,7 @@ from replicate_stream._errors import (
     RateLimitError,
     ResponseError,
 )
+from replicate_stream._frozen import fill_slots
 from replicate_stream._secrets import Redactor
 from replicate_stream._settings import Dialect
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
@@ -54,6 +55,7 @@ _ON_UNAUTHORIZED = {
 _BILLING = "https://replicate.com/account/billing"
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class Response:
     """An HTTP response, read to its end.

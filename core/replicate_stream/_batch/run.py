@@ -117,7 +117,7 @@ async def _run_batch(
 ) -> AsyncGenerator[BatchResult, None]:
     # What is wrong for all requests is an error, instead of a result for each.
     steps.api.models.parse(settings.model)
-    await steps.build_request(settings.model, "-", **settings.parameters)
+    await steps.build_request(settings.model, "-", settings.parameters)
     async with AsyncExitStack() as stack:
         if isinstance(journal, Journal):
             await journal.refresh()
@@ -224,7 +224,7 @@ class Batch:
         request = await self._steps.build_request(
             batch_request.model or settings.model,
             batch_request.messages,
-            **merge_parameters(settings.parameters, batch_request),
+            merge_parameters(settings.parameters, batch_request),
         )
         digest = digest_request(request)
         recorder = Recorder(key, digest, self._journal, settings.cancel_after)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from replicate_stream._frozen import fill_slots
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import Neutralize, ToolFormat, ToolResult
 from replicate_stream._model.families.turn import Role, Turn
@@ -25,6 +26,7 @@ from replicate_stream._types.tool_choice import ToolChoice
 _MARKS_BROKEN = "Control marks in a message were broken with a space, so that they open no turn."
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class ParsedMessage:
     """A message with its text and its media apart.
@@ -62,6 +64,7 @@ class ParsedMessage:
         return converted
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class PromptInstructions:
     """Instructions that the prompt has to carry because the model has no input for them.
@@ -77,6 +80,7 @@ class PromptInstructions:
     tool_choice: str = ""
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """The messages of a request, and the input that they are put into.
@@ -196,6 +200,8 @@ class Conversation:
         Returns:
             The system text if the model has no such input, else an empty string.
         """
+        if not self.has_system:
+            return ""
         system = self.render_system(self.neutralize, self.tool_format(self.neutralize))
         if system and self.builder.profile.system_prompt is not None:
             self.builder.input[self.builder.profile.system_prompt.name] = system

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from replicate_stream._errors import InvalidInputError, invalid_value
+from replicate_stream._frozen import fill_slots
 from replicate_stream._model import families
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.transcript import TRANSCRIPT
@@ -15,6 +16,7 @@ from replicate_stream._request.messages_input import can_hold_images, put_histor
 _PLAIN = "plain"
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
     """A prompt.

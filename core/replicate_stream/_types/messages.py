@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._errors import InvalidInputError, too_deep, wrong_type
+from replicate_stream._frozen import fill_slots
 from replicate_stream._lazy import public
 from replicate_stream._types.prediction import Prediction, Usage
 from replicate_stream._types.strict_json import is_too_deep
@@ -55,6 +56,7 @@ class ToolSpec:
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation.
@@ -79,6 +81,7 @@ Messages: TypeAlias = str | Message | Iterable[MessageLike]
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of the answer. Pieces are joined with nothing in between."""
@@ -87,6 +90,7 @@ class TextDelta:
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     """A piece of the model's reasoning, which comes before its answer."""
@@ -113,6 +117,7 @@ class ToolCallDelta:
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
     """A new status of the prediction: `starting` while a model boots, then `processing`."""
@@ -121,6 +126,7 @@ class StatusChanged:
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The last event of a stream that ended without an error.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from replicate_stream._frozen import fill_slots
 from replicate_stream._lazy import public
 from replicate_stream._types.costs import Price
 
@@ -31,6 +32,7 @@ _LOGGED_COUNT = re.compile(r"^[^\S\n]*(Input|Output) token count:\s*(\d+)\s*$", 
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What one or more predictions used. Sums of tokens compare; times and costs do not.
@@ -67,6 +69,7 @@ class Usage:
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A prediction's record, without its input.

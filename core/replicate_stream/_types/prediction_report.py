@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from replicate_stream._frozen import fill_slots
 from replicate_stream._lazy import public
 from replicate_stream._types.prediction import Usage
 
 
 @public
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class PredictionReport:
     """A prediction that has ended, was left, or failed. It holds no text.

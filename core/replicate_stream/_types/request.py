@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from replicate_stream._errors import invalid_value, too_deep, wrong_type
+from replicate_stream._frozen import fill_slots
 from replicate_stream._lazy import public
 from replicate_stream._types.media import Upload
 from replicate_stream._types.messages import Message, Messages, ToolSpec, to_messages
@@ -26,6 +27,7 @@ _NUMERIC = tuple(each for each in PARAMETERS if each.type in {int, float})
 _SAMPLING = tuple(each.name for each in _NUMERIC if each.name != "max_repairs")
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """The messages and parameters of one answer. Built by `build_request`.
@@ -76,6 +78,7 @@ Missing: TypeAlias = Literal["call", "answer"]
 """What an answer leaves out although it has begun it."""
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True)
 class ExpectedAnswer:
     """Tools and format that an answer is parsed for and checked against.
@@ -121,6 +124,7 @@ class PreparedInput:
     max_tokens: int | None = None
 
 
+@fill_slots
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInput(PreparedInput):
     """A prediction's input, and what the client needs to send it and to read the answer.
@@ -160,19 +164,27 @@ def build_request(
     messages: Messages,
     *,
     system_prompt: str | None = None,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
     stop: str | Sequence[str] | None = None,
+    seed: int | None = None,
+    presence_penalty: float | None = None,
+    frequency_penalty: float | None = None,
     reasoning_effort: str | None = None,
     tools: Sequence[ToolSpec | Mapping[str, Any]] | None = None,
     tool_choice: str | bool | Mapping[str, Any] | None = None,
     parallel_tool_calls: bool | None = None,
     response_format: Mapping[str, Any] | None = None,
-    extra_input: Mapping[str, Any] | None = None,
     validator: Callable[[Any], object] | None = None,
-    **others: Any,
+    extra_input: Mapping[str, Any] | None = None,
+    prompt_format: str | None = None,
+    include_usage: bool = True,
+    coalesce: bool = False,
+    max_repairs: int = 1,
 ) -> Request:
     """Validate the arguments of `Client.stream` and parse them.
-
-    Those that need no parsing, `others`, are fields of `Request`.
 
     Raises:
         InvalidInputError: Names the argument, and what it must be.
@@ -193,6 +205,13 @@ def build_request(
         model=model,
         messages=to_messages(messages),
         system_prompt=system_prompt,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        seed=seed,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
         # An answer is compared with what the model was sent.
         stop=() if stop is None else _parse_stop(replace_surrogates(stop)),
         tools=_parse_tools(tools, tool_choice, parallel_tool_calls),
@@ -201,10 +220,13 @@ def build_request(
         else parse_response_format(replace_surrogates(response_format)),
         validator=validator,
         extra_input=_parse_extra_input(extra_input or {}, reasoning_effort),
-        **others,
+        prompt_format=prompt_format,
+        include_usage=include_usage,
+        coalesce=coalesce,
+        max_repairs=max_repairs,
     )
     for parameter in _NUMERIC:
-        value = others.get(parameter.name, parameter.default)
+        value = getattr(request, parameter.name)
         if value is not None or parameter.default is not None:
             _check_number(parameter, value)
     return request

@@ -1,0 +1,71 @@
+"""Values whose constructor fills their slots."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
+from typing import Any
+
+import pytest
+
+from replicate_stream._frozen import fill_slots
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Filled by `dataclass`."""
+
+    name: str
+    size: int = 1
+    tags: list[str] = field(default_factory=list, repr=False)
+
+
+@fill_slots
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Filled by its slots."""
+
+    name: str
+    size: int = 1
+    tags: list[str] = field(default_factory=list, repr=False)
+
+
+@fill_slots
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived(Filled):
+    """With slots of its own and of its base."""
+
+    mark: str = ""
+    more: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("a",), ("a", 2), ("a", 2, ["b"])], ids=lambda given: str(len(given))
+)
+def test_a_filled_value_is_what_dataclass_makes_of_the_same_arguments(
+    arguments: tuple[Any, ...],
+) -> None:
+    plain, filled = Plain(*arguments), Filled(*arguments)
+    assert asdict(filled) == asdict(plain)
+    assert repr(filled) == repr(plain).replace("Plain", "Filled")
+    assert [each.name for each in fields(filled)] == [each.name for each in fields(plain)]
+    assert inspect.signature(Filled) == inspect.signature(Plain)
+    for same in (copy.copy(filled), copy.deepcopy(filled), pickle.loads(pickle.dumps(filled))):
+        assert same == filled
+    assert replace(filled, size=3) == Filled(filled.name, 3, filled.tags)
+
+
+def test_each_value_has_defaults_of_its_own() -> None:
+    one, other = Derived(name="a"), Derived(name="a", mark="b")
+    assert (one.size, one.tags, one.mark, one.more, other.mark) == (1, [], "", {}, "b")
+    assert one.tags is not other.tags
+    assert one.more is not other.more
+
+
+def test_a_filled_value_is_frozen_and_names_what_is_missing() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Filled("a").name = "b"  # type: ignore[misc]
+    with pytest.raises(TypeError, match=r"Filled.*'name'"):
+        Filled()  # type: ignore[call-arg]
