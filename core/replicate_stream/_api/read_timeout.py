@@ -94,7 +94,7 @@ class ReadTimeout:
                 self._has_expired_between_reads = False
                 self.last_event_at = self._loop.time()
             self._start_timer()
-        task = self._reader = asyncio.current_task()
+        task = self._reader = asyncio.current_task(self._loop)
         try:
             return await read
         except asyncio.CancelledError:

@@ -218,7 +218,7 @@ def _find_answer_limit(
 
 
 def _check_required(profile: ModelProfile, model_input: Mapping[str, Any]) -> None:
-    missing = tuple(each.name for each in profile.required if each.name not in model_input)
+    missing = tuple([each.name for each in profile.required if each.name not in model_input])
     if not missing:
         return
     remedy = "give it in extra_input"

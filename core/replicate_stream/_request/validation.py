@@ -74,9 +74,11 @@ def _check(value: Any, spec: Mapping[str, Any]) -> str | None:
 
 
 def _is_supported(spec: Mapping[str, Any]) -> bool:
-    items = spec.get("items") or {}
-    known = all(key.startswith("x-") for key in spec.keys() - _SUPPORTED)
-    return known and isinstance(items, Mapping) and (not items or _is_supported(items))
+    for key in spec:
+        if key not in _SUPPORTED and not key.startswith("x-"):
+            return False
+    items = spec.get("items")
+    return not items or (isinstance(items, Mapping) and _is_supported(items))
 
 
 def _check_type(value: Any, spec: Mapping[str, Any]) -> str | None:
@@ -84,8 +86,9 @@ def _check_type(value: Any, spec: Mapping[str, Any]) -> str | None:
     if declared is None:
         return None
     names = declared if isinstance(declared, list) else [declared]
-    if any(name not in _TYPES or _TYPES[name](value) for name in names):
-        return None
+    for name in names:
+        if name not in _TYPES or _TYPES[name](value):
+            return None
     return f"of type {' or '.join(names)}"
 
 
