@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
 
+from replicate_stream._api.cancellation import MIN_RETRIES
 from tests.reliability.fault_cells import (
     ALWAYS,
     CANCELLING,
@@ -273,7 +274,8 @@ def build_creation_cell(name: str, fault: ReplyFault, index: int) -> Cell:
 def build_cancel_cell(name: str, fault: ReplyFault, index: int) -> Cell:
     """Build the cell of a consumer that leaves a prediction which runs on."""
     cell = build_cell(name, CANCELLING, fault, index, FIRST)
-    requests = 0 if fault.edit is None else 2 if fault.is_repeated else 1
+    retries = (1, MIN_RETRIES)[index] if fault.is_repeated else 0
+    requests = 0 if fault.edit is None else 1 + retries
     is_right_at_last = fault.is_repeated and index == 0
     script = replace(
         cell.script,

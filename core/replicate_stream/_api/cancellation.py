@@ -27,8 +27,8 @@ from replicate_stream._errors import ReplicateError
 from replicate_stream._logging import log
 from replicate_stream._types.prediction import Prediction, parse_prediction
 
-_RETRIES = 3
-"""Repetitions of a request to cancel, whatever `max_retries` is: a prediction runs on at a cost."""
+MIN_RETRIES = 2
+"""Least number of repetitions of a request to cancel: a prediction that runs on costs money."""
 
 
 class Cancellation:
@@ -107,7 +107,7 @@ class Cancellation:
             posting = self._http.request(
                 "POST",
                 self._url,
-                retries=_RETRIES,
+                retries=max(MIN_RETRIES, self._http.settings.max_retries),
                 timeout=GRACE_PERIOD,
                 accepted=self._accepted,
             )
