@@ -35,8 +35,8 @@ class ReplicateError(Exception):
     Attributes that a subclass sets in its constructor survive pickling and copying.
 
     Attributes:
-        completion: The part of the answer that `Client.complete` had received, a `Completion` with
-            the finish reason `error`; None if there is none.
+        completion: The part of the answer that `Client.complete`, or an adapter, had received, a
+            `Completion` with the finish reason `error`; None if there is none.
         has_unknown_outcome: True if a prediction may have been created, and be paid, although no
             usable response came: it was lost, or the server failed (5xx). A repeated request may
             then be paid twice.
