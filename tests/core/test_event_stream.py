@@ -250,9 +250,9 @@ async def test_an_invented_tool_result_cancels_the_prediction(
 async def test_stop_sequences_cut_the_text_and_not_the_arguments(
     client: Client, replicate_emulator: Emulator, answers: Any
 ) -> None:
-    answers('Well. <tool_call>{"name": "add", "arguments": {"a": "STOP"}}</tool_call> then STOP no')
+    answers('Well. <tool_call>{"name": "add", "arguments": {"a": "STOP"}}</tool_call> Then STOP no')
     whole = await client.complete(replicate_emulator.model, "1+1?", tools=[ADD], stop=["STOP"])
-    assert whole.text == "Well.  then "
+    assert whole.text == "Well.  Then "
     assert whole.tool_calls[0].arguments == {"a": "STOP"}
 
 
