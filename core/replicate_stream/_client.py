@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from replicate_stream._model.capabilities import ModelCapabilities
     from replicate_stream._model.embedding_profile import InputType
     from replicate_stream._model.profile import ModelProfile
+    from replicate_stream._response.completion import CompletionBuilder
     from replicate_stream._types.costs import Budget, Prices
     from replicate_stream._types.messages import Completion, Messages, ToolSpec
     from replicate_stream._types.prediction import Prediction, Usage
@@ -337,9 +338,7 @@ class Client:
         check_arguments("complete", parameters)
         opening = partial(self._open_stream, model, messages, parameters, is_buffered=True)
         async with _StreamContext(opening) as events:
-            from replicate_stream._response.completion import CompletionBuilder
-
-            builder = CompletionBuilder()
+            builder = _load_steps().completion_builder()
             async for event in events:
                 builder.add(event)
         return builder.build()
@@ -766,6 +765,7 @@ class _Steps(NamedTuple):
     reading: Callable[..., Reading]
     extract_text: Callable[..., str | None]
     open_events: Callable[..., EventStream]
+    completion_builder: Callable[[], CompletionBuilder]
 
 
 @cache  # a `from … import` costs 2 us each time, together a hundredth of a short answer
@@ -773,10 +773,13 @@ def _load_steps() -> _Steps:
     from replicate_stream._api.api import Reading
     from replicate_stream._event_stream import EventStream
     from replicate_stream._request.prepare import build_model_input
+    from replicate_stream._response.completion import CompletionBuilder
     from replicate_stream._response.output import extract_text
     from replicate_stream._types.request import build_request
 
-    return _Steps(build_request, build_model_input, Reading, extract_text, EventStream)
+    return _Steps(
+        build_request, build_model_input, Reading, extract_text, EventStream, CompletionBuilder
+    )
 
 
 def _build_reading(model_input: ModelInput, request: Request) -> Reading:

@@ -197,8 +197,9 @@ class BufferedAnswerParser(AnswerParser):
 
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return nothing."""
-        self._chunks += chunks
-        self._events += super().feed(("".join(chunks),))  # as one, because each has its cost
+        if chunks:
+            self._chunks += chunks
+            self._events += super().feed(("".join(chunks),))  # as one, because each has its cost
         return ()
 
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:

@@ -265,6 +265,8 @@ def find_unopened_reasoning(text: str) -> str:
     The opening tag then was the end of the prompt that the model's own template rendered.
     """
     for opening, closing in families.TABLES.thinking_tags:
+        if closing not in text:
+            continue
         tag = re.escape(closing)
         if re.search(rf"(?m)^[ \t]*{tag}(?!`)|{tag}[ \t]*$", text) is not None:
             before = text[: text.index(closing)]

@@ -73,6 +73,7 @@ PARAMETERS = (
     Parameter("max_repairs", int, _MAX_REPAIRS, default=1, minimum=0),
 )
 """In the order of `Client.stream`."""
+_ARGUMENTS = ("model", "messages", *(parameter.name for parameter in PARAMETERS))
 
 
 def check_on_unsupported(value: str) -> OnUnsupported:
@@ -88,8 +89,7 @@ def check_on_unsupported(value: str) -> OnUnsupported:
 
 def check_arguments(method: str, names: Iterable[str]) -> None:
     """Reject arguments that a method of `Client` does not have, as `check_argument_names` does."""
-    known = ("model", "messages", *(parameter.name for parameter in PARAMETERS))
-    check_argument_names(f"Client.{method}", names, known, input_argument="extra_input")
+    check_argument_names(f"Client.{method}", names, _ARGUMENTS, input_argument="extra_input")
 
 
 def check_argument_names(
