@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from replicate_stream._api.watch import get_watch
 from replicate_stream._logging import log
 from replicate_stream._settings import cut_path, is_readable
 
@@ -107,7 +108,11 @@ class StreamHost:
 
 
 class Dial:
-    """A connection that is opened, and then waits for its stream."""
+    """A connection that is opened, and then waits for its stream.
+
+    Attributes:
+        expires_at: When it is closed if it was not used, in the loop's time.
+    """
 
     def __init__(
         self, host: StreamHost, origin: str, connecting: Coroutine[Any, Any, Connection | None]
@@ -116,7 +121,14 @@ class Dial:
         self._origin = origin
         self._is_over = False
         self._connecting: _Connecting = asyncio.ensure_future(connecting)
-        self._timer = asyncio.get_running_loop().call_later(MAX_SECONDS, self.close)
+        loop = asyncio.get_running_loop()
+        self.expires_at = loop.time() + MAX_SECONDS
+        self._watch = get_watch(loop)
+        self._watch.add(self)
+
+    def expire(self) -> None:
+        """Close the connection, which has waited too long: called by the watch."""
+        self.close()
 
     def close_unless_for(self, url: str | None) -> None:
         """Close it if a stream is on another host, or if there is no stream."""
@@ -130,7 +142,7 @@ class Dial:
         """
         try:
             if not self._connecting.done():
-                await asyncio.wait({self._connecting})  # until the timer, which cancels it
+                await asyncio.wait({self._connecting})  # until it expires, which cancels it
             connection = _get_connection(self._connecting)
             if not self._is_over and connection is not None and not connection.closed:
                 self._end(is_used=True)
@@ -152,7 +164,7 @@ class Dial:
 
     def _end(self, *, is_used: bool) -> None:
         self._is_over = True
-        self._timer.cancel()
+        self._watch.remove(self)
         self._host.end(self, is_used=is_used)
 
 

@@ -28,9 +28,10 @@ from replicate_stream._api.predictions import (
     raise_for_status,
     refetch_prediction,
 )
-from replicate_stream._api.read_timeout import MIN_IDLE_TIMEOUT, ReadTimeout
+from replicate_stream._api.read_timeout import ReadTimeout
 from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Decoder, EventTooLargeError
+from replicate_stream._api.watch import LOOK_INTERVAL
 from replicate_stream._errors import (
     ModelNotFoundError,
     ReplicateTimeoutError,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from replicate_stream._metering import Observation
 
 
-FIRST_CHECK_AFTER = MIN_IDLE_TIMEOUT
+FIRST_CHECK_AFTER = LOOK_INTERVAL
 """Seconds without an event after which the record is fetched, to see the prediction's status."""
 MAX_CHECK_INTERVAL = 15.0
 """Longest time between two such checks, and longest wait for a stream's response, in seconds."""

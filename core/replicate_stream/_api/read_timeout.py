@@ -1,8 +1,7 @@
 """An idle time-out for the reads of a stream.
 
-A time-out around each read would cost a timer per token. Here a single timer sleeps until the idle
-time-out can have passed at the earliest, and checks then when the last event came; a read itself
-costs next to nothing.
+A time-out around each read would cost a timer per token. Here the loop's watch looks now and then
+when the last event came; a read itself costs next to nothing.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import math
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from replicate_stream._api.watch import Watch, get_watch
+
 T = TypeVar("T")
-MIN_IDLE_TIMEOUT = 2.0
-"""Shortest idle time-out that a reader may set while the timer of a longer one runs, in seconds."""
 _GRACE = 0.01
 """Seconds in which the loop reads what has arrived, before a read is interrupted.
 
@@ -51,7 +50,8 @@ class ReadTimeout:
 
     Attributes:
         last_event_at: When the last event came, in the loop's time. Set by the reader.
-        idle_timeout: Seconds after `last_event_at` until a read is interrupted. Set by the reader.
+        idle_timeout: Seconds after `last_event_at` until a read is interrupted. Set by the reader,
+            to `watch.LOOK_INTERVAL` at least if it is shortened.
     """
 
     def __init__(self, idle_timeout: float, deadline_at: float | None = None) -> None:
@@ -65,7 +65,8 @@ class ReadTimeout:
         self.last_event_at = self._loop.time()
         self.idle_timeout = idle_timeout
         self._deadline_at = math.inf if deadline_at is None else deadline_at
-        self._timer: asyncio.TimerHandle | None = None
+        self._watch: Watch | None = None
+        self._grace: asyncio.TimerHandle | None = None
         self._reader: asyncio.Task[object] | None = None
         self._is_interrupting = False
         self._has_expired_between_reads = False
@@ -80,20 +81,29 @@ class ReadTimeout:
         """Whether the deadline has passed."""
         return self._loop.time() >= self._deadline_at
 
+    @property
+    def expires_at(self) -> float:
+        """When a read is interrupted, in the loop's time."""
+        return min(self.last_event_at + self.idle_timeout, self._deadline_at)
+
     def stop(self) -> None:
-        """Stop the timer. The next read starts a new one."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Stop the time-out. The next read starts it again."""
+        if self._watch is not None:
+            self._watch.remove(self)
+            self._watch = None
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
 
     async def wait_for(self, read: Awaitable[T]) -> T | None:
         """Await a read; return None if it was interrupted."""
-        if self._timer is None:
+        if self._watch is None:
             if self._has_expired_between_reads:
                 # The consumer was busy with the last event: the server was not idle.
                 self._has_expired_between_reads = False
                 self.last_event_at = self._loop.time()
-            self._start_timer()
+            self._watch = get_watch(self._loop)
+            self._watch.add(self)
         task = self._reader = asyncio.current_task(self._loop)
         try:
             return await read
@@ -110,28 +120,19 @@ class ReadTimeout:
             self._reader = None
             self._is_interrupting = False
 
-    def _expires_at(self) -> float:
-        return min(self.last_event_at + self.idle_timeout, self._deadline_at)
-
-    def _start_timer(self) -> None:
-        # It looks again after this time, so that the reader can shorten the time-out down to it
-        # without another timer, which costs 12,000 instructions.
-        look_at = min(self._expires_at(), self._loop.time() + MIN_IDLE_TIMEOUT)
-        self._timer = self._loop.call_at(look_at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        if self._loop.time() < self._expires_at():
-            self._start_timer()
-        elif self._reader is None:
+    def expire(self) -> None:
+        """Interrupt the read, if there is one: called by the watch."""
+        if self._reader is None:
+            self._watch = None
             self._has_expired_between_reads = True
         else:
-            self._timer = self._loop.call_later(_GRACE, self._interrupt)
+            self._grace = self._loop.call_later(_GRACE, self._interrupt)
 
     def _interrupt(self) -> None:
-        if self._reader is None or self._loop.time() < self._expires_at():
-            self._on_timer()
-        else:
-            self._timer = None
+        self._grace = None
+        if self._reader is not None and self._loop.time() >= self.expires_at:
+            self._watch = None
             self._is_interrupting = True
             self._reader.cancel()
+        elif self._watch is not None:
+            self._watch.add(self)
