@@ -425,7 +425,7 @@ class Creation:
 
     async def _finish_if_cancelled(self, headers: Headers) -> Response:
         """Send the request. If the caller is cancelled meanwhile, `on_orphan` gets the response."""
-        task = mute_task(asyncio.ensure_future(self._send_and_dial(headers)))
+        task = mute_task(asyncio.get_running_loop().create_task(self._send_and_dial(headers)))
         try:
             return await shield(task)
         except asyncio.CancelledError:
@@ -454,7 +454,7 @@ class Creation:
         url = prediction.urls.get("stream")
         self._http.note_stream(self._token_hash, url)
         if self._dial is not None:
-            self._dial.close_unless_for(url)
+            self._dial.close_if_stale()
         return self._dial
 
     async def _handle_orphan(self, sending: asyncio.Task[Response]) -> None:

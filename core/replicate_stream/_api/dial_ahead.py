@@ -120,8 +120,8 @@ class Dial:
         self._host = host
         self._origin = origin
         self._is_over = False
-        self._connecting: _Connecting = asyncio.ensure_future(connecting)
         loop = asyncio.get_running_loop()
+        self._connecting: _Connecting = loop.create_task(connecting)
         self.expires_at = loop.time() + MAX_SECONDS
         self._watch = get_watch(loop)
         self._watch.add(self)
@@ -130,9 +130,9 @@ class Dial:
         """Close the connection, which has waited too long: called by the watch."""
         self.close()
 
-    def close_unless_for(self, url: str | None) -> None:
-        """Close it if a stream is on another host, or if there is no stream."""
-        if not is_readable(url) or _get_origin(url) != self._origin:
+    def close_if_stale(self) -> None:
+        """Close it if the newest stream is on another host, or if there is no stream."""
+        if self._host.origin != self._origin:
             self.close()
 
     async def use(self) -> None:

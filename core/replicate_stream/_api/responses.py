@@ -197,7 +197,7 @@ def decode_json(data: bytes | str) -> Any:
 
 def _count(data: bytes | str, characters: str) -> int:
     if isinstance(data, bytes):
-        return sum(data.count(each.encode()) for each in characters)
+        return sum(map(data.count, characters.encode()))
     return sum(map(data.count, characters))
 
 

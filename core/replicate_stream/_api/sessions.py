@@ -65,10 +65,10 @@ class Sessions:
 
     async def get(self) -> aiohttp.ClientSession:
         """Return the running loop's session; open one if there is none."""
-        await import_in_thread("aiohttp")
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None or not pool.is_open:
+            await import_in_thread("aiohttp")
             for closed in [each for each in list(self._pools) if each.is_closed()]:
                 del self._pools[closed]
             pool = self._pools[loop] = await _open_pool(loop, self._key)

@@ -21,6 +21,7 @@ from replicate_stream._types.tool_choice import ToolChoice
 
 # Parameters without an argument of their own; `extra_input` takes them under these names too.
 _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
+_NO_INSTRUCTIONS = PromptInstructions()
 _LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Tokens for each level; `low` to `high` as Google maps them (ai.google.dev/gemini-api/docs/openai).
 _BUDGETS = (0, 512, 1024, 8192, 24576, 32768, 32768)
@@ -34,6 +35,8 @@ def put_tools_and_format(
     Returns:
         The instructions that the prompt has to carry instead.
     """
+    if tools is None and response_format is None:
+        return _NO_INSTRUCTIONS
     tools_field = builder.profile.parameters.get("tools")
     if response_format is not None and _put_format(response_format, builder):
         response_format = None

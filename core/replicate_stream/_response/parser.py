@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # First characters of text that continues a tool call: JSON, or a mark inside a mark.
 _MARK = re.compile(r"<[^<>]*>|\[[A-Z_]+\]")
+_new, _set_text = object.__new__, vars(TextDelta)["text"].__set__
 _CALL_STARTS = tuple("{[\"'`<")
 
 
@@ -81,7 +82,7 @@ class AnswerParser:
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return the events that are certain."""
         if self._is_passthrough:
-            return [TextDelta(chunk) for chunk in chunks if chunk]
+            return _to_deltas(chunks)
         events: list[StreamEvent] = []
         rest = iter(chunks)
         for chunk in rest:
@@ -90,7 +91,7 @@ class AnswerParser:
                 break
             if self._is_passthrough:
                 # All at once: a batch may hold thousands of chunks.
-                events += [TextDelta(chunk) for chunk in rest if chunk]
+                events += _to_deltas(rest)
         return events
 
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
@@ -365,6 +366,17 @@ class _ContentParser:
         pending, self._pending = self._pending or [], None
         words = "" if self._json_reader is None else self._json_reader.flush()
         return [*pending, *before, *_wrap(words), event]
+
+
+def _to_deltas(chunks: Iterable[str]) -> list[StreamEvent]:
+    """Wrap the chunks that are not empty. Each one's constructor would cost 450 instructions."""
+    deltas: list[StreamEvent] = []
+    for chunk in chunks:
+        if chunk:
+            delta = _new(TextDelta)
+            _set_text(delta, chunk)
+            deltas.append(delta)
+    return deltas
 
 
 def _wrap(text: str) -> list[StreamEvent]:

@@ -9,7 +9,7 @@ Annotations are evaluated here, as in `_types.messages`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from replicate_stream._frozen import fill_slots
@@ -115,11 +115,14 @@ class Prediction:
         if "stream" not in self.urls:
             return self
         urls = {name: url for name, url in self.urls.items() if name != "stream"}
-        return replace(self, urls=urls)
+        return self._copy(self.status, urls)
 
     def with_status(self, status: str) -> "Prediction":
         """Return a copy with a status that is known from the stream, before the record has it."""
-        # Half of the cost of `replace`, and each answer needs one.
+        return self._copy(status, self.urls)
+
+    def _copy(self, status: str, urls: Mapping[str, str]) -> "Prediction":
+        # Half of the cost of `replace`, and each answer needs two.
         return Prediction(
             self.id,
             status,
@@ -132,9 +135,14 @@ class Prediction:
             self.created_at,
             self.started_at,
             self.completed_at,
-            self.urls,
+            urls,
             self.data_removed,
         )
+
+
+_TEXTS = (
+    "status", "model", "version", "error", "logs", "created_at", "started_at", "completed_at",
+)  # fmt: skip
 
 
 def parse_prediction(body: Mapping[str, Any]) -> Prediction:
@@ -150,18 +158,22 @@ def parse_prediction(body: Mapping[str, Any]) -> Prediction:
     prediction_id = get("id")
     if not isinstance(prediction_id, str) or not prediction_id:
         raise ValueError("no prediction id")
+    status, model, version, error, logs, created_at, started_at, completed_at = [
+        value if value is None or isinstance(value, str) else str(value)
+        for value in map(get, _TEXTS)
+    ]
     return Prediction(
         prediction_id,
-        _to_text(get("status")) or "starting",
-        _to_text(get("model")),
-        _to_text(get("version")),
+        status or "starting",
+        model,
+        version,
         get("output"),
-        _to_text(get("error")),
-        _to_text(get("logs")),
+        error,
+        logs,
         to_mapping(get("metrics")),
-        _to_text(get("created_at")),
-        _to_text(get("started_at")),
-        _to_text(get("completed_at")),
+        created_at,
+        started_at,
+        completed_at,
         {k: v for k, v in to_mapping(get("urls")).items() if isinstance(v, str)},
         get("data_removed") is True,
     )
@@ -211,10 +223,6 @@ def _to_count(value: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         return 0
     return count if 0 <= count < MAX_TOKENS else 0
-
-
-def _to_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
 
 
 def to_mapping(value: Any) -> Mapping[str, Any]:

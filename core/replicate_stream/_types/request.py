@@ -219,7 +219,7 @@ def build_request(
         if response_format is None
         else parse_response_format(replace_surrogates(response_format)),
         validator=validator,
-        extra_input=_parse_extra_input(extra_input or {}, reasoning_effort),
+        extra_input=_parse_extra_input(extra_input, reasoning_effort),
         prompt_format=prompt_format,
         include_usage=include_usage,
         coalesce=coalesce,
@@ -286,6 +286,9 @@ def _parse_stop(stop: Any) -> tuple[str, ...]:
 
 
 def _parse_extra_input(extra_input: Any, reasoning_effort: Any) -> Mapping[str, Any]:
+    if not extra_input and reasoning_effort is None:
+        return {}
+    extra_input = extra_input or {}
     if not isinstance(extra_input, Mapping) or not all(isinstance(k, str) for k in extra_input):
         raise wrong_type("extra_input", extra_input, "a dict of inputs by name")
     if reasoning_effort is None:

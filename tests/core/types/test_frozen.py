@@ -69,3 +69,52 @@ def test_a_filled_value_is_frozen_and_names_what_is_missing() -> None:
         Filled("a").name = "b"  # type: ignore[misc]
     with pytest.raises(TypeError, match=r"Filled.*'name'"):
         Filled()  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRecord:
+    """Of many fields, filled by `dataclass`."""
+
+    a: int
+    b: int
+    c: int = 3
+    d: int = 4
+    e: int = 5
+    f: int = 6
+    g: int = 7
+    h: list[int] = field(default_factory=list)
+
+
+@fill_slots
+@dataclass(frozen=True, slots=True)
+class FilledRecord:
+    """Of many fields, filled by its slots."""
+
+    a: int
+    b: int
+    c: int = 3
+    d: int = 4
+    e: int = 5
+    f: int = 6
+    g: int = 7
+    h: list[int] = field(default_factory=list)
+
+
+class DerivedRecord(FilledRecord):
+    """With a dict of its own."""
+
+
+@pytest.mark.parametrize("record_class", [FilledRecord, DerivedRecord])
+def test_a_value_of_many_fields_is_filled_and_frozen_as_any_other(
+    record_class: type[FilledRecord],
+) -> None:
+    record = record_class(1, b=2, g=0)
+    assert asdict(record) == asdict(PlainRecord(1, 2, g=0))
+    assert type(record) is record_class
+    assert replace(record, a=5) == record_class(5, 2, g=0)
+    assert pickle.loads(pickle.dumps(record)) == record
+    assert record.h is not record_class(1, 2).h
+    with pytest.raises(FrozenInstanceError):
+        record.a = 3  # type: ignore[misc]
+    with pytest.raises(TypeError, match="'b'"):
+        record_class(1)  # type: ignore[call-arg]
