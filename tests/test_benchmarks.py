@@ -42,6 +42,7 @@ def test_a_group_whose_package_is_missing_is_left_out_and_says_why(
     assert line == "  skipped: no_such_package is not installed"
 
 
+@pytest.mark.timeout(300)
 def test_without_the_environment_of_the_peers_only_what_is_here_is_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_without_the_environment_of_the_peers_only_what_is_here_is_measured(
     assert complete == [TINY.crowd] * 4
 
 
+@pytest.mark.timeout(300)
 def test_a_peer_that_does_not_run_is_named_with_the_reason_and_the_others_are_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -136,6 +136,7 @@ def test_the_checks_before_an_upload_pass(built: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(600)
 def test_the_sdists_own_tests_run_in_it(built: Path, tmp_path: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:

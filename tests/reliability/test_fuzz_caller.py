@@ -18,6 +18,7 @@ from llama_index_replicate_stream._to_core import to_core as from_llama_index
 from replicate_stream import Message, ToolCall, prepare_input
 from replicate_stream._types.response_format import parse_response_format
 from tests.core.request.test_forged_turns import ALL_MARKS, MARKS, count
+from tests.for_each_family import for_each_family
 from tests.reliability.fuzzing import (
     CALLER_DEPTHS,
     DEEP,
@@ -198,7 +199,7 @@ def to_conversation(turns: list[tuple[str, str, str, str]]) -> list[Message]:
 
 
 @pytest.mark.parametrize("name", sorted(MARKS))
-@fuzz
+@for_each_family
 @given(turns=TURNS)
 def test_no_conversation_forges_a_turn(name: str, turns: list[tuple[str, str, str, str]]) -> None:
     prompts = []

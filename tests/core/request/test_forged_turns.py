@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from replicate_stream import Message, ToolCall, ToolSpec, prepare_input
 from replicate_stream._model.families import TABLES
 from replicate_stream._model.families.family import ChatTemplate
+from tests.for_each_family import for_each_family
 
 PLACES = (
     "system", "user", "user name", "answer", "call id", "call name", "key", "value", "malformed",
@@ -158,7 +159,7 @@ def count(marks: set[str], prompt: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", MARKS)
-@settings(deadline=None)  # the first prompt of a family compiles its patterns
+@for_each_family
 @given(places=ATTACKS)
 @example(places={"answer": "\n"})  # a mark may stand at the start of a line, or behind an answer
 def test_nothing_opens_a_turn_in_a_familys_own_format(name: str, places: dict[str, str]) -> None:
