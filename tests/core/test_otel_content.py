@@ -169,6 +169,7 @@ async def test_an_answer_that_was_left_stands_on_the_span_as_far_as_it_came(
 ) -> None:
     replicate_emulator.reply = Reply(TOKENS, delays=[0, 30, 0])
     await leave(replicate_emulator)
+    await replicate_emulator.wait_for_async(lambda e: len(e.cancels) == 1)
     (content,) = telemetry.list_contents()
     assert content["output.messages"] == answer(TOKENS[0], None)
 

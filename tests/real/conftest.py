@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import NoReturn
@@ -108,9 +108,17 @@ def embedder() -> LocalEmbedder:
 
 
 def free_port() -> int:
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that are free, each another one."""
+    with ExitStack() as taken:
+        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], host: str = "127.0.0.1") -> None:
@@ -150,8 +158,7 @@ class Nginx:
     def __init__(
         self, command: Sequence[str], folder: Path, idle: int, host: str = "127.0.0.1"
     ) -> None:
-        self._host, self._port = host, free_port()
-        publish_port = free_port()
+        self._host, (self._port, publish_port) = host, free_ports(2)
         self.origin = f"http://{host}:{self._port}"
         self.publish_origin = f"http://{host}:{publish_port}"
         conf = folder / "nginx.conf"
@@ -161,8 +168,8 @@ class Nginx:
                 publish_port=publish_port, idle=idle,
             )
         )  # fmt: skip
-        log, self._log = str(folder / "error.log"), folder / "access.log"
-        self._command = [*command, "-p", str(folder), "-c", str(conf), "-e", log]
+        self._errors, self._log = folder / "error.log", folder / "access.log"
+        self._command = [*command, "-p", str(folder), "-c", str(conf), "-e", str(self._errors)]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -176,7 +183,10 @@ class Nginx:
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        wait_for_port(self._port, self._process, self._host)
+        try:
+            wait_for_port(self._port, self._process, self._host)
+        except RuntimeError as error:
+            raise RuntimeError(f"nginx: {error}: {self._errors.read_text()}") from error
 
     def stop(self) -> None:
         if self._process is not None:

@@ -40,7 +40,8 @@ class Namespace:
 
     def __init__(self, number: int) -> None:
         self._name = f"rs{number}"
-        self.runner = ["ip", "netns", "exec", self._name]
+        # `ip netns exec` would mount /sys anew, which fails while another worker does so.
+        self.runner = ["nsenter", f"--net=/run/netns/{self._name}"]
         self.host = f"10.213.{number % 250}.2"
         self._outside = f"10.213.{number % 250}.1"
 
@@ -81,9 +82,9 @@ def _run(*command: str) -> None:
 @pytest.fixture
 def namespace() -> Iterator[Namespace]:
     # A kernel, or a container, may lack any of it, so these tests may skip in CI too.
-    for program in ("ip", "iptables"):
+    for program in ("ip", "iptables", "nsenter"):
         if shutil.which(program) is None:
-            pytest.skip(f"needs {program}: apt-get install iproute2 iptables")
+            pytest.skip(f"needs {program}: apt-get install iproute2 iptables util-linux")
     if os.geteuid():
         pytest.skip("needs root, to make a network namespace")
     namespace = Namespace(os.getpid() % 10_000)

@@ -30,8 +30,11 @@ from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Size of the largest response, when decompressed."""
-MAX_JSON_VALUES = 2_000_000
-"""Number of values in the largest JSON that is decoded: each may take 30 times its bytes."""
+MAX_JSON_VALUES = 8_000_000
+"""Number of values in the largest JSON that is decoded: each may take 30 times its bytes.
+
+The vectors of 1,000 texts are half as many.
+"""
 # Fields that must arrive as they are: the answer, and what is compared with a request.
 _EXACT_FIELDS = {"output", "input"}
 # Fields that are used, and not only quoted.
