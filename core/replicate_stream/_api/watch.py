@@ -63,8 +63,8 @@ class Watch:
             if each.expires_at <= now and each in self._watched:
                 self._watched.discard(each)
                 each.expire()
-        if self._watched:
-            self._look_at(min(each.expires_at for each in list(self._watched)))
+        if self._watched:  # another thread may remove the last one at this moment
+            self._look_at(min((each.expires_at for each in list(self._watched)), default=now))
         elif _watches.get(loop) is self:
             del _watches[loop]
 
