@@ -97,10 +97,12 @@ def core(client: Client) -> Read:
     return read
 
 
-def async_items(stream: Callable[[str], Any]) -> Read:
+def async_items(stream: Callable[[str], Any], *, more: int = 2) -> Read:
     """Read a framework's async iterator, or a coroutine that returns one; an item is a token.
 
-    Frameworks append one or two items of their own.
+    Args:
+        stream: Starts the stream of a model.
+        more: The most items that the framework adds to the tokens.
     """
 
     async def read(model: str) -> int:
@@ -110,7 +112,7 @@ def async_items(stream: Callable[[str], Any]) -> Read:
         number = 0
         async for _ in items:
             number += 1
-        return _check_count(number, model, more=2)
+        return _check_count(number, model, more=more)
 
     return read
 
