@@ -338,14 +338,11 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        """Every setting that changes the answer, and no secret, for caches and traces."""
+        """Every setting that changes the answer, and no secret, for traces."""
         names = (_FIELD_NAMES.get(name, name) for name in SETTINGS if name not in _SAME_ANSWER)
         params = {name: getattr(self, name) for name in names if name not in _HIDDEN}
         # The framework overwrites `stop` with the call's own, be it None.
         params["stop_sequences"] = params.pop("stop")
-        # Caches keep messages in the version they were made in.
-        params["output_version"] = self.output_version
-        # Another server may run another model under the same name; the demo's does.
         params["base_url"] = without_secrets(self.base_url)[0]
         return {name: value for name, value in params.items() if value is not None}
 
@@ -357,18 +354,27 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         return {n: v for n, v in params.items() if n not in _HIDDEN and v is not None}
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # The key of caches. The framework's own is made of the object's first serialization: after
-        # a setting was changed it would return the old setting's answers. Two classes of one name,
-        # or two functions, would be the same in it: their schemas are not.
-        kwargs = convert_arguments(kwargs)
-        params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
+        # The key of caches: what the core is asked for, whether the object or the call has it. The
+        # framework's own is made of the object's first serialization: after a setting was changed
+        # it would return the old setting's answers. Two classes of one name, or two functions,
+        # would be the same in it: their schemas are not.
+        client, request = self._build_request([], stop, kwargs)
+        del request["messages"]  # they are the other half of the key
+        stop_sequences = request["stop"] or None
+        request["stop"] = [stop_sequences] if isinstance(stop_sequences, str) else stop_sequences
+        # Another server may run another model under the same name; the demo's does.
+        request["base_url"] = client.base_url
+        # Caches keep messages in the version they were made in.
+        request["output_version"] = self.output_version
+        shown = {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in request.items()
+            if value is not None and name not in _SAME_ANSWER
+        }
         # Caches store their keys, so what may be secret is in it as a hash.
-        names = sorted(_HIDDEN)
-        # A call's inputs are added to the object's, and None is a value of its own.
-        hidden = [[getattr(self, name, None), kwargs.get(name, ...)] for name in names]
+        hidden = [(name, shown.pop(name)) for name in sorted(_HIDDEN) if name in shown]
         digest = hashlib.sha256(str(hidden).encode("utf-8", "backslashreplace")).hexdigest()
-        shown = sorted((name, value) for name, value in params.items() if name not in _HIDDEN)
-        return f"{shown} {digest}"
+        return f"{sorted(shown.items())} {digest}"
 
     @cached_property
     def _serialized(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import create_model
 from typing_extensions import TypedDict
 
 from langchain_replicate_stream import ChatReplicate
+from replicate_stream import Client
 from replicate_stream.testing import Emulator
 
 MakeLLM = Callable[..., ChatReplicate]
@@ -114,3 +115,42 @@ async def test_arguments_of_a_call_itself_count_too(
         result = getattr(llm, method)("Hi", response_format=MAKERS["Pydantic"](field))
         await result if method == "ainvoke" else result
     assert len(replicate_emulator.predictions) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments"),
+    [
+        ({"temperature": 0}, {"temperature": 0}),
+        ({"system_prompt": "Be brief."}, {"system_prompt": "Be brief."}),
+        ({"model_kwargs": {"min_tokens": 1}}, {"extra_input": {"min_tokens": 1}}),
+        ({"stop": ["\n"]}, {"stop": ["\n"]}),
+        ({"stop": "\n"}, {"stop_sequences": ["\n"]}),
+        ({"coalesce": True}, {"stream_usage": False, "stream": True}),
+    ],
+)
+def test_a_setting_and_the_same_argument_of_a_call_are_the_same_question(
+    replicate_emulator: Emulator, make_llm: MakeLLM, settings: Any, arguments: Any
+) -> None:
+    cache = InMemoryCache()
+    make_llm(cache=cache, **settings).invoke("Hi")
+    make_llm(cache=cache).invoke("Hi", **arguments)
+    assert len(replicate_emulator.predictions) == 1
+    make_llm(cache=cache, seed=1).invoke("Hi", **arguments)
+    assert len(replicate_emulator.predictions) == 2
+
+
+def test_a_model_of_another_server_is_another_one_however_its_address_is_given(
+    replicate_emulator: Emulator, make_llm: MakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = InMemoryCache()
+    model, token = replicate_emulator.model, replicate_emulator.token
+    replicate_emulator.reply = "here"
+    assert make_llm(cache=cache).invoke("Hi").text == "here"
+    with Emulator("elsewhere") as other:
+        client = Client(token, base_url=other.base_url)
+        shared = ChatReplicate(model=model, client=client, cache=cache)
+        assert shared.invoke("Hi").text == "elsewhere"
+        monkeypatch.setenv("REPLICATE_BASE_URL", other.base_url)
+        monkeypatch.setenv("REPLICATE_API_TOKEN", token)
+        assert ChatReplicate(model=model, cache=cache).invoke("Hi").text == "elsewhere"
+        assert len(other.predictions) == 1
