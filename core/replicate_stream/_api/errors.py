@@ -26,6 +26,9 @@ CONNECT_TIMEOUT = 30.0
 """Longest time for making a connection, in seconds."""
 RESPONSE = "the reply"
 """`ReplicateTimeoutError.waited_for` of a request without a response."""
+_CHECK_URLS = (
+    "check whether base_url and proxy (or HTTPS_PROXY) name the right scheme, host and port"
+)
 
 
 @cache
@@ -62,10 +65,7 @@ def to_replicate_error(
         )
     if isinstance(error, aiohttp.ClientResponseError):
         # Its status is aiohttp's own, which no server has sent.
-        return ReplicateConnectionError(
-            f"{request}: the response is not valid HTTP; check whether base_url and proxy (or "
-            "HTTPS_PROXY) name the right scheme, host and port"
-        )
+        return ReplicateConnectionError(f"{request}: the response is not valid HTTP; {_CHECK_URLS}")
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError)):
         return ResponseError(f"{request}: the URL cannot be requested; check base_url")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -98,7 +98,8 @@ def to_replicate_error(
             f"{request}: no connection to {error.host}:{error.port}{reason}", is_sent=False
         )
     return ReplicateConnectionError(
-        f"{request}: the connection broke before the response was complete ({type(error).__name__})"
+        f"{request}: the connection broke before the response was complete "
+        f"({type(error).__name__}); if it always does, {_CHECK_URLS}"
     )
 
 

@@ -196,8 +196,7 @@ class PredictionRun:
             reconnects = reconnects + 1 if is_empty else 1
             if is_open is None:
                 reconnects += UNANSWERED_COST
-            self._check_timeouts()
-            if reconnects > MAX_RECONNECTS:
+            if self._is_held_back() or reconnects > MAX_RECONNECTS:
                 break
             cause = "was idle" if was_idle else "broke" if is_open else "could not be opened"
             log.info("prediction %s: its stream %s, and is opened again", self.prediction.id, cause)
@@ -269,9 +268,9 @@ class PredictionRun:
         self.prediction = await refetch_prediction(
             self._http, self._url, self.prediction, timeout=CHECK_TIMEOUT
         )
-        if self.prediction.is_terminal:
+        # After the record: the silence may be this machine's, if it slept.
+        if self.prediction.is_terminal or self._is_held_back():
             return None
-        self._check_timeouts()  # after the record: the silence may be this machine's, if it slept
         interval = self._read_timeout.idle_timeout
         self._read_timeout.idle_timeout = self._limit(interval + min(interval, MAX_CHECK_INTERVAL))
         return []
@@ -385,11 +384,29 @@ class PredictionRun:
             self._check_deadline()
         raise_for_status(self.prediction)
 
+    def _is_held_back(self) -> bool:
+        """Return True if the stream was silent for `timeout` seconds, but the record has more text.
+
+        A proxy may collect the stream, or its host may not be reached, e.g. through a firewall.
+
+        Raises:
+            ReplicateTimeoutError: The record has no more text either, or the deadline has passed.
+        """
+        if self._is_overdue and self._get_undelivered_text(is_partial=True):
+            return True
+        self._check_timeouts()
+        return False
+
+    @property
+    def _is_overdue(self) -> bool:
+        timeout = self._http.settings.timeout
+        return timeout is not None and self._read_timeout.idle_seconds >= timeout
+
     def _check_timeouts(self) -> None:
         """Raise if no event came for `timeout` seconds, or the deadline has passed."""
         self._check_deadline()
         timeout = self._http.settings.timeout
-        if timeout is not None and self._read_timeout.idle_seconds >= timeout:
+        if timeout is not None and self._is_overdue:
             first = "the output" if self._is_polled else "the first token"
             waited_for = "the next token" if self._delivered.length else first
             problem = (

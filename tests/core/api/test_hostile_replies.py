@@ -107,6 +107,7 @@ NOT_HTTP = {
     "a length that is no number": b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n{}",
     "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
     "an endless header": b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    "a body that is cut": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
 }
 
 
@@ -120,7 +121,7 @@ async def test_a_get_whose_reply_is_not_http_is_repeated_and_a_creation_is_not(
         await client.describe("some/model")
     assert len(server.requests) == 2
     server.replies["GET"] = NOT_FOUND
-    with pytest.raises(ReplicateConnectionError, match="not valid HTTP") as caught:
+    with pytest.raises(ReplicateConnectionError, match="base_url and proxy") as caught:
         await client.complete("some/model", "Hi")
     assert caught.value.is_sent
     assert [r for r in server.requests if r.startswith("POST")] == [

@@ -227,6 +227,20 @@ async def test_a_stream_that_brings_nothing_is_replaced_by_polling(
     assert replicate_emulator.cancels == []
 
 
+@pytest.mark.parametrize(
+    "fault", [Fault(on="stream", delay=60), Fault(on="stream", stall_after=0)], ids=["dead", "mute"]
+)
+async def test_a_record_that_grows_is_no_silence_though_its_stream_is_silent(
+    make_client: type[Client], replicate_emulator: Emulator, fault: Fault
+) -> None:
+    words = [f" w{i}" for i in range(8)]
+    replicate_emulator.reply = Reply(words, delays=[0.1] * 8)
+    replicate_emulator.fault(fault, times=None)
+    completion = await make_client(timeout=0.4).complete(replicate_emulator.model, "Hi")
+    assert completion.text == "".join(words)
+    assert replicate_emulator.cancels == []
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 451])
 async def test_a_refused_stream_is_replaced_by_polling_at_once(
     client: Client, replicate_emulator: Emulator, status: int
