@@ -33,6 +33,7 @@ from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
 from replicate_stream import Client, ModelCapabilities, Usage, __version__
 from replicate_stream.adapters import (
+    CONNECTION_REMEDIES,
     PARAMETERS,
     ClientCache,
     Connection,
@@ -70,6 +71,11 @@ REPLACED: Mapping[str, str] = {
     "extra_headers": "use default_headers",
 }
 """Arguments of other classes for Replicate, and their replacements."""
+_REPLACED_IN_CALLS: Mapping[str, str] = {
+    **REPLACED,
+    **CONNECTION_REMEDIES,
+    "headers": CONNECTION_REMEDIES["default_headers"],
+}
 
 
 class ConnectionFields(BaseModel):
@@ -320,7 +326,11 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         client = self._get_client()
         if not kwargs.keys() <= _CALL_NAMES:
             check_argument_names(
-                "ChatReplicate", kwargs, _CALL_NAMES, REPLACED, input_argument="model_kwargs"
+                "ChatReplicate",
+                kwargs,
+                _CALL_NAMES,
+                _REPLACED_IN_CALLS,
+                input_argument="model_kwargs",
             )
         stop = self._get_stop(stop, kwargs)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}

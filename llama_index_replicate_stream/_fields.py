@@ -36,6 +36,7 @@ from llama_index_replicate_stream._structured_output import (
 from llama_index_replicate_stream._tools import convert_tools
 from replicate_stream import Client, ModelNotFoundError, Usage
 from replicate_stream.adapters import (
+    CONNECTION_REMEDIES,
     PARAMETERS,
     ClientCache,
     Connection,
@@ -63,12 +64,8 @@ REPLACED: Mapping[str, str] = {
 """Arguments of other classes of LlamaIndex, and their replacements."""
 _REPLACED_IN_CALLS: Mapping[str, str] = {
     **REPLACED,
-    "headers": "use Replicate(default_headers=…)",
-    **{
-        name: "it belongs to the connection: use a copy of the object, "
-        f"llm.model_copy(update={{{name!r}: …}})"
-        for name in ("base_url", "timeout", "deadline", "max_retries", "default_headers", "dialect")
-    },
+    **CONNECTION_REMEDIES,
+    "headers": CONNECTION_REMEDIES["default_headers"],
 }
 _FUNCTION_MODES = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from replicate_stream._types.messages import Completion, Finished, Message, StreamEvent
 
 __all__ = [
+    "CONNECTION_REMEDIES",
     "PARAMETERS",
     "ROOT",
     "ClientCache",
@@ -91,6 +92,12 @@ class ConnectionSettings(TypedDict, total=False):
     on_prediction: OnPrediction | None
 
 
+CONNECTION_REMEDIES: Mapping[str, str] = {
+    name: "it belongs to the connection: use a copy of the object, "
+    f"llm.model_copy(update={{{name!r}: …}})"
+    for name in ConnectionSettings.__annotations__
+}
+"""What to do instead of giving a setting of the connection in a call."""
 _FIELD_NAMES = ConnectionSettings.__annotations__.keys() - {"default_headers"}
 _LEAVE_TIMEOUT = 2.0  # seconds that the response to a cancellation may keep a thread
 

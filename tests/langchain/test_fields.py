@@ -121,6 +121,18 @@ async def test_the_service_receives_the_deadline(
     assert create.headers["cancel-after"] == "90s"
 
 
+def test_a_setting_of_the_connection_in_a_call_is_an_error_that_names_the_way(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    llm = make_llm()
+    for name, field in {"timeout": "timeout", "headers": "default_headers"}.items():
+        with pytest.raises(TypeError, match=rf"'{name}': .*model_copy\(update={{'{field}': …}}\)"):
+            llm.invoke("Hi", **{name: None})
+    copied = llm.model_copy(update={"default_headers": {"x-team": "one"}})
+    assert copied.invoke("Hi").text
+    assert "x-team" in replicate_emulator.requests[-1].headers
+
+
 async def test_an_unsupported_parameter_is_an_error_a_warning_or_ignored(
     replicate_emulator: Emulator, make_llm: MakeLLM
 ) -> None:

@@ -197,10 +197,9 @@ def test_a_setting_of_the_connection_is_no_argument_of_a_call(llm: Replicate) ->
     make: Any = Replicate
     with pytest.raises(TypeError, match="'api_base': use base_url"):
         make("a/b", api_base="http://127.0.0.1:9")
-    with pytest.raises(TypeError, match=r"'headers': use Replicate\(default_headers="):
-        llm.complete("Hi", headers={"x-team": "one"})
-    for name in ("timeout", "deadline", "default_headers"):
-        with pytest.raises(TypeError, match=rf"model_copy\(update={{'{name}': …}}\)"):
+    names = {name: name for name in ("timeout", "deadline", "proxy", "default_headers")}
+    for name, field in {**names, "headers": "default_headers"}.items():
+        with pytest.raises(TypeError, match=rf"'{name}': .*model_copy\(update={{'{field}': …}}\)"):
             arguments: Any = {name: None}
             llm.complete("Hi", **arguments)
 

@@ -45,6 +45,15 @@ def test_the_type_of_a_text_document_is_known_by_its_name(make_llm: Any, tmp_pat
         assert request.body["input"]["prompt"] == "hares"
 
 
+def test_marks_and_line_ends_of_spreadsheets_are_no_part_of_a_text_document(
+    make_llm: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "owls.csv"
+    path.write_bytes(b"\xef\xbb\xbfname,prey\r\nBubo,hares\r\n")
+    request = make_llm().prepare([ChatMessage(role="user", blocks=[DocumentBlock(path=path)])])
+    assert request.body["input"]["prompt"] == "name,prey\r\nBubo,hares"
+
+
 def test_a_document_of_another_type_needs_an_input_for_files(make_llm: Any, tmp_path: Path) -> None:
     path = tmp_path / "owls.pdf"
     path.write_bytes(b"%PDF-1.7\xff")

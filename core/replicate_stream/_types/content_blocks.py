@@ -225,7 +225,7 @@ def _parse_media(block: _Block) -> Iterator[Piece]:
         media = parse_media(block.type, fields, block.path)
         text = _decode_text(media)
         pieces = [media if text is None else text]
-    text = join_texts([heading, "\n" if heading else "", *pieces]).strip("\n")
+    text = join_texts([heading, "\n" if heading else "", *pieces]).strip("\r\n")
     if text:
         yield Section(text)
     yield from (piece for piece in pieces if not isinstance(piece, str | Section))
@@ -236,7 +236,7 @@ def _decode_text(media: Media) -> str | None:
     if media.data is None or not is_text_type(media.mime_type):
         return None
     try:
-        return media.data.decode()
+        return media.data.decode("utf-8-sig")  # spreadsheets write the mark
     except UnicodeDecodeError:
         return None
 
