@@ -199,8 +199,7 @@ class ConnectionFields(BaseModel):
 
     @field_serializer("model_kwargs")
     def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        client = self.client or getattr(self._client_cache, "client", None)
-        return without_secret_inputs(inputs, model=self.model, client=client)
+        return without_secret_inputs(inputs, model=self.model, get_client=self._get_client)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

@@ -165,8 +165,7 @@ class ConnectionFields(BaseModel):
 
     @field_serializer("additional_kwargs")
     def _without_secret_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        client = self._shared_client or getattr(self._client_cache, "client", None)
-        return without_secret_inputs(inputs, model=self._model, client=client)
+        return without_secret_inputs(inputs, model=self._model, get_client=self._get_client)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Yield the fields that are set, without those of the framework that are hidden."""

@@ -107,6 +107,8 @@ async def _hide(llm: ReplicateFields, kwargs: Mapping[str, Any]) -> dict[str, An
     for name in _NAMES:
         inputs = kwargs.get(name)
         if isinstance(inputs, Mapping) and not isinstance(inputs, VisibleInputs):
-            shown = without_secret_inputs(inputs, model=model, client=client) if is_known else {}
+            shown: dict[str, Any] = {}
+            if is_known:
+                shown = without_secret_inputs(inputs, model=model, get_client=llm._get_client)  # noqa: SLF001
             hidden[name] = VisibleInputs(shown, inputs)
     return hidden

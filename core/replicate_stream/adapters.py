@@ -210,7 +210,7 @@ def find_missing_token(client: Client) -> MissingAuthError | None:
 
 
 def without_secret_inputs(
-    inputs: Mapping[str, Any], *, model: str = "", client: Client | None = None
+    inputs: Mapping[str, Any], *, model: str, get_client: Callable[[], Client]
 ) -> dict[str, Any]:
     """Remove the secrets from inputs of a model: other services' keys and tokens.
 
@@ -219,13 +219,13 @@ def without_secret_inputs(
     Args:
         inputs: The inputs, by the model's names.
         model: The model.
-        client: A client that may know the model's schema, which can declare an input secret. Other
-            secrets are recognized by their names and forms.
+        get_client: Returns a client that may know the model's schema, which can declare an input
+            secret. Other secrets are recognized by their names and forms.
     """
     declared: Collection[str] = ()
-    if inputs and client is not None:
-        with suppress(InvalidInputError):  # a model that has no valid name
-            declared = client.capabilities(model).secret_inputs
+    if inputs:
+        with suppress(InvalidInputError):  # a model that has no valid name, or invalid settings
+            declared = get_client().capabilities(model).secret_inputs
     return _secrets.without_secret_inputs(inputs, declared)
 
 

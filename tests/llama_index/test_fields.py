@@ -216,6 +216,18 @@ async def test_a_copy_has_settings_of_its_own(
     assert ["cancel-after" in headers for headers in posts] == [False, True, False]
 
 
+def test_an_object_that_has_not_asked_yet_stores_no_input_that_a_schema_marks_as_secret(
+    make_llm: Callable[..., Replicate], replicate_emulator: Emulator
+) -> None:
+    door = {"type": "string", "x-cog-secret": True}
+    schema = {"type": "object", "properties": {"prompt": {"type": "string"}, "door": door}}
+    replicate_emulator.add_model("acme/vault", schema, official=True)
+    settings: Any = {"model": "acme/vault", "additional_kwargs": {"door": "sesame"}}
+    make_llm(**settings).complete("Hi")
+    assert "sesame" not in str(make_llm(**settings).to_dict())
+    assert b"sesame" not in pickle.dumps(make_llm(**settings))
+
+
 def test_it_is_what_llama_index_expects() -> None:
     llm = Replicate("a/b", context_window=1000, max_tokens=50)
     assert isinstance(llm, CustomLLM)
