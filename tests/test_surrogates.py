@@ -105,6 +105,22 @@ def test_what_is_nested_too_deeply_is_refused_where_surrogates_are_replaced() ->
         llm.invoke("Hi")
 
 
+def test_inputs_that_are_nested_too_deeply_are_refused_by_both_adapters(
+    replicate_emulator: Emulator,
+) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(sys.getrecursionlimit()):
+        deep = {"a": deep}
+    model, inputs = replicate_emulator.model, {"temperature": deep}
+    server: dict[str, Any] = {
+        "api_key": replicate_emulator.token, "base_url": replicate_emulator.base_url
+    }  # fmt: skip
+    with pytest.raises(InvalidInputError, match="extra_input is nested too deeply"):
+        ChatReplicate(model=model, model_kwargs=inputs, **server).invoke("Hi")
+    with pytest.raises(InvalidInputError, match="extra_input is nested too deeply"):
+        Replicate(model=model, additional_kwargs=inputs, **server).complete("Hi")
+
+
 @pytest.mark.parametrize("schema", SCHEMAS)
 async def test_both_frameworks_send_the_same(replicate_emulator: Emulator, schema: str) -> None:
     schemas = {"type": "object", "properties": SCHEMAS[schema]}

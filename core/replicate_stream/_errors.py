@@ -20,12 +20,15 @@ Messages never hold the API token, the stream's URL, or the text of a prompt.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from replicate_stream._lazy import public
 
 TOKENS_PAGE = "https://replicate.com/account/api-tokens"
+_SHORT_REPR = reprlib.Repr()
+_SHORT_REPR.maxstring = _SHORT_REPR.maxother = 200
 
 
 @public
@@ -157,8 +160,20 @@ def too_deep(name: str) -> InvalidInputError:
 
 
 def invalid_value(name: str, value: object, expected: str) -> InvalidInputError:
-    """Build the error for an argument of the right type and a wrong value, which it shows."""
-    return InvalidInputError(f"{name} is {value!r}; it must be {expected}", fields=(name,))
+    """Build the error for an argument of a wrong value, which it shows."""
+    message = f"{name} is {describe_value(value)}; it must be {expected}"
+    return InvalidInputError(message, fields=(name,))
+
+
+def describe_value(value: object) -> str:
+    """Return the `repr` of a value, shortened; its type if it has none.
+
+    A list may be nested too deeply for `repr`, and a number too long.
+    """
+    try:
+        return _SHORT_REPR.repr(value)
+    except Exception:  # noqa: BLE001 - a class may raise anything
+        return f"of type {type(value).__name__}"
 
 
 @public

@@ -226,7 +226,9 @@ def without_secret_inputs(
     if inputs:
         with suppress(InvalidInputError):  # a model that has no valid name, or invalid settings
             declared = get_client().capabilities(model).secret_inputs
-    return _secrets.without_secret_inputs(inputs, declared)
+    # What is nested too deeply is never sent, and could not be stored.
+    flat = {name: value for name, value in inputs.items() if not is_too_deep(value)}
+    return _secrets.without_secret_inputs(flat, declared)
 
 
 def without_values(error: Exception) -> Exception:

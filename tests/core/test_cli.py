@@ -48,6 +48,20 @@ def test_chat_prints_the_answer(run: RunCommand, replicate_emulator: Emulator) -
     assert (result.exit_code, result.stdout) == (0, "Hello, you\n\n")
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_an_answer_steers_no_terminal_and_is_exact_in_a_file(
+    replicate_emulator: Emulator,
+    run: RunCommand,
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
+) -> None:
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: is_terminal)
+    answer = "\x1b[2Ja\tb\n\x9bc\x07é"
+    replicate_emulator.reply = [answer]
+    shown = "\ufffd[2Ja\tb\n\ufffdc\ufffdé" if is_terminal else answer
+    assert run("chat", "Hi").stdout_bytes.decode() == f"{shown}\n"
+
+
 def test_chat_without_a_prompt_reads_the_standard_input(
     run: RunCommand, replicate_emulator: Emulator
 ) -> None:

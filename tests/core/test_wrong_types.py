@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from functools import reduce
+from typing import Any, cast
 
 import pytest
 
@@ -10,6 +12,16 @@ from replicate_stream import Client, InvalidInputError, Message
 from replicate_stream.testing import Emulator
 
 CALL = {"type": "function", "function": {"name": "add"}}
+DEEP: Any = reduce(lambda inner, _: [inner], range(sys.getrecursionlimit()), cast("Any", 0))
+
+
+class NoRepr:
+    """A value whose `repr` fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("messages", {"messages": 5}),
     ("messages", {"messages": None}),
@@ -46,10 +58,14 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("max_repairs", {"max_repairs": -1}),
     ("temperature", {"temperature": "hot"}),
     ("max_tokens", {"max_tokens": "many"}),
+    ("temperature", {"temperature": DEEP}),
+    ("top_p", {"top_p": 10**5000}),
+    ("seed", {"seed": NoRepr()}),
+    ("tool_choice", {"tools": [CALL], "tool_choice": 10**5000}),
 ]
 
 
-@pytest.mark.parametrize(("field", "arguments"), WRONG, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("field", "arguments"), WRONG)
 async def test_an_argument_of_a_wrong_type_is_named_before_anything_is_paid(
     client: Client, replicate_emulator: Emulator, field: str, arguments: dict[str, Any]
 ) -> None:
@@ -59,6 +75,13 @@ async def test_an_argument_of_a_wrong_type_is_named_before_anything_is_paid(
     assert caught.value.fields
     assert field.startswith(caught.value.fields[0])
     assert replicate_emulator.predictions == {}
+
+
+async def test_the_error_for_a_long_value_is_short(client: Client) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        await client.prepare("some/model", "Hi", prompt_format="x" * 10_000)
+    assert "'xxx" in str(caught.value)
+    assert len(str(caught.value)) < 2000
 
 
 async def test_a_value_that_json_cannot_hold_is_an_error_without_a_schema_too(

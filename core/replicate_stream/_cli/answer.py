@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from replicate_stream import (
 from replicate_stream._model.input_schema import InputField, parse_input_schema
 
 _SHORTEST_SPAN = 0.05  # seconds of an answer for which a rate means something
+_STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 class AnswerPrinter:
@@ -72,13 +74,15 @@ class AnswerPrinter:
     def _print(self, event: StreamEvent) -> None:
         if isinstance(event, ReasoningDelta):
             self._in_reasoning = True
-            click.secho(event.text, nl=False, err=True, dim=True)
+            click.secho(_to_printable(event.text, sys.stderr), nl=False, err=True, dim=True)
         elif self._in_reasoning and not isinstance(event, StatusChanged):
             self._in_reasoning = False
             click.echo("\n", err=True)
         if isinstance(event, TextDelta):
-            # Given its file, Click keeps to the terminal's encoding, also where that is ASCII.
-            click.echo(event.text, nl=False, file=sys.stdout)
+            # Given its file, Click keeps to the terminal's encoding, also where that is ASCII. To
+            # anything but a terminal it would write the text without its colours.
+            text = _to_printable(event.text, sys.stdout)
+            click.echo(text, nl=False, file=sys.stdout, color=True)
         elif isinstance(event, Finished):
             click.echo(file=sys.stdout)
             if self._shows_usage:
@@ -170,6 +174,12 @@ def summarize(prediction: Prediction) -> dict[str, Any]:
         "model": prediction.model,
         "metrics": dict(prediction.metrics),
     }
+
+
+def _to_printable(text: str, stream: Any) -> str:
+    """Replace the characters of a model's text that steer a terminal, if the stream is one."""
+    is_terminal = stream is not None and stream.isatty()
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text) if is_terminal else text
 
 
 def show_status(text: str) -> Callable[[], None]:

@@ -221,7 +221,7 @@ def build_request(
         validator=validator,
         extra_input=_parse_extra_input(extra_input, reasoning_effort),
         prompt_format=prompt_format,
-        include_usage=include_usage,
+        include_usage=bool(include_usage),
         coalesce=coalesce,
         max_repairs=max_repairs,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from replicate_stream._errors import InvalidInputError, wrong_type
+from replicate_stream._errors import InvalidInputError, describe_value, wrong_type
 from replicate_stream._types.json_schema import (
     find_mismatch,
     find_schema_problem,
@@ -185,5 +185,5 @@ def _unwrap_choice(tool_choice: Any) -> Any:
 
 def _invalid_choice(tool_choice: Any, problem: str) -> InvalidInputError:
     return InvalidInputError(
-        f"tool_choice is {tool_choice!r}; it {problem}", fields=("tool_choice",)
+        f"tool_choice is {describe_value(tool_choice)}; it {problem}", fields=("tool_choice",)
     )
