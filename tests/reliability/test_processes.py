@@ -143,6 +143,21 @@ FORKS: dict[str, tuple[int, str]] = {
         assert asyncio.run(main()) == "a word"
         """,
     ),
+    "in the middle of a stream that the child leaves": (
+        1,
+        """
+        async def main():
+            async with client, client.stream(model, "Hi") as events:
+                texts = [await anext(events)]
+                child = os.fork()
+                if not child:
+                    sys.exit()
+                texts += [event async for event in events]
+            wait(child)
+            return "".join(each.text for each in texts if isinstance(each, TextDelta))
+        assert asyncio.run(main()) == "a word"
+        """,
+    ),
     "in the middle of a blocking stream": (
         3,
         """

@@ -85,6 +85,8 @@ class Sessions:
 
     async def aclose(self) -> None:
         """Leave the running loop's session, and close it unless another owner uses it."""
+        if not is_loop_running():  # in a forked child, to which neither loop nor session belong
+            return
         loop = asyncio.get_running_loop()
         if left := self._pools.pop(loop, None):
             left.users.discard(self._user)
