@@ -78,6 +78,18 @@ _REPLACED_IN_CALLS: Mapping[str, str] = {
 }
 
 
+def _check_call_names(kwargs: Mapping[str, Any]) -> None:
+    """Reject arguments of a call that are unknown.
+
+    Raises:
+        TypeError: Names the first one, with the remedy.
+    """
+    if not kwargs.keys() <= _CALL_NAMES:
+        check_argument_names(
+            "ChatReplicate", kwargs, _CALL_NAMES, _REPLACED_IN_CALLS, input_argument="model_kwargs"
+        )
+
+
 class ConnectionFields(BaseModel):
     """The fields of every model on Replicate: its name, its connection, its own inputs."""
 
@@ -323,14 +335,7 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
             ValueError: A tool or the format is of an unknown type.
         """
         client = self._get_client()
-        if not kwargs.keys() <= _CALL_NAMES:
-            check_argument_names(
-                "ChatReplicate",
-                kwargs,
-                _CALL_NAMES,
-                _REPLACED_IN_CALLS,
-                input_argument="model_kwargs",
-            )
+        _check_call_names(kwargs)
         stop = self._get_stop(stop, kwargs)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
@@ -358,6 +363,7 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
+        _check_call_names(kwargs)  # before a trace records an unknown one, such as a token
         # Traces record these even where they hide the inputs of a run.
         params = super()._get_invocation_params(stop=stop, **kwargs)
         return {n: v for n, v in params.items() if n not in _HIDDEN and v is not None}

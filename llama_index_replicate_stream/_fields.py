@@ -312,6 +312,12 @@ class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
 
     # The client, and the arguments of its methods
 
+    @staticmethod
+    def _check_call_names(names: Iterable[str]) -> None:
+        check_argument_names(
+            "Replicate", names, _CALL_NAMES, _REPLACED_IN_CALLS, input_argument="additional_kwargs"
+        )
+
     def _merge_arguments(self, kwargs: Mapping[str, Any], *, is_chat: bool) -> dict[str, Any]:
         """Merge a call's arguments over the fields, as arguments of `Client.stream`.
 
@@ -322,9 +328,7 @@ class ReplicateFields(ConnectionFields, CustomLLM, FunctionCallingMixin):
         Raises:
             TypeError: An argument is unknown, with the closest known name, or needs a chat.
         """
-        check_argument_names(
-            "Replicate", kwargs, _CALL_NAMES, _REPLACED_IN_CALLS, input_argument="additional_kwargs"
-        )
+        self._check_call_names(kwargs)
         for name in _TOOL_ARGUMENTS:
             if not is_chat and kwargs.get(name) is not None:
                 raise TypeError(f"A completion cannot contain tool calls; use {name!r} in a chat")

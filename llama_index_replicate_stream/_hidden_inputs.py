@@ -9,7 +9,7 @@ applies the one for spans itself.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llama_index_instrumentation import get_dispatcher
@@ -53,7 +53,8 @@ def reveal_inputs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def hide_secret_inputs(callback: Callback) -> Callback:
     """Return a callback decorator that hides the secret inputs of a call from handlers.
 
-    A missing token is an error here already, before any handler and with a short traceback.
+    A missing token is an error here already, before any handler and with a short traceback. So is
+    an unknown argument, which may be a token.
 
     Args:
         callback: The callback decorator of the framework, or one made of it.
@@ -61,7 +62,7 @@ def hide_secret_inputs(callback: Callback) -> Callback:
 
     def decorate(method: Method) -> Method:
         signature = inspect.signature(method)
-        endpoint: Any = _hide_inputs(callback(method))
+        endpoint: Any = _hide_inputs(callback(method), signature.parameters.keys())
         # Editors show it. The framework's decorators may not see it: see `copy_names`.
         endpoint.__signature__ = signature
         return cast("Method", endpoint)
@@ -69,20 +70,23 @@ def hide_secret_inputs(callback: Callback) -> Callback:
     return decorate
 
 
-def _hide_inputs(method: Method) -> Method:
+def _hide_inputs(method: Method, names: Collection[str]) -> Method:
     # By the framework's own mark, it does not put its decorator for spans around this one.
     spanned = get_dispatcher(method.__module__).span(method)
 
-    def call(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
+    def check(llm: ReplicateFields, kwargs: Mapping[str, Any]) -> None:
         if (error := find_missing_token(llm._get_client())) is not None:  # noqa: SLF001
             raise error
+        llm._check_call_names(name for name in kwargs if name not in names)  # noqa: SLF001
+
+    def call(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
+        check(llm, kwargs)
         if _has_inputs(kwargs):
             kwargs = run_blocking(lambda: _hide(llm, kwargs))
         return spanned.__get__(llm, type(llm))(*args, **kwargs)
 
     async def call_async(llm: ReplicateFields, /, *args: Any, **kwargs: Any) -> Any:
-        if (error := find_missing_token(llm._get_client())) is not None:  # noqa: SLF001
-            raise error
+        check(llm, kwargs)
         if _has_inputs(kwargs):
             kwargs = await _hide(llm, kwargs)
         return await spanned.__get__(llm, type(llm))(*args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumps, loads
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableSequence
@@ -23,6 +24,27 @@ def test_a_validation_error_does_not_show_the_token() -> None:
     with pytest.raises(ValidationError) as caught:
         ChatReplicate(model="a/b", api_key="r8_FAKE_TOKEN", bogus=1)  # type: ignore[call-overload]  # the point
     assert "r8_FAKE_TOKEN" not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_a_token_as_an_argument_of_a_call_reaches_no_handler(way: str) -> None:
+    class Handler(BaseCallbackHandler):
+        run_inline = True
+
+        def on_chat_model_start(self, *_: Any, **arguments: Any) -> None:
+            seen.append(arguments)
+
+    seen: list[Any] = []
+    llm = ChatReplicate(model="a/b", api_key="r8_FAKE_TOKEN").bind(api_key="r8_FAKE_OTHER")
+    with pytest.raises(TypeError, match="has no argument 'api_key'"):
+        answer = getattr(llm, way)("Hi", {"callbacks": [Handler()]})
+        if way == "stream":
+            list(answer)
+        elif way == "astream":
+            [chunk async for chunk in answer]
+        else:
+            await answer
+    assert seen == []
 
 
 @pytest.mark.parametrize("name", ["api_key", "replicate_api_token"])

@@ -113,6 +113,19 @@ async def test_an_error_ends_what_has_begun(
     witness.check(method, "ExceptionEvent" if "stream" in method else "SpanDropEvent")
 
 
+@pytest.mark.parametrize("method", WAYS)
+async def test_an_unknown_argument_reaches_no_handler(
+    make_llm: Any, ask: Any, witness: Witness, method: str
+) -> None:
+    """It may be a token, which the call does not take."""
+    llm = make_llm(callback_manager=witness.callback_manager)
+    with pytest.raises(TypeError, match="has no argument 'api_key'"):
+        await ask(llm, method, api_key="r8_FAKE_TOKEN")
+    assert witness.recorder._names == []
+    assert witness.debug.get_events() == []
+    assert len(witness.spans.completed_spans) + len(witness.spans.dropped_spans) == 0
+
+
 def get_last_response(witness: Witness, method: str) -> Any:
     """Return the response that a handler got at the end of a call."""
     ((_, ended),) = witness.debug.get_event_pairs(CBEventType.LLM)
