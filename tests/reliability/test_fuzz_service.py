@@ -60,7 +60,7 @@ BODIES = st.lists(st.tuples(LINES | st.binary(max_size=8), ENDS), max_size=12).m
 
 
 def decode(pieces: list[bytes], limit: int) -> list[Any]:
-    decoder = Decoder(limit)
+    decoder = Decoder(max_event_bytes=limit)
     events: list[Any] = []
     for piece in pieces:
         events += list_events(decoder.feed(piece))

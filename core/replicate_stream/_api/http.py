@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -64,24 +64,19 @@ class StreamResponse:
     Attributes:
         is_event_stream: False if it is anything else, such as an error.
         is_refused: True if the server will not send the stream on a further request either.
+        read: Returns what has arrived, at least one byte; nothing at the end. When awaited, it
+            raises an `aiohttp.ClientError` if the connection broke.
     """
 
     is_event_stream: bool
     is_refused: bool
+    read: Callable[[], Awaitable[bytes]]
     _response: aiohttp.ClientResponse
 
     @property
     def status(self) -> int:
         """The HTTP status."""
         return self._response.status
-
-    def read(self) -> Awaitable[bytes]:
-        """Return what has arrived, at least one byte; nothing at the end.
-
-        Raises:
-            aiohttp.ClientError: When awaited, if the connection broke.
-        """
-        return self._response.content.readany()
 
     async def read_whole(self, redactor: Redactor) -> Response:
         """Read the body to its end, as that of any other response.
@@ -388,7 +383,7 @@ def _build_stream_response(response: aiohttp.ClientResponse) -> StreamResponse:
     status, kind = response.status, response.content_type
     is_refused = status // 100 == 4 and status not in _TRANSIENT
     is_stream = status == HTTPStatus.OK and kind == "text/event-stream"
-    return StreamResponse(is_stream, is_refused, response)
+    return StreamResponse(is_stream, is_refused, response.content.readany, response)
 
 
 def _build_redirect_error(

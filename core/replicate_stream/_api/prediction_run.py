@@ -174,39 +174,68 @@ class PredictionRun:
     async def _read_stream(self, url: str) -> AsyncGenerator[list[str], None]:
         reconnects = 0
         yield self._deliver_recorded_text()  # of a prediction that was created before
-        while True:
-            event_count = self._delivered.event_count
-            decoder = Decoder()
+        while reconnects <= MAX_RECONNECTS:
+            position = self._delivered.position
+            decoder = Decoder(last_event_id=self._delivered.last_event_id)
             is_open = await self._connect(url)
-            while is_open and self._end is None:
-                texts = await self._read_texts(decoder)
+            while is_open and self._end is None and self._response is not None:
+                # Read here, as each coroutine on the way to a token costs it more.
+                chunk: bytes | None = None
+                try:
+                    with self._read_timeout:
+                        chunk = await self._response.read()
+                except get_connection_errors():
+                    break
+                if chunk is None:  # the read was interrupted
+                    texts = await self._check_idle_prediction()
+                else:
+                    texts = self._decode(decoder, chunk)
                 if texts is None:
                     break
                 yield texts
+            chunk = None  # what raises below keeps no bytes of the server in its traceback
+            self._delivered.last_event_id = decoder.last_event_id
             if self._is_stream_useless():
                 break
             self.close()
             yield await self._end_connection()
             if self.prediction.is_terminal:
                 return
-            # The comment `408: …` is the server's idle time-out, which a model reaches that boots
-            # or thinks for 30 s. The connection did not break (docs/replicate-api.md 3.6).
-            was_idle = (decoder.last_comment or "").startswith("408")
-            is_empty = self._delivered.event_count == event_count and not was_idle
-            reconnects = reconnects + 1 if is_empty else 1
-            if is_open is None:
-                reconnects += UNANSWERED_COST
-            if self._is_held_back() or reconnects > MAX_RECONNECTS:
+            if self._is_held_back():
                 break
-            cause = "was idle" if was_idle else "broke" if is_open else "could not be opened"
-            log.info("prediction %s: its stream %s, and is opened again", self.prediction.id, cause)
-            if reconnects > 1 or was_idle:
-                await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
+            has_events = self._delivered.position > position
+            reconnects = await self._wait_to_reconnect(
+                reconnects, decoder.last_comment, is_open=is_open, has_events=has_events
+            )
         self.close()
         # The API can be reached although the stream's host cannot, e.g. through a list of hosts.
         async with aclosing(self._poll()) as batches:
             async for texts in batches:
                 yield texts
+
+    async def _wait_to_reconnect(
+        self, reconnects: int, comment: str | None, *, is_open: bool | None, has_events: bool
+    ) -> int:
+        """Wait before the stream is opened again, and return the number of reconnects in a row.
+
+        Args:
+            reconnects: Their number so far.
+            comment: The last comment of the connection that has ended.
+            is_open: What `_connect` has returned for it.
+            has_events: Whether it brought new events.
+        """
+        # The comment `408: …` is the server's idle time-out, which a model reaches that boots or
+        # thinks for 30 s. The connection did not break (docs/replicate-api.md 3.6).
+        was_idle = (comment or "").startswith("408")
+        reconnects = 1 if has_events or was_idle else reconnects + 1
+        if is_open is None:
+            reconnects += UNANSWERED_COST
+        if reconnects <= MAX_RECONNECTS:
+            cause = "was idle" if was_idle else "broke" if is_open else "could not be opened"
+            log.info("prediction %s: its stream %s, and is opened again", self.prediction.id, cause)
+            if reconnects > 1 or was_idle:
+                await asyncio.sleep(min(0.1 * 2**reconnects, 2.0) * random.uniform(0.75, 1.0))
+        return reconnects
 
     def _is_stream_useless(self) -> bool:
         """Return True if the text is to be had from the record only."""
@@ -222,8 +251,10 @@ class PredictionRun:
         read_timeout = self._read_timeout
         read_timeout.idle_timeout = self._limit(read_timeout.idle_seconds + MAX_CHECK_INTERVAL)
         try:
-            opening = self._http.open_stream(url, self._delivered.last_event_id, self._dial)
-            self._response = await read_timeout.wait_for(opening)
+            with read_timeout:
+                self._response = await self._http.open_stream(
+                    url, self._delivered.last_event_id, self._dial
+                )
         except get_connection_errors():
             return False
         finally:
@@ -234,32 +265,23 @@ class PredictionRun:
         self._delivered.start_connection()
         return self._response.is_event_stream
 
-    async def _read_texts(self, decoder: Decoder) -> list[str] | None:
-        """Read what has arrived, which may be no event; return None at the end of the body."""
-        response, delivered, read_timeout = self._response, self._delivered, self._read_timeout
-        if response is None:
+    def _decode(self, decoder: Decoder, chunk: bytes) -> list[str] | None:
+        """Return the new texts of a chunk, which may have none; None at the end of the body."""
+        if not chunk:
             return None
+        delivered = self._delivered
         try:
-            chunk = await read_timeout.wait_for(response.read())
-            if chunk is None:
-                return await self._check_idle_prediction()
-            if not chunk:
-                return None
-            events = decoder.feed(chunk)
+            texts, self._end = delivered.add_events(decoder.feed(chunk))
         except EventTooLargeError as error:
             raise self._build_interrupted_error(str(error)) from None
-        except get_connection_errors():
-            return None
-        texts, self._end = delivered.add_events(events)
         if delivered.has_other_start:
             return None
         if texts:  # a server that sends nothing but `logs` is silent
-            read_timeout.last_event_at = self._clock()
-            read_timeout.idle_timeout = self._first_check_after
-        # The stream is ahead of the record, which is not fetched while events come.
-        if texts and self.prediction.status == "starting":
-            self.prediction = self.prediction.with_status("processing")
-        delivered.last_event_id = decoder.last_event_id or delivered.last_event_id
+            self._read_timeout.last_event_at = self._clock()
+            self._read_timeout.idle_timeout = self._first_check_after
+            # The stream is ahead of the record, which is not fetched while events come.
+            if self.prediction.status == "starting":
+                self.prediction = self.prediction.with_status("processing")
         return texts
 
     async def _check_idle_prediction(self) -> list[str] | None:

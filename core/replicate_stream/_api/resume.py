@@ -30,7 +30,6 @@ class DeliveredText:
 
     Attributes:
         last_event_id: The id to resume after; None before the first one.
-        event_count: Number of events.
         connection_count: Number of connections.
         has_other_start: True if text from the record was delivered before the first connection,
             which then did not begin with it, so that text may be missing in between.
@@ -38,7 +37,6 @@ class DeliveredText:
 
     def __init__(self) -> None:
         self.last_event_id: str | None = None
-        self.event_count = 0
         self.connection_count = 0
         self.has_other_start = False
         self._ids = io.StringIO()
@@ -52,10 +50,15 @@ class DeliveredText:
         """Number of delivered characters."""
         return self._text.tell()
 
+    @property
+    def position(self) -> int:
+        """Grows with each event that has an id or a text."""
+        return self._ids.tell() + self._text.tell()
+
     def start_connection(self) -> None:
         """Prepare to drop what a connection repeats: events with known ids, or else known text."""
         self.connection_count += 1
-        if self.event_count:
+        if self._ids.tell():
             self._seen_ids = set(self._ids.getvalue().split("\n"))
         if not self.last_event_id:
             self._expected_replay = self._text.getvalue()
@@ -68,21 +71,25 @@ class DeliveredText:
             texts, others = [], self._drop_seen(list_events(events), self._seen_ids)
         elif ids:
             self._ids.write("\n".join(ids) + "\n")
-        self.event_count += len(texts) + len(others)
-        end: StreamEnd | None = None
-        write_id = self._ids.write
-        for name, event_id, data in others:
-            if event_id:
-                write_id(event_id + "\n")
-            if name == "output":
-                texts.append(data)
-            elif name == "done" or name == "error":
-                end = StreamEnd(data) if name == "done" else StreamEnd(_DONE_AFTER_ERROR, data)
-                break
+        end = self._add_others(others, texts) if others else None
         if self._expected_replay:
             texts = self._drop_replay("".join(texts))
         self._text.write("".join(texts))
         return texts, end
+
+    def _add_others(self, events: Iterable[Event], texts: list[str]) -> StreamEnd | None:
+        """Note events of any name, and append the texts of those that have one."""
+        write_id = self._ids.write
+        for name, event_id, data in events:
+            if event_id:
+                write_id(event_id + "\n")
+            if name == "output":
+                texts.append(data)
+            elif name == "done":
+                return StreamEnd(data)
+            elif name == "error":
+                return StreamEnd(_DONE_AFTER_ERROR, data)
+        return None
 
     def add_text(self, text: str) -> None:
         """Note text that did not come from the stream."""

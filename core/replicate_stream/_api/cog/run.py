@@ -160,9 +160,11 @@ class CogRun:
 
     async def _read_texts(self, response: StreamResponse, decoder: Decoder) -> list[str] | None:
         """Read what has arrived, which may be no text; return None if the body has ended."""
+        chunk: bytes | None = None
         try:
-            chunk = await self._read_timeout.wait_for(response.read())
-            if chunk is None:
+            with self._read_timeout:
+                chunk = await response.read()
+            if chunk is None:  # the read was interrupted
                 self._check_timeouts()
                 return []
             if not chunk:
