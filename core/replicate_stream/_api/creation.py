@@ -343,7 +343,8 @@ class Creation:
     async def send(self) -> Response:
         """Send the request once the rate limit lets it pass, however often it is refused before.
 
-        After other failures it is repeated up to `max_retries` times, if it cannot have arrived.
+        After other failures it is repeated up to `max_retries` times before the deadline, if it
+        cannot have arrived.
 
         Returns:
             A response with a status below 400.
@@ -374,15 +375,17 @@ class Creation:
                         await self.before_sending()
                     return await self._send_once(place, headers)
                 except RateLimitError as refusal:
-                    if (refusal.retry_after or 0.0) > self._get_seconds_left():
+                    # One that comes after the deadline is its time-out, at the next turn.
+                    if 0 < self._get_seconds_left() < (refusal.retry_after or 0.0):
                         raise
                 except (ReplicateConnectionError, ResponseError) as error:
                     delay = self._get_retry_delay(error, failures)
-                    if delay is None or failures >= self._settings.max_retries:
+                    left = self._get_seconds_left()
+                    if delay is None or delay >= left or failures >= self._settings.max_retries:
                         raise
                     failures += 1
                     log.info("repeated in %.1f s: %s", delay, error)
-                    await asyncio.sleep(min(delay, self._get_seconds_left()))
+                    await asyncio.sleep(delay)
 
     async def _build_headers(self) -> Headers:
         headers = {"Content-Type": "application/json"}

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from replicate_stream import Client, RateLimitError, ReplicateTimeoutError, ResponseError
+from replicate_stream import Client, ReplicateTimeoutError, ResponseError
 from replicate_stream._api import rate_limit
 from replicate_stream._api.rate_limit import MAX_RETRY_DELAY, PATIENCE, Pace
 from replicate_stream._secrets import Headers, Token
@@ -233,16 +233,36 @@ class TestDeadline:
         assert all(each.at <= started_at + 1.3 for each in get_creations(replicate_emulator))
         assert replicate_emulator.cancels == []
 
+    @pytest.mark.parametrize("status", [429, 503])
     async def test_a_wait_until_after_the_deadline_is_an_error_at_once(
-        self, make_client: MakeClient, replicate_emulator: Emulator
+        self, make_client: MakeClient, replicate_emulator: Emulator, status: int
     ) -> None:
         replicate_emulator.fault(
-            Fault(on="create", status=429, body={"detail": "…", "retry_after": 30}), times=None
+            Fault(on="create", status=status, headers={"Retry-After": "30"}), times=None
         )
-        with pytest.raises(RateLimitError) as caught:
+        with pytest.raises(ResponseError) as caught:
             await make_client(deadline=20).complete(replicate_emulator.model, "Hi")
-        assert caught.value.retry_after == 30
+        assert (caught.value.status, caught.value.retry_after) == (status, 30)
         assert len(get_creations(replicate_emulator)) == 1
+
+    async def test_a_refusal_that_is_read_after_the_deadline_is_its_time_out(
+        self,
+        make_client: MakeClient,
+        replicate_emulator: Emulator,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        client = make_client(deadline=0.3)
+        await client.prepare(replicate_emulator.model, "Hi")
+
+        def block(_: logging.LogRecord) -> bool:
+            time.sleep(0.35)  # the loop of a busy machine
+            return True
+
+        body = {"detail": "…", "retry_after": 0}
+        replicate_emulator.fault(Fault(on="create", status=429, body=body), times=None)
+        caplog.handler.addFilter(block)
+        with pytest.raises(ReplicateTimeoutError, match="the rate limit held it back"):
+            await client.complete(replicate_emulator.model, "Hi")
 
     async def test_cancel_after_is_what_remains_of_the_deadline(
         self, make_client: MakeClient, replicate_emulator: Emulator
