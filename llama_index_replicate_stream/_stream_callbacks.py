@@ -62,11 +62,11 @@ def astream_callback(callback: Callback) -> Callback:
 
     def decorate(method: Method) -> Method:
         async def endpoint(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-            streams: list[_CancelableStream] = []
+            streams: list[AsyncGenerator[Any, None]] = []
 
             async def open_stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-                streams.append(_CancelableStream(await method(*args, **kwargs)))
-                return streams[0].responses
+                streams.append(await method(*args, **kwargs))
+                return streams[0]
 
             observed = await callback(open_stream)(*args, **kwargs)
             return _aread(observed, streams[0])
@@ -95,51 +95,25 @@ def _read(
                 raise
 
 
-class _CancelableStream:
-    """A stream that keeps its cancellation from the framework, if it has a last response.
-
-    Attributes:
-        stream: The stream.
-        responses: What the framework reads.
-        error: The cancellation that has ended the stream.
-    """
-
-    def __init__(self, stream: AsyncGenerator[Any, None]) -> None:
-        self.stream = stream
-        self.responses = self._read()
-        self.error: asyncio.CancelledError | None = None
-
-    async def _read(self) -> AsyncGenerator[Any, None]:
-        response = None
-        try:
-            async for response in self.stream:
-                yield response
-        except asyncio.CancelledError as error:
-            if response is None or not is_canceled(response):
-                raise
-            self.error = error
-
-    async def aclose(self) -> None:
-        await self.responses.aclose()
-        await self.stream.aclose()
-
-
 async def _aread(
-    observed: AsyncGenerator[Any, None], source: _CancelableStream
+    observed: AsyncGenerator[Any, None], stream: AsyncGenerator[Any, None]
 ) -> AsyncGenerator[Any, None]:
-    async with aclosing(source), aclosing(observed):
+    cancellation: asyncio.CancelledError | None = None
+    async with aclosing(stream), aclosing(observed):
         async for response in observed:
             if is_canceled(response):  # the reader is cancelled, too
+                # Kept from the framework, whose handlers get the last response instead.
+                cancellation = await stream.athrow(StreamLeft)
                 continue
             try:
                 yield response
             except GeneratorExit:
-                await source.stream.athrow(StreamLeft)
+                await stream.athrow(StreamLeft)
                 async for _ in observed:  # to its end, at which the framework counts tokens
                     pass
                 raise
-    if source.error is not None:
-        raise source.error  # itself: a cancel scope knows its own
+    if cancellation is not None:
+        raise cancellation  # itself: a cancel scope knows its own
 
 
 def copy_names(method: Method, endpoint: Callable[..., Any]) -> Method:

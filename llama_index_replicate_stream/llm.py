@@ -310,7 +310,7 @@ class Replicate(ReplicateFields):
 
     async def _astream(
         self, request: dict[str, Any], convert: Convert[Response]
-    ) -> AsyncGenerator[Response, None]:
+    ) -> AsyncGenerator[Any, None]:
         async with self._get_client().stream(**request) as events:
             try:
                 async for event in events:
@@ -326,8 +326,13 @@ class Replicate(ReplicateFields):
                         if last is not None:
                             yield last
                         return
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as cancellation:
                 await events.aclose()
-                if (last := convert(finish_left(events))) is not None:
+                if (last := convert(finish_left(events))) is None:
+                    raise
+                try:
                     yield last
+                except StreamLeft:
+                    yield cancellation  # what `athrow` returns
+                    return
                 raise

@@ -178,21 +178,24 @@ class PredictionRun:
             position = self._delivered.position
             decoder = Decoder(last_event_id=self._delivered.last_event_id)
             is_open = await self._connect(url)
-            while is_open and self._end is None and self._response is not None:
+            texts: list[str] | None = [] if is_open else None
+            while texts is not None and self._end is None and self._response is not None:
                 # Read here, as each coroutine on the way to a token costs it more.
                 chunk: bytes | None = None
+                if not texts:
+                    self._check_deadline()  # what comes without a pause lets no read be interrupted
                 try:
                     with self._read_timeout:
                         chunk = await self._response.read()
                 except get_connection_errors():
                     break
-                if chunk is None:  # the read was interrupted
-                    texts = await self._check_idle_prediction()
-                else:
-                    texts = self._decode(decoder, chunk)
-                if texts is None:
-                    break
-                yield texts
+                texts = (
+                    await self._check_idle_prediction()
+                    if chunk is None
+                    else self._decode(decoder, chunk)
+                )
+                if texts is not None:
+                    yield texts
             chunk = None  # what raises below keeps no bytes of the server in its traceback
             self._delivered.last_event_id = decoder.last_event_id
             if self._is_stream_useless():
