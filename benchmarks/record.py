@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.report import Row
 
@@ -18,6 +18,11 @@ MAX_GROWTH = 1.5
 
 Ratios of one code differ by a fifth between runs, and more on a machine that is busy.
 """
+MIN_GROWTH = 0.1
+"""A ratio that has grown by less is none: the time of a long text may be 0.07 of a short one's."""
+
+Regressions: TypeAlias = "dict[tuple[str, str], str]"
+"""Descriptions by group and name of the row."""
 
 
 def write_run(path: Path, rows: Mapping[str, Sequence[Row]], size: str) -> None:
@@ -39,7 +44,7 @@ def write_run(path: Path, rows: Mapping[str, Sequence[Row]], size: str) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def find_regressions(recorded: Mapping[str, Any], rows: Mapping[str, Sequence[Row]]) -> list[str]:
+def find_regressions(recorded: Mapping[str, Any], rows: Mapping[str, Sequence[Row]]) -> Regressions:
     """Describe each ratio that has grown by more than `MAX_GROWTH` since a run was recorded."""
     before = {
         (group, row["name"]): row["ratio"]
@@ -47,14 +52,14 @@ def find_regressions(recorded: Mapping[str, Any], rows: Mapping[str, Sequence[Ro
         for row in recorded_rows
         if row["ratio"] is not None
     }
-    return [
-        f"{group}: {row.name}: {row.ratio:.2f}x, recorded {ratio:.2f}x"
+    return {
+        (group, row.name): f"{group}: {row.name}: {row.ratio:.2f}x, recorded {ratio:.2f}x"
         for group, measured in rows.items()
         for row in measured
         if row.ratio is not None
         and (ratio := before.get((group, row.name))) is not None
-        and row.ratio > ratio * MAX_GROWTH
-    ]
+        and row.ratio > max(ratio * MAX_GROWTH, ratio + MIN_GROWTH)
+    }
 
 
 def _to_dict(row: Row) -> dict[str, Any]:

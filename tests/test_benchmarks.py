@@ -132,24 +132,33 @@ def test_a_ratio_that_has_grown_by_more_than_half_since_it_was_recorded_is_a_reg
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "run.json"
-    before = [Row("floor", 1.0, "us"), Row("a", 2.0, "us", 2.0), Row("b", 2.0, "us", 2.0)]
+    before = [
+        Row("floor", 1.0, "us"),
+        Row("a", 2.0, "us", 2.0),
+        Row("b", 2.0, "us", 2.0),
+        Row("tiny", 0.1, "us", 0.07),
+    ]
     write_run(file, {"group": before}, "quick")
     now = [
         Row("floor", 9.0, "us"),
         Row("a", 9.0, "us", 3.1),
         Row("b", 9.0, "us", 2.9),
+        Row("tiny", 9.0, "us", 0.16),
         Row("new", 9.0, "us", 9.0),
     ]
     recorded = json.loads(file.read_text(encoding="utf-8"))
-    assert find_regressions(recorded, {"group": now}) == ["group: a: 3.10x, recorded 2.00x"]
-    assert find_regressions(recorded, {"other": now}) == []
+    found = find_regressions(recorded, {"group": now})
+    assert found == {("group", "a"): "group: a: 3.10x, recorded 2.00x"}
+    assert find_regressions(recorded, {"other": now}) == {}
 
 
 def test_the_program_writes_its_run_and_fails_by_a_recorded_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ratios: list[float] = []  # of the next runs; then 2.0
+
     async def rows(_: object) -> list[Row]:
-        return [Row("a", 2.0, "us", 2.0)]
+        return [Row("a", 2.0, "us", ratios.pop(0) if ratios else 2.0)]
 
     monkeypatch.setattr(program.GROUPS["reading"], "rows", rows)
     file = tmp_path / "run.json"
@@ -157,6 +166,8 @@ def test_the_program_writes_its_run_and_fails_by_a_recorded_one(
     monkeypatch.setattr(sys, "argv", [*command, "--json", str(file)])
     program.main()
     monkeypatch.setattr(sys, "argv", [*command, "--guard", str(file)])
+    program.main()
+    ratios += [9.0, 2.0]  # a busy moment: the second run is as the record
     program.main()
     recorded = json.loads(file.read_text(encoding="utf-8"))
     recorded["groups"]["reading"][0]["ratio"] = 1.0

@@ -108,7 +108,9 @@ class ReadTimeout:
             self._watch.add(self)
         self._reader = asyncio.current_task(self._loop)
 
-    def __exit__(self, exc_type: type[BaseException] | None, *exc_info: object) -> bool:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, _error: object, _traceback: object
+    ) -> bool:
         """End the read; return True if it was interrupted, which is no error."""
         task, self._reader = self._reader, None
         if not self._is_interrupting:

@@ -94,12 +94,12 @@ class Decoder:
         if not self._is_clean:
             return self._feed_lines(chunk)
         text = chunk.decode("utf-8", "replace")
+        single = _SINGLE_OUTPUT.fullmatch(text)
+        if single is not None and "\r" not in text and "\0" not in text:
+            event_id, data = single.groups()
+            self.last_event_id = event_id
+            return [event_id], [data], ()
         if text[-2:] == "\n\n" and "\r" not in text:
-            single = _SINGLE_OUTPUT.fullmatch(text)
-            if single is not None and "\0" not in single[1]:
-                event_id, data = single.groups()
-                self.last_event_id = event_id
-                return [event_id], [data], ()
             events = self._parse_nchan_events(text)
             if events is not None:
                 return events
