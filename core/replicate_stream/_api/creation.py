@@ -28,7 +28,7 @@ from replicate_stream._api.predictions import fetch_prediction, parse_response
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
 from replicate_stream._api.responses import Response, to_response_error
-from replicate_stream._api.sessions import mute_task, shield, start_task
+from replicate_stream._api.tasks import mute_task, shield, start_task
 from replicate_stream._errors import (
     InvalidInputError,
     ModelNotFoundError,

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from replicate_stream._api.tasks import mute_task
 from replicate_stream._api.watch import get_watch
 from replicate_stream._logging import log
 from replicate_stream._settings import cut_path, is_readable
@@ -121,7 +122,7 @@ class Dial:
         self._origin = origin
         self._is_over = False
         loop = asyncio.get_running_loop()
-        self._connecting: _Connecting = loop.create_task(connecting)
+        self._connecting: _Connecting = mute_task(loop.create_task(connecting))
         self.expires_at = loop.time() + MAX_SECONDS
         self._watch = get_watch(loop)
         self._watch.add(self)

@@ -17,7 +17,7 @@ from typing import Any
 
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
-from replicate_stream._api.sessions import mute_task
+from replicate_stream._api.tasks import mute_task
 from replicate_stream._errors import InvalidInputError, ModelNotFoundError
 from replicate_stream._types.prediction import to_mapping
 

@@ -19,11 +19,12 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Hashable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Hashable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from replicate_stream._api.dial_ahead import StreamHost
 from replicate_stream._api.errors import get_connection_errors
+from replicate_stream._api.tasks import is_loop_running, start_task
 from replicate_stream._version import __version__
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
 
 
-T = TypeVar("T")
 _Key: TypeAlias = "tuple[Hashable, bool]"
 
 KEEP_UNUSED = 15.0
@@ -230,18 +230,12 @@ def _leave_all(pools: dict[asyncio.AbstractEventLoop, _Pool], user: object) -> N
 
 @atexit.register
 def _close_at_exit() -> None:
-    """Close the sessions and tasks of loops that do not run, as nobody will run them any more."""
+    """Close the sessions of loops that do not run, as nobody will run them any more."""
     for pool in list(_pools.values()):
         if pool.loop.is_closed():
             pool.close_without_loop()
         elif not pool.loop.is_running():  # a daemon thread may still use its own
             pool.loop.run_until_complete(pool.aclose())
-    for task in list(_muted):
-        if not task.get_loop().is_running():
-            coroutine: Any = task.get_coro()
-            # A cleanup that awaits ends here. Later, Python would print that.
-            with contextlib.suppress(Exception):
-                coroutine.close()
 
 
 def _set_aside_after_fork() -> None:
@@ -253,62 +247,6 @@ def _set_aside_after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_set_aside_after_fork)
-
-
-_tasks: set[asyncio.Task[Any]] = set()
-_muted: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-
-
-def start_task(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task and keep it until it is done: an event loop refers to its tasks only weakly."""
-    task = mute_task(asyncio.ensure_future(coroutine))
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    return task
-
-
-def mute_task(task: asyncio.Task[T]) -> asyncio.Task[T]:
-    """Let a task end silently, as a child of `asyncio.gather`, if its loop is closed before.
-
-    Those who closed the loop did not start it, and could not await it. Its predictions are
-    cancelled when it is collected, or at the exit.
-    """
-    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as `gather`
-    _muted.add(task)
-    return task
-
-
-async def shield(task: asyncio.Task[T]) -> T:
-    """Await a task that goes on if this wait is cancelled.
-
-    `asyncio.shield` takes a turn of the loop more, 15,000 instructions.
-    """
-    waiter = asyncio.get_running_loop().create_future()
-
-    def wake(_: object) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    task.add_done_callback(wake)
-    await waiter
-    return task.result()
-
-
-def is_loop_running() -> bool:
-    """Whether anything can be awaited. An async generator may be collected when nothing can."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-class closing(contextlib.aclosing[AsyncGenerator[T, None]]):  # noqa: N801 - used as `contextlib.aclosing` is
-    """Closes a generator on leaving, unless its loop has been closed before."""
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        if is_loop_running():
-            await super().__aexit__(*exc_info)
 
 
 async def import_in_thread(module: str) -> None:

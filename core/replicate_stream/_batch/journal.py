@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from replicate_stream._api.sessions import is_loop_running
+from replicate_stream._api.tasks import is_loop_running
 from replicate_stream._batch.requests import Key
 from replicate_stream._errors import InvalidInputError, invalid_value
 from replicate_stream._lazy import public

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from typing import Any, Generic, TypeVar
 
 from replicate_stream._api.http import wait_shielded
-from replicate_stream._api.sessions import closing, is_loop_running, mute_task, start_task
+from replicate_stream._api.tasks import closing, is_loop_running, mute_task, start_task
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -26,7 +26,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from replicate_stream._api.creation import MIN_CANCEL_AFTER
-from replicate_stream._api.sessions import closing
+from replicate_stream._api.tasks import closing
 from replicate_stream._batch.journal import Entry, Journal
 from replicate_stream._batch.pool import map_unordered
 from replicate_stream._batch.requests import (

@@ -362,6 +362,17 @@ LEFT = {
         loop.run_until_complete(ask())
         loop.close()
     """,
+    "a creation under way, in a closed loop": """
+        loop.run_until_complete(ask())
+        left = loop.create_task(enter())
+        left._log_destroy_pending = False  # it is the caller's own
+        async def wait_for_dial():
+            while "StreamHost._connect" not in repr(asyncio.all_tasks()):
+                await asyncio.sleep(0)
+        loop.run_until_complete(wait_for_dial())
+        loop.close()
+        del left
+    """,
     "a stream that nobody reads, in asyncio.run": """
         loop.close()
         async def main():
