@@ -26,7 +26,7 @@ async def rows(sizes: Sizes) -> list[Row]:
     from benchmarks.bare_langchain import BareChat, create_chunk
     from langchain_replicate_stream import ChatReplicate
 
-    # As the recorded service sends it: without HTTP chunks, whose reading costs aiohttp 3 us each.
+    # Chunks of HTTP, which the recorded service does not send, cost more than this package does.
     model, tokens = f"plain-{sizes.chunks}", sizes.chunks
     # The target includes the creation of the chunks, so the floor creates them too.
     made, ready = BareChat(tokens=tokens), BareChat(ready=[create_chunk() for _ in range(tokens)])

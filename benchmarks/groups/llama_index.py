@@ -18,7 +18,7 @@ async def rows(sizes: Sizes) -> list[Row]:
     from benchmarks.bare_llama_index import BareLLM
     from llama_index_replicate_stream import Replicate
 
-    # As the recorded service sends it: without HTTP chunks, whose reading costs aiohttp 3 us each.
+    # Chunks of HTTP, which the recorded service does not send, cost more than this package does.
     model, asked = f"plain-{sizes.chunks}", [ChatMessage(content="x")]
     bare, brief = BareLLM(tokens=sizes.chunks), {"include_usage": False}
     with running() as address:

@@ -180,7 +180,7 @@ class PredictionRun:
             is_open = await self._connect(url)
             texts: list[str] | None = [] if is_open else None
             while texts is not None and self._end is None and self._response is not None:
-                # Read here, as each coroutine on the way to a token costs it more.
+                # Not in a coroutine of its own, through which each token would come.
                 chunk: bytes | None = None
                 if not texts:
                     self._check_deadline()  # what comes without a pause lets no read be interrupted

@@ -47,8 +47,7 @@ async def read_within(reading: Awaitable[T], timeout: float | None) -> T:
 class ReadTimeout:
     """Interrupts the reads of one stream, in the loop in which it was created.
 
-    A read is awaited in its context, which is left after it, or at once if it is interrupted. A
-    coroutine around each read would cost twice as much.
+    A read is awaited in its context, which is left after it, or at once if it is interrupted.
 
     Attributes:
         last_event_at: When the last event came, in the loop's time. Set by the reader.

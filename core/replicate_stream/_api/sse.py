@@ -22,8 +22,7 @@ _Utf8Decoder = codecs.getincrementaldecoder("utf-8-sig")
 # costs a third of matching events, 0.13 instead of 0.41 us per token: nearly all events are these.
 _OUTPUT_START = re.compile(r"\n\nevent: output\nid: ([^\n\0]+)\ndata: ")
 # A single output event with one line of text: a chunk has just one token if the model is slow.
-# That costs a third of what splitting does. A set of characters instead of the dots would cost 25
-# instructions for each character.
+# That costs a third of what splitting does. Dots, because sets of characters cost more.
 _SINGLE_OUTPUT = re.compile("event: output\nid: (.+)\ndata: (.*)\n\n")
 # Any events as Nchan writes them: event, id, data, and a `data: ` for each line of the text.
 # They begin at a line's start: a line that holds `event: ` many times takes quadratic time if not.

@@ -22,6 +22,7 @@ from replicate_stream import (
     RateLimitError,
     ReplicateConnectionError,
     ReplicateError,
+    ReplicateTimeoutError,
     ResponseError,
     StreamInterruptedError,
     TextDelta,
@@ -32,7 +33,7 @@ from replicate_stream._api.responses import (
     Response,
     to_response_error,
 )
-from replicate_stream._api.sse import MAX_EVENT_BYTES
+from replicate_stream._api.sse import MAX_EVENT_BYTES, Decoder, Events
 from replicate_stream._types.strict_json import MAX_JSON_DEPTH
 from replicate_stream.testing import Emulator, Fault, Reply
 
@@ -411,3 +412,27 @@ async def test_an_event_that_never_ends_is_an_error(
     with pytest.raises(StreamInterruptedError, match=f"larger than {MAX_EVENT_BYTES} bytes"):
         await make_client(base_url=server.url).complete("a" * 64, "Hi")
     assert server.requests[-1] == "POST /v1/predictions/p1/cancel"
+
+
+async def test_a_stream_of_comments_without_a_pause_is_not_decoded_past_the_deadline(
+    make_client: type[Client], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    feed = Decoder.feed
+
+    def count(decoder: Decoder, chunk: bytes) -> Events:
+        decoded.append(len(chunk))
+        return feed(decoder, chunk)
+
+    monkeypatch.setattr(Decoder, "feed", count)
+    comments = b": x\n\n" * 2**21  # which take longer than the deadline, on any machine
+    bomb = zlib.compressobj(9, wbits=31)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n"
+    created = reply_json(
+        '{"id": "p1", "status": "starting", "urls": {"stream": "$URL/stream"}}', 201
+    )
+    stream = head + bomb.compress(comments) + bomb.flush()
+    server = await serve(POST=created, **{"GET /stream": stream})
+    with pytest.raises(ReplicateTimeoutError, match="deadline"):
+        await make_client(base_url=server.url, deadline=0.3).complete("a" * 64, "Hi")
+    assert sum(decoded) < len(comments)
