@@ -25,7 +25,7 @@ from langchain_core.utils.json import parse_partial_json
 
 import replicate_stream as core
 from langchain_replicate_stream import errors
-from langchain_replicate_stream._to_core import MALFORMED_MARK
+from langchain_replicate_stream._to_core import MALFORMED_MARK, strip_malformed_mark
 from replicate_stream.adapters import build_partial, parse_arguments
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _find_invalid_suffix(arguments: str) -> str:
     Its parser closes whatever is open, and fails only at a bracket that closes nothing. Outside
     of a string one of the two brackets does that; inside, the string is closed first, after a space
     so that a trailing backslash does not escape the quote. The parser ignores what follows: the
-    mark names the reason to a reader, and `_to_core` strips bracket and mark.
+    mark names the reason to a reader. `strip_malformed_mark` strips bracket and mark.
     """
     for closing in (" ]", " }", ' "]', ' "}'):
         try:
@@ -219,6 +219,40 @@ def convert_call(call: core.ToolCall) -> ToolCall | InvalidToolCall:
         return tool_call(name=call.name, args=dict(call.arguments), id=call.id)
     error = "The arguments are not a JSON object." if call.name else "The call has no name."
     return invalid_tool_call(name=call.name or None, args=call.arguments, id=call.id, error=error)
+
+
+def restore_malformed_calls(result: ChatResult) -> ChatResult:
+    """Give malformed calls that were summed from chunks the text and the error of a whole answer.
+
+    The sum is the framework's own, where an `invoke` streams. The messages are changed in place.
+    """
+    for generation in result.generations:
+        message = generation.message
+        if isinstance(message, AIMessage) and message.invalid_tool_calls:
+            calls = [_restore_call(call) for call in message.invalid_tool_calls]
+            message.invalid_tool_calls = calls
+            if isinstance(message.content, list):  # with `output_version="v1"`
+                message.content = _restore_blocks(message.content, calls)
+    return result
+
+
+def _restore_call(call: InvalidToolCall) -> InvalidToolCall:
+    arguments = strip_malformed_mark(call["args"] or "")
+    restored = convert_call(core.ToolCall(call["id"] or "", call["name"] or "", arguments))
+    return cast("InvalidToolCall", restored)  # what a call with a text as its arguments becomes
+
+
+def _restore_blocks(
+    content: list[str | dict[str, Any]], calls: Sequence[InvalidToolCall]
+) -> list[str | dict[str, Any]]:
+    """Put each malformed call in the place of its pieces' sum, as the framework does valid ones."""
+    by_id = {call["id"]: dict(call) for call in calls}
+    return [
+        by_id.get(block.get("id"), block)
+        if isinstance(block, dict) and block.get("type") == "tool_call_chunk"
+        else block
+        for block in content
+    ]
 
 
 def convert_usage(usage: core.Usage | None) -> UsageMetadata | None:

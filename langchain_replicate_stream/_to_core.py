@@ -91,9 +91,14 @@ def _collect_calls(message: AIMessage) -> list[core.ToolCall]:
     """Collect a message's calls; the malformed ones with the text that the model wrote."""
     calls = [core.ToolCall(c["id"] or "", c["name"], c["args"]) for c in message.tool_calls]
     for bad in message.invalid_tool_calls:
-        arguments = _MALFORMED_SUFFIX.sub("", bad["args"] or "")
+        arguments = strip_malformed_mark(bad["args"] or "")
         calls.append(core.ToolCall(bad["id"] or "", bad["name"] or "", arguments))
     return calls or _parse_openai_calls(message.additional_kwargs)
+
+
+def strip_malformed_mark(arguments: str) -> str:
+    """Return the arguments of a malformed call as the model wrote them, without `MALFORMED_MARK`."""
+    return _MALFORMED_SUFFIX.sub("", arguments)
 
 
 def _parse_openai_calls(kwargs: Mapping[str, Any]) -> list[core.ToolCall]:

@@ -42,6 +42,7 @@ from langchain_replicate_stream._from_core import (
     PROVIDER,
     ChunkConverter,
     raise_as_langchain,
+    restore_malformed_calls,
     to_result,
 )
 from langchain_replicate_stream._profile import make_profile
@@ -261,6 +262,15 @@ class ChatReplicate(ChatReplicateFields):
         **kwargs: Any,
     ) -> ChatResult:
         return run_blocking(lambda: self._agenerate(messages, stop, **kwargs))
+
+    # The framework calls these two where an `invoke` streams, as in an agent whose tokens are shown,
+    # and sums the chunks itself. There is no later place before callbacks get the message.
+
+    def _generate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return restore_malformed_calls(super()._generate_with_cache(*args, **kwargs))
+
+    async def _agenerate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
+        return restore_malformed_calls(await super()._agenerate_with_cache(*args, **kwargs))
 
     def bind_tools(
         self,

@@ -9,8 +9,11 @@ from operator import add
 from typing import Annotated, Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tools import StructuredTool, tool
 from pydantic import BaseModel, Field
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -236,6 +239,70 @@ async def test_the_sum_of_chunks_marks_a_malformed_call_that_a_whole_answer_expl
     assert streamed["args"] == '{"query": "ow "] /* malformed */'
     assert streamed["error"] is None
     assert "/*" not in str((await llm.aprepare([summed, ("human", "Go on")])).body)
+
+
+MALFORMED_ANSWERS = {
+    "cut off": '<tool_call>\n{"name": "search", "arguments": {"query": "ow',
+    "two commas": '<tool_call>{"name": "search", "arguments": {"query": 1,, }}</tool_call>',
+    "without a name": '<tool_call>{"arguments": {"query": "owls"}}</tool_call>',
+    "no JSON, behind text": "Wait.\n<tool_call>now</tool_call>",
+}
+
+
+@pytest.mark.parametrize("answer", MALFORMED_ANSWERS.values(), ids=MALFORMED_ANSWERS)
+@pytest.mark.parametrize("output_version", ["v0", "v1"])
+@pytest.mark.parametrize("method", ["invoke", "ainvoke"])
+async def test_an_invoke_that_streams_explains_a_malformed_call_as_a_whole_answer_does(
+    replicate_emulator: Emulator,
+    make_llm: MakeLLM,
+    ask: Any,
+    answer: str,
+    output_version: str,
+    method: str,
+) -> None:
+    replicate_emulator.reply = list(answer)
+    settings = {"max_repairs": 0, "output_version": output_version}
+    whole = await ask(make_llm(**settings).bind_tools([search]), method)
+    ends = EndRecorder()
+    llm: Any = make_llm(**settings, streaming=True, callbacks=[ends]).bind_tools([search])
+    streamed = await ask(llm, method)
+    (expected,), (bad,) = whole.invalid_tool_calls, streamed.invalid_tool_calls
+    assert {**bad, "id": None} == {**expected, "id": None}
+    assert expected["error"]
+    assert "/*" not in str(streamed)
+    assert ends.messages == [streamed]
+    if output_version == "v1":
+        assert bad in streamed.content
+
+
+class EndRecorder(BaseCallbackHandler):
+    """Keeps the messages that callbacks get at the end of a run."""
+
+    run_inline = True  # else an asynchronous run calls it in a thread, later
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        ((generation,),) = response.generations
+        assert isinstance(generation, ChatGeneration)
+        self.messages.append(generation.message)
+
+
+async def test_an_agent_whose_tokens_are_shown_gets_the_text_and_the_error_of_a_malformed_call(
+    replicate_emulator: Emulator, make_llm: MakeLLM
+) -> None:
+    replicate_emulator.reply = list(MALFORMED_ANSWERS["cut off"])
+    agent: Any = create_agent(make_llm(), [search])
+    modes = ["messages", "values"]
+    states = [
+        state
+        async for mode, state in agent.astream({"messages": "Hi"}, stream_mode=modes)
+        if mode == "values"
+    ]
+    (bad,) = states[-1]["messages"][-1].invalid_tool_calls
+    assert (bad["name"], bad["args"]) == ("search", '{"query": "ow')
+    assert bad["error"] == "The arguments are not a JSON object."
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
