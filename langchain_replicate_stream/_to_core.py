@@ -97,7 +97,7 @@ def _collect_calls(message: AIMessage) -> list[core.ToolCall]:
 
 
 def strip_malformed_mark(arguments: str) -> str:
-    """Return the arguments of a malformed call as the model wrote them, without `MALFORMED_MARK`."""
+    """Return the arguments of a malformed call without `MALFORMED_MARK` and its bracket."""
     return _MALFORMED_SUFFIX.sub("", arguments)
 
 

@@ -263,8 +263,8 @@ class ChatReplicate(ChatReplicateFields):
     ) -> ChatResult:
         return run_blocking(lambda: self._agenerate(messages, stop, **kwargs))
 
-    # The framework calls these two where an `invoke` streams, as in an agent whose tokens are shown,
-    # and sums the chunks itself. There is no later place before callbacks get the message.
+    # Where an `invoke` streams, as it does in an agent that is streamed, the framework sums chunks
+    # in these two. There is no later place before callbacks get the message.
 
     def _generate_with_cache(self, *args: Any, **kwargs: Any) -> ChatResult:
         return restore_malformed_calls(super()._generate_with_cache(*args, **kwargs))
