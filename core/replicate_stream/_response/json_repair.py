@@ -1,7 +1,7 @@
 """Scan JSON as models write it, piece by piece, and write it as strict JSON.
 
 Only deviations with a single meaning are repaired: single quotes, Python's literals, trailing
-commas, line breaks inside a string. Anything else is broken, and stays as the model wrote it.
+commas, line breaks inside a string. Anything else stays as the model wrote it, white space too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import re
 from dataclasses import dataclass
 
-_BLANKS = frozenset(" \t\n\r")
+_BLANKS = re.compile(r"[ \t\n\r]+")
 _WORD = re.compile(r"[A-Za-z0-9+\-._]+")
 _STRICT_WORD = re.compile(r"true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -49,6 +49,7 @@ class JsonScanner:
         self.is_done = self.is_broken = False
         # A buffer: adding to a string would copy it for each token.
         self._strict = io.StringIO()
+        self._gap: list[str] = []  # white space, and a comma, that are written with what follows
         self._brackets: list[str] = []  # the open ones
         self._state = "value"
         self._quote = ""  # of the open string
@@ -90,8 +91,9 @@ class JsonScanner:
                 at = self._scan_string(text, at)
             elif self._partial:
                 at = self._scan_word(text, at)
-            elif text[at] in _BLANKS:
-                at += 1
+            elif (blanks := _BLANKS.match(text, at)) is not None:
+                self._gap.append(blanks.group())
+                at = blanks.end()
             else:
                 at = self._scan_token(text, at)
         return at
@@ -102,29 +104,26 @@ class JsonScanner:
         Args:
             rest: The text from the position on that `feed` returned.
         """
-        raw = self._partial + rest
-        # White space outside of strings is dropped; one blank is put back, lest `1 2` becomes 12.
-        has_blank = self.get_part(max(0, self.size - 1)) == " "
-        is_exact = bool(self._quote) or not raw or has_blank
-        return raw if is_exact else f" {raw}"
+        return "".join([*self._gap, self._partial, rest])
 
     def close(self) -> None:
         """Write the outermost closing bracket, if `lacks_closing`."""
-        self._strict.write(_CLOSERS[self._brackets.pop()])
+        self._write(_CLOSERS[self._brackets.pop()])
         self.is_done, self.is_broken = True, False
 
     def _scan_token(self, text: str, at: int) -> int:
         char = text[at]
         if self._state == "colon" and char == ":":
-            self._strict.write(": ")
+            self._write(char)
             self._state = "value"
             return at + 1
         if self._state == "next" and char == ",":
             self._state = "key" if self._brackets[-1] == "{" else "item"
+            self._gap.append(char)
             return at + 1
         if self._brackets and char == _CLOSERS[self._brackets[-1]] and self._state in _CLOSABLE:
             self._brackets.pop()
-            self._strict.write(char)
+            self._write(char)
             self._end_value()
             return at + 1
         return self._start_value(text, at)
@@ -139,8 +138,7 @@ class JsonScanner:
             return self._break(at)
         if not (char in "\"'{[" or _WORD.match(char)):
             return self._break(at)
-        if self._state in {"key", "item"}:
-            self._strict.write(", ")
+        self._write_gap()
         if is_key:
             self._state = "in key"
             self._key_start = self.size
@@ -219,6 +217,16 @@ class JsonScanner:
         self.is_done = not self._brackets
         if len(self._brackets) == 1 and self.members and self.members[-1].end is None:
             self.members[-1].end = self.size
+
+    def _write(self, bracket: str) -> None:
+        """Write a colon or a closing bracket, before which a comma is a trailing one."""
+        self._gap = [each for each in self._gap if each != ","]
+        self._write_gap()
+        self._strict.write(bracket)
+
+    def _write_gap(self) -> None:
+        self._strict.write("".join(self._gap))
+        self._gap.clear()
 
     def _break(self, at: int) -> int:
         self.is_broken = True

@@ -100,10 +100,9 @@ class CallBody:
         if self._sent is None:
             deltas.append(self._start(""))
         if not self._sent:
-            raw = self.scanner.text + (raw if self.scanner.size else raw.lstrip())
-        elif raw.strip() and self.has_complete_arguments:
-            raw = "}" + raw
-        return [*deltas, self._delta(raw)] if raw else deltas
+            raw = (self.scanner.text + raw).lstrip()
+            return [*deltas, self._delta(raw)] if raw else deltas
+        return [*deltas, *self._make_rest(raw)]
 
     def _start(self, name: str) -> ToolCallDelta:
         self._sent = 0
@@ -112,10 +111,20 @@ class CallBody:
     def _end(self) -> list[ToolCallDelta]:
         name, arguments = self._parse()
         if self._sent:
-            # What was sent lacks the closing brace, and stays without it if the call is malformed.
-            return [self._delta("}")] if arguments is not None else []
+            return self._make_rest("") if arguments is None else [self._delta("}")]
         start = [self._start(name)] if self._sent is None else []
         return [*start, self._delta(dump_arguments(arguments, self.scanner.text))]
+
+    def _make_rest(self, raw: str) -> list[ToolCallDelta]:
+        """Make the delta of what a malformed call lacks, with the text from where the JSON ends.
+
+        What was sent lacks the closing brace, and stays without it where it would look valid.
+        """
+        span = self._find_safe_span()
+        unsent = "" if span is None else self.scanner.get_part(span[0] + (self._sent or 0))
+        rest = unsent + raw
+        is_complete = self.scanner.is_done or self.has_complete_arguments
+        return [] if not rest or (is_complete and rest.strip() == "}") else [self._delta(rest)]
 
     def _parse(self) -> ParsedCall:
         try:
@@ -209,10 +218,8 @@ def dump_arguments(arguments: Mapping[str, Any] | None, raw: str) -> str:
     if arguments is not None:
         return json.dumps(arguments, ensure_ascii=False)
     text = raw.strip()
-    if text.startswith("{"):
-        # A whole call as JSON is an object too: without its braces it cannot pass for arguments.
-        text = text.strip("{}").strip()
-    return text or _NO_TEXT
+    # A whole call as JSON is an object too: without its last brace it cannot pass for arguments.
+    return (text[:-1] if _is_json_object(text) else text) or _NO_TEXT
 
 
 def is_arguments_word(key: str) -> bool:
@@ -251,6 +258,15 @@ def _parse_arguments(value: Any, schema: Mapping[str, Any]) -> dict[str, Any] | 
         # OpenAI's API encodes arguments twice, and some models were trained on that.
         return _decode_arguments(value)
     return value if isinstance(value, dict) else None
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return text.startswith("{") and isinstance(json.loads(text, strict=False), dict)
+    except ValueError:
+        return False
+    except RecursionError:
+        return True  # another parser may have a higher limit
 
 
 def _decode_arguments(text: str) -> dict[str, Any] | None:

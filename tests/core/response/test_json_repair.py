@@ -61,11 +61,11 @@ def test_every_chunking_of_any_text_has_the_same_result(text: str, size: int) ->
     [
         ("{'a': 'b'}", '{"a": "b"}'),
         ('{"a": True, "b": False, "c": None}', '{"a": true, "b": false, "c": null}'),
-        ('{"a": [1, 2,], }', '{"a": [1, 2]}'),
+        ('{"a": [1, 2,], }', '{"a": [1, 2] }'),
         ('{"a": "two\nlines\tand a tab"}', '{"a": "two\\nlines\\tand a tab"}'),
         ("{'say': 'a \"quote\"'}", '{"say": "a \\"quote\\""}'),
         ("""{"it": "it\\'s"}""", """{"it": "it's"}"""),
-        ('{"a":{},"b":[]}', '{"a": {}, "b": []}'),
+        ('{"a":{} ,\n"b":\t[]}', '{"a":{} ,\n"b":\t[]}'),
         ('{"a": "\\u00e9é😀"}', '{"a": "\\u00e9é😀"}'),
     ],
 )
