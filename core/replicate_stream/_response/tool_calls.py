@@ -253,6 +253,9 @@ class ToolCallReader:
     ) -> None:
         """Read a mark at a position of the pending text, and what stands before it."""
         text = self._pending
+        if at and self._in_sentence is not None:
+            self._emit(text, at, events)  # words: what is held is no call, and the mark behind none
+            return
         # A word, or a label, in the middle of a sentence.
         is_in_line = (text[at].isalpha() or text[at] == "#") and not before.is_line_start
         is_first = self._is_at_edge and not at

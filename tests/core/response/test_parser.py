@@ -89,6 +89,7 @@ PLACES = st.lists(st.integers(0, 100), max_size=8)
 # Answers that once had other events in pieces, or raised an error.
 @example("a bare call, prefixed", (), "{'<function=write></think>", [])
 @example("a bare call, prefixed", ("x",), '"a""a"\n {"name": "write", "arguments": {"a": "x"}}', [])
+@example("a bare call, prefixed", (), "}<|tool_call|>{[TOOL_CALLS]</tool_call>", [28])
 @example("a call", (), '<function=write>["a\\</function>', [])
 @example("a call", (), "Well: so <tool_call>{}</tool_call>", [6])
 @example("one call of a bare format", (), '{"name": "write", "arguments": {}, "a": 1}', [])
