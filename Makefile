@@ -25,7 +25,7 @@ help:
 	@echo "make fuzz         the properties of parsers and templates with 5,000 examples each (EXAMPLES=n)"
 	@echo "make lint         formatting, style, types, the arrows between the modules, and the workflows"
 	@echo "make build        wheel and sdist, into dist/, and checks of their metadata and contents"
-	@echo "make docs         the documentation's site, into site/"
+	@echo "make docs         the documentation's site, into site/ (Python 3.11 or newer)"
 	@echo "make bench        what a token costs, beside the floors (QUICK=1: in under a minute;"
 	@echo "                  PEERS=1: other packages too, installed into .venv-peers)"
 	@echo "make guard        fails if a ratio has grown by half since it was recorded"
@@ -66,13 +66,16 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/zizmor --offline --quiet --min-severity medium .github
+	[ ! -x $(BIN)/zizmor ] || $(BIN)/zizmor --offline --quiet --min-severity medium .github # not on Python 3.10
 
 build: $(DEV)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist/*.whl
+	@# Of what development needs, each must be left out where Python is too old for it.
+	@echo "replicate-stream[dev] @ file://$(CURDIR)/$$(echo dist/*.whl)" \
+	  | $(BIN)/uv pip compile --quiet --python-version 3.10 --output-file /dev/null -
 
 docs: $(DEV)
 	$(BIN)/zensical build --strict --clean
