@@ -13,7 +13,7 @@ from functools import update_wrapper
 from typing import Any, TypeVar
 
 Class = TypeVar("Class", bound=type)
-_MANY = 8
+_MANY = 5
 
 
 def fill_slots(cls: Class) -> Class:

@@ -147,7 +147,7 @@ class Meter:
             request: The request, for observers that capture content; None if it is unknown.
         """
         observation = Observation(self, model, requested_at, operation)
-        if operation == "chat" and any(each.captures_content for each in observers):
+        if observers and operation == "chat" and any(o.captures_content for o in observers):
             observation.content = AnswerContent(request)
         return observation
 

