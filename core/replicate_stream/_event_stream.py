@@ -149,9 +149,11 @@ class EventStream:
                         if run.prediction.status != status and not run.prediction.is_terminal:
                             yield StatusChanged(status := run.prediction.status)
                         # Not at an empty text, with which many models begin.
-                        if observation and not observation.first_text_at and any(batch):
+                        if observation is not None and any(batch):
                             observation.note_text()
-                        events = parser.feed(completion.feed(batch))
+                            observation = None
+                        texts = batch if completion.is_over else completion.feed(batch)
+                        events = parser.feed(texts)
                         for event in events if check is None else check.add(events):
                             yield event
                         if parser.is_stopped:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -64,13 +64,13 @@ class StreamResponse:
     Attributes:
         is_event_stream: False if it is anything else, such as an error.
         is_refused: True if the server will not send the stream on a further request either.
-        read: Returns what has arrived, at least one byte; nothing at the end. When awaited, it
-            raises an `aiohttp.ClientError` if the connection broke.
+        content: The body. Its `readany` returns what has arrived, at least one byte, and nothing at
+            the end; it raises an `aiohttp.ClientError` if the connection broke.
     """
 
     is_event_stream: bool
     is_refused: bool
-    read: Callable[[], Awaitable[bytes]]
+    content: aiohttp.StreamReader
     _response: aiohttp.ClientResponse
 
     @property
@@ -89,7 +89,7 @@ class StreamResponse:
     def close(self) -> None:
         """Release the connection for reuse if the body has ended, or else close it."""
         with suppress(RuntimeError):  # the loop is closed, and what waits for the body cannot wake
-            if self._response.content.at_eof():
+            if self.content.at_eof():
                 self._response.release()
             else:
                 self._response.close()
@@ -383,7 +383,7 @@ def _build_stream_response(response: aiohttp.ClientResponse) -> StreamResponse:
     status, kind = response.status, response.content_type
     is_refused = status // 100 == 4 and status not in _TRANSIENT
     is_stream = status == 200 and kind == "text/event-stream"
-    return StreamResponse(is_stream, is_refused, response.content.readany, response)
+    return StreamResponse(is_stream, is_refused, response.content, response)
 
 
 def _build_redirect_error(

@@ -29,7 +29,7 @@ from replicate_stream._api.predictions import (
     refetch_prediction,
 )
 from replicate_stream._api.read_timeout import ReadTimeout
-from replicate_stream._api.resume import DeliveredText, StreamEnd
+from replicate_stream._api.resume import DeliveredText
 from replicate_stream._api.sse import Decoder, EventTooLargeError
 from replicate_stream._api.watch import LOOK_INTERVAL
 from replicate_stream._errors import (
@@ -113,12 +113,11 @@ class PredictionRun:
         self._is_polled = is_polled
         self._is_verified = is_verified
         self._first_check_after = self._limit(FIRST_CHECK_AFTER)
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
         self._read_timeout = ReadTimeout(self._first_check_after, deadline_at)
         self._delivered = DeliveredText()
         self._response: StreamResponse | None = None
         self._dial = dial
-        self._end: StreamEnd | None = None
 
     def stream(self) -> AsyncGenerator[list[str], None]:
         """Stream the text in pieces as they arrive; an empty list if only the record has changed.
@@ -171,24 +170,34 @@ class PredictionRun:
             self._response.close()
             self._response = None
 
-    async def _read_stream(self, url: str) -> AsyncGenerator[list[str], None]:
-        reconnects = 0
+    # Each token comes through here: a coroutine around the read would cost 1,200 instructions, and
+    # the context of the time-out 1,800.
+    async def _read_stream(  # noqa: C901 - see above
+        self, url: str
+    ) -> AsyncGenerator[list[str], None]:
+        reconnects, read_timeout, delivered = 0, self._read_timeout, self._delivered
         yield self._deliver_recorded_text()  # of a prediction that was created before
         while reconnects <= MAX_RECONNECTS:
-            position = self._delivered.position
-            decoder = Decoder(last_event_id=self._delivered.last_event_id)
+            position = delivered.position
+            decoder = Decoder(last_event_id=delivered.last_event_id)
             is_open = await self._connect(url)
             texts: list[str] | None = [] if is_open else None
-            while texts is not None and self._end is None and self._response is not None:
-                # Not in a coroutine of its own, through which each token would come.
+            while texts is not None and delivered.end is None and self._response is not None:
                 chunk: bytes | None = None
                 if not texts:
                     self._check_deadline()  # what comes without a pause lets no read be interrupted
+                if read_timeout.watch is None:
+                    read_timeout.start()
+                read_timeout.reader = asyncio.current_task(self._loop)
                 try:
-                    with self._read_timeout:
-                        chunk = await self._response.read()
+                    chunk = await self._response.content.readany()
                 except get_connection_errors():
                     break
+                except asyncio.CancelledError:
+                    if not read_timeout.take_interruption():
+                        raise
+                finally:
+                    read_timeout.reader = None
                 texts = (
                     await self._check_idle_prediction()
                     if chunk is None
@@ -197,7 +206,7 @@ class PredictionRun:
                 if texts is not None:
                     yield texts
             chunk = None  # what raises below keeps no bytes of the server in its traceback
-            self._delivered.last_event_id = decoder.last_event_id
+            delivered.last_event_id = decoder.last_event_id
             if self._is_stream_useless():
                 break
             self.close()
@@ -206,7 +215,7 @@ class PredictionRun:
                 return
             if self._is_held_back():
                 break
-            has_events = self._delivered.position > position
+            has_events = delivered.position > position
             reconnects = await self._wait_to_reconnect(
                 reconnects, decoder.last_comment, is_open=is_open, has_events=has_events
             )
@@ -274,13 +283,13 @@ class PredictionRun:
             return None
         delivered = self._delivered
         try:
-            texts, self._end = delivered.add_events(decoder.feed(chunk))
+            texts = delivered.add_events(decoder.feed(chunk))
         except EventTooLargeError as error:
             raise self._build_interrupted_error(str(error)) from None
         if delivered.has_other_start:
             return None
         if texts:  # a server that sends nothing but `logs` is silent
-            self._read_timeout.last_event_at = self._clock()
+            self._read_timeout.last_event_at = self._loop.time()
             self._read_timeout.idle_timeout = self._first_check_after
             # The stream is ahead of the record, which is not fetched while events come.
             if self.prediction.status == "starting":
@@ -302,12 +311,12 @@ class PredictionRun:
 
     async def _end_connection(self) -> list[str]:
         """Find out whether the prediction has ended; return the text that is missing then."""
-        if self._end is None:
+        if self._delivered.end is None:
             if not self.prediction.is_terminal:
                 self.prediction = await refetch_prediction(self._http, self._url, self.prediction)
             return self._deliver_rest() if self.prediction.is_terminal else []
         self._cancellation.release()
-        reason = self._http.redactor.redact(parse_done_reason(self._end.done_data))
+        reason = self._http.redactor.redact(parse_done_reason(self._delivered.end.done_data))
         # A server that replays nothing to a further connection leaves a gap, too.
         was_cut = self._delivered.connection_count > 1
         if reason is not None or was_cut or self._is_verified:
@@ -316,7 +325,7 @@ class PredictionRun:
         is_known = reason in {"error", "canceled"}
         if reason is not None and (is_known or not self.prediction.is_terminal):
             raise build_stream_error(
-                self.prediction, reason, self._end.error_data, self._http.redactor
+                self.prediction, reason, self._delivered.end.error_data, self._http.redactor
             )
         if self.prediction.is_terminal:
             return self._deliver_rest(is_output_needed=was_cut or reason is not None)
@@ -336,7 +345,7 @@ class PredictionRun:
             if text:
                 self._delivered.add_text(text)
                 yield [text]
-                self._read_timeout.last_event_at = self._clock()  # the consumer has come back
+                self._read_timeout.last_event_at = self._loop.time()  # the consumer has come back
             else:
                 self._check_timeouts()
                 yield []

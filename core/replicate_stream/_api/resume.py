@@ -30,6 +30,7 @@ class DeliveredText:
 
     Attributes:
         last_event_id: The id to resume after; None before the first one.
+        end: The end of the stream, once it has come.
         connection_count: Number of connections.
         has_other_start: True if text from the record was delivered before the first connection,
             which then did not begin with it, so that text may be missing in between.
@@ -37,6 +38,7 @@ class DeliveredText:
 
     def __init__(self) -> None:
         self.last_event_id: str | None = None
+        self.end: StreamEnd | None = None
         self.connection_count = 0
         self.has_other_start = False
         self._ids = io.StringIO()
@@ -64,20 +66,21 @@ class DeliveredText:
             self._expected_replay = self._text.getvalue()
             self._replay_position = 0
 
-    def add_events(self, events: Events) -> tuple[list[str], StreamEnd | None]:
-        """Note events; return the new pieces of text, and the end if it came."""
+    def add_events(self, events: Events) -> list[str]:
+        """Note events, up to the end; return the new pieces of text."""
         ids, texts, others = events
         if self._seen_ids is not None:
             texts, others = [], self._drop_seen(list_events(events), self._seen_ids)
         elif ids:
-            self._ids.write("\n".join(ids) + "\n")
-        end = self._add_others(others, texts) if others else None
+            self._ids.write(ids)
+        if others:
+            self._add_others(others, texts)
         if self._expected_replay:
             texts = self._drop_replay("".join(texts))
         self._text.write("".join(texts))
-        return texts, end
+        return texts
 
-    def _add_others(self, events: Iterable[Event], texts: list[str]) -> StreamEnd | None:
+    def _add_others(self, events: Iterable[Event], texts: list[str]) -> None:
         """Note events of any name, and append the texts of those that have one."""
         write_id = self._ids.write
         for name, event_id, data in events:
@@ -86,10 +89,11 @@ class DeliveredText:
             if name == "output":
                 texts.append(data)
             elif name == "done":
-                return StreamEnd(data)
+                self.end = StreamEnd(data)
             elif name == "error":
-                return StreamEnd(_DONE_AFTER_ERROR, data)
-        return None
+                self.end = StreamEnd(_DONE_AFTER_ERROR, data)
+            if self.end is not None:
+                break
 
     def add_text(self, text: str) -> None:
         """Note text that did not come from the stream."""

@@ -24,7 +24,7 @@ _Utf8Decoder = codecs.getincrementaldecoder("utf-8-sig")
 _OUTPUT_START = re.compile("\n\nevent: output\nid: (.+)\ndata: ")
 # A single output event with one line of text: a chunk has just one token if the model is slow.
 # That costs a third of what splitting does.
-_SINGLE_OUTPUT = re.compile("event: output\nid: (.+)\ndata: (.*)\n\n")
+_SINGLE_OUTPUT = re.compile("event: output\nid: (.+\n)data: (.*)\n\n")
 # Any events as Nchan writes them: event, id, data, and a `data: ` for each line of the text.
 # They begin at a line's start: a line that holds `event: ` many times takes quadratic time if not.
 _NCHAN_EVENTS = re.compile(
@@ -40,10 +40,12 @@ A plain tuple, because a class costs a third more for each token.
 """
 
 
-Events: TypeAlias = "tuple[list[str], list[str], Sequence[Event]]"
+Events: TypeAlias = "tuple[str, list[str], Sequence[Event]]"
 """Ids and texts of the first events, all of them named `output`; and the events behind those.
 
-In columns, because a tuple for each token would cost as much as its decoding.
+In columns, because a tuple for each token would cost as much as its decoding; and each id as a line
+of one text, because a single id then need not become a list, and that a line again (1,000
+instructions a token).
 """
 
 
@@ -62,7 +64,6 @@ class Decoder:
             counts as one byte.
 
     Attributes:
-        last_event_id: The last non-empty id, for the `Last-Event-ID` of a reconnect.
         last_comment: The text of the last comment; None at first. Replicate sends its idle
             time-out, `408: …`, in one (docs/replicate-api.md 3.6).
     """
@@ -70,7 +71,7 @@ class Decoder:
     def __init__(
         self, *, last_event_id: str | None = None, max_event_bytes: int = MAX_EVENT_BYTES
     ) -> None:
-        self.last_event_id = last_event_id
+        self._last_ids = last_event_id or ""  # lines, of which the last one counts
         self.last_comment: str | None = None
         self._max_event_bytes = max_event_bytes
         # Drops a BOM at the start, and keeps the bytes of half a character.
@@ -85,6 +86,11 @@ class Decoder:
         self._is_in_event = False
         self._is_clean = False  # nothing is pending: the next chunk can be decoded by itself
 
+    @property
+    def last_event_id(self) -> str | None:
+        """The last non-empty id, for the `Last-Event-ID` of a reconnect."""
+        return self._last_ids.rstrip("\n").rpartition("\n")[2] or None
+
     def feed(self, chunk: bytes) -> Events:
         """Decode the next bytes, and return the events that they complete.
 
@@ -93,12 +99,14 @@ class Decoder:
         """
         if not self._is_clean:
             return self._feed_lines(chunk)
-        text = chunk.decode("utf-8", "replace")
+        try:
+            text = chunk.decode()
+        except UnicodeDecodeError:
+            return self._feed_lines(chunk)
         single = _SINGLE_OUTPUT.fullmatch(text)
         if single is not None and "\r" not in text and "\0" not in text:
-            event_id, data = single.groups()
-            self.last_event_id = event_id
-            return [event_id], [data], ()
+            self._last_ids, data = single.groups()
+            return self._last_ids, [data], ()
         if text[-2:] == "\n\n" and "\r" not in text:
             events = self._parse_nchan_events(text)
             if events is not None:
@@ -114,7 +122,7 @@ class Decoder:
         rest = text[end:]
         self._pending.append(text[:end] or rest)
         self._pending_size = len(rest) if end else self._pending_size + len(rest)
-        events: Events = ([], [], ())
+        events: Events = ("", [], ())
         if end:
             lines = "".join(self._pending)
             self._pending = [rest] if rest else []
@@ -140,20 +148,20 @@ class Decoder:
                 parsed = self._parse_nchan_events(text[pos:end]) if end > pos else None
                 if parsed is not None:
                     self._parse_event(text, end, events)  # the lines of an event without its end
-                    return ([], [], [*events, *list_events(parsed)]) if events else parsed
+                    return ("", [], [*events, *list_events(parsed)]) if events else parsed
                 may_be_nchan = False  # tried once: trying at every event would take quadratic time
             pos = self._parse_event(text, pos, events)
-        return [], [], events
+        return "", [], events
 
     def _parse_nchan_events(self, text: str) -> Events | None:
         """Parse a text of Nchan's events only; return None if any part has another form."""
         events = _split_output_events(text)
         if events is None:
             matched = _match_events(text)
-            events = None if matched is None else ([], [], matched)
+            events = None if matched is None else ("", [], matched)
         if events is not None:
             ids, _, others = events
-            self.last_event_id = others[-1][1] if others else ids[-1]
+            self._last_ids = (others and others[-1][1]) or ids
         return events
 
     def _parse_event(self, text: str, pos: int, events: list[Event]) -> int:
@@ -185,7 +193,7 @@ class Decoder:
 
     def _dispatch(self, events: list[Event]) -> None:
         if self._id:
-            self.last_event_id = self._id
+            self._last_ids = self._id
         # An empty `data:` line is an empty token; a block without one (a comment) is no token.
         if self._data:
             name, data = self._event_name or "message", "\n".join(self._data)
@@ -197,7 +205,7 @@ class Decoder:
 def list_events(events: Events) -> list[Event]:
     """Return events one after another."""
     ids, texts, others = events
-    return [*zip(repeat("output"), ids, texts), *others]
+    return [*zip(repeat("output"), ids.split("\n"), texts), *others]
 
 
 def _split_output_events(text: str) -> Events | None:
@@ -207,8 +215,8 @@ def _split_output_events(text: str) -> Events | None:
         return None
     pieces[-1], has_others, rest = pieces[-1].partition("\n\n")
     others = _match_events(f"{rest}\n\n") if has_others else []
-    ids, texts = pieces[::2], pieces[1::2]
-    if "\0" in "".join(ids):  # the standard ignores such an id
+    ids, texts = "\n".join([*pieces[::2], ""]), pieces[1::2]
+    if "\0" in ids:  # the standard ignores such an id
         return None
     whole = "|".join(texts)  # no line reaches from one text into the next
     # Any line that is not one more of the text belongs to another event, or has another form.

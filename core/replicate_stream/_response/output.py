@@ -77,16 +77,20 @@ class CompletionReader:
 
     Args:
         has_tools: As for `extract_text`.
+
+    Attributes:
+        is_over: True once all further text is passed on, so that it need not be fed.
     """
 
     def __init__(self, *, has_tools: bool = False) -> None:
+        self.is_over = False
         self._has_tools = has_tools
         self._is_completion = False
-        self._held: list[str] | None = []  # None: the text is passed on
+        self._held: list[str] = []
 
     def feed(self, texts: Sequence[str]) -> Sequence[str]:
         """Return the texts, unless the answer may be a completion: its texts are held back."""
-        if self._held is None or not texts:
+        if self.is_over or not texts:
             return texts
         self._held += texts
         if self._is_completion:
@@ -99,7 +103,7 @@ class CompletionReader:
             is_open = len(start) < _START_LENGTH and _may_begin_completion(members)
             if self._is_completion or is_open:
                 return ()
-        held, self._held = self._held, None
+        held, self._held, self.is_over = self._held, [], True
         return held
 
     def flush(self) -> Sequence[str]:

@@ -81,17 +81,22 @@ class AnswerParser:
 
     def feed(self, chunks: Sequence[str]) -> Iterable[StreamEvent]:
         """Parse the next chunks of text; return the events that are certain."""
-        if self._is_passthrough:
-            return _to_deltas(chunks)
         events: list[StreamEvent] = []
-        rest = iter(chunks)
+        rest: Iterable[str] = chunks
+        if not self._is_passthrough:
+            rest = iter(chunks)
+            for chunk in rest:
+                events += self._parse(chunk)
+                if self.is_stopped:
+                    return events
+                if self._is_passthrough:
+                    break
+        # All at once: a batch may hold thousands of chunks. A constructor costs 450 instructions.
         for chunk in rest:
-            events += self._parse(chunk)
-            if self.is_stopped:
-                break
-            if self._is_passthrough:
-                # All at once: a batch may hold thousands of chunks.
-                events += _to_deltas(rest)
+            if chunk:
+                delta = _new(TextDelta)
+                _set_text(delta, chunk)
+                events.append(delta)
         return events
 
     def flush(self, *, is_cut_off: bool = False) -> Iterable[StreamEvent]:
@@ -366,17 +371,6 @@ class _ContentParser:
         pending, self._pending = self._pending or [], None
         words = "" if self._json_reader is None else self._json_reader.flush()
         return [*pending, *before, *_wrap(words), event]
-
-
-def _to_deltas(chunks: Iterable[str]) -> list[StreamEvent]:
-    """Wrap the chunks that are not empty. Each one's constructor would cost 450 instructions."""
-    deltas: list[StreamEvent] = []
-    for chunk in chunks:
-        if chunk:
-            delta = _new(TextDelta)
-            _set_text(delta, chunk)
-            deltas.append(delta)
-    return deltas
 
 
 def _wrap(text: str) -> list[StreamEvent]:

@@ -11,7 +11,7 @@ import pytest
 
 from replicate_stream import ResponseError
 from replicate_stream._api.responses import Response, parse_json_object, to_response_error
-from replicate_stream._api.resume import DeliveredText
+from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Decoder
 from replicate_stream._types.prediction import parse_prediction
 
@@ -41,15 +41,14 @@ def test_a_recorded_stream_yields_its_text_and_its_end(
 ) -> None:
     body = recording(name)["body"]
     decoder, delivered = Decoder(), DeliveredText()
-    texts, end = delivered.add_events(decoder.feed(body.encode()))
+    texts = delivered.add_events(decoder.feed(body.encode()))
     # The text after each `data: ` of an output; lines of one event are joined with LF.
     blocks = [block.split("\n") for block in body.split("\n\n") if "event: output" in block]
     expected = ["\n".join(line[6:] for line in lines if line[:6] == "data: ") for lines in blocks]
     assert texts == expected
     assert texts[0] == ""
     assert "Why" in "".join(texts)
-    assert end is not None
-    assert end.done_data == "{}"
+    assert delivered.end == StreamEnd("{}")
     assert decoder.last_comment == "408: 408 Request Timeout"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replicate_stream._api.resume import DeliveredText
+from replicate_stream._api.resume import DeliveredText, StreamEnd
 from replicate_stream._api.sse import Event, Events
 
 
@@ -17,8 +17,8 @@ def make_events(*texts: str, first_id: int | None = None) -> list[Event]:
 
 
 def deliver(delivered: DeliveredText, events: list[Event]) -> str:
-    texts, end = delivered.add_events(([], [], events))
-    assert end is None
+    texts = delivered.add_events(("", [], events))
+    assert delivered.end is None
     return "".join(texts)
 
 
@@ -26,13 +26,13 @@ def deliver(delivered: DeliveredText, events: list[Event]) -> str:
 def test_output_events_in_columns_are_dropped_as_others_are(count: int) -> None:
     delivered = DeliveredText()
     delivered.start_connection()
-    new: Events = (["1:0", "1:1", "1:2"], ["a", "b", "b"], [("logs", "1:3", "a line")])
-    assert delivered.add_events(new) == (["a", "b", "b"], None)
+    new: Events = ("1:0\n1:1\n1:2\n", ["a", "b", "b"], [("logs", "1:3", "a line")])
+    assert delivered.add_events(new) == ["a", "b", "b"]
     delivered.last_event_id = "1:3"
     delivered.start_connection()
-    ids, texts = ["1:0", "1:1", "1:2"][:count], ["a", "b", "b"][:count]
-    again: Events = (ids, texts, [("output", "1:4", "c")])
-    assert delivered.add_events(again) == (["c"], None)
+    ids, texts = ["1:0\n", "1:1\n", "1:2\n"][:count], ["a", "b", "b"][:count]
+    again: Events = ("".join(ids), texts, [("output", "1:4", "c")])
+    assert delivered.add_events(again) == ["c"]
     assert delivered.length == 4
 
 
@@ -85,19 +85,18 @@ def test_text_without_ids_is_new_if_it_does_not_repeat_the_delivered_text() -> N
 def test_other_events_are_no_text() -> None:
     delivered = DeliveredText()
     events: list[Event] = [("logs", "1:0", "a line"), ("output", "1:1", "a")]
-    assert delivered.add_events(([], [], events)) == (["a"], None)
+    assert delivered.add_events(("", [], events)) == ["a"]
 
 
 def test_events_after_the_end_are_ignored() -> None:
     others: list[Event] = [("output", "1:1", "b"), ("done", "1:2", "{}"), ("output", "1:3", "c")]
-    texts, end = DeliveredText().add_events((["1:0"], ["a"], others))
-    assert texts == ["a", "b"]
-    assert end is not None
-    assert (end.done_data, end.error_data) == ("{}", None)
+    delivered = DeliveredText()
+    assert delivered.add_events(("1:0\n", ["a"], others)) == ["a", "b"]
+    assert delivered.end == StreamEnd("{}")
 
 
 def test_an_error_event_ends_the_stream_as_its_done_event_would() -> None:
     events: list[Event] = [("error", "1:0", '{"detail": "boom"}')]
-    _, end = DeliveredText().add_events(([], [], events))
-    assert end is not None
-    assert (end.done_data, end.error_data) == ('{"reason": "error"}', '{"detail": "boom"}')
+    delivered = DeliveredText()
+    delivered.add_events(("", [], events))
+    assert delivered.end == StreamEnd('{"reason": "error"}', '{"detail": "boom"}')

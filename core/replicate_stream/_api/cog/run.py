@@ -163,7 +163,7 @@ class CogRun:
         chunk: bytes | None = None
         try:
             with self._read_timeout:
-                chunk = await response.read()
+                chunk = await response.content.readany()
             if chunk is None:  # the read was interrupted
                 self._check_timeouts()
                 return []
