@@ -161,7 +161,8 @@ class Decoder:
             events = None if matched is None else ("", [], matched)
         if events is not None:
             ids, _, others = events
-            self._last_ids = (others and others[-1][1]) or ids
+            last_id = others[-1][1] if others else None
+            self._last_ids = last_id or ids
         return events
 
     def _parse_event(self, text: str, pos: int, events: list[Event]) -> int:
