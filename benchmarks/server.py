@@ -6,6 +6,7 @@ The name of a model selects its stream: `bench/KIND-TOKENS`, optionally with `-S
     plain   all tokens at once, without chunks, as the recorded server sends them
     single  each token in a segment of its own, at least a millisecond apart
     paced   50 tokens a second, each the time at which it was sent
+    slow    the same with 20 tokens a second
     steady  50 tokens a second, the same as in the record
     held    some tokens, and then silence
 
@@ -31,7 +32,9 @@ from functools import lru_cache
 from itertools import count
 
 RATE = 50
-"""Tokens a second of a paced stream."""
+"""Tokens a second of a paced and of a steady stream."""
+SLOW_RATE = 20
+"""Tokens a second of a slow stream."""
 _SLOTS = 10  # parts of the time between two tokens, among which the paced streams are spread
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 _HELLO = b": hi\n\n"
@@ -136,7 +139,7 @@ class _Service:
     def __init__(self, delay: float) -> None:
         self.delay = delay
         self.requests = 0
-        self.pacer = _Pacer()
+        self.pacers = {rate: _Pacer(rate) for rate in (RATE, SLOW_RATE)}
         self.api_url = ""
         self.stream_url = ""
         self.tasks: set[asyncio.Task[None]] = set()
@@ -188,15 +191,16 @@ class _Service:
 
 
 class _Pacer:
-    """Sends the tokens of all paced streams with a single timer."""
+    """Sends the tokens of all streams of one rate with a single timer."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int) -> None:
+        self._interval = 1 / rate / _SLOTS
         self._slots: list[list[Callable[[], bool]]] = [[] for _ in range(_SLOTS)]
         self._tick = 0
         self._runs = False
 
     def add(self, send: Callable[[], bool]) -> None:
-        """Call `send` `RATE` times a second until it returns False."""
+        """Call `send` as often a second as the rate says, until it returns False."""
         self._slots[self._tick % _SLOTS].append(send)
         if not self._runs:
             self._runs = True
@@ -208,7 +212,7 @@ class _Pacer:
         self._tick += 1
         self._runs = any(self._slots)
         if self._runs:
-            due += 1 / RATE / _SLOTS
+            due += self._interval
             asyncio.get_running_loop().call_at(due, self._turn, due)
 
 
@@ -260,10 +264,11 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_whole(kind, tokens, form))
             return
         self._transport.write(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + _chunk(_HELLO))
-        if kind in {"paced", "steady"}:
+        if kind in {"paced", "slow", "steady"}:
             numbers = iter(range(tokens))
             write = _text if kind == "steady" else _write_time
-            self._service.pacer.add(lambda: self._send_next(numbers, write, form))
+            pacer = self._service.pacers[SLOW_RATE if kind == "slow" else RATE]
+            pacer.add(lambda: self._send_next(numbers, write, form))
         else:
             task = self._loop.create_task(self._one_by_one(tokens))
             self._service.tasks.add(task)

@@ -1,4 +1,4 @@
-"""Many streams at once, 50 tokens a second each: complete streams, and the delay of tokens."""
+"""Many streams at once, of two paces: complete streams, and the delay of tokens."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import aiohttp
 
 from benchmarks import readers
 from benchmarks.report import Contender, Row, take_turns
-from benchmarks.server import RATE, Address, running
+from benchmarks.server import RATE, SLOW_RATE, Address, running
 from benchmarks.sizes import Sizes
 from replicate_stream import Client, TextDelta
 
@@ -25,8 +26,13 @@ Listen = Callable[[list[float]], Awaitable[None]]
 
 async def rows(sizes: Sizes) -> list[Row]:
     """Aiohttp by hand, and `Client.stream`."""
-    streams, tokens = sizes.crowd, sizes.seconds * RATE
-    model, whole = f"paced-{tokens}", 0
+    slow = await _measure(sizes, "slow", SLOW_RATE)
+    return [*slow, *await _measure(sizes, "paced", RATE)]
+
+
+async def _measure(sizes: Sizes, kind: str, rate: int) -> list[Row]:
+    streams, tokens = sizes.crowd, sizes.seconds * rate
+    model, whole = f"{kind}-{tokens}", 0
     delays: dict[str, list[float]] = {"aiohttp by hand": [], "Client.stream": []}
     walls: dict[str, list[float]] = {"aiohttp by hand": [], "Client.stream": []}
 
@@ -62,7 +68,7 @@ async def rows(sizes: Sizes) -> list[Row]:
     wall_floor, wall = (statistics.median(each) for each in walls.values())
     # Where the floor alone keeps the processor busy, tokens queue up, and delays show little else.
     busy = floor * streams * tokens / 1e6 / wall_floor
-    return [
+    rows = [
         Row("Client.stream: incomplete", missing, "streams", most=0),
         Row("aiohttp by hand: CPU", floor, "us/token"),
         Row("aiohttp by hand: busy", busy * 100, "% of the time"),
@@ -71,6 +77,7 @@ async def rows(sizes: Sizes) -> list[Row]:
         Row("Client.stream: all streams", wall, "s", wall / wall_floor, 1.1),
         *_delays(delays),
     ]
+    return [replace(row, name=f"{rate} tokens/s, {row.name}") for row in rows]
 
 
 def _delays(delays: dict[str, list[float]]) -> list[Row]:
