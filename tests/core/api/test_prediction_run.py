@@ -427,6 +427,17 @@ async def test_a_slow_consumer_causes_no_time_out(
     assert "".join(read) == "0123456789"
 
 
+async def test_a_silence_behind_a_slow_consumer_is_a_time_out(
+    make_client: type[Client], replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(tokens=["one", "two"], delays=[0.0, 30.0])
+    async with make_client(timeout=0.3).stream(replicate_emulator.model, "Hi") as events:
+        with pytest.raises(ReplicateTimeoutError, match="the next token"):
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    await wait(0.7)
+
+
 async def wait(seconds: float) -> None:
     """Let time pass, as a consumer at work does: that is what the test is about."""
     await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=seconds)
