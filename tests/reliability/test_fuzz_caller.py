@@ -137,6 +137,12 @@ def test_any_notes_in_a_llama_index_message_give_an_input_or_an_error(
 @example([], None, {"properties": {"a": {"$dynamicRef": "#x"}}}, 0, {"a": 1})
 @example([], None, {"properties": {"a": {"multipleOf": 0.5}}}, 0, {"a": 10**400})
 @example([{"name": "f", "parameters": {"type": [[]]}}], None, {}, 0, {})
+@example([{"name": "f", "parameters": {"$ref": "0", "$anchor": []}}], None, {}, 0, {})
+@example([{"name": "f", "parameters": {"$ref": "0", "$defs": None}}], None, {}, 0, {})
+@example([{"name": "f", "parameters": {"$ref": "", "$id": []}}], None, {}, 0, {})
+@example([{"name": "f", "parameters": {"anyOf": 1}}], None, {}, 0, {})
+@example([], None, {"$ref": "0", "allOf": None}, 0, {})
+@example([], None, {"$ref": "0", "$id": "http://["}, 0, {})
 def test_any_tools_and_format_give_an_input_and_a_verdict_or_an_error(
     tools: Any, choice: Any, response_format: Any, depth: int, answer: Any
 ) -> None:

@@ -57,10 +57,11 @@ def _look_up(schema: Mapping[str, Any], reference: str) -> Any:
     from referencing.exceptions import Unresolvable
     from referencing.jsonschema import DRAFT202012
 
-    resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
     try:
+        resolver = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
         return resolver.lookup(reference).contents
-    except Unresolvable:
+    except (Unresolvable, AttributeError, TypeError, ValueError):
+        # The last three where keywords that it follows, such as `$id` or `allOf`, have other types.
         return None
 
 
@@ -117,7 +118,9 @@ def _is_object(schema: Any, root: Mapping[str, Any], seen: frozenset[str]) -> bo
         return kind == "object" or (
             isinstance(kind, list) and all(each in ("object", "null") for each in kind)
         )
-    branches = schema.get("anyOf") or schema.get("oneOf") or ()
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if not isinstance(branches, (list, tuple)):
+        branches = ()
     return not schema.keys() & _VALUE_KEYS and all(_is_object(b, root, seen) for b in branches)
 
 
