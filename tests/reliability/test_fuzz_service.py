@@ -129,6 +129,7 @@ def test_any_record_is_a_prediction_or_an_error(
 
 @fuzz
 @given(data=TEXT | json_values(RECORD_KEYS).map(json.dumps))
+@example("\ud800")
 def test_any_data_of_a_done_event_are_success_or_a_reason(data: str) -> None:
     reason = api.parse_done_reason(data)
     assert reason is None or isinstance(reason, str)

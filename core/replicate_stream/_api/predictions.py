@@ -134,7 +134,7 @@ def build_stream_error(
 
 def _get_field(data: str, name: str) -> str | None:
     """Return a field of a JSON object as text; the data themselves if they are not JSON of one."""
-    body = decode_json(data.encode())
+    body = decode_json(data)
     value = body.get(name) if isinstance(body, dict) else data
     return None if value is None else str(value)
 

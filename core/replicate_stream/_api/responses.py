@@ -191,8 +191,10 @@ def _get_headers(response: Response) -> dict[str, str]:
     return redacted
 
 
-def decode_json(data: bytes) -> Any:
+def decode_json(data: bytes | str) -> Any:
     """Decode data; return None if they are not JSON, nested too deeply, or of too many values."""
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")  # as `json` decodes bytes
     containers = data.count(b"[") + data.count(b"{")
     if len(data) > MAX_JSON_VALUES and containers + data.count(b",") > MAX_JSON_VALUES:
         return None

@@ -186,7 +186,7 @@ class CogRun:
             if self._problem is not None:
                 break
             if name == "output":
-                texts += self._add_output(decode_json(data.encode()))
+                texts += self._add_output(decode_json(data))
             elif name == "completed":
                 response = Response(HTTPStatus.OK, {}, data.encode(), self._http.redactor)
                 try:
@@ -195,7 +195,7 @@ class CogRun:
                     self._problem = str(error)
                 break
             elif name == "error":  # events were dropped, as for a reader that is too slow
-                body = self._http.redactor.redact(decode_json(data.encode()))
+                body = self._http.redactor.redact(decode_json(data))
                 problem = body.get("error") if isinstance(body, dict) else None
                 self._problem = str(problem or "its stream reported an error")
         return texts
