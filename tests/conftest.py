@@ -117,6 +117,15 @@ FAULTS: dict[str, MakeModel] = {
 }
 
 
+@pytest.fixture
+def quick_switches() -> Iterator[None]:
+    """Threads that interrupt one another at nearly every step, as they seldom do otherwise."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
 @pytest.fixture(scope="session")
 def read_input() -> Callable[[Mapping[str, Any]], prompt_reader.Prompt]:
     """Independent reader of a model's input, which shares no code with the client."""

@@ -77,6 +77,7 @@ def endless(replicate_emulator: Emulator) -> Emulator:
 # --- Event loops
 
 
+@pytest.mark.usefixtures("quick_switches")
 def test_one_client_in_many_event_loops(replicate_emulator: Emulator, size: Size) -> None:
     replicate_emulator.reply = lambda values: str(values["prompt"])[-4:]
     client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)

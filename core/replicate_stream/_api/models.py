@@ -109,7 +109,7 @@ _cache: dict[tuple[str, ModelRef], tuple[Model, float]] = {}
 
 def forget_models(base_url: str) -> None:
     """Forget all models of an address, at which another service may listen by now."""
-    for key in [key for key in _cache if key[0] == base_url]:
+    for key in [key for key in list(_cache) if key[0] == base_url]:
         _cache.pop(key, None)
 
 

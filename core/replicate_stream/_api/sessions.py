@@ -70,7 +70,7 @@ class Sessions:
         if pool is None or not pool.is_open:
             await import_in_thread("aiohttp")
             for closed in [each for each in list(self._pools) if each.is_closed()]:
-                del self._pools[closed]
+                self._pools.pop(closed, None)  # another thread may forget it at this moment
             pool = self._pools[loop] = await _open_pool(loop, self._key)
             pool.join(self._user)
         return pool.session

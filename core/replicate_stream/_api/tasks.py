@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _tasks: set[asyncio.Task[Any]] = set()
-_muted: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+# No WeakSet: that cannot be iterated while another thread adds to it.
+_muted: set[weakref.ref[asyncio.Task[Any]]] = set()
 
 
 def start_task(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -30,7 +31,7 @@ def mute_task(task: asyncio.Task[T]) -> asyncio.Task[T]:
     cancelled when it is collected, or at the exit.
     """
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as `gather`
-    _muted.add(task)
+    _muted.add(weakref.ref(task, _muted.discard))
     return task
 
 
@@ -70,8 +71,8 @@ class closing(contextlib.aclosing[AsyncGenerator[T, None]]):  # noqa: N801 - use
 @atexit.register
 def _close_at_exit() -> None:
     """Close the tasks of loops that do not run, as nobody will run them any more."""
-    for task in list(_muted):
-        if not task.get_loop().is_running():
+    for task in [ref() for ref in list(_muted)]:
+        if task is not None and not task.get_loop().is_running():
             coroutine: Any = task.get_coro()
             # A cleanup that awaits ends here. Later, Python would print that.
             with contextlib.suppress(Exception):

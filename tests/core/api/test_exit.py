@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
+from replicate_stream._api import tasks
 from replicate_stream.testing import Emulator, Fault
 
 # What each program leaves open in the global `left`.
@@ -129,6 +132,19 @@ def test_exit_is_silent_after_a_loop_made_by_hand(replicate_emulator: Emulator, 
     run_program(replicate_emulator, f"loop = asyncio.new_event_loop(); {run}{end}")
     assert len(replicate_emulator.predictions) == 1
     assert replicate_emulator.cancels == []
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_tasks_are_closed_at_exit_while_a_daemon_thread_starts_some() -> None:
+    async def start_tasks() -> None:
+        for _ in range(20):
+            await asyncio.gather(*(tasks.start_task(asyncio.sleep(0)) for _ in range(1000)))
+
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(asyncio.run, start_tasks())
+        while not running.done():
+            tasks._close_at_exit()
+    assert running.exception() is None
 
 
 def run_program(

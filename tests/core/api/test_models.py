@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from replicate_stream import Client, InvalidInputError
+from replicate_stream._api.models import Model, ModelRef, forget_models
 from replicate_stream.testing import Emulator, Fault
 
 MODEL = "some/model"
@@ -78,3 +80,15 @@ async def test_a_prompt_format_can_be_set(client: Client, replicate_emulator: Em
     assert plain.body["input"]["prompt"] == "Hi"
     with pytest.raises(InvalidInputError, match="prompt_format"):
         await client.prepare(MODEL, "Hi", prompt_format="no such family")
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_an_address_is_forgotten_while_another_thread_looks_models_up(client: Client) -> None:
+    models = client._models
+    refs = [ModelRef("some/model", f"{number:064x}") for number in range(20_000)]
+    with ThreadPoolExecutor(1) as executor:
+        remembering = [executor.submit(models.remember, Model(ref)) for ref in refs]
+        while not remembering[-1].done():
+            forget_models("http://another.example/v1")
+    names = [f"{ref.name}:{ref.version}" for ref in refs]
+    assert None not in map(models.get_cached, names)

@@ -190,6 +190,27 @@ def test_clients_made_for_each_request_in_many_threads_and_loops(
     assert [p for p in sessions._pools.values() if p.loop.is_closed()] == []
 
 
+def test_threads_that_forget_the_same_closed_loop_at_once_get_their_sessions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner = Client("r8_FAKE_token")
+    shared = sessions.Sessions(owner, "settings")
+    closed = asyncio.new_event_loop()
+    closed.run_until_complete(shared.get())
+    closed.run_until_complete(closed.shutdown_asyncgens())  # it closes the session
+    closed.close()
+    both_see_it = threading.Barrier(2)
+
+    def is_closed() -> bool:
+        both_see_it.wait(10)
+        return True
+
+    monkeypatch.setattr(closed, "is_closed", is_closed)
+    with ThreadPoolExecutor(2) as executor:
+        opened = list(executor.map(asyncio.run, [shared.get(), shared.get()]))
+    assert len(set(opened)) == 2
+
+
 def test_a_client_that_another_thread_drops_leaves_its_connections_to_the_next(
     keeping_emulator: Emulator, count_connections: CountConnections
 ) -> None:
