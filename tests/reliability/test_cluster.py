@@ -45,7 +45,7 @@ def answer(values: Mapping[str, Any]) -> str:
 @pytest.fixture
 def cluster(replicate_emulator: Emulator, size: Size) -> Iterator[Any]:
     """Worker processes, with the emulator's token in their environment."""
-    import dask
+    import dask.config
 
     replicate_emulator.reply = answer
     replicate_emulator.behaviour.token_delay = 0.01
