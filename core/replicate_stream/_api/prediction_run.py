@@ -267,6 +267,7 @@ class PredictionRun:
                 self._response = await self._http.open_stream(
                     url, self._delivered.last_event_id, self._dial
                 )
+                self._dial = None  # used, and with what it holds only a burden of each collection
         except get_connection_errors():
             return False
         finally:
