@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from replicate_stream import ParameterWarning
+from replicate_stream._api import models
 from replicate_stream.testing import Emulator, Fault, Reply, ToolUser
 
 # A shell's background jobs, such as `make test &`, ignore Ctrl-C, and hand that on to the programs
@@ -115,6 +116,12 @@ FAULTS: dict[str, MakeModel] = {
         )
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def forget_models() -> None:
+    """A server of the test before may have had the same port as one of this test."""
+    models._cache.clear()
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from replicate_stream._api.models import forget_models
-
 MODEL = "acme/text"
 TEXT = "Hello"
 PATIENCE = 5.0
@@ -75,7 +73,6 @@ class HoldingServer:
     def __enter__(self) -> HoldingServer:
         self._thread.start()
         self._started.result()
-        forget_models(self.base_url)  # a server before this one may have had the same port
         return self
 
     def __exit__(self, *_: object) -> None:

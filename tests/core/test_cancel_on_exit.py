@@ -253,12 +253,16 @@ async def test_a_reader_that_is_cancelled_between_two_items_leaves_the_stream() 
     source = Source()
     numbers = cancel_on_exit(source.stream())  # which is kept, as task groups of anyio keep it
 
+    has_item = asyncio.Event()
+
     async def read() -> None:
         await anext(numbers)
+        has_item.set()
         await asyncio.Event().wait()
 
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(read(), 0.01)
+    reader = asyncio.create_task(read())
+    await has_item.wait()
+    reader.cancel()
     await source.until_clean()
 
 

@@ -421,7 +421,7 @@ async def test_without_the_demand_no_text_is_kept_or_written(
                     replicate_emulator.model, QUESTION, system_prompt=SYSTEM
                 ) as events:
                     async for _ in events:
-                        kept += find_texts(vars(events._run.observation))
+                        kept += find_texts(events._run.observation)
     finally:
         uninstrument()
     assert (MARK in telemetry.to_text()) == is_captured

@@ -9,7 +9,6 @@ import pytest
 
 import replicate_stream
 from replicate_stream import Client, ReplicateError, TextDelta
-from replicate_stream._api.models import forget_models
 from tests.reliability.cog_cells import CogCell, CogFaultyServer, choose_cells
 from tests.reliability.conftest import RecordFigure
 from tests.reliability.fault_cells import FIRST, TIMEOUT, WHOLE
@@ -24,7 +23,6 @@ async def test_an_answer_of_cog_is_whole_or_a_named_error_whatever_breaks(
     cell: CogCell, record_figure: RecordFigure
 ) -> None:
     with CogFaultyServer(cell.script) as server:
-        forget_models(server.address)  # a server before this one may have had the same port
         started_at = time.monotonic()
         text, error = await asyncio.wait_for(stream(server.address, cell), MAX_SECONDS)
         seconds = time.monotonic() - started_at

@@ -20,7 +20,6 @@ import replicate_stream
 from langchain_replicate_stream import errors as langchain_errors
 from replicate_stream import Client
 from replicate_stream._api.http import GRACE_PERIOD
-from replicate_stream._api.models import forget_models
 from replicate_stream.adapters import run_blocking
 from replicate_stream.testing.emulator import FAKE_TOKEN
 from tests.reliability.conftest import IS_FULL, RecordFigure
@@ -150,7 +149,6 @@ def test_an_answer_is_whole_or_a_named_error_whatever_breaks(
 ) -> None:
     threads = set(threading.enumerate())
     with FaultyServer(cell.script) as server:
-        forget_models(server.base_url)  # a server before this one may have had the same port
         settings = {"base_url": server.base_url, "timeout": choose_timeout(cell), "max_retries": 1}
         settings |= {"deadline": DEADLINE} if cell.has_deadline else {}
         started_at = time.monotonic()
