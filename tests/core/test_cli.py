@@ -89,13 +89,51 @@ def test_an_input_or_a_schema_without_an_end_is_an_error(
     assert replicate_emulator.requests == []
 
 
-@pytest.mark.parametrize("arguments", [["a\udcffb"], ["-s", "a\udcffb", "Hi"]])
-def test_bytes_of_an_argument_that_are_no_utf8_become_replacement_characters(
-    run: RunCommand, replicate_emulator: Emulator, arguments: list[str]
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("chat", "a\udcffb"),
+        ("chat", "-s", "a\udcffb", "Hi"),
+        ("chat", "--stop", "a\udcffb", "Hi"),
+        ("chat", "-o", "seed=a\udcffb", "Hi"),
+        ("models", "a\udcffb"),
+    ],
+)
+def test_an_argument_that_is_not_utf8_is_an_error_before_any_request(
+    run: RunCommand, replicate_emulator: Emulator, arguments: tuple[str, ...]
 ) -> None:
-    assert run("chat", *arguments).exit_code == 0
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "it is not UTF-8 (byte " in result.stderr
+    assert replicate_emulator.requests == []
+
+
+def test_arguments_are_utf8_whatever_the_encoding_of_the_terminal_is(
+    replicate_emulator: Emulator,
+) -> None:
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "replicate_stream",
+            "chat",
+            "-s",
+            "Über".encode(),
+            "Straße".encode(),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+        env={
+            **os.environ,
+            **plain,
+            "REPLICATE_API_TOKEN": replicate_emulator.token,
+            "REPLICATE_BASE_URL": replicate_emulator.base_url,
+        },
+    )
     (prediction,) = replicate_emulator.predictions.values()
-    assert "a\ufffdb" in str(prediction.input)
+    assert re.findall("Über|Straße", str(prediction.input)) == ["Über", "Straße"]
 
 
 @pytest.mark.parametrize("given", [b"a\xffb", b"\xff\xfeH\0i\0", "Stra\xdfe".encode("latin-1")])

@@ -14,6 +14,7 @@ from replicate_stream._cli.answer import parse_inputs
 from replicate_stream._cli.batch_files import RequestFile, ResultFile, check_files
 from replicate_stream._cli.options import (
     PARAMETER_OPTIONS,
+    Text,
     base_url_option,
     choose_model,
     dialect_option,
@@ -79,6 +80,7 @@ _SETTINGS = [each for each in PARAMETER_OPTIONS if each.name != "coalesce"]
 )
 @click.option(
     "--extra-input",
+    type=Text(),
     multiple=True,
     metavar="NAME=VALUE",
     callback=parse_assignments,

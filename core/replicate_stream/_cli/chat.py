@@ -17,6 +17,7 @@ from replicate_stream._cli.conversation import Conversation, hold_conversation
 from replicate_stream._cli.files import is_file, read_all, shorten
 from replicate_stream._cli.options import (
     PARAMETER_OPTIONS,
+    Text,
     base_url_option,
     choose_model,
     dialect_option,
@@ -42,7 +43,7 @@ Exit status:
 
 
 @click.command(params=[*PARAMETER_OPTIONS], epilog=_EPILOG)
-@click.argument("prompt", nargs=-1)
+@click.argument("prompt", type=Text(), nargs=-1)
 @model_option
 @base_url_option
 @dialect_option
@@ -50,6 +51,7 @@ Exit status:
     "-o",
     "--extra-input",
     "inputs",
+    type=Text(),
     multiple=True,
     metavar="NAME=VALUE",
     callback=parse_assignments,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from replicate_stream import Client, ModelSummary
-from replicate_stream._cli.options import base_url_option, choose_model, dialect_option
+from replicate_stream._cli.options import Text, base_url_option, choose_model, dialect_option
 from replicate_stream._logging import escape_unprintable
 from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
 from replicate_stream._model.input_schema import InputField
@@ -31,7 +31,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("name_or_query", nargs=-1)
+@click.argument("name_or_query", type=Text(), nargs=-1)
 @base_url_option
 @dialect_option
 def models(name_or_query: tuple[str, ...], base_url: str | None, dialect: Any) -> None:

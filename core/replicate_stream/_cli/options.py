@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,13 +17,32 @@ from replicate_stream._types.parameters import PARAMETERS, Parameter
 _CONTAINER = "container"  # the model of a container, which has no name of its own
 
 
+class Text(click.types.StringParamType):
+    """Text in UTF-8, whatever the terminal's encoding is."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what is not UTF-8: Python hands such bytes on as surrogates, which no model gets.
+
+        Raises:
+            click.BadParameter: The text is not UTF-8.
+        """
+        if value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value):
+            return value
+        try:
+            return os.fsencode(value).decode()
+        except UnicodeDecodeError as error:
+            self.fail(
+                f"it is not UTF-8 (byte {error.start}); convert it, e.g. with iconv", param, ctx
+            )
+
+
 def _to_option(parameter: Parameter) -> click.Option:
     """Convert a parameter of an answer to a command line option."""
     names = [*_SHORTER.get(parameter.name, ()), f"--{parameter.name.replace('_', '-')}"]
     is_list = parameter.type not in {int, float, str, bool}
     return click.Option(
         [*names, parameter.name],
-        type=str if is_list else parameter.type,
+        type=Text() if is_list or parameter.type is str else parameter.type,
         is_flag=parameter.type is bool,
         multiple=is_list,
         default=None if is_list else parameter.default,
