@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import hashlib
 import importlib.util
+import logging
 import os
+import re
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -122,6 +125,33 @@ FAULTS: dict[str, MakeModel] = {
 def forget_models() -> None:
     """A server of the test before may have had the same port as one of this test."""
     models._cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def check_leftovers() -> Iterator[None]:
+    """A test puts back what it changes of the process, pytest's own log handlers included."""
+    before = show_process()
+    yield
+    assert show_process() == before
+
+
+# Others' libraries set variables of their own for good, as Dask does.
+_OUR_VARIABLES = re.compile("REPLICATE|PROXY|proxy|SSL_|OTEL_|LLM_")
+
+
+def show_process() -> dict[str, object]:
+    loggers = [logging.root, *map(logging.getLogger, ("asyncio", "replicate_stream"))]
+    handlers = [handler for logger in loggers for handler in logger.handlers]
+    return {
+        "environment": {k: v for k, v in os.environ.items() if _OUR_VARIABLES.search(k)},
+        "folder": Path.cwd(),
+        "signals": [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)],
+        "hooks": [sys.excepthook, threading.excepthook],
+        "switch interval": sys.getswitchinterval(),
+        "garbage": gc.isenabled(),
+        "loggers": [(each.level, each.disabled, each.filters[:]) for each in loggers],
+        "handlers": [(each, each.level, each.filters[:]) for each in handlers],
+    }
 
 
 @pytest.fixture

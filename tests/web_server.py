@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Callable, MutableMapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from typing import Any, Literal
 
 import anyio
@@ -88,11 +88,17 @@ async def hang_up(open_stream: Open, asgi: str = "2.3") -> None:
         await _read_words(port)
 
 
+class _Server(uvicorn.Server):
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Leave Ctrl-C to pytest: the handler is that of another run of the loop in the end."""
+        return nullcontext()
+
+
 @asynccontextmanager
 async def serve(app: Any, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[int]:
     """Serve an application by uvicorn, and yield its port; wait in the end until it is down."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, lifespan=lifespan, log_config=None))
+        server = _Server(uvicorn.Config(app, lifespan=lifespan, log_config=None))
         serving = asyncio.create_task(server.serve([listener]))
         try:
             yield listener.getsockname()[1]

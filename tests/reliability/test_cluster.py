@@ -53,7 +53,7 @@ def cluster(replicate_emulator: Emulator, size: Size) -> Iterator[Any]:
     with (
         dask.config.set({"distributed.scheduler.locks": locks}),
         distributed.LocalCluster(
-            n_workers=size.choose(2, 4), threads_per_worker=1, dashboard_address=None
+            n_workers=size.choose(2, 4), threads_per_worker=1, dashboard_address=":0"
         ) as workers,
     ):
         yield workers

@@ -250,6 +250,7 @@ class TestDeadline:
         make_client: MakeClient,
         replicate_emulator: Emulator,
         caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         client = make_client(deadline=0.3)
         await client.prepare(replicate_emulator.model, "Hi")
@@ -260,7 +261,7 @@ class TestDeadline:
 
         body = {"detail": "…", "retry_after": 0}
         replicate_emulator.fault(Fault(on="create", status=429, body=body), times=None)
-        caplog.handler.addFilter(block)
+        monkeypatch.setattr(caplog.handler, "filters", [block])
         with pytest.raises(ReplicateTimeoutError, match="the rate limit held it back"):
             await client.complete(replicate_emulator.model, "Hi")
 
