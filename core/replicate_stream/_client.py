@@ -550,10 +550,11 @@ class Client:
         )
         if not request.texts:
             return []
-        found = await self._find_model(model)
-        model_input = EmbeddingInput(
-            request, self._get_profile(found), self._on_unsupported, found.schema_remedy
-        )
+        with self._meter.watch_start(model, "embeddings"):
+            found = await self._find_model(model)
+            model_input = EmbeddingInput(
+                request, self._get_profile(found), self._on_unsupported, found.schema_remedy
+            )
         for note in model_input.notes:
             log.debug("%s: %s", model, note)
         return await embed_texts(model_input, partial(self._start_embedding, model, found))
@@ -619,10 +620,15 @@ class Client:
     ) -> EventStream:
         request = await _build_request(model, messages, parameters)
         open_events = _load_steps().open_events
-        boot = await self._api.find_boot(request.model) if self._api.may_boot else None
-        if boot is not None:
-            start = partial(self._start, deadline_at=boot.deadline_at)
-            return open_events(boot, None, request, start, is_buffered=is_buffered)
+        if self._api.may_boot:
+            watch_start = partial(self._meter.watch_start, request.model, request=request)
+            with watch_start():
+                boot = await self._api.find_boot(request.model)
+            if boot is not None:
+                start = partial(self._start, deadline_at=boot.deadline_at)
+                return open_events(
+                    boot, None, request, start, is_buffered=is_buffered, watch_boot=watch_start
+                )
         run, model_input = await self._start(request)
         return open_events(run, model_input, request, self._start, is_buffered=is_buffered)
 
@@ -667,6 +673,12 @@ class Client:
             recorder: Records the creation; None for nobody.
             deadline_at: The deadline, in the running loop's time; None: it begins now, if any.
         """
+        with self._meter.watch_start(request.model, request=request):
+            return await self._create_for(request, recorder, deadline_at)
+
+    async def _create_for(
+        self, request: Request, recorder: Recorder | None, deadline_at: float | None
+    ) -> tuple[Run, ModelInput]:
         model, model_input = await self._build_model_input(request)
         create = partial(
             self._create_prediction, request=request, recorder=recorder, deadline_at=deadline_at
@@ -733,9 +745,10 @@ class Client:
 
         # Vectors are in the record alone, and hold no text.
         reading = Reading(lambda _: None, is_whole=True)
-        self._meter.check_budget(name)
-        requested_at = time.monotonic()
-        run = await self._api.create(model, input_, reading, None)
+        with self._meter.watch_start(name, "embeddings"):
+            self._meter.check_budget(name)
+            requested_at = time.monotonic()
+            run = await self._api.create(model, input_, reading, None)
         run.observation = self._meter.observe(name, requested_at, "embeddings")
         return run
 

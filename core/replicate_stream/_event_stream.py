@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -49,6 +49,7 @@ class EventStream:
         start: Start,
         *,
         is_buffered: bool = False,
+        watch_boot: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Take over a prediction that was created.
 
@@ -58,6 +59,7 @@ class EventStream:
             request: The request that the input was built from.
             start: Creates the prediction after a boot, and that of a repair.
             is_buffered: True to emit an answer only at its end, so that it can always be repaired.
+            watch_boot: A context around the boot, of which no prediction comes if it fails.
         """
         self._run = run
         self._request = request
@@ -65,7 +67,7 @@ class EventStream:
         self._is_buffered = is_buffered
         self._rejected_usage: Usage | None = None
         if model_input is None:
-            self._events = self._generate_after_boot()
+            self._events = self._generate_after_boot(watch_boot)
         else:
             self._model_input = model_input
             self._events = self._generate()
@@ -180,11 +182,14 @@ class EventStream:
             self._run, self._model_input = started
         yield finished
 
-    async def _generate_after_boot(self) -> AsyncGenerator[StreamEvent, None]:
+    async def _generate_after_boot(
+        self, watch_boot: Callable[[], AbstractContextManager[None]]
+    ) -> AsyncGenerator[StreamEvent, None]:
         yield StatusChanged(self._run.prediction.status)
-        async with aclosing(self._run.stream()) as checks:
-            async for _ in checks:
-                pass
+        with watch_boot():
+            async with aclosing(self._run.stream()) as checks:
+                async for _ in checks:
+                    pass
         self._run, self._model_input = await self._start(self._request)
         async with aclosing(self._generate()) as events:
             async for event in events:

@@ -6,11 +6,18 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from replicate_stream._errors import BudgetExceededError, InvalidInputError, wrong_type
+from replicate_stream._errors import (
+    BudgetExceededError,
+    InvalidInputError,
+    ReplicateError,
+    UnsupportedParameterError,
+    wrong_type,
+)
 from replicate_stream._logging import log
 from replicate_stream._types.costs import Budget, Price, find_price, read_budget, read_prices
 from replicate_stream._types.prediction import Prediction, Usage, read_usage
@@ -45,7 +52,8 @@ class Observer(NamedTuple):
 
     Attributes:
         observe: Called with the report, the context in which the prediction was asked for, and its
-            texts; None in place of the texts for one that does not capture content.
+            texts; None in place of the texts for one that does not capture content. The report of
+            a request that no prediction came of has an error, and neither id nor status.
         captures_content: True to get texts.
     """
 
@@ -151,6 +159,32 @@ class Meter:
             observation.content = AnswerContent(request)
         return observation
 
+    @contextmanager
+    def watch_start(
+        self, model: str, operation: str = "chat", request: Request | None = None
+    ) -> Iterator[None]:
+        """Tell observers of an error before there is a prediction. Others get the error itself.
+
+        An invalid argument is no request: nobody is told of it, nor of a model that is none.
+
+        Args:
+            model: As for `observe`, like the other arguments.
+            operation: As in the report.
+            request: The request.
+        """
+        started_at = time.monotonic()
+        try:
+            yield
+        except ReplicateError as error:
+            if observers and not _is_of_argument(error):
+                duration, name = time.monotonic() - started_at, type(error).__name__
+                report = PredictionReport(
+                    "", model, "", None, {}, None, duration, None, name, operation
+                )
+                content = AnswerContent(request) if operation == "chat" else None
+                _tell_observers(report, copy_context(), content)
+            raise
+
     def add(self, usage: Usage) -> None:
         """Add to the sum, from any thread."""
         with self._lock:
@@ -233,8 +267,20 @@ class Observation:
             content = self.content
             if content is not None:
                 _call(content.flush)
-            for observe, captures_content in observers:
-                _call(observe, report, self._context, content if captures_content else None)
+            _tell_observers(report, self._context, content)
+
+
+def _is_of_argument(error: ReplicateError) -> bool:
+    if isinstance(error, InvalidInputError):
+        return error.status is None  # else it is the service that refuses the input
+    return isinstance(error, UnsupportedParameterError)
+
+
+def _tell_observers(
+    report: PredictionReport, asked_in: Context, content: AnswerContent | None
+) -> None:
+    for observe, captures_content in observers:
+        _call(observe, report, asked_in, content if captures_content else None)
 
 
 def _call(function: Callable[..., object], *args: Any) -> None:

@@ -115,9 +115,9 @@ class _Instruments:
         usage = report.usage
         attributes: dict[str, Any] = {
             **common,
-            "gen_ai.response.id": report.id,
+            "gen_ai.response.id": report.id or None,
             "gen_ai.response.time_to_first_chunk": report.time_to_first_token,
-            "replicate.prediction.status": report.status,
+            "replicate.prediction.status": report.status or None,
         }
         if report.finish_reason is not None:
             attributes["gen_ai.response.finish_reasons"] = [report.finish_reason]

@@ -24,13 +24,14 @@ from replicate_stream import (
     Message,
     PredictionFailedError,
     PredictionReport,
+    ResponseError,
     TextDelta,
     ToolCall,
     ToolSpec,
     otel,
 )
 from replicate_stream._metering import Observation
-from replicate_stream.testing import Emulator, Reply, ToolUser
+from replicate_stream.testing import Emulator, Fault, Reply, ToolUser
 from tests.telemetry import Telemetry
 
 MARK = "quetzal"
@@ -135,6 +136,17 @@ async def test_the_part_of_a_failed_answer_stands_on_the_span(
     (content,) = telemetry.list_contents()
     assert content["output.messages"] == answer("".join(TOKENS[:2]), "error")
     assert content["input.messages"] == [USER]
+
+
+async def test_the_question_of_a_refused_request_stands_on_the_span(
+    telemetry: Telemetry, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on="create", status=402))
+    with pytest.raises(ResponseError):
+        await stream_core(replicate_emulator)
+    (content,) = telemetry.list_contents()
+    assert content["input.messages"] == [USER]
+    assert "output.messages" not in content
 
 
 async def leave_core(emulator: Emulator) -> None:
