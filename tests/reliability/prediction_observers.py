@@ -68,7 +68,8 @@ async def collect_reports(emulator: Emulator) -> Seen:
         uninstrument()
     assert {report.error for report in reports} >= {None, "PredictionFailedError"}
     spans = [span.to_json() for span in exporter.get_finished_spans()]
-    assert len(spans) == len(reports)
+    # A request that no prediction came of is a span, and its error is the caller's.
+    assert sum("gen_ai.response.id" in span for span in spans) == len(reports) < len(spans)
     values: list[Any] = [*reports, client, client.spent, vars(client), reader.get_metrics_data()]
     pickles = [pickle.dumps(make_client(emulator, **settings)), *map(pickle.dumps, reports)]
     return [*map(repr, values), *spans, *(each.decode("latin1") for each in pickles)]

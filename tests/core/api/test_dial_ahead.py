@@ -286,10 +286,10 @@ async def test_after_three_unused_connections_in_a_row_there_is_a_pause(
         await ask(client)
         server.waits_for, server.statuses = "a connection", [422] * 8
         for _ in range(3):
-            await fail(client)
+            await fail(client, server)
         server.waits_for = None
         for _ in range(5):
-            await fail(client)
+            await fail(client, server)
         for _ in range(2):
             await ask(client)
     failures = ["connected 0", "created"] * 3 + ["created"] * 5
@@ -304,19 +304,22 @@ async def test_after_the_pause_a_connection_that_is_used_ends_the_pauses(
         await ask(client)
         server.waits_for, server.statuses = "a connection", [422] * 4
         for _ in range(4):
-            await fail(client)
+            await fail(client, server)
         monkeypatch.undo()
         await ask(client)  # with the connection that follows the fourth pause
         server.statuses = [422] * 2
         for _ in range(2):
-            await fail(client)
+            await fail(client, server)
         await ask(client)
     assert get_steps(server)[-8:] == [*CREATE, *["connected 0", "created"] * 2, *CREATE][-8:]
 
 
-async def fail(client: Client) -> None:
+async def fail(client: Client, server: HoldingServer) -> None:
     with pytest.raises(ReplicateError):
         await client.complete(MODEL, "Hi")
+    # One that is still being closed would be taken for the connection of the next creation.
+    opened = server.log.count("connected 0")
+    await asyncio.to_thread(server.wait_for, "disconnected 0", opened)
 
 
 async def test_a_host_that_closes_unused_connections_costs_no_answer(
