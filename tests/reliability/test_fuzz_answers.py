@@ -101,6 +101,53 @@ def test_any_answer_has_the_same_events_in_any_pieces(
     assert parse(pieces, expected, stop) == parse([text], expected, stop)
 
 
+MISTRAL = next(each for each in OF_TOOLS if "Mistral" in each.tool_formats[0])
+CHANNEL = "<|channel|>commentary to="
+HEADS = ["", "write", "functions.write", "function ", "\n", "{"]
+FILLINGS = [*'a1._é"{<', " ", "\n", "\t", "write", "functions.", "|>", "to="]
+BEHIND = [
+    "",
+    "{}",
+    "[ARGS]{}",
+    '(a="b")',
+    '>{"a": "b"}',
+    "\n```json\n{}\n```",
+    '{"name": "write", "arguments": {}}',
+    '<|message|>{"a": "b"}<|call|>',
+    "<|tool_call_argument_begin|>{}",
+    "<\uff5ctool▁sep\uff5c>write\n```json\n{}\n```",
+]
+
+
+@fuzz
+@given(
+    expected=st.sampled_from(EXPECTED),
+    opening=st.sampled_from([*MARKS, CHANNEL, "<|channel|>", "<|start|>assistant"]),
+    head=st.sampled_from(HEADS),
+    filling=st.sampled_from(FILLINGS),
+    size=st.integers(150, 450),
+    behind=st.sampled_from(BEHIND),
+    step=st.sampled_from([1, 7, 100, 199, 200, 201]),
+)
+@example(EXPECTED[0], CHANNEL, "", "{", 400, "", 200)
+@example(EXPECTED[0], CHANNEL, "", "write", 420, '<|message|>{"a": "b"}<|call|>', 1)
+@example(EXPECTED[0], "<|channel|>", "analysis", " ", 300, "I think", 100)
+@example(MISTRAL, "[TOOL_CALLS]", "write", "é", 200, "[ARGS]{}", 1)
+@example(MISTRAL, "[TOOL_CALLS]", "write", " ", 300, "[ARGS]{}", 1)
+def test_a_header_of_any_length_has_the_same_events_in_any_pieces(
+    expected: ExpectedAnswer,
+    opening: str,
+    head: str,
+    filling: str,
+    size: int,
+    behind: str,
+    step: int,
+) -> None:
+    text = opening + head + (filling * size)[:size] + behind
+    pieces = [text[at : at + step] for at in range(0, len(text), step)]
+    assert parse(pieces, expected, ()) == parse([text], expected, ())
+
+
 @fuzz
 @given(expected=st.sampled_from(EXPECTED), text=ANSWERS)
 def test_any_answer_is_accepted_repaired_or_an_error(expected: ExpectedAnswer, text: str) -> None:

@@ -224,8 +224,11 @@ class _HarmonySplitter:
 
     def _end_header(self, pieces: list[Piece]) -> None:
         """End a header that lacks the mark of its message: the rest of the text is the message."""
-        header = _HARMONY_HEADER.match(self._pending)
+        # The same part in any pieces: more than a header may hold can be there already.
+        header = _HARMONY_HEADER.match(self._pending[:_LONGEST_HEADER])
         end = 0 if header is None else header.end()
+        if end == _LONGEST_HEADER and not self._pending[end - 1].isspace():
+            end = 0  # a word goes on: no header has one that long
         self._start_message(self._pending[:end], pieces)
         self._pending = self._pending[end:]
 

@@ -307,9 +307,9 @@ def _parse_words(mark: CallMark, text: str, at: int) -> OpeningMatch:
 
 def _parse_header(mark: CallMark, text: str, at: int) -> OpeningMatch:
     """Match a header, which the arguments of the call follow, or text that is parsed as a whole."""
-    header = re.compile(mark.header or "").match(text, at)
+    # Bounded, so that it is the same in any pieces; text without its end must not be held back.
+    header = re.compile(mark.header or "").match(text, at, at + _LONGEST_HEADER)
     if header is None:
-        # Wait for more of a header, but not for ever: text without its end must not be held back.
         is_short = len(text) - at < _LONGEST_HEADER
         may_grow = is_short and re.compile(mark.header_start).fullmatch(text, at) is not None
         return "partial" if may_grow else None
