@@ -108,6 +108,7 @@ def test_an_argument_that_is_not_utf8_is_an_error_before_any_request(
     assert replicate_emulator.requests == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="arguments are not bytes there")
 def test_arguments_are_utf8_whatever_the_encoding_of_the_terminal_is(
     replicate_emulator: Emulator,
 ) -> None:
