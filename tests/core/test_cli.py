@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from replicate_stream import Client, ModelSummary
 from replicate_stream._cli import files, main
+from replicate_stream._cli.chat import chat
 from replicate_stream._cli.models import format_list, format_profile
 from replicate_stream._cli.serve import EMBEDDING_MODEL, add_embedding_models
 from replicate_stream._model.profile import build_profile
@@ -592,8 +594,8 @@ def read_settings(process: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:
 def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) -> None:
     with spawn("serve") as process:
         printed, settings = read_settings(process)
-        chat = spawn("chat", "What is an owl?", **settings)
-        answer, _ = chat.communicate(timeout=30)
+        asking = spawn("chat", "What is an owl?", **settings)
+        answer, _ = asking.communicate(timeout=30)
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert "a script" in printed
@@ -605,6 +607,21 @@ def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) 
     assert paths[:2] == [f"GET {model} 200", f"POST {model}/predictions 201"]
     assert paths[2].startswith("GET /v1/streams/")
     assert len(paths) == 3
+
+
+def test_serve_answers_the_helps_example_of_an_image(tmp_path: Path) -> None:
+    example = re.search(r"replicate-stream (chat .* --image .*)", chat.epilog or "")
+    assert example is not None
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with spawn("serve") as process:
+        _, settings = read_settings(process)
+        words = example[1].replace("cat.jpg", (tmp_path / "cat.jpg").as_posix())
+        asking = spawn(*shlex.split(words), **settings)
+        answer, errors = asking.communicate(timeout=30)
+        process.terminate()
+        process.communicate(timeout=30)
+    assert (asking.returncode, errors) == (0, "")
+    assert "What is this?" in answer
 
 
 def test_serve_embeds_with_the_local_model_if_it_is_there_and_names_the_source() -> None:

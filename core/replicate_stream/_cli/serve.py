@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 MODELS = ("meta/meta-llama-3-8b-instruct",)
 """Models that the README names, besides the one that every emulator has."""
+_VISION_MODEL = "google/gemini-2.5-flash"  # that of an example in the help of `chat`
+_VISION_INPUT = {
+    "prompt": {"type": "string"},
+    "images": {"type": "array", "items": {"type": "string", "format": "uri"}},
+    "system_instruction": {"type": "string"},
+}
 EMBEDDING_MODEL = "beautyyuyanli/multilingual-e5-large"
 """The embedding model that the README names."""
 _LARGEST_PORT = 65535
@@ -45,6 +51,7 @@ def serve(local_model: bool, host: str, port: int) -> None:
     emulator = Emulator(host=host, port=port, one_port=True)
     for name in MODELS:
         emulator.add_model(name, official=True)
+    emulator.add_model(_VISION_MODEL, {"properties": _VISION_INPUT}, official=True)
     with _print_requests():
         try:
             answer: Callable[[dict[str, Any]], Any] = build_default_text
