@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -165,7 +166,9 @@ class Meter:
     ) -> Iterator[None]:
         """Tell observers of an error before there is a prediction. Others get the error itself.
 
-        An invalid argument is no request: nobody is told of it, nor of a model that is none.
+        A request that was cancelled is one, or a service that hangs until its callers give up
+        would look idle. An invalid argument is no request: nobody is told of it, nor of a model
+        that is none.
 
         Args:
             model: As for `observe`, like the other arguments.
@@ -175,7 +178,7 @@ class Meter:
         started_at = time.monotonic()
         try:
             yield
-        except ReplicateError as error:
+        except (ReplicateError, asyncio.CancelledError) as error:
             if observers and not _is_of_argument(error):
                 duration, name = time.monotonic() - started_at, type(error).__name__
                 report = PredictionReport(
@@ -270,7 +273,7 @@ class Observation:
             _tell_observers(report, self._context, content)
 
 
-def _is_of_argument(error: ReplicateError) -> bool:
+def _is_of_argument(error: BaseException) -> bool:
     if isinstance(error, InvalidInputError):
         return error.status is None  # else it is the service that refuses the input
     return isinstance(error, UnsupportedParameterError)

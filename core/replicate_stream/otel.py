@@ -146,7 +146,8 @@ def instrument(
 ) -> Callable[[], None]:
     """Write a span and metrics for each prediction of this process, from now on.
 
-    A request that was refused, or got no answer, is a span with `error.type` too.
+    A request that was refused, got no answer, or was cancelled before it had one, is a span with
+    `error.type` too.
 
     Without `capture_content`, no text is kept or written. With it, the spans of answers also have
     `gen_ai.input.messages`, `gen_ai.output.messages`, `gen_ai.system_instructions` and

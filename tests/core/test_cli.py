@@ -384,15 +384,16 @@ def test_json_prints_each_event_as_a_line_without_the_streams_url(
     assert "/streams/" not in result.stdout
 
 
+@pytest.mark.parametrize(("input_count", "words"), [(3, "3 tokens"), (1, "1 token")])
 def test_usage_is_printed_on_the_standard_error(
-    run: RunCommand, replicate_emulator: Emulator
+    input_count: int, words: str, run: RunCommand, replicate_emulator: Emulator
 ) -> None:
     replicate_emulator.behaviour.token_delay = 0.05
-    counts = {"input_token_count": 3, "output_token_count": 4}
+    counts = {"input_token_count": input_count, "output_token_count": 4}
     replicate_emulator.reply = Reply(["a", "b", "c", "d"], metrics=counts)
     result = run("chat", "--usage", "Hi")
     assert result.stdout == "abcd\n"
-    pattern = r"\[3 tokens in, 4 out, first after \d+\.\d\d s, \d+\.\d tokens/s\]\n"
+    pattern = rf"\[{words} in, 4 out, first after \d+\.\d\d s, \d+\.\d tokens/s\]\n"
     assert re.fullmatch(pattern, result.stderr)
 
 

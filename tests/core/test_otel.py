@@ -164,6 +164,22 @@ async def test_a_request_that_is_refused_is_an_error_without_a_prediction(
     assert "secret" not in telemetry.to_text()
 
 
+@pytest.mark.parametrize("ask", [ask_core, ask_langchain, ask_llama_index])
+@pytest.mark.parametrize("on", ["model", "create"])
+async def test_a_request_that_is_cancelled_before_its_reply_is_an_error(
+    ask: Any, on: Literal["model", "create"], telemetry: Telemetry, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.fault(Fault(on=on, stall_after=0))
+    task = asyncio.create_task(ask(replicate_emulator))
+    await replicate_emulator.wait_for_async(lambda e: any(r.kind == on for r in e.requests))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    span = telemetry.spans[f"chat {replicate_emulator.model}"]
+    assert (span.attributes or {})["error.type"] == "CancelledError"
+    assert span.status.status_code == StatusCode.ERROR
+
+
 @pytest.mark.parametrize("on", ["model", "create"])
 async def test_a_refused_embedding_is_an_error_too(
     on: Literal["model", "create"], telemetry: Telemetry, replicate_emulator: Emulator

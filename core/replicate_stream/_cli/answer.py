@@ -93,7 +93,8 @@ class AnswerPrinter:
         counted = usage if usage is not None and usage.total_tokens else None
         parts = ["the model reports no token counts"]
         if counted is not None:
-            parts = [f"{counted.input_tokens} tokens in, {counted.output_tokens} out"]
+            unit = "token" if counted.input_tokens == 1 else "tokens"
+            parts = [f"{counted.input_tokens} {unit} in, {counted.output_tokens} out"]
         if self._first_at is not None:
             parts.append(f"first after {self._first_at - self._started_at:.2f} s")
             span = time.monotonic() - self._first_at

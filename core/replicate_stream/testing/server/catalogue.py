@@ -76,7 +76,7 @@ class Model:
     versions: dict[str, Version] = field(default_factory=dict)
     latest: Version | None = None
     default_example: Mapping[str, Any] | None = None
-    description: str = "An emulated language model"
+    description: str = "An emulated model"
     reply: Script = None
 
     def build_record(self, *, shows_is_official: bool) -> dict[str, Any]:
