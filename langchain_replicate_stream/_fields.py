@@ -7,12 +7,12 @@ which the framework would run the model, for pay, without the argument.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.globals import get_llm_cache
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LangSmithParams
 from langchain_core.load import dumpd
 from langchain_core.messages import BaseMessage
 from langchain_core.utils import secret_from_env
@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_replicate_stream._from_core import to_langchain
+from langchain_replicate_stream._from_core import PROVIDER, to_langchain
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
 from replicate_stream import Client, ModelCapabilities, Usage, __version__
@@ -334,15 +334,17 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
             TypeError: An argument of the call is unknown.
             ValueError: A tool or the format is of an unknown type.
         """
-        client = self._get_client()
         _check_call_names(kwargs)
         stop = self._get_stop(stop, kwargs)
         own = {n: v for n, v in kwargs.items() if n not in {_SWITCH, "stop_sequences"}}
         settings = {name: getattr(self, _FIELD_NAMES.get(name, name)) for name in SETTINGS}
+        client = self._get_client()
         request = merge_arguments(settings, own, _ALIASES)
         request["messages"] = to_core(messages, files_url=client.files_url)
         request["stop"] = stop
-        return client, convert_arguments(request)
+        if "tools" in request or "response_format" in request:
+            request = convert_arguments(request)
+        return client, request
 
     # Traces, caches and serialization
 
@@ -367,6 +369,23 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
         # Traces record these even where they hide the inputs of a run.
         params = super()._get_invocation_params(stop=stop, **kwargs)
         return {n: v for n, v in params.items() if n not in _HIDDEN and v is not None}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider=PROVIDER,
+            ls_model_name=str(kwargs.get("model") or self.model),
+            ls_model_type="chat",
+        )
+        if (temperature := kwargs.get("temperature", self.temperature)) is not None:
+            params["ls_temperature"] = temperature
+        if (max_tokens := kwargs.get("max_tokens", self.max_tokens)) is not None:
+            params["ls_max_tokens"] = max_tokens
+        stop_sequences = self._get_stop(stop, kwargs)
+        if isinstance(stop_sequences, str):
+            stop_sequences = [stop_sequences] if stop_sequences else []
+        if stop_sequences and isinstance(stop_sequences, Sequence):  # others are rejected later
+            params["ls_stop"] = list(stop_sequences)
+        return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The key of caches: what the core is asked for, whether the object or the call has it. The

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 # These are not under TYPE_CHECKING: `with_fallbacks` resolves the annotations of the methods that
 # it passes on, such as `bind_tools`.
-from langchain_core.language_models import LangSmithParams, LanguageModelInput, ModelProfile
+from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 
@@ -39,7 +39,6 @@ import replicate_stream as core
 from langchain_replicate_stream._events import EventConverter
 from langchain_replicate_stream._fields import ChatReplicateFields
 from langchain_replicate_stream._from_core import (
-    PROVIDER,
     ChunkConverter,
     raise_as_langchain,
     restore_malformed_calls,
@@ -129,23 +128,6 @@ class ChatReplicate(ChatReplicateFields):
             await client.describe(self.model)
         self._refresh_profile(client)
         return self.profile or {}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = LangSmithParams(
-            ls_provider=PROVIDER,
-            ls_model_name=str(kwargs.get("model") or self.model),
-            ls_model_type="chat",
-        )
-        if (temperature := kwargs.get("temperature", self.temperature)) is not None:
-            params["ls_temperature"] = temperature
-        if (max_tokens := kwargs.get("max_tokens", self.max_tokens)) is not None:
-            params["ls_max_tokens"] = max_tokens
-        stop_sequences = self._get_stop(stop, kwargs)
-        if isinstance(stop_sequences, str):
-            stop_sequences = [stop_sequences] if stop_sequences else []
-        if stop_sequences and isinstance(stop_sequences, Sequence):  # others are rejected later
-            params["ls_stop"] = list(stop_sequences)
-        return params
 
     async def _astream(
         self,

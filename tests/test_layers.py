@@ -9,17 +9,22 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import get_type_hints
 
 import aiohttp
 import pytest
 
 import replicate_stream
+from langchain_replicate_stream import ChatReplicate
 from replicate_stream import ReplicateError
 from replicate_stream._api.errors import to_replicate_error
+from replicate_stream.testing import Emulator
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["replicate_stream", "langchain_replicate_stream", "llama_index_replicate_stream"]
+MOST_MODULES, MOST_MOVES = 28, 55
+"""How many modules a reader visits, and how often, who follows a question until it is sent."""
 ADAPTERS = ["langchain_replicate_stream", "llama_index_replicate_stream"]
 
 
@@ -126,6 +131,32 @@ def test_every_error_of_aiohttps_client_becomes_one_of_ours(kind: type[BaseExcep
 def test_importing_the_core_does_not_import(heavy: str) -> None:
     program = f"import sys, replicate_stream; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+async def test_a_plain_question_walks_through_few_modules(replicate_emulator: Emulator) -> None:
+    llm = ChatReplicate(model=replicate_emulator.model)
+    await llm.ainvoke("Why is the sky blue?")  # imports, and looks the model up
+    way: list[str] = []
+
+    def note_call(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        path = Path(code.co_filename)
+        if event != "call" or code.co_name == "<module>":
+            return
+        if path.parts[-2:] == ("aiohttp", "client.py") and code.co_name == "_request":
+            sys.setprofile(None)  # the question is sent
+        elif any(each in PUBLIC for each in path.parts) and way[-1:] != [str(path)]:
+            way.append(str(path))
+
+    sys.setprofile(note_call)
+    try:
+        async for _ in llm.astream("Why is the sky blue?"):
+            pass
+    finally:
+        sys.setprofile(None)
+    assert way
+    assert len(set(way)) <= MOST_MODULES, way
+    assert len(way) - 1 <= MOST_MOVES, way
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -486,7 +486,7 @@ class Client:
         found, model_input = await self._build_model_input(request)
         from replicate_stream._types.request import PreparedRequest
 
-        path, others = found.endpoint()
+        path, others = found.endpoint
         return PreparedRequest(
             url=self._settings.base_url + path,
             body={**others, "input": model_input.input},

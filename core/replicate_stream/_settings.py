@@ -92,8 +92,8 @@ class Settings:
             InvalidInputError: It is not a string, or has characters that a header cannot hold.
         """
         key: Any = self.api_key
-        if not isinstance(key, Token):
-            key = await _resolve(hide(key))
+        if callable(key):
+            key = await _call(key)
         if key is not None and not isinstance(key, Token):
             raise wrong_type("api_key", key, "a str, or a function that returns one")
         if key:
@@ -164,7 +164,7 @@ def read_settings(
     Raises:
         InvalidInputError: Names an argument of a wrong type or out of its range.
     """
-    api_key, base_url, proxy = hide(api_key), hide(base_url), hide(proxy)
+    api_key, base_url, proxy = _unwrap(hide(api_key)), hide(base_url), hide(proxy)
     headers = hide_headers(headers)
     _check_types(api_key, base_url, proxy, headers)
     dialect = _read_dialect(dialect)
@@ -198,16 +198,21 @@ def read_settings(
     return settings
 
 
-async def _resolve(key: Any) -> Any:
-    """Return what a function or a secret holds."""
-    if callable(key):
-        key = hide(key())
-        if inspect.isawaitable(key):
-            key = hide(await key)
-    # In this order: for a protocol, `isinstance` looks every member up.
-    if not isinstance(key, Token) and isinstance(key, Secret):
-        key = hide(key.get_secret_value())
-    return key
+async def _call(function: Callable[[], Any]) -> Any:
+    """Return the token that a function returns, be it async or not."""
+    key = hide(function())
+    if inspect.isawaitable(key):
+        key = hide(await key)
+    return _unwrap(key)
+
+
+def _unwrap(key: Any) -> Any:
+    """Return what a secret holds, and anything else as it is."""
+    # The protocol comes last: for one, `isinstance` looks every member up. A class of secrets is a
+    # function that returns one.
+    if isinstance(key, Token) or callable(key) or not isinstance(key, Secret):
+        return key
+    return hide(key.get_secret_value())
 
 
 def _read_dialect(dialect: Any) -> Dialect:

@@ -442,7 +442,7 @@ async def test_an_input_that_the_texts_do_not_fill_must_be_given(
         official=True,
         reply=HashingEmbedder(8),
     )
-    with pytest.raises(InvalidInputError, match="needs image besides the texts"):
+    with pytest.raises(InvalidInputError, match="also needs image"):
         await client.embed(MODEL, ["a"])
     image = {"image": "https://example.org/cat.png"}
     assert len(await client.embed(MODEL, ["a"], extra_input=image)) == 1

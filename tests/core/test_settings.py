@@ -107,6 +107,16 @@ async def test_the_error_for_a_function_that_returns_no_token_names_its_type() -
         await read_settings(lambda: 7).fetch_token()  # type: ignore[arg-type]  # the point
 
 
+class NumberInside:
+    def get_secret_value(self) -> Any:
+        return 7
+
+
+def test_a_secret_that_holds_no_string_is_an_error_before_any_request() -> None:
+    with pytest.raises(InvalidInputError, match="api_key is of type int"):
+        Client(NumberInside())
+
+
 async def test_a_missing_token_is_an_error_if_one_is_required(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -212,7 +212,7 @@ async def create_prediction(
         await Cancellation(http, await _parse_creation(http, response)).cancel()
 
     while True:
-        path, fields = model.endpoint()
+        path, fields = model.endpoint
         data = encode_json({**fields, "input": input_})
         creation = Creation(http, path, data, deadline_at, cancel_orphan, is_streamed=is_streamed)
         if recorder is not None:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from replicate_stream._api.http import Http
@@ -37,7 +37,7 @@ class ModelRef(NamedTuple):
     is_deployment: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A model as the API describes it.
 
@@ -60,8 +60,9 @@ class Model:
         """The likely remedy if there is no schema."""
         return "a version needs its model's name, owner/name:version"
 
+    @cached_property
     def endpoint(self) -> tuple[str, dict[str, Any]]:
-        """Return the path that creates a prediction, and the fields of its body besides `input`."""
+        """The path that creates a prediction, and the fields of its body besides `input`."""
         ref = self.ref
         if ref.is_deployment:
             return f"/deployments/{ref.name}/predictions", {}

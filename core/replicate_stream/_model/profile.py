@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from replicate_stream._model import families, field_names
 from replicate_stream._model.families.family import ChatTemplate
 from replicate_stream._model.families.tool_format import HermesToolFormat, ToolFormat
-from replicate_stream._model.families.turn import ROLE_LABELS, SPECIAL_TOKENS, neutralize
+from replicate_stream._model.families.turn import ROLE_LABELS, SPECIAL_TOKENS
 from replicate_stream._model.input_schema import InputField, InputSchema, parse_input_schema
 from replicate_stream._types.media import MediaKind
 
@@ -179,10 +179,6 @@ class ModelProfile:
         own = self.chat_template
         return own if own is not None and own.name == name else families.TABLES.find_by_name(name)
 
-    def neutralize(self, text: str) -> str:
-        """Break the marks that the model's own template would take for the start of a turn."""
-        return text if self._control_marks is None else neutralize(self._control_marks, text)
-
     def is_rendered(self, prompt: str) -> bool:
         """Return True if a prompt begins as one that the model's own template has rendered."""
         shown = self.prompt_template.default if self.prompt_template is not None else None
@@ -194,8 +190,11 @@ class ModelProfile:
         return prompt.lstrip().startswith(marks)
 
     @cached_property
-    def _control_marks(self) -> re.Pattern[str] | None:
-        """A pattern for the marks of the chat template, or else of every known one."""
+    def control_marks(self) -> re.Pattern[str] | None:
+        """A pattern for the marks that the model's own template would take for a turn's.
+
+        They are those of its chat template, or else of every known one. None: no text can hold one.
+        """
         if self.chat_template is not None:
             return re.compile(self.chat_template.control_marks)
         if re.search(families.TABLES.hosted_names, self.model.lower()):

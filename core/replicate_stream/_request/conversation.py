@@ -211,7 +211,7 @@ class Conversation:
 
     def neutralize(self, text: str) -> str:
         """Break the marks in a text that the model's own template would read as a turn."""
-        safe = self.builder.profile.neutralize(text)
+        safe = neutralize_marks(self.builder.profile.control_marks, text)
         if safe != text:
             self.builder.note_once(_MARKS_BROKEN)
         return safe

@@ -24,7 +24,7 @@ from replicate_stream._model.embedding_profile import (
 from replicate_stream._model.profile import ModelProfile
 from replicate_stream._request.extra_input import put_extra_input
 from replicate_stream._request.input_builder import InputBuilder
-from replicate_stream._request.validation import check_input
+from replicate_stream._request.validation import check_input, check_required
 from replicate_stream._types.parameters import OnUnsupported
 from replicate_stream._types.strict_json import is_too_deep, replace_surrogates
 
@@ -141,7 +141,7 @@ class EmbeddingInput:
             )
         put_extra_input(request.extra_input, builder)
         check_input(profile.schema, builder.input)
-        _check_required(profile, {*builder.input, text_input.field.name})
+        check_required(profile.required, {*builder.input, text_input.field.name})
         self.request = request
         self.name = text_input.field.name
         self.batch_size = min(request.batch_size, text_input.max_texts or request.batch_size)
@@ -231,12 +231,3 @@ def _put_options(request: EmbeddingRequest, builder: InputBuilder) -> str:
     builder.input[instruction.name] = request.instruction
     builder.note(f"instruction went into {instruction.name}.")
     return ""
-
-
-def _check_required(profile: ModelProfile, names: set[str]) -> None:
-    missing = tuple(each.name for each in profile.required if each.name not in names)
-    if missing:
-        raise InvalidInputError(
-            f"The model needs {', '.join(missing)} besides the texts; give it in extra_input",
-            fields=missing,
-        )

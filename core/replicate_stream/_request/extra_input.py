@@ -12,6 +12,7 @@ from typing import Any
 
 from replicate_stream._errors import invalid_value
 from replicate_stream._model.families.tool_format import to_json
+from replicate_stream._model.families.turn import neutralize
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._request.conversation import PromptInstructions
 from replicate_stream._request.input_builder import InputBuilder
@@ -21,7 +22,6 @@ from replicate_stream._types.tool_choice import ToolChoice
 
 # Parameters without an argument of their own; `extra_input` takes them under these names too.
 _CANONICAL_NAMES = frozenset({"repetition_penalty", "min_tokens", "min_p"})
-_NO_INSTRUCTIONS = PromptInstructions()
 _LEVELS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Tokens for each level; `low` to `high` as Google maps them (ai.google.dev/gemini-api/docs/openai).
 _BUDGETS = (0, 512, 1024, 8192, 24576, 32768, 32768)
@@ -35,8 +35,6 @@ def put_tools_and_format(
     Returns:
         The instructions that the prompt has to carry instead.
     """
-    if tools is None and response_format is None:
-        return _NO_INSTRUCTIONS
     tools_field = builder.profile.parameters.get("tools")
     if response_format is not None and _put_format(response_format, builder):
         response_format = None
@@ -57,7 +55,7 @@ def _put_tools(tools: ToolChoice, field: InputField, builder: InputBuilder) -> b
     if profile.takes_items:
         listed = [{"type": "function", **each["function"]} for each in listed]
     written = to_json(listed)
-    safe = profile.neutralize(written)
+    safe = neutralize(profile.control_marks, written)
     # The model's own template writes them into its prompt, where a mark would open a turn.
     model_input[field.name] = _encode(listed if safe == written else json.loads(safe), field)
     choice = profile.parameters.get("tool_choice")

@@ -12,13 +12,17 @@ from typing import Any
 from replicate_stream._errors import InvalidInputError, too_deep, wrong_type
 from replicate_stream._model import families
 from replicate_stream._model.profile import ModelProfile, build_profile
-from replicate_stream._request.conversation import Conversation, ParsedMessage
+from replicate_stream._request.conversation import (
+    Conversation,
+    ParsedMessage,
+    PromptInstructions,
+)
 from replicate_stream._request.extra_input import put_extra_input, put_tools_and_format
 from replicate_stream._request.input_builder import InputBuilder
 from replicate_stream._request.media_inputs import put_media, tag_media
 from replicate_stream._request.prompt import RenderedPrompt, render_conversation
 from replicate_stream._request.sampling import put_sampling, put_stop
-from replicate_stream._request.validation import check_input
+from replicate_stream._request.validation import check_input, check_required
 from replicate_stream._types.contents import parse_contents
 from replicate_stream._types.messages import Messages, ToolSpec
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
@@ -30,6 +34,8 @@ from replicate_stream._types.request import (
     build_request,
 )
 from replicate_stream._types.strict_json import is_too_deep, replace_surrogates
+
+_NO_INSTRUCTIONS = PromptInstructions()
 
 
 def prepare_input(
@@ -154,7 +160,7 @@ def build_model_input(
         system=_join_system(request.system_prompt, messages),
         messages=[each for each in messages if each.message.role != "system"],
         builder=builder,
-        instructions=put_tools_and_format(request.tools, request.response_format, builder),
+        instructions=_put_instructions(request, builder),
     )
     prompt = render_conversation(conversation, request.prompt_format)
     if profile.takes_marks and (stream := profile.stream_switch) is not None:
@@ -170,7 +176,7 @@ def build_model_input(
             put_extra_input(request.extra_input, builder)
         if is_sent:
             check_input(profile.schema, builder.input)
-            _check_required(profile, builder.input)
+            check_required(profile.required, builder.input, attachable=profile.media_inputs)
     else:
         builder.input.update(request.extra_input)  # there is nothing to check it against
     return ModelInput(
@@ -198,6 +204,12 @@ def _join_system(system_prompt: str | None, messages: Sequence[ParsedMessage]) -
     return "\n\n".join(filter(None, (system_prompt, *texts)))
 
 
+def _put_instructions(request: Request, builder: InputBuilder) -> PromptInstructions:
+    if request.tools is None and request.response_format is None:
+        return _NO_INSTRUCTIONS
+    return put_tools_and_format(request.tools, request.response_format, builder)
+
+
 def _find_reasoning_tag(profile: ModelProfile, prompt: RenderedPrompt) -> str:
     """Find the opening tag of the reasoning that the prompt ends with; empty for none."""
     if prompt.template is None:
@@ -216,15 +228,3 @@ def _find_answer_limit(
         return None
     limit = field.default if model_input is None else model_input.get(field.name)
     return limit if isinstance(limit, int) else None
-
-
-def _check_required(profile: ModelProfile, model_input: Mapping[str, Any]) -> None:
-    missing = tuple([each.name for each in profile.required if each.name not in model_input])
-    if not missing:
-        return
-    remedy = "give it in extra_input"
-    if any(name in profile.media_inputs for name in missing):
-        remedy = "attach it to a message, or give it in extra_input"
-    raise InvalidInputError(
-        f"The model needs {', '.join(missing)}, which no message fills; {remedy}", fields=missing
-    )

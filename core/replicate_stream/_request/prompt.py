@@ -92,17 +92,21 @@ def _render_prompt(conversation: Conversation, prompt_format: str | None) -> Ren
         question = put_history(conversation, profile.history)
         if question is not None:
             return RenderedPrompt(question)
-    # A model's own template has a place for one question, but none for a conversation.
-    fits_template = conversation.is_single_question and (
-        profile.system_prompt is not None or not conversation.has_system
-    )
-    if profile.takes_marks and conversation.has_tools:
-        fits_template = False
     has_template = profile.takes_marks or profile.prompt_template is not None
-    writes_marks = profile.is_raw or (has_template and not fits_template)
+    writes_marks = profile.is_raw or (has_template and not _fits_own_template(conversation))
     if writes_marks and profile.chat_template is not None and not profile.is_base:
         return _render_template(conversation, profile.chat_template)
     return RenderedPrompt(_render_unmarked(conversation))
+
+
+def _fits_own_template(conversation: Conversation) -> bool:
+    """Return True if the model's own template has a place for all texts: for one question."""
+    profile = conversation.builder.profile
+    if profile.takes_marks and conversation.has_tools:
+        return False
+    return conversation.is_single_question and (
+        profile.system_prompt is not None or not conversation.has_system
+    )
 
 
 def _find_template(conversation: Conversation, prompt_format: str) -> ChatTemplate:

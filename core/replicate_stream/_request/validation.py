@@ -6,11 +6,11 @@ keyword is left to jsonschema, which is slow to import and therefore imported on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from replicate_stream._errors import InvalidInputError
-from replicate_stream._model.input_schema import InputSchema
+from replicate_stream._model.input_schema import InputField, InputSchema
 
 # Keywords that are checked below, or have no effect on validity.
 _SUPPORTED = frozenset(
@@ -47,6 +47,28 @@ def check_input(schema: InputSchema, model_input: Mapping[str, Any]) -> None:
     if invalid:
         listed = "; ".join(f"{name} must be {each}" for name, each in invalid.items())
         raise InvalidInputError(listed, fields=tuple(invalid))
+
+
+def check_required(
+    required: Iterable[InputField], given: Collection[str], *, attachable: Collection[str] = ()
+) -> None:
+    """Reject an input that lacks what the model requires.
+
+    Args:
+        required: The inputs that the model requires.
+        given: The names of those that it gets.
+        attachable: The names of those that an attachment of a message fills.
+
+    Raises:
+        InvalidInputError: Names every missing input, and how to give it.
+    """
+    missing = tuple([each.name for each in required if each.name not in given])
+    if not missing:
+        return
+    remedy = "give it in extra_input"
+    if any(name in attachable for name in missing):
+        remedy = f"attach it to a message, or {remedy}"
+    raise InvalidInputError(f"The model also needs {', '.join(missing)}: {remedy}", fields=missing)
 
 
 def find_violation(value: Any, spec: Mapping[str, Any]) -> str | None:

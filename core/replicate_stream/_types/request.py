@@ -203,7 +203,6 @@ def build_request(
             raise too_deep(name)
     request = Request(
         model=model,
-        messages=to_messages(messages),
         system_prompt=system_prompt,
         max_tokens=max_tokens,
         temperature=temperature,
@@ -224,6 +223,7 @@ def build_request(
         include_usage=bool(include_usage),
         coalesce=coalesce,
         max_repairs=max_repairs,
+        messages=to_messages(messages),  # last: a conversation takes the longest to check
     )
     for name, parameter in _NUMERIC.items():
         value = getattr(request, name)

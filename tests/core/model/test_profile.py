@@ -9,6 +9,7 @@ import pytest
 from replicate_stream._model.capabilities import get_capabilities
 from replicate_stream._model.families.qwen import QwenToolFormat
 from replicate_stream._model.families.tool_format import HermesToolFormat
+from replicate_stream._model.families.turn import neutralize
 from replicate_stream._model.input_schema import USUAL_SCHEMA, parse_input_schema
 from replicate_stream._model.profile import ModelProfile, build_profile
 
@@ -107,8 +108,9 @@ def test_all_marks_of_known_shapes_are_broken_where_no_family_is_known() -> None
     profile = build(prompt_template=template)
     assert profile.chat_template is None
     for each in (profile, build()):
-        assert each.neutralize("<|me|> b [/INST] USER: </s>") == "<|me| > b [/INST ] USER : </s >"
-        assert each.neutralize("[TODO] a <| b |> c[i] <b>") == "[TODO] a <| b |> c[i] <b>"
+        marks = each.control_marks
+        assert neutralize(marks, "<|me|> b [/INST] USER: </s>") == "<|me| > b [/INST ] USER : </s >"
+        assert neutralize(marks, "[TODO] a <| b |> c[i] <b>") == "[TODO] a <| b |> c[i] <b>"
     assert profile.is_rendered("<|me|>Hi")
     assert not profile.is_rendered("Hi")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -103,7 +104,7 @@ def _build_record_error(prediction_id: str) -> ModelNotFoundError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CogModel(Model):
     """The model of a container."""
 
@@ -112,8 +113,9 @@ class CogModel(Model):
         """The likely remedy if there is no schema."""
         return f"a container has it at {_SCHEMA_PATH}; {ADDRESS}"
 
+    @cached_property
     def endpoint(self) -> tuple[str, dict[str, Any]]:
-        """Return the path that creates a prediction, and no further fields."""
+        """The path that creates a prediction, and no further fields."""
         return CREATE_PATH, {}
 
 

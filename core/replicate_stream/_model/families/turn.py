@@ -50,16 +50,18 @@ class Turn(NamedTuple):
     is_rendered: bool = False
 
 
-def neutralize(pattern: str | re.Pattern[str], text: str) -> str:
+def neutralize(pattern: str | re.Pattern[str] | None, text: str) -> str:
     """Break every mark that a pattern finds, so that it is read as mere text.
 
     A space goes before a mark's last character: `<|im_end|>` becomes `<|im_end| >`.
 
     Args:
         pattern: A regular expression for marks of at least two characters, none of which ends in
-            white space.
+            white space; None: nothing is one.
         text: The text.
     """
+    if pattern is None:
+        return text
     if isinstance(pattern, str):  # `re` finds a compiled one again by hashing its whole code
         pattern = re.compile(pattern)
     pieces: list[str] = []
