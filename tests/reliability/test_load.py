@@ -256,13 +256,13 @@ async def test_creations_under_a_rate_limit_are_all_answered(
 async def test_the_deadline_and_a_cancellation_bound_the_wait(
     replicate_emulator: Emulator,
 ) -> None:
-    count = 100
+    count, deadline = 100, 1.5
     replicate_emulator.behaviour.rate_limit = RateLimit(10, 0.5, rounds_down=True)
+    replicate_emulator.behaviour.token_delay = 60.0  # no answer ends by itself
     async with Client(
-        replicate_emulator.token, base_url=replicate_emulator.base_url, deadline=1.5
+        replicate_emulator.token, base_url=replicate_emulator.base_url, deadline=deadline
     ) as client:
         await client.describe(replicate_emulator.model)
-        started_at = time.monotonic()
         tasks = [
             asyncio.create_task(client.complete(replicate_emulator.model, "Hi"))
             for _ in range(count)
@@ -272,22 +272,12 @@ async def test_the_deadline_and_a_cancellation_bound_the_wait(
         for task in tasks[1::2]:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        seconds = time.monotonic() - started_at
-    errors = [each for each in results if isinstance(each, BaseException)]
-    assert {type(each) for each in errors} == {ReplicateTimeoutError, asyncio.CancelledError}
-    assert seconds < 4
+    assert {type(each) for each in results} == {ReplicateTimeoutError, asyncio.CancelledError}
     creations = [each for each in replicate_emulator.requests if each.kind == "create"]
-    assert all(each.at < all_sent_at + 1.5 + 0.2 for each in creations)
-    # What the service created for a caller that had gone already is cancelled. A stream that was
-    # read to its end has nothing to cancel, even if its caller went before it had the answer.
-    streams = {each.path for each in replicate_emulator.requests if each.kind == "stream"}
-    assert [
-        prediction.id
-        for prediction in replicate_emulator.predictions.values()
-        if not any(path.endswith(prediction.stream_id) for path in streams)
-        and prediction.id not in replicate_emulator.cancels
-    ] == []
-    assert len(replicate_emulator.predictions) >= count - len(errors)
+    assert all(each.at < all_sent_at + deadline + 1.0 for each in creations)
+    # All, also what was created for a caller that had gone already.
+    assert replicate_emulator.predictions
+    assert set(replicate_emulator.cancels) == set(replicate_emulator.predictions)
 
 
 WORKER = """
