@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_replicate_stream._from_core import PROVIDER, to_langchain
+from langchain_replicate_stream._from_core import PROVIDER, raise_as_langchain, to_langchain
 from langchain_replicate_stream._to_core import to_core
 from langchain_replicate_stream._tools import convert_arguments
 from replicate_stream import Client, ModelCapabilities, Usage, __version__
@@ -54,6 +54,7 @@ SETTINGS = ("model", *(parameter.name for parameter in PARAMETERS if parameter.i
 """Arguments of `Client.stream` that are fields, and that a call can override."""
 _FIELD_NAMES = {"extra_input": "model_kwargs", "include_usage": "stream_usage"}
 _ALIASES = {field: name for name, field in _FIELD_NAMES.items()}
+_read_token = secret_from_env("REPLICATE_API_TOKEN", default=None)
 _SWITCH = "stream"  # LangChain's own argument of `invoke`, which reaches us too
 _CALL_NAMES = frozenset(
     {"model", "stop_sequences", _SWITCH, *_ALIASES, *(each.name for each in PARAMETERS)}
@@ -105,7 +106,7 @@ class ConnectionFields(BaseModel):
     model: str = Field(validation_alias=AliasChoices("model", "model_name"))
     """`owner/name`, `owner/name:version`, a 64-hex version, or `deployments/owner/name`."""
     api_key: SecretStr | str | Callable[[], Any] | None = Field(
-        default_factory=secret_from_env("REPLICATE_API_TOKEN", default=None),
+        default_factory=_read_token,
         validation_alias=AliasChoices("api_key", "replicate_api_token"),
         repr=False,
     )
@@ -133,7 +134,7 @@ class ConnectionFields(BaseModel):
     on_prediction: Callable[[Any], Any] | None = Field(default=None, exclude=True, repr=False)
     """Called with a report of each prediction that has ended, was left, or failed."""
     client: Client | None = Field(default=None, exclude=True, repr=False)
-    """A client to share with other models; it replaces the settings above."""
+    """A client to share with other models, in place of the settings above."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, repr=False)
     """Further inputs of the model under its own names; they win over the other parameters."""
 
@@ -198,7 +199,9 @@ class ConnectionFields(BaseModel):
     def _get_client(self) -> Client:
         """Return the shared client, or one for the settings as they are now."""
         if self.client is not None:
-            return self.client
+            is_given = "api_key" in self.model_fields_set and self.api_key != _read_token()
+            own = Connection.from_fields(self, self.api_key if is_given else None)
+            return own.check_shared(self.client)
         self._client_cache = self._client_cache.update(Connection.from_fields(self, self.api_key))
         return self._client_cache.client
 
@@ -236,7 +239,7 @@ class ConnectionFields(BaseModel):
         """Restore a pickle, with the token of this process's environment."""
         super().__setstate__(state)
         if self.api_key is None:
-            self.api_key = secret_from_env("REPLICATE_API_TOKEN", default=None)()
+            self.api_key = _read_token()
 
 
 class ChatReplicateFields(ConnectionFields, BaseChatModel):
@@ -311,7 +314,8 @@ class ChatReplicateFields(ConnectionFields, BaseChatModel):
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         # The first step of every call: the traceback of a missing token is short from here.
         if self.api_key is None:
-            error = find_missing_token(self._get_client())
+            with raise_as_langchain():
+                error = find_missing_token(self._get_client())
             has_cache = self.cache is not False and bool(self.cache or get_llm_cache())
             if error is not None and not has_cache:  # a cache answers without a token
                 raise to_langchain(error)

@@ -146,9 +146,10 @@ class ConnectionFields(BaseModel):
 
     def _get_client(self) -> Client:
         """Return the shared client, or one for the settings as they are now."""
+        own = Connection.from_fields(self, self._api_key)
         if self._shared_client is not None:
-            return self._shared_client
-        self._client_cache = self._client_cache.update(Connection.from_fields(self, self._api_key))
+            return own.check_shared(self._shared_client)
+        self._client_cache = self._client_cache.update(own)
         return self._client_cache.client
 
     @property

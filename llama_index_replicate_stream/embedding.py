@@ -38,7 +38,8 @@ class ReplicateEmbedding(ConnectionFields, BaseEmbedding):
         api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
             that returns the token for each request. Default: `REPLICATE_API_TOKEN`. It is left out
             of every repr, dict and pickle.
-        client: A core client to share; it replaces the settings of the connection.
+        client: A core client to share; settings of the connection are
+            given to it.
         settings: The other fields. Of the vectors: `query_instruction`, `text_instruction`,
             `batch_size`, `concurrency`, and `additional_kwargs` for inputs under the model's own
             names. Of the connection: `base_url`, `proxy`, `timeout`, `deadline`, `max_retries`,

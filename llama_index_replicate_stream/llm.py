@@ -97,7 +97,8 @@ class Replicate(ReplicateFields):
         api_key: The API token, a secret with `get_secret_value()`, or a function (async or not)
             that returns the token for each request. Default: `REPLICATE_API_TOKEN`. It is left out
             of every repr, dict and pickle.
-        client: A core client to share; it replaces the settings of the connection.
+        client: A core client to share; settings of the connection are
+            given to it.
         settings: The other fields. Of the answer: `temperature`, `max_tokens`, `top_p`, `top_k`,
             `stop`, `seed`, `presence_penalty`, `frequency_penalty`, `reasoning_effort`,
             `system_prompt`, `prompt_format`, `max_repairs`, `coalesce`, `image`, and

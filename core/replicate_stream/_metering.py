@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -288,10 +289,26 @@ def _tell_observers(
 
 def _call(function: Callable[..., object], *args: Any) -> None:
     """Call a function of the user's. Its failure is logged: the answer does not depend on it."""
+    handled = sys.exc_info()[1]
     try:
         function(*args)
-    except Exception:  # noqa: BLE001 - whatever it raises
-        log.exception("a function that is called with the report of a prediction failed")
+    except Exception as error:  # noqa: BLE001 - whatever it raises
+        _detach(error, handled)
+        log.warning(
+            "a function that is called with the report of a prediction failed", exc_info=error
+        )
+
+
+def _detach(error: BaseException, handled: BaseException | None) -> None:
+    """Remove the error that is being handled from the causes of another one.
+
+    A traceback would show the message of the prediction's error, which the service has written.
+    """
+    link: BaseException | None = error
+    while link is not None and link.__context__ is not handled:
+        link = link.__context__
+    if link is not None:
+        link.__context__ = None
 
 
 def describe(report: PredictionReport) -> str:

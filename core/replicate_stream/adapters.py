@@ -155,6 +155,27 @@ class Connection:
         """Make a client."""
         return Client(**vars(self))
 
+    def check_shared(self, client: Client) -> Client:
+        """Return the client that an object shares, unless the object has settings beside it.
+
+        Raises:
+            InvalidInputError: Names the settings, which would have no effect.
+        """
+        defaults = vars(_DEFAULTS)
+        if own := [name for name, value in vars(self).items() if value != defaults[name]]:
+            names = [{"headers": "default_headers"}.get(name, name) for name in own]
+            raise InvalidInputError(
+                f"{' and '.join(names)} would have no effect beside client, which has settings of "
+                "its own; give them to that client",
+                fields=tuple(names),
+            )
+        return client
+
+    @property
+    def accounting(self) -> tuple[Any, ...]:
+        """The settings of which what was spent is a part."""
+        return self.prices, self.budget, self.on_prediction
+
     def without_secrets(self) -> Connection:
         """Copy the settings for a pickle: no token, unless a function returns it, no passwords."""
         proxy, headers = without_secrets(self.proxy, self.headers)
@@ -167,15 +188,19 @@ class Connection:
         )
 
 
+_DEFAULTS = Connection()
+
+
 class ClientCache:
     """An adapter object's client, with the settings that it was made with. Immutable.
 
     Shallow copies of an object share its cache until their settings differ: so a changed setting
-    makes another cache. All caches are equal, because objects compare by their settings, and deep
-    copies and pickles of one are empty.
+    makes another cache. What was spent stays in common, unless it is another budget. All caches are
+    equal, because objects compare by their settings, and deep copies and pickles of one are empty.
 
     Args:
         connection: The settings; None for an empty cache.
+        previous: The cache whose settings were changed.
 
     Attributes:
         client: The client. An empty cache has no such attribute.
@@ -183,14 +208,24 @@ class ClientCache:
 
     client: Client
 
-    def __init__(self, connection: Connection | None = None) -> None:
+    def __init__(
+        self, connection: Connection | None = None, previous: ClientCache | None = None
+    ) -> None:
         self._connection = connection
-        if connection is not None:
-            self.client = connection.make_client()
+        if connection is None:
+            return
+        self.client = connection.make_client()
+        if previous is not None and previous.has_accounting_of(connection):
+            self.client._meter = previous.client._meter  # noqa: SLF001 - the core's
 
     def update(self, connection: Connection) -> ClientCache:
         """Return this cache if its client has these settings, else one with a new client."""
-        return self if self._connection == connection else ClientCache(connection)
+        return self if self._connection == connection else ClientCache(connection, self)
+
+    def has_accounting_of(self, connection: Connection) -> bool:
+        """Return True if its client and one with these settings spend the same budget."""
+        own = self._connection
+        return own is not None and own.accounting == connection.accounting
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClientCache)

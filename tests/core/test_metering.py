@@ -164,6 +164,27 @@ async def test_a_callback_that_fails_is_logged_and_costs_no_answer(
     assert "is called with the report of a prediction failed" in caplog.text
 
 
+async def test_the_traceback_of_a_callback_does_not_show_the_models_words(
+    replicate_emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: PredictionReport) -> None:
+        try:
+            raise KeyError("the callback's own cause")
+        except KeyError:
+            raise RuntimeError("the callback's own error")  # noqa: B904 - its context is looked for
+
+    replicate_emulator.reply = Reply(["Hel"], error="a forged\nline \x1b[31m")
+    token, base_url = replicate_emulator.token, replicate_emulator.base_url
+    async with Client(token, base_url=base_url, on_prediction=fail) as client:
+        with pytest.raises(PredictionFailedError):
+            await client.complete(replicate_emulator.model, "Hi")
+    (record,) = [each for each in caplog.records if each.exc_info]
+    assert record.levelno == logging.WARNING
+    assert "the callback's own error" in caplog.text
+    assert "the callback's own cause" in caplog.text
+    assert "forged" not in caplog.text
+
+
 class Waiting:
     """A callback that has to be awaited."""
 

@@ -167,9 +167,7 @@ async def test_errors_are_langchains_too(
 
 async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
     async with Client(replicate_emulator.token, base_url=replicate_emulator.base_url) as client:
-        embeddings = ReplicateEmbeddings(
-            model=replicate_emulator.embedding_model, client=client, base_url="http://wrong.invalid"
-        )
+        embeddings = ReplicateEmbeddings(model=replicate_emulator.embedding_model, client=client)
         assert len(await embeddings.aembed_documents(FACTS)) == 3
 
 

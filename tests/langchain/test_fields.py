@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import ConfigurableField
 from pydantic import AliasChoices, SecretStr, ValidationError
 
 import replicate_stream as core
-from langchain_replicate_stream import ChatReplicate
+from langchain_replicate_stream import ChatReplicate, ReplicateEmbeddings, errors
 from langchain_replicate_stream._signatures import Settings
 from replicate_stream import Client
 from replicate_stream.adapters import PARAMETERS, Connection, Parameter
@@ -268,3 +269,58 @@ async def test_several_models_can_share_a_client(replicate_emulator: Emulator) -
     for _ in range(2):
         assert (await ChatReplicate(model=replicate_emulator.model, client=client).ainvoke("")).id
     assert len([r for r in replicate_emulator.requests if r.path.startswith("/v1/models/")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("api_key", "r8_FAKE_OTHER"),
+        ("base_url", "http://wrong.invalid"),
+        ("proxy", "http://wrong.invalid:1"),
+        ("timeout", None),
+        ("deadline", 5),
+        ("max_retries", 0),
+        ("default_headers", {"x-team": "a"}),
+        ("on_unsupported", "ignore"),
+        ("dialect", "replicate"),
+        ("prices", {"a/b": {"second": 1.0}}),
+        ("budget", 1.0),
+        ("on_prediction", print),
+    ],
+)
+async def test_a_setting_beside_a_client_would_have_no_effect_and_is_an_error(
+    name: str, value: Any, replicate_emulator: Emulator
+) -> None:
+    client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
+    settings: dict[str, Any] = {"client": client, name: value}
+    match = f"^{name} would have no effect beside client"
+    chat = ChatReplicate(model=replicate_emulator.model, **settings)
+    with pytest.raises(errors.InvalidInputError, match=match):
+        await chat.ainvoke("Hi")
+    embeddings = ReplicateEmbeddings(model=replicate_emulator.embedding_model, **settings)
+    with pytest.raises(errors.InvalidInputError, match=match):
+        await embeddings.aembed_query("Hi")
+    shared = ChatReplicate(model=replicate_emulator.model, client=client)
+    with pytest.raises(errors.InvalidInputError, match=match):
+        await shared.model_copy(update={name: value, "model": "a/b"}).ainvoke("Hi")
+    assert replicate_emulator.requests == []
+
+
+async def test_a_configurable_model_can_share_a_client(replicate_emulator: Emulator) -> None:
+    client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
+    llm = ChatReplicate(model=replicate_emulator.model, client=client).configurable_fields(
+        temperature=ConfigurableField(id="temperature")
+    )
+    await llm.ainvoke("Hi", {"configurable": {"temperature": 0.5}})
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["temperature"] == 0.5
+
+
+async def test_copies_with_another_deadline_spend_the_same_budget(make_llm: MakeLLM) -> None:
+    llm = make_llm(budget={"tokens": 1})
+    await llm.ainvoke("Hi")
+    for copied in (llm.model_copy(update={"deadline": 30}), llm.model_copy()):
+        assert copied.spent == llm.spent
+        with pytest.raises(errors.BudgetExceededError):
+            await copied.ainvoke("Hi")
+    await llm.model_copy(update={"budget": {"tokens": 100}}).ainvoke("Hi")

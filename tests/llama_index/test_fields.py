@@ -355,6 +355,38 @@ async def test_a_client_can_be_shared(replicate_emulator: Emulator) -> None:
     assert [r.path for r in replicate_emulator.requests].count(path) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("api_key", "r8_FAKE_OTHER"),
+        ("timeout", 5),
+        ("default_headers", {"x-team": "a"}),
+        ("budget", 1.0),
+    ],
+)
+async def test_a_setting_beside_a_client_would_have_no_effect_and_is_an_error(
+    name: str, value: Any, replicate_emulator: Emulator
+) -> None:
+    client = Client(replicate_emulator.token, base_url=replicate_emulator.base_url)
+    settings: dict[str, Any] = {"client": client, name: value}
+    match = f"^{name} would have no effect beside client"
+    with pytest.raises(core.InvalidInputError, match=match):
+        await Replicate(replicate_emulator.model, **settings).acomplete("Hi")
+    embedding = ReplicateEmbedding(replicate_emulator.embedding_model, **settings)
+    with pytest.raises(core.InvalidInputError, match=match):
+        await embedding.aget_query_embedding("Hi")
+    assert replicate_emulator.requests == []
+
+
+async def test_copies_with_another_deadline_spend_the_same_budget(
+    replicate_emulator: Emulator,
+) -> None:
+    llm = Replicate(replicate_emulator.model, budget={"tokens": 1})
+    await llm.acomplete("Hi")
+    with pytest.raises(core.BudgetExceededError):
+        await llm.model_copy(update={"deadline": 30}).acomplete("Hi")
+
+
 def test_what_is_gone_says_what_replaces_it() -> None:
     make: Any = Replicate
     with pytest.raises(TypeError, match=r"'prompt_key': the model's schema .* additional_kwargs"):

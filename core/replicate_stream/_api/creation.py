@@ -241,6 +241,12 @@ async def create_prediction(
             return CreatedPrediction(prediction, dial)
 
 
+def _explain_deadline(error: ReplicateError) -> None:
+    """Add to the message why the request is not repeated."""
+    problem = "the wait before another attempt would end after the deadline"
+    error.args = (f"{error}; {problem}", *error.args[1:])
+
+
 def start_deadline(settings: Settings) -> float | None:
     """Return the deadline of an answer that begins now, in the running loop's time."""
     if settings.deadline is None:
@@ -376,12 +382,16 @@ class Creation:
                     return await self._send_once(place, headers)
                 except RateLimitError as refusal:
                     # One that comes after the deadline is its time-out, at the next turn.
-                    if 0 < self._get_seconds_left() < (refusal.retry_after or 0.0):
+                    wait = refusal.retry_after or 0.0
+                    if 0 < self._get_seconds_left() < wait:
+                        _explain_deadline(refusal)
                         raise
                 except (ReplicateConnectionError, ResponseError) as error:
                     delay = self._get_retry_delay(error, failures)
-                    left = self._get_seconds_left()
-                    if delay is None or delay >= left or failures >= self._settings.max_retries:
+                    if delay is None or failures >= self._settings.max_retries:
+                        raise
+                    if delay >= self._get_seconds_left():
+                        _explain_deadline(error)
                         raise
                     failures += 1
                     log.info("repeated in %.1f s: %s", delay, error)

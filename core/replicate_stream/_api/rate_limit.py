@@ -151,7 +151,10 @@ class RateLimitQueue:
             if refusal.status == HTTPStatus.CONFLICT:  # a container of Cog is busy, as it often is
                 log.debug("%s; requests wait until there is room for them", str(refusal))
             else:
-                log.warning("%s; requests wait until the rate limit lets them pass", str(refusal))
+                log.warning(
+                    "%s; requests wait until the rate limit lets them pass, or a deadline comes",
+                    str(refusal),
+                )
 
     def leave(self, place: Place) -> None:
         """Remove a request. If the others waited for its response, the next one tries."""

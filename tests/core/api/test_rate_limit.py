@@ -243,6 +243,9 @@ class TestDeadline:
         with pytest.raises(ResponseError) as caught:
             await make_client(deadline=20).complete(replicate_emulator.model, "Hi")
         assert (caught.value.status, caught.value.retry_after) == (status, 30)
+        assert str(caught.value).endswith(
+            "; the wait before another attempt would end after the deadline"
+        )
         assert len(get_creations(replicate_emulator)) == 1
 
     async def test_a_refusal_that_is_read_after_the_deadline_is_its_time_out(
