@@ -94,9 +94,10 @@ def to_replicate_error(
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = f" ({error.strerror})" if isinstance(error.strerror, str) else ""
-        return ReplicateConnectionError(
-            f"{request}: no connection to {error.host}:{error.port}{reason}", is_sent=False
-        )
+        place = f"{error.host}:{error.port}{reason}"
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            place = f"the proxy {place}; check proxy= or HTTPS_PROXY"
+        return ReplicateConnectionError(f"{request}: no connection to {place}", is_sent=False)
     return ReplicateConnectionError(
         f"{request}: the connection broke before the response was complete "
         f"({type(error).__name__}); if it always does, {_CHECK_URLS}"

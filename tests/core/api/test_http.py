@@ -301,3 +301,19 @@ async def test_a_proxy_that_closes_the_connection_after_each_response_loses_no_c
     for _ in range(2):
         assert (await client.complete(replicate_emulator.model, "Hi")).text == "Hello"
     assert len(get_creations(replicate_emulator)) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"proxy": "http://user:pw@127.0.0.1:9"}, r"no connection to the proxy 127\.0\.0\.1:9 "),
+        ({"base_url": "http://127.0.0.1:9"}, r"no connection to 127\.0\.0\.1:9 "),
+    ],
+)
+async def test_the_error_names_the_host_or_the_proxy_that_was_not_reached(
+    settings: dict[str, str], named: str, make_client: MakeClient
+) -> None:
+    client = make_client(max_retries=0, **settings)
+    with pytest.raises(ReplicateConnectionError, match=named) as caught:
+        await client.complete("a/b", "Hi")
+    assert "pw" not in str(caught.value)
