@@ -56,6 +56,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("extra_input", {"extra_input": {5: 1}}),
     ("max_repairs", {"max_repairs": "twice"}),
     ("max_repairs", {"max_repairs": -1}),
+    ("include_usage", {"include_usage": "no"}),
+    ("coalesce", {"coalesce": 1}),
     ("temperature", {"temperature": "hot"}),
     ("max_tokens", {"max_tokens": "many"}),
     ("temperature", {"temperature": DEEP}),

@@ -220,8 +220,8 @@ def build_request(
         validator=validator,
         extra_input=_parse_extra_input(extra_input, reasoning_effort),
         prompt_format=prompt_format,
-        include_usage=bool(include_usage),
-        coalesce=coalesce,
+        include_usage=_parse_flag("include_usage", include_usage, default=True),
+        coalesce=_parse_flag("coalesce", coalesce, default=False),
         max_repairs=max_repairs,
         messages=to_messages(messages),  # last: a conversation takes the longest to check
     )
@@ -269,6 +269,14 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # an integer that no float can hold
         return False
+
+
+def _parse_flag(name: str, value: Any, *, default: bool) -> bool:
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise wrong_type(name, value, "True or False")
+    return value
 
 
 def _parse_stop(stop: Any) -> tuple[str, ...]:
