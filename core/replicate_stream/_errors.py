@@ -15,7 +15,8 @@
       + AnswerFormatError            the answer lacks the required tool call or valid JSON
       + BudgetExceededError          the client's budget is spent
 
-Messages never hold the API token, the stream's URL, or the text of a prompt.
+Messages never hold the API token or the stream's URL. They quote messages of the service and of the
+model, and hold the text of a prompt only if one of those repeats it.
 """
 
 from __future__ import annotations
