@@ -25,7 +25,6 @@ from llama_index.core.base.llms.types import (
 )
 
 import replicate_stream as core
-from replicate_stream.adapters import is_text_type
 
 _PLAIN = "plain"
 _ROLES: Mapping[MessageRole, Literal["system", "user", "assistant", "tool"]] = {
@@ -213,12 +212,6 @@ def _convert_block(block: Any, owner: str) -> Iterator[Mapping[str, Any]]:
         # The framework gives a document without a title this one.
         title = None if block.title == "input_document" else block.title
         mime_type = block.document_mimetype or guess_type(str(block.path or ""))[0]
-        is_text = block.data is None and is_text_type(mime_type or "")
-        if is_text and isinstance(block.path, Path):  # a path that is a text may be anybody's
-            # The text goes into the prompt, which every model has, and no file.
-            text = {"data": block.path.read_bytes(), "mime_type": mime_type}
-            yield {"type": "file", **text, **({"title": title} if title else {})}
-            return
         yield _make_media_part("file", block, block.data, mime_type=mime_type, title=title)
     elif isinstance(block, Mapping):
         yield block  # another provider's, which the core reads

@@ -6,6 +6,7 @@ functions: the adapters import this module, and most programs that import an ada
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import sys
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from replicate_stream._model.embedding_profile import InputType
     from replicate_stream._model.profile import ModelProfile
     from replicate_stream._response.completion import CompletionBuilder
+    from replicate_stream._types.content_blocks import ReadFile
     from replicate_stream._types.costs import Budget, Prices
-    from replicate_stream._types.messages import Completion, Messages, ToolSpec
+    from replicate_stream._types.messages import Completion, Message, Messages, ToolSpec
     from replicate_stream._types.prediction import Prediction, Usage
     from replicate_stream._types.request import ModelInput, OutputKind, PreparedRequest, Request
 
@@ -476,7 +478,8 @@ class Client:
 
         The arguments are those of `stream`; `include_usage`, `coalesce` and `max_repairs` concern
         the answer, and change nothing here. The model is looked up if it is not known yet. Files
-        are neither read nor uploaded; placeholders stand in their place.
+        are neither read nor uploaded, and placeholders stand in their place, but for those that are
+        texts: the prompt holds them.
 
         Raises:
             ReplicateError: As `stream` does up to the creation of the prediction.
@@ -655,7 +658,9 @@ class Client:
         self, request: Request, prediction: Prediction
     ) -> tuple[Run, ModelInput]:
         """Take over a prediction that was created for a request."""
-        _, model_input = await self._build_model_input(request)
+        # Its files were sent, and may be gone. Any text will do: how an answer is read does not
+        # depend on it.
+        _, model_input = await self._build_model_input(request, lambda *_: b"-")
         run = self._api.read(prediction, _build_reading(model_input, request))
         run.observation = self._meter.observe(request.model, time.monotonic(), request=request)
         return run, model_input
@@ -695,10 +700,15 @@ class Client:
                 raise
             return await create(model, rebuilt), rebuilt
 
-    async def _build_model_input(self, request: Request) -> tuple[Model, ModelInput]:
+    async def _build_model_input(
+        self, request: Request, read: ReadFile | None = None
+    ) -> tuple[Model, ModelInput]:
         model = await self._models.look_up(request.model)
+        if read is None and any(not isinstance(each.content, str) for each in request.messages):
+            read = await _read_texts(request.messages)
+        profile = self._get_profile(model)
         build_model_input = _load_steps().build_model_input
-        model_input = build_model_input(request, self._get_profile(model), self._on_unsupported)
+        model_input = build_model_input(request, profile, self._on_unsupported, read=read)
         for note in model_input.notes:  # they hold no text of the prompt
             log.debug("%s: %s", request.model, note)
         return model, model_input
@@ -822,6 +832,18 @@ async def _build_request(model: str, messages: Messages, parameters: Mapping[str
 
         await import_in_thread("jsonschema")
     return _load_steps().build_request(model, messages, **parameters)
+
+
+async def _read_texts(messages: Sequence[Message]) -> ReadFile | None:
+    """Read the local files that are texts in a thread; return a function that returns them."""
+    from replicate_stream._local_files import read_text_file
+    from replicate_stream._types.contents import names_file, parse_contents
+
+    if not any(names_file(each.content) for each in messages):
+        return None
+    read = cache(read_text_file)
+    await asyncio.to_thread(parse_contents, messages, read=read)
+    return read
 
 
 def _rebuild(settings: Settings, on_unsupported: OnUnsupported, meter: Meter) -> Client:

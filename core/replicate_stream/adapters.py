@@ -28,7 +28,6 @@ from replicate_stream._types.json_schema import (
     resolve,
     to_parameters,
 )
-from replicate_stream._types.media import is_text_type
 from replicate_stream._types.parameters import PARAMETERS, Parameter, check_argument_names
 from replicate_stream._types.strict_json import is_too_deep, parse_arguments, replace_surrogates
 from replicate_stream._warnings import warn_caller
@@ -58,7 +57,6 @@ __all__ = [
     "find_references",
     "finish_left",
     "inline_root",
-    "is_text_type",
     "is_too_deep",
     "iterate_blocking",
     "merge_arguments",
@@ -371,10 +369,14 @@ def finish_left(stream: EventStream) -> Finished:
 def parse_contents(messages: Sequence[Message]) -> list[Contents]:
     """Parse the contents of messages into texts, media and calls.
 
+    Local files that are texts are read.
+
     Raises:
-        InvalidInputError: A block is of an unknown type or lacks its content.
+        InvalidInputError: A block is of an unknown type or lacks its content, or a text cannot be
+            read.
     """
     # The values of the core are only imported by a program that makes some.
+    from replicate_stream._local_files import read_text_file
     from replicate_stream._types.contents import parse_contents as parse
 
-    return parse(messages)
+    return parse(messages, read=read_text_file)

@@ -338,6 +338,21 @@ def test_images_and_files_are_sent_with_the_question(
     assert second.input["image"] == url
 
 
+def test_a_text_file_goes_into_the_prompt(
+    run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    notes, table = tmp_path / "notes.md", tmp_path / "table.csv"
+    notes.write_text("Owls hunt.", encoding="utf-8")
+    table.write_bytes("é".encode("latin-1"))
+    assert run("chat", "--file", str(notes), "Summarize").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert "Summarize\n\nOwls hunt." in prediction.input["prompt"]
+    result = run("chat", "--file", str(table), "Summarize")
+    assert (result.exit_code, len(replicate_emulator.predictions)) == (1, 1)
+    assert "text in UTF-8 only" in result.stderr
+    assert "table.csv" in result.stderr
+
+
 @pytest.mark.parametrize("option", ["--image", "--file"])
 def test_a_file_that_does_not_exist_is_a_usage_error(
     option: str, run: RunCommand, replicate_emulator: Emulator

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from replicate_stream._cli import main
-from replicate_stream._cli.files import MAX_BYTES
+from replicate_stream._local_files import MAX_BYTES
 from replicate_stream.testing import Emulator, Fault, Reply
 
 RunBatch = Callable[..., Result]

@@ -311,3 +311,33 @@ async def test_a_local_file_is_sent_where_the_programmer_names_its_path(
     await multimodal_llm.ainvoke([HumanMessage([{"type": "image", "path": tmp_path / "a.png"}])])
     (prediction,) = replicate_emulator.predictions.values()
     assert prediction.input["images"] == [data("image/png", PNG)]
+
+
+@pytest.mark.parametrize("message", [HumanMessage, ToolMessage])
+async def test_a_text_file_goes_into_the_prompt_and_is_counted(
+    llm: ChatReplicate, message: type[BaseMessage], tmp_path: Path
+) -> None:
+    path = tmp_path / "owls.md"
+    path.write_text("Owls hunt hares. " * 50, encoding="utf-8")
+    conversations = [
+        make_conversation(message, {"type": "file", **source})
+        for source in (
+            {"path": path},
+            {"data": path.read_bytes(), "mime_type": "text/markdown"},
+        )
+    ]
+    by_path, by_data = [(await llm.aprepare(each)).body for each in conversations]
+    assert by_path == by_data
+    assert "Owls hunt hares." in by_path["input"]["prompt"]
+    of_path, of_data = [llm.get_num_tokens_from_messages(each) for each in conversations]
+    assert of_path == of_data > 150
+
+
+async def test_a_text_file_that_is_missing_is_an_error_before_anything_is_paid(
+    llm: ChatReplicate, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    block = {"type": "file", "path": tmp_path / "owls.md"}
+    match = r"content\[0\]: the file '.*owls.md' cannot be read"
+    with pytest.raises(InvalidInputError, match=match):
+        await llm.ainvoke([HumanMessage([block])])
+    assert not replicate_emulator.predictions

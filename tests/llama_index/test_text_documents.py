@@ -69,3 +69,14 @@ def test_a_document_whose_path_came_as_text_is_not_read(make_llm: Any, tmp_path:
     message = ChatMessage.model_validate({"role": "user", "blocks": [block]})
     with pytest.raises(InvalidInputError, match="path is of type str"):
         make_llm().prepare([message])
+
+
+def test_a_text_document_that_is_gone_is_an_error_of_this_package(
+    make_llm: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "owls.txt"
+    path.touch()
+    block = DocumentBlock(path=path)  # the framework looks whether it is there
+    path.unlink()
+    with pytest.raises(InvalidInputError, match=r"the file '.*owls\.txt' cannot be read"):
+        make_llm().prepare([ChatMessage(role="user", blocks=[block])])

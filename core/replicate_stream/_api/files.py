@@ -7,15 +7,14 @@ import hashlib
 import mimetypes
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from replicate_stream._api.http import Http
 from replicate_stream._api.responses import parse_json_object
-from replicate_stream._errors import InvalidInputError, ResponseError
+from replicate_stream._errors import ResponseError
+from replicate_stream._local_files import read_file
 
 if TYPE_CHECKING:
-    from replicate_stream._types.media import Upload
     from replicate_stream._types.request import ModelInput
 
 REUSE_SECONDS = 12 * 3600.0
@@ -46,7 +45,7 @@ class Files:
         for upload in model_input.uploads:
             data = upload.data
             if data is None:
-                data = await asyncio.to_thread(_read, upload)
+                data = await asyncio.to_thread(read_file, upload.path or "", upload.input_name)
             if upload.is_inline or len(data) <= DATA_URI_LIMIT:
                 uri = to_data_uri(data, upload.mime_type)
             else:
@@ -76,14 +75,3 @@ class Files:
             raise ResponseError("POST /files: the response has no URL", status=response.status)
         self._uploaded[digest] = (new_url, time.monotonic() + REUSE_SECONDS)
         return new_url
-
-
-def _read(upload: Upload) -> bytes:
-    try:
-        return Path(upload.path or "").read_bytes()
-    except (OSError, ValueError) as error:  # no file can have such a name
-        reason = error.strerror if isinstance(error, OSError) else "its name is invalid"
-        raise InvalidInputError(
-            f"{upload.input_name}: the file {upload.path!r} cannot be read: {reason}",
-            fields=(upload.input_name,),
-        ) from error

@@ -69,7 +69,7 @@ Exit status:
     "files",
     multiple=True,
     metavar="PATH|URL",
-    help="Audio, a video or a file to send. Repeatable.",
+    help="Audio, a video or a file to send; a text goes into the prompt. Repeatable.",
 )
 @click.option(
     "--schema",

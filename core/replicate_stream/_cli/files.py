@@ -8,8 +8,8 @@ from typing import IO
 
 import click
 
-MAX_BYTES = 100 * 1024 * 1024
-"""The largest line, schema or standard input. Cog takes no larger request either."""
+from replicate_stream._local_files import MAX_BYTES
+
 _LONGEST_NAME = 80  # characters of a file's name in an error
 
 

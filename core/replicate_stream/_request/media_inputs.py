@@ -18,7 +18,14 @@ from replicate_stream._model import field_names
 from replicate_stream._model.input_schema import InputField
 from replicate_stream._request.conversation import ParsedMessage
 from replicate_stream._request.input_builder import InputBuilder
-from replicate_stream._types.media import DATA_URI_LIMIT, Media, MediaKind, Upload, to_data_uri
+from replicate_stream._types.media import (
+    DATA_URI_LIMIT,
+    Media,
+    MediaKind,
+    Upload,
+    is_text_type,
+    to_data_uri,
+)
 
 _LIMIT = re.compile(r"\bmax(?:imum)?(?: of)? (\d+) (?:image|video|audio|file)")
 
@@ -42,6 +49,9 @@ def put_media(media: Sequence[Media], builder: InputBuilder) -> None:
             reason = f"The model has no input for {each.kind} parts"
             if candidates:
                 reason = f"The format of {candidates[0].name} is not known; use extra_input"
+            elif each.url is None and is_text_type(each.mime_type):  # else it is in the prompt
+                name = f"a {each.mime_type}" if each.path is None else f"{each.path!r}"
+                reason += f", and the prompt takes text in UTF-8 only, which {name} is not"
             builder.handle_unsupported(each.kind, reason=reason)
             continue
         field = next((f for f in usable if _has_room(f, model_input)), None)

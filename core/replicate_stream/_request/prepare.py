@@ -1,5 +1,7 @@
 """Adapt a request to a model: the steps that build the `input` object, in their order. Pure.
 
+`prepare_input` alone reads files: the texts among those that the messages name.
+
 Replicate ignores an unknown input silently, so everything is checked against the model's schema
 before anything is paid.
 """
@@ -10,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replicate_stream._errors import InvalidInputError, too_deep, wrong_type
+from replicate_stream._local_files import read_text_file
 from replicate_stream._model import families
 from replicate_stream._model.profile import ModelProfile, build_profile
 from replicate_stream._request.conversation import (
@@ -23,6 +26,7 @@ from replicate_stream._request.media_inputs import put_media, tag_media
 from replicate_stream._request.prompt import RenderedPrompt, render_conversation
 from replicate_stream._request.sampling import put_sampling, put_stop
 from replicate_stream._request.validation import check_input, check_required
+from replicate_stream._types.content_blocks import ReadFile
 from replicate_stream._types.contents import parse_contents
 from replicate_stream._types.messages import Messages, ToolSpec
 from replicate_stream._types.parameters import OnUnsupported, check_on_unsupported
@@ -61,7 +65,9 @@ def prepare_input(
     on_unsupported: OnUnsupported = "raise",
     prompt_format: str | None = None,
 ) -> PreparedInput:
-    """Build the `input` of a model whose schema is at hand. No I/O, nothing is paid.
+    """Build the `input` of a model whose schema is at hand. Nothing is sent, nothing is paid.
+
+    Of the local files only those that are texts are read, because the prompt holds them.
 
     Args:
         messages: As for `Client.stream`.
@@ -117,7 +123,8 @@ def prepare_input(
     if is_too_deep(schema):
         raise too_deep("schema")
     profile = build_profile(schema, model)
-    built = build_model_input(request, profile, check_on_unsupported(on_unsupported))
+    policy = check_on_unsupported(on_unsupported)
+    built = build_model_input(request, profile, policy, read=read_text_file)
     return PreparedInput(built.input, built.notes, built.stop, built.max_tokens)
 
 
@@ -127,6 +134,7 @@ def build_model_input(
     on_unsupported: OnUnsupported,
     *,
     is_sent: bool = True,
+    read: ReadFile | None = None,
 ) -> ModelInput:
     """Adapt a request to a model.
 
@@ -136,6 +144,7 @@ def build_model_input(
         on_unsupported: As for `Client`.
         is_sent: False to skip the checks of an input that is not sent, because the prediction
             exists and only its answer is to be read.
+        read: Reads the local files that are texts; None if there are none.
 
     Raises:
         InvalidInputError: A value is invalid for this model, a required input is missing, or the
@@ -150,7 +159,7 @@ def build_model_input(
         builder.note(
             f"The input schema of {request.model} is not known; the usual names were used."
         )
-    contents = parse_contents(request.messages, builder.note_once)
+    contents = parse_contents(request.messages, builder.note_once, read)
     messages = [ParsedMessage(*each) for each in contents]
     # Media come before the prompt, which may have to name the inputs that hold them.
     if media := [each for message in messages for each in message.media]:

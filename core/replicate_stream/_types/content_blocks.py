@@ -80,6 +80,8 @@ class LeftOut(NamedTuple):
 
 
 Piece: TypeAlias = str | Section | Media | ToolCall | Result | LeftOut
+ReadFile: TypeAlias = Callable[[str, str], bytes]
+"""Reads a local file: its path, and the place of its block in errors."""
 
 
 class _Block(NamedTuple):
@@ -87,15 +89,22 @@ class _Block(NamedTuple):
     fields: dict[str, Any]  # by keys in snake case, those of inner dicts included
     path: str
     is_result: bool
+    read: ReadFile | None
+
+    def parse_inner(self, blocks: Any, path: str, *, is_result: bool) -> Iterator[Piece]:
+        return parse_blocks(blocks, path, is_result=is_result, read=self.read)
 
 
-def parse_blocks(blocks: Any, path: str, *, is_result: bool) -> Iterator[Piece]:
+def parse_blocks(
+    blocks: Any, path: str, *, is_result: bool, read: ReadFile | None = None
+) -> Iterator[Piece]:
     """Parse a list of blocks, or a single one.
 
     Args:
         blocks: Strings and dicts. None is an empty list.
         path: The place of the blocks in errors, e.g. `messages[0].content`.
         is_result: True in the result of a tool, where other values are data, written as JSON.
+        read: Reads the local files that are texts; None leaves them as media.
 
     Raises:
         InvalidInputError: A block is of an unknown type or lacks its content. The message names its
@@ -105,9 +114,9 @@ def parse_blocks(blocks: Any, path: str, *, is_result: bool) -> Iterator[Piece]:
         return
     if isinstance(blocks, Sequence) and not isinstance(blocks, str | bytes):
         for index, block in enumerate(blocks):
-            yield from _parse_block(block, f"{path}[{index}]", is_result)
+            yield from _parse_block(block, f"{path}[{index}]", is_result, read)
     else:
-        yield from _parse_block(blocks, path, is_result)
+        yield from _parse_block(blocks, path, is_result, read)
 
 
 def join_texts(pieces: Iterable[Piece]) -> str:
@@ -128,7 +137,7 @@ def find_media(pieces: Iterable[Piece]) -> tuple[Media, ...]:
     return tuple(piece for piece in pieces if isinstance(piece, Media))
 
 
-def _parse_block(block: Any, path: str, is_result: bool) -> Iterator[Piece]:
+def _parse_block(block: Any, path: str, is_result: bool, read: ReadFile | None) -> Iterator[Piece]:
     if isinstance(block, str):
         yield block
         return
@@ -137,7 +146,7 @@ def _parse_block(block: Any, path: str, is_result: bool) -> Iterator[Piece]:
         fields = _flatten(block, block_type)
         if not isinstance(block.get("type"), str):
             fields.pop("path", None)  # data with this key must not read this machine's files
-        yield from _PARSERS[block_type](_Block(block_type, fields, path, is_result))
+        yield from _PARSERS[block_type](_Block(block_type, fields, path, is_result, read))
     elif is_result and not (isinstance(block, Mapping) and "type" in block):
         yield Section(_to_json(block, path))
     else:
@@ -186,7 +195,7 @@ def _parse_text(block: _Block) -> Iterator[Piece]:
     keys = [key for key in _TEXT_KEYS if key in block.fields]
     if not keys:
         raise _invalid(f"a block of type {block.type!r} without a text", block.path)
-    yield from parse_blocks(block.fields[keys[0]], block.path, is_result=block.is_result)
+    yield from block.parse_inner(block.fields[keys[0]], block.path, is_result=block.is_result)
 
 
 def _parse_json(block: _Block) -> Iterator[Piece]:
@@ -200,7 +209,7 @@ def _parse_wrapped(block: _Block) -> Iterator[Piece]:
     if block.type == "guard_content" and isinstance(inner, Mapping) and len(inner) == 1:
         ((key, value),) = inner.items()  # Bedrock's, whose text is in a dict
         inner = {**value, "type": key, "path": None} if isinstance(value, Mapping) else inner
-    yield from _parse_block(inner, block.path, block.is_result)
+    yield from _parse_block(inner, block.path, block.is_result, block.read)
 
 
 def _parse_link(block: _Block) -> Iterator[Piece]:
@@ -220,10 +229,11 @@ def _parse_media(block: _Block) -> Iterator[Piece]:
         if isinstance(fields.get("data"), Mapping):  # Cohere's
             content = {"type": "json", "json": fields["data"]}
     if content is not None:
-        pieces = list(parse_blocks(content, f"{block.path}.content", is_result=block.is_result))
+        inner = block.parse_inner(content, f"{block.path}.content", is_result=block.is_result)
+        pieces = list(inner)
     else:
         media = parse_media(block.type, fields, block.path)
-        text = _decode_text(media)
+        text = _decode_text(media, block)
         pieces = [media if text is None else text]
     text = join_texts([heading, "\n" if heading else "", *pieces]).strip("\r\n")
     if text:
@@ -231,12 +241,15 @@ def _parse_media(block: _Block) -> Iterator[Piece]:
     yield from (piece for piece in pieces if not isinstance(piece, str | Section))
 
 
-def _decode_text(media: Media) -> str | None:
+def _decode_text(media: Media, block: _Block) -> str | None:
     """The text of a file that is one; None for other files, and for those that are elsewhere."""
-    if media.data is None or not is_text_type(media.mime_type):
+    if not is_text_type(media.mime_type):
         return None
+    data = media.data
+    if media.path is not None and block.read is not None:
+        data = block.read(media.path, block.path)
     try:
-        return media.data.decode("utf-8-sig")  # spreadsheets write the mark
+        return None if data is None else data.decode("utf-8-sig")  # spreadsheets write the mark
     except UnicodeDecodeError:
         return None
 
@@ -269,7 +282,7 @@ def _parse_result(block: _Block) -> Iterator[Piece]:
         contents = [_unwrap_response(fields["response"])]
     pieces: list[Piece] = []
     for content in (*contents, fields.get("parts")):
-        pieces += parse_blocks(content, f"{block.path}.content", is_result=True)
+        pieces += block.parse_inner(content, f"{block.path}.content", is_result=True)
     if any(isinstance(piece, ToolCall) for piece in pieces):
         raise _invalid("a call in the result of a tool", block.path)
     yield from (piece for piece in pieces if isinstance(piece, LeftOut))
@@ -302,7 +315,7 @@ def _parse_server_result(block: _Block) -> Iterator[Piece]:
     pieces: list[Piece] = []
     for each in (content, {"json": content}):  # as blocks, else as data
         try:
-            pieces = list(parse_blocks(each, block.path, is_result=True))
+            pieces = list(block.parse_inner(each, block.path, is_result=True))
             break
         except InvalidInputError:
             continue

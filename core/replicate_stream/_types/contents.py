@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from replicate_stream._errors import InvalidInputError, wrong_type
 from replicate_stream._types.content_blocks import (
     LeftOut,
     Piece,
+    ReadFile,
     Result,
     find_media,
     join_texts,
@@ -35,7 +36,9 @@ class Contents(NamedTuple):
 
 
 def parse_contents(
-    messages: Sequence[Message], note: Callable[[str], None] | None = None
+    messages: Sequence[Message],
+    note: Callable[[str], None] | None = None,
+    read: ReadFile | None = None,
 ) -> list[Contents]:
     """Parse the contents of messages.
 
@@ -45,26 +48,42 @@ def parse_contents(
     Args:
         messages: The conversation.
         note: Called with a sentence about each block that is left out.
+        read: Reads the local files that are texts; None leaves them as media.
 
     Raises:
         InvalidInputError: A content is neither a string nor a list, or a block is of an unknown
             type or lacks its content. The message names its type and place.
     """
+    note = note or (lambda _: None)
     return [
         contents
         for index, message in enumerate(messages)
-        for contents in _parse_message(message, f"messages[{index}]", note or (lambda _: None))
+        for contents in _parse_message(message, f"messages[{index}]", note, read)
     ]
 
 
-def _parse_message(message: Message, path: str, note: Callable[[str], None]) -> Iterator[Contents]:
+def names_file(content: Any) -> bool:
+    """Return True if there is the path of a local file anywhere in a content."""
+    if isinstance(content, str | bytes | bytearray | memoryview):
+        return False
+    if isinstance(content, Mapping):
+        return any(map(names_file, content.values()))
+    if isinstance(content, Sequence):
+        return any(map(names_file, content))
+    return hasattr(type(content), "__fspath__")
+
+
+def _parse_message(
+    message: Message, path: str, note: Callable[[str], None], read: ReadFile | None
+) -> Iterator[Contents]:
     content: Any = message.content
     if isinstance(content, str):
         yield Contents(message, content)
         return
     if not isinstance(content, Sequence) or isinstance(content, bytes):
         raise wrong_type(f"{path}.content", content, "a string or a list of blocks")
-    found = list(parse_blocks(content, f"{path}.content", is_result=message.role == "tool"))
+    is_result = message.role == "tool"
+    found = list(parse_blocks(content, f"{path}.content", is_result=is_result, read=read))
     if content and not found and message.role == "user":
         raise InvalidInputError(
             f"{path}.content has nothing to send: reasoning and marks of caches are left out",

@@ -37,8 +37,11 @@ TYPES_BY_SUFFIX = {
     "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif",
     "webp": "image/webp", "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm",
     "wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg",
-    "m4a": "audio/mp4", "pdf": "application/pdf", "txt": "text/plain", "md": "text/markdown",
-    "csv": "text/csv", "html": "text/html",
+    "m4a": "audio/mp4", "pdf": "application/pdf", "txt": "text/plain", "log": "text/plain",
+    "md": "text/markdown", "markdown": "text/markdown", "csv": "text/csv",
+    "tsv": "text/tab-separated-values", "html": "text/html", "htm": "text/html",
+    "json": "application/json", "jsonl": "application/jsonl", "xml": "application/xml",
+    "yaml": "application/yaml", "yml": "application/yaml", "toml": "application/toml",
 }  # fmt: skip
 """Media types by the ends of file names."""
 
