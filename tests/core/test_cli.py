@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
 
 from replicate_stream import Client, ModelSummary
-from replicate_stream._cli import files, main
+from replicate_stream._api.responses import MAX_INPUT_BYTES
+from replicate_stream._cli import main
 from replicate_stream._cli.chat import chat
 from replicate_stream._cli.models import format_list, format_profile
 from replicate_stream._cli.serve import EMBEDDING_MODEL, add_embedding_models
 from replicate_stream._model.profile import build_profile
 from replicate_stream.adapters import PARAMETERS
-from replicate_stream.testing import Emulator, HashingEmbedder, Reply, ToolUser, local_embedder
+from replicate_stream.testing import (
+    Emulator,
+    Fault,
+    HashingEmbedder,
+    Reply,
+    ToolUser,
+    local_embedder,
+)
 
 RunCommand = Callable[..., Result]
 
@@ -73,22 +86,60 @@ def test_chat_without_a_prompt_reads_the_standard_input(
 
 
 def test_an_input_or_a_schema_without_an_end_is_an_error(
-    run: RunCommand,
-    replicate_emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(files, "MAX_BYTES", 2**20)
     schema = tmp_path / "schema.json"
-    schema.write_bytes(b" " * (2**20 + 1))
+    schema.write_bytes(b" " * (MAX_INPUT_BYTES + 1))
     for arguments, name in (
         (("chat",), "the standard input"),
         (("chat", "--schema", str(schema)), str(schema)),
     ):
-        result = run(*arguments, input=b"a" * (2**20 + 1))
+        result = run(*arguments, input=b"a" * (MAX_INPUT_BYTES + 1))
         assert result.exit_code == 2
-        assert f"{name} is larger than 1 MiB" in "".join(result.stderr.split("\n"))
+        assert f"{name} is larger than 32 MiB" in "".join(result.stderr.split("\n"))
     assert replicate_emulator.requests == []
+
+
+def test_a_prompt_that_the_reply_could_not_repeat_is_an_error_before_anything_is_paid(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    # Each character is six bytes of JSON.
+    result = run("chat", input="\u00e9" * (MAX_INPUT_BYTES // 6 + 1))
+    assert (result.exit_code, "bytes of JSON; at most 33554432" in result.stderr) == (1, True)
+    assert not replicate_emulator.predictions
+
+
+DEEPER = "[" * 200 + "]" * 200
+DEEPEST = "[" * 100_000
+
+
+@pytest.mark.parametrize("command", ["chat", "batch"])
+@pytest.mark.parametrize("text", [f'{{"allOf": {DEEPER}}}', DEEPEST], ids=["200", "100,000"])
+def test_a_schema_that_is_nested_too_deeply_is_a_usage_error(
+    command: str, text: str, run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "schema.json").write_text(text)
+    (tmp_path / "in.jsonl").write_text('{"prompt": "Hi"}')
+    files = [str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]
+    arguments = files if command == "batch" else ["Hi"]
+    result = run(command, "--schema", str(tmp_path / "schema.json"), *arguments)
+    assert (result.exit_code, "schema.json is nested too deeply" in result.stderr) == (2, True)
+    assert replicate_emulator.requests == []
+
+
+@pytest.mark.parametrize("command", ["chat", "batch"])
+@pytest.mark.parametrize("value", [DEEPER, DEEPEST], ids=["200", "100,000"])
+def test_an_input_that_is_nested_too_deeply_is_an_error_in_one_line(
+    command: str, value: str, run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"prompt": "Hi"}')
+    files = [str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]
+    arguments = files if command == "batch" else ["Hi"]
+    result = run(command, "--extra-input", f"documents={value}", *arguments)
+    assert result.exit_code == 1
+    assert "nested too deeply" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not replicate_emulator.predictions
 
 
 @pytest.mark.parametrize(
@@ -186,11 +237,14 @@ def test_a_character_that_the_terminal_lacks_is_replaced(
 @pytest.mark.parametrize(
     ("redirection", "status", "words"),
     [
-        ("<&-", 2, "there is no prompt"),
-        ("</dev/null", 2, "there is no prompt"),
-        ("Hi >/dev/full", 1, "Error: No space left on device"),
-        ("Hi >&-", 0, ""),
-        ("Hi 2>&-", 0, ""),
+        ("chat <&-", 2, "there is no prompt"),
+        ("chat </dev/null", 2, "there is no prompt"),
+        ("chat Hi >/dev/full", 1, "Error: No space left on device"),
+        ("chat --help >/dev/full", 1, "Error: No space left on device"),
+        ("--help >/dev/full", 1, "Error: No space left on device"),
+        ("--version >/dev/full", 1, "Error: No space left on device"),
+        ("chat Hi >&-", 0, ""),
+        ("chat Hi 2>&-", 0, ""),
     ],
 )
 def test_a_stream_that_is_closed_or_full_is_an_error_in_words(
@@ -200,7 +254,7 @@ def test_a_stream_that_is_closed_or_full_is_an_error_in_words(
         "REPLICATE_API_TOKEN": replicate_emulator.token,
         "REPLICATE_BASE_URL": replicate_emulator.base_url,
     }
-    command = f'"{sys.executable}" -m replicate_stream chat {redirection}'
+    command = f'"{sys.executable}" -m replicate_stream {redirection}'
     done = subprocess.run(
         command,
         shell=True,
@@ -362,6 +416,39 @@ def test_a_file_that_does_not_exist_is_a_usage_error(
     assert not replicate_emulator.requests
 
 
+@pytest.mark.parametrize("scheme", ["HTTPS", "https", "Http"])
+def test_the_scheme_of_a_url_is_read_in_any_case(
+    scheme: str, run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.add_model("own/seeing", SEEING, official=True)
+    url = "://example.org/Owl.PNG"
+    assert run("chat", "-m", "own/seeing", "--image", scheme + url, "Hi").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["image"] == scheme.lower() + url
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no named pipes")
+def test_an_image_can_come_from_a_pipe(
+    run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    replicate_emulator.add_model("own/seeing", SEEING, official=True)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_bytes, PNG)
+        assert run("chat", "-m", "own/seeing", "--image", str(pipe), "Hi").exit_code == 0
+    (prediction,) = replicate_emulator.predictions.values()
+    assert prediction.input["image"] == f"data:image/png;base64,{b64encode(PNG).decode()}"
+
+
+def test_a_folder_is_no_image(
+    run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    result = run("chat", "--image", str(tmp_path), "Hi")
+    assert (result.exit_code, "is no file and no URL" in result.stderr) == (2, True)
+    assert not replicate_emulator.requests
+
+
 def test_a_schema_makes_the_answer_json_that_fits_it(
     run: RunCommand, replicate_emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -412,6 +499,43 @@ def test_usage_is_printed_on_the_standard_error(
     assert re.fullmatch(pattern, result.stderr)
 
 
+@pytest.mark.parametrize("options", [[], ["--usage"], ["--json"]])
+def test_an_answer_that_the_stream_has_changed_is_an_error(
+    options: list[str], run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["one", " two"], output=["one", " three"])
+    result = run("chat", *options, "Hi")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+
+
+def test_an_answer_is_whole_if_the_stream_has_lost_its_end(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(["one", " two"], output=["one", " two", " three"])
+    result = run("chat", "Hi")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "one two three\n", "")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "stdout", "before"),
+    [
+        (["one ", "two "], "one two \n", ""),
+        (["one\n"], "one\n", ""),
+        ([], "", ""),
+        (["<think>", "Hm."], "", "Hm.\n"),
+        (["<think>", "Hm.", "</think>", "So"], "So\n", "Hm.\n\n"),
+    ],
+)
+def test_the_error_behind_a_part_of_an_answer_has_a_line_of_its_own(
+    tokens: list[str], stdout: str, before: str, run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.reply = Reply(tokens, error="E1001")
+    result = run("chat", "Hi")
+    assert (result.exit_code, result.stdout) == (1, stdout)
+    assert result.stderr.startswith(f"{before}Error: prediction ")
+
+
 def test_usage_of_a_model_without_token_counts_says_so(
     run: RunCommand, replicate_emulator: Emulator
 ) -> None:
@@ -457,6 +581,28 @@ def test_a_shell_completes_commands_and_options() -> None:
         assert (expected in shown, errors) == (True, "")
     script, _ = spawn(_REPLICATE_STREAM_COMPLETE="bash_source").communicate(timeout=30)
     assert "replicate-stream" in script
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "chat --image ca",
+        "chat --file ca",
+        "chat --schema ca",
+        "batch ca",
+        "batch -o ca",
+        "batch --journal ca",
+        "batch --schema ca",
+    ],
+)
+def test_a_shell_completes_the_names_of_files(words: str) -> None:
+    settings = {
+        "_REPLICATE_STREAM_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"replicate-stream {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    result = CliRunner(env=settings).invoke(main, prog_name="replicate-stream")
+    assert result.stdout == "file,ca\n"
 
 
 def test_an_error_is_printed_in_one_line(run: RunCommand) -> None:
@@ -519,6 +665,10 @@ def test_models_lists_language_models_with_the_number_of_their_predictions(
     assert lines[1] == "me/poet 0 Writes verse. And more."
 
 
+def test_models_lists_all_of_them_for_a_query_of_blanks(run: RunCommand) -> None:
+    assert run("models", " ").stdout == run("models", "").stdout == run("models").stdout != ""
+
+
 def test_models_searches_for_words(run: RunCommand, replicate_emulator: Emulator) -> None:
     replicate_emulator.add_model("me/poet", description="Writes verse of owls")
     assert run("models", "owls", "verse").stdout.startswith("me/poet")
@@ -531,6 +681,7 @@ def test_models_searches_for_words(run: RunCommand, replicate_emulator: Emulator
         (["no/such-model"], "Model not found: no/such-model"),
         (["deployments/no/such"], "Model not found: deployments/no/such"),
         (["a/b/c"], "model is 'a/b/c'"),
+        (["0" * 64], f"a version needs its model's name: OWNER/NAME:{'0' * 64}"),
     ],
 )
 def test_models_says_what_it_does_not_find(
@@ -621,8 +772,35 @@ def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) 
     paths = [line.rpartition(" ms")[0].rpartition(", ")[0] for line in requests]
     model = "/v1/models/meta/meta-llama-3-70b-instruct"
     assert paths[:2] == [f"GET {model} 200", f"POST {model}/predictions 201"]
-    assert paths[2].startswith("GET /v1/streams/")
-    assert len(paths) == 3
+    record, stream = sorted(paths[2:])  # the stream's connection may be closed later
+    assert record.startswith("GET /v1/predictions/")
+    assert stream.startswith("GET /v1/streams/")
+
+
+def test_serve_can_pause_before_each_token() -> None:
+    with spawn("serve", "--token-delay", "0.2") as process:
+        _, settings = read_settings(process)
+        _, usage = spawn("chat", "--usage", "Hi", **settings).communicate(timeout=60)
+        process.terminate()
+        process.communicate(timeout=30)
+    found = re.search(r"first after (\d+\.\d+) s", usage)
+    assert found is not None
+    assert float(found[1]) >= 0.2
+
+
+def test_a_request_forges_no_line_of_the_log_and_steers_no_terminal(
+    replicate_emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "replicate_stream.testing")
+    address = urlsplit(replicate_emulator.base_url)
+    for path in (b"/v1/models/%1b%5b31mevil/x%0aINJECT", b"/v1/\x1b[31m", b"/v1/\x9b\n"):
+        with socket.create_connection((address.hostname, address.port)) as connection:
+            connection.sendall(b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\n\r\n")
+            assert connection.makefile("rb").read().startswith(b"HTTP/1.1 401")
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[0].startswith(r"GET /v1/models/\x1b[31mevil/x\nINJECT 401, ")
+    assert len(messages) == 3
+    assert all(map(str.isprintable, messages))
 
 
 def test_serve_answers_the_helps_example_of_an_image(tmp_path: Path) -> None:
@@ -686,6 +864,13 @@ def test_a_host_that_is_none_is_an_error_in_one_line() -> None:
         assert result.stderr.count("\n") == 1
 
 
+def test_an_emulator_that_cannot_start_leaves_no_thread_behind() -> None:
+    for _ in range(5):
+        with pytest.raises(OSError):  # noqa: PT011 - its text is the system's
+            Emulator(host="256.1.1.1").start()
+        assert "replicate-emulator" not in [each.name for each in threading.enumerate()]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 @pytest.mark.parametrize("command", ["demo", "serve --port 99999", "models", "chat Hi"])
 def test_a_closed_standard_input_is_no_traceback(
@@ -721,6 +906,16 @@ def test_the_demo_checks_its_packages_before_it_asks_for_money(
     assert result.exit_code == 1
     assert "pip install 'replicate-stream[local]'" in result.stderr
     assert result.stdout == ""
+
+
+def test_the_demo_names_the_service_that_it_pays(
+    run: RunCommand, replicate_emulator: Emulator
+) -> None:
+    pytest.importorskip("langchain_core")
+    pytest.importorskip("llama_index.core")
+    replicate_emulator.fault(Fault(on="any", status=402), times=None)
+    result = run("demo", "--real")
+    assert f"Backend: the service at {replicate_emulator.base_url}, " in result.stdout
 
 
 def test_the_error_for_a_port_in_use_is_one_line(replicate_emulator: Emulator) -> None:

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from replicate_stream._cli import main
+from replicate_stream._cli.progress import LineDisplay, Progress
 from replicate_stream._local_files import MAX_BYTES
 from replicate_stream.testing import Emulator, Fault, Reply
 
@@ -106,7 +107,7 @@ def test_lines_have_images_and_formats_of_their_own(
     city = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     lines = [
         {"key": "file", "prompt": "What is this?", "images": ["cats/1.gif"]},
-        {"key": "url", "prompt": "And this?", "images": ["https://example.com/2.gif"]},
+        {"key": "url", "prompt": "And this?", "images": ["HTTPS://example.com/2.gif"]},
         {"key": "json", "prompt": "Count", "response_format": city},
     ]
     result = run(lines, "-m", "some/seer", "--concurrency", "1")
@@ -120,14 +121,15 @@ def test_lines_have_images_and_formats_of_their_own(
 def test_failed_lines_have_one_error_line_each_and_can_be_run_again_alone(
     run: RunBatch, read: Any, replicate_emulator: Emulator
 ) -> None:
-    lines = [*LINES, {"key": "x", "prompt": "failure kx"}, {"key": "y", "prompt": "ky", "top_p": 7}]
+    unknown = {"key": "y", "prompt": "ky", "extra_input": {"unknown": 7}}
+    lines = [*LINES, {"key": "x", "prompt": "failure kx"}, unknown]
     result = run(lines)
     assert result.exit_code == 3
     assert "2 of 4 answered, 2 failed" in result.stderr
     assert read()["x"]["error"]["type"] == "PredictionFailedError"
     assert "E1001" in read()["x"]["error"]["message"]
     assert read()["x"]["error"]["prediction_id"] in replicate_emulator.predictions
-    assert read()["y"]["error"]["type"] == "InvalidInputError"
+    assert read()["y"]["error"]["type"] == "UnsupportedParameterError"
     assert run(lines).exit_code == 3
     assert len(replicate_emulator.predictions) == 3
     replicate_emulator.reply = "now"
@@ -184,6 +186,15 @@ def test_a_line_that_has_changed_is_an_error_and_its_answer_stays(
         ({"prompt": "p", "key": True}, "line 2 has a key"),
         ({"prompt": "p", "key": "a"}, "line 2 has the key 'a' of line 1"),
         ({"prompt": "p", "max_token": 5}, "did you mean 'max_tokens'"),
+        ({"prompt": "p", "temperature": "hot"}, "line 2 cannot be asked: temperature is 'hot'"),
+        ({"prompt": "p", "max_tokens": 0}, "line 2 cannot be asked: max_tokens is 0"),
+        ({"prompt": "p", "top_p": 7}, "line 2 cannot be asked: top_p is 7"),
+        ({"prompt": "p", "response_format": "json"}, "line 2 cannot be asked: response_format is"),
+        ({"prompt": "p", "extra_input": [1]}, "extra_input is of type list"),
+        ({"prompt": "p", "model": "llama"}, "line 2 cannot be asked: model has no owner"),
+        ({"messages": [{"role": "user", "content": 5}]}, "line 2 cannot be asked: messages[0]"),
+        ({"messages": ["p", 7]}, "line 2 cannot be asked: messages[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "x"}]}]}, "line 2 cannot be asked"),
         ({"prompt": "p", "images": "a.gif"}, "line 2 has images that are not a list"),
         ({"prompt": "p", "images": ["none.gif"]}, "line 2 names none.gif, which is no file"),
         ({"prompt": "p", "images": ["R0lGOD" * 999]}, "R0lGODR0…, which is no file and no URL"),
@@ -388,6 +399,17 @@ def test_a_terminal_shows_rate_remaining_time_tokens_and_failures(
     assert " tokens, 0 failed" in text
     assert re.search("[12]/2", text)
     assert "2 of 2 answered" in text
+
+
+def test_a_line_that_is_printed_meanwhile_does_not_run_into_the_progress(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("replicate_stream._cli.progress._INTERVAL_ON_TERMINAL", 0)
+    with LineDisplay() as display:
+        display.show(Progress(2))
+        display.print("a: failed")
+    assert re.fullmatch(r"\r0/2, .*\r +\ra: failed\n", capsys.readouterr().err)
 
 
 def test_rich_is_imported_by_nothing_but_a_bar() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
+import struct
 import subprocess
 import sys
 import time
@@ -14,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from replicate_stream.testing import Emulator, Fault
+from replicate_stream.testing import Emulator, Fault, Reply
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals", exc_type=ImportError)
+fcntl = pytest.importorskip("fcntl")
+termios = pytest.importorskip("termios")
 
 # Makes the terminal the program's own, so that Ctrl-C is a signal, and then becomes the command.
 LAUNCHER = (
@@ -30,16 +34,27 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 class Terminal:
     """A pseudo-terminal with a command in it."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        output: Path | None = None,
+        columns: int = 0,
+    ) -> None:
         self.master, slave = pty.openpty()
+        size = struct.pack("HHHH", 24 if columns else 0, columns, 0, 0)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+        stdout: Any = slave if output is None else output.open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER, *command],
             stdin=slave,
-            stdout=slave,
+            stdout=stdout,
             stderr=slave,
             start_new_session=True,
             env={**os.environ, "TERM": "xterm", **environment},
         )
+        if output is not None:
+            stdout.close()
         os.close(slave)
         self.raw = ""
         self._read_until = 0
@@ -98,12 +113,15 @@ def open_terminal(replicate_emulator: Emulator) -> Iterator[Open]:
     """Opens a terminal with `replicate-stream chat` in it; takes further arguments."""
     terminals: list[Terminal] = []
 
-    def open_terminal(*arguments: str, **environment: str) -> Terminal:
+    def open_terminal(
+        *arguments: str, output: Path | None = None, columns: int = 0, **environment: str
+    ) -> Terminal:
         settings = {
             "REPLICATE_API_TOKEN": replicate_emulator.token,
             "REPLICATE_BASE_URL": replicate_emulator.base_url,
         }
-        terminals.append(Terminal(["chat", *arguments], {**settings, **environment}))
+        values = {**settings, **environment}
+        terminals.append(Terminal(["chat", *arguments], values, output, columns))
         return terminals[-1]
 
     yield open_terminal
@@ -241,6 +259,9 @@ def test_an_error_ends_the_answer_and_not_the_conversation(
         ("/sytem Be brief.", "/sytem is not a command"),
         ("/model llama", "model has no owner"),
         ("/help", "/system [TEXT]"),
+        ("/exit now", "/exit takes no text"),
+        ("/clear all", "/clear takes no text"),
+        ("/help me", "/help takes no text"),
     ],
 )
 def test_a_command_is_never_sent_to_the_model(
@@ -268,20 +289,90 @@ def test_a_file_goes_with_the_first_question(
     assert prediction.input["image"] == "https://example.org/owl.png"
 
 
-@pytest.mark.parametrize("has_rich", [True, False])
-def test_a_spinner_shows_that_a_model_boots_and_vanishes(
-    has_rich: bool, open_terminal: Open, replicate_emulator: Emulator, tmp_path: Path
+def test_the_error_behind_a_part_of_an_answer_has_a_line_of_its_own(
+    open_terminal: Open, replicate_emulator: Emulator
 ) -> None:
-    (tmp_path / "rich.py").write_text("" if has_rich else "raise ImportError('not installed')")
-    path = f"{os.environ.get('PYTHONPATH', '')}"
-    environment = {} if has_rich else {"PYTHONPATH": f"{tmp_path}{os.pathsep}{path}"}
+    replicate_emulator.reply = Reply(["one ", "two "], error="E1001")
+    terminal = open_terminal()
+    terminal.ask("Count.")
+    terminal.wait_for("one two \nError: prediction ")
+    assert terminal.end() == 0
+
+
+def test_ctrl_c_before_the_prompt_is_sent_tells_of_no_prediction(
+    open_terminal: Open, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    terminal = open_terminal(output=tmp_path / "answer.txt")
+    terminal.wait_for("Type the prompt; Ctrl-D ends it.")
+    terminal.type("\x03")
+    terminal.wait_for("Interrupted.")
+    assert terminal.process.wait(timeout=30) == 130
+    assert "canceled" not in terminal.shown
+    assert not replicate_emulator.predictions
+
+
+@pytest.fixture(params=[True, False], ids=["rich", "no rich"])
+def rich(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Settings of an environment with rich, and of one without it."""
+    if request.param:
+        pytest.importorskip("rich")
+        return {}
+    (tmp_path / "rich.py").write_text("raise ImportError('not installed')")
+    path = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{path}"}
+
+
+def test_the_standard_output_is_the_same_whatever_the_standard_error_is(
+    rich: dict[str, str], open_terminal: Open, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
     replicate_emulator.behaviour.boot_time = 0.5
     replicate_emulator.reply = ["Booted."]
-    terminal = open_terminal("Hi", **environment)
+    terminal = open_terminal("--json", "Hi", output=tmp_path / "events.jsonl", **rich)
+    terminal.wait_for("The prediction is starting")
+    assert terminal.process.wait(timeout=30) == 0
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [each.get("status") for each in events] == ["starting", "processing", None, None]
+    assert "StatusChanged" not in terminal.shown
+
+
+def test_an_event_has_a_line_of_its_own_on_a_terminal(
+    rich: dict[str, str], open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.boot_time = 0.5
+    replicate_emulator.reply = ["Booted."]
+    terminal = open_terminal("--json", "Hi", **rich)
+    terminal.wait_for("The prediction is starting")
+    for name in ("StatusChanged", "TextDelta", "Finished"):
+        terminal.wait_for(f'"type": "{name}"')
+    assert terminal.process.wait(timeout=30) == 0
+    printed = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.raw)
+    assert not re.search(r'[^\r\n]\{"type"', printed)
+
+
+def test_a_status_without_rich_is_no_wider_than_the_terminal(
+    open_terminal: Open, replicate_emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "rich.py").write_text("raise ImportError('not installed')")
+    path = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    replicate_emulator.behaviour.boot_time = 0.5
+    replicate_emulator.reply = ["Yes."]
+    terminal = open_terminal("Hi", columns=16, PYTHONPATH=path)
+    terminal.wait_for("Yes.")
+    assert terminal.process.wait(timeout=30) == 0
+    assert "\rThe prediction \r" in terminal.raw
+    assert max(map(len, re.split(r"[\r\n]", terminal.raw))) < 16
+
+
+def test_a_spinner_shows_that_a_model_boots_and_vanishes(
+    rich: dict[str, str], open_terminal: Open, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.boot_time = 0.5
+    replicate_emulator.reply = ["Booted."]
+    terminal = open_terminal("Hi", **rich)
     terminal.wait_for("The prediction is starting")
     terminal.wait_for("Booted.")
     assert terminal.process.wait(timeout=30) == 0
     # What a person sees in the end: the line of the spinner was erased before the answer came.
     before, _, _ = terminal.raw.rpartition("Booted.")
     last = before.rpartition("The prediction is")[2]
-    assert "\x1b[2K" in last if has_rich else re.search(r"\r +\r$", last)
+    assert "\x1b[2K" in last if not rich else re.search(r"\r +\r$", last)

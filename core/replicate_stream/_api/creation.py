@@ -27,7 +27,7 @@ from replicate_stream._api.prediction_run import PredictionRun
 from replicate_stream._api.predictions import fetch_prediction, parse_response
 from replicate_stream._api.rate_limit import Place, get_queue
 from replicate_stream._api.read_timeout import read_within
-from replicate_stream._api.responses import Response, to_response_error
+from replicate_stream._api.responses import MAX_INPUT_BYTES, Response, to_response_error
 from replicate_stream._api.tasks import mute_task, shield, start_task
 from replicate_stream._errors import (
     InvalidInputError,
@@ -200,7 +200,7 @@ async def create_prediction(
         is_streamed: Whether its stream will be read.
 
     Raises:
-        InvalidInputError: The input cannot be written as JSON.
+        InvalidInputError: The input cannot be written as JSON, or is larger than `MAX_INPUT_BYTES`.
         ResponseError: The API refused, or its response has no prediction id.
         RateLimitError: The service asks for a wait until after the deadline.
         ReplicateTimeoutError: The deadline has passed, or no response came in time.
@@ -214,6 +214,10 @@ async def create_prediction(
     while True:
         path, fields = model.endpoint
         data = encode_json({**fields, "input": input_})
+        if len(data) > MAX_INPUT_BYTES:  # its response could not be read, after it was paid
+            raise InvalidInputError(
+                f"the input is {len(data)} bytes of JSON; at most {MAX_INPUT_BYTES} can be sent"
+            )
         creation = Creation(http, path, data, deadline_at, cancel_orphan, is_streamed=is_streamed)
         if recorder is not None:
             creation.cancel_after = recorder.cancel_after

@@ -30,6 +30,11 @@ from replicate_stream._types.strict_json import MAX_JSON_DEPTH, is_too_deep
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Size of the largest response, when decompressed."""
+MAX_INPUT_BYTES = MAX_RESPONSE_BYTES // 2
+"""Size of the largest request for a prediction, as JSON.
+
+Its response and the record repeat the input, may escape more of it, and add the answer.
+"""
 MAX_JSON_VALUES = 8_000_000
 """Number of values in the largest JSON that is decoded: each may take 30 times its bytes.
 

@@ -19,12 +19,6 @@ from replicate_stream._errors import ParameterWarning, ReplicateError
 from replicate_stream._version import __version__
 
 _INTERRUPTED_STATUS = 130  # the exit status of a program that Ctrl-C ended, as shells report it
-# asyncio.run has left every context by then.
-_MESSAGES_ON_INTERRUPT = {
-    "chat": "The prediction was canceled.",
-    "demo": "The prediction was canceled.",
-    "batch": "Interrupted. What was created runs on; the same command takes it up within the hour.",
-}
 
 
 class _Commands(click.Group):
@@ -37,7 +31,11 @@ class _Commands(click.Group):
                 stream.reconfigure(errors="replace")
         # `python -m replicate_stream` has this name too: in `--help`, and for shell completion.
         kwargs.setdefault("prog_name", "replicate-stream")
-        return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # of `--help` and `--version`, which `invoke` does not see
+            _to_click_error(error).show()
+            raise SystemExit(1) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was chosen.
@@ -55,12 +53,15 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # Click ends without a word then
                 raise
-            name = "" if error.filename is None else f"{error.filename}: "
-            raise click.ClickException(f"{name}{error.strerror or error}") from error
-        except KeyboardInterrupt:
-            message = _MESSAGES_ON_INTERRUPT.get(ctx.invoked_subcommand or "", "Interrupted.")
-            click.echo(f"\n{message}", err=True)
+            raise _to_click_error(error) from error
+        except KeyboardInterrupt as interrupt:
+            click.echo(f"\n{str(interrupt) or 'Interrupted.'}", err=True)
             raise SystemExit(_INTERRUPTED_STATUS) from None
+
+
+def _to_click_error(error: OSError) -> click.ClickException:
+    name = "" if error.filename is None else f"{error.filename}: "
+    return click.ClickException(f"{name}{error.strerror or error}")
 
 
 def _print_warning(message: Warning | str, *_: object) -> None:

@@ -20,14 +20,19 @@ from replicate_stream import (
     ModelNotFoundError,
     Prediction,
     ReasoningDelta,
+    ReplicateError,
     StatusChanged,
     StreamEvent,
     TextDelta,
     Usage,
 )
+from replicate_stream._cli.status import StatusLine, is_shown
+from replicate_stream._errors import too_deep
+from replicate_stream._logging import escape_unprintable
 from replicate_stream._model.input_schema import InputField, parse_input_schema
 
 _SHORTEST_SPAN = 0.05  # seconds of an answer for which a rate means something
+_SPINNER_RATE = 12.5  # times a second
 _STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -40,24 +45,24 @@ class AnswerPrinter:
 
     Attributes:
         text: The answer so far.
+        has_begun: True once a prediction was created.
     """
 
     def __init__(self, *, is_json: bool = False, shows_usage: bool = False) -> None:
         self.text = ""
+        self.has_begun = False
         self._is_json = is_json
         self._shows_usage = shows_usage
         self._in_reasoning = False
+        self._has_open_line = False
         self._hide_status: Callable[[], None] = _do_nothing
         self._started_at = time.monotonic()
         self._first_at: float | None = None
 
     def add(self, event: StreamEvent) -> None:
         """Print an event."""
-        if isinstance(event, StatusChanged):
-            self.hide_status()
-            self._hide_status = show_status(f"The prediction is {event.status} …")
-        else:
-            self.hide_status()
+        self.hide_status()
+        if not isinstance(event, StatusChanged):
             self._first_at = self._first_at or time.monotonic()
         if isinstance(event, TextDelta):
             self.text += event.text
@@ -65,11 +70,22 @@ class AnswerPrinter:
             click.echo(format_event(event), file=sys.stdout)
         else:
             self._print(event)
+        # Last, and not behind a part of an answer: a status has its line for itself.
+        if isinstance(event, StatusChanged) and not (self._in_reasoning or self._has_open_line):
+            self._hide_status = show_status(f"The prediction is {event.status} …")
 
     def hide_status(self) -> None:
         """Erase the status, of which nothing stays on the terminal."""
         self._hide_status()
         self._hide_status = _do_nothing
+
+    def end_line(self) -> None:
+        """End the line that an answer has begun, so that an error has one of its own."""
+        if self._in_reasoning:
+            click.echo(err=True)
+        elif self._has_open_line:
+            click.echo(file=sys.stdout)
+        self._in_reasoning = self._has_open_line = False
 
     def _print(self, event: StreamEvent) -> None:
         if isinstance(event, ReasoningDelta):
@@ -83,8 +99,10 @@ class AnswerPrinter:
             # anything but a terminal it would write the text without its colours.
             text = _to_printable(event.text, sys.stdout)
             click.echo(text, nl=False, file=sys.stdout, color=True)
+            self._has_open_line = not text.endswith("\n")
         elif isinstance(event, Finished):
             click.echo(file=sys.stdout)
+            self._has_open_line = False
             if self._shows_usage:
                 click.echo(self._format_usage(event.usage), err=True)
 
@@ -127,27 +145,37 @@ async def print_answer(
     try:
         extra_input = await parse_inputs(client, model, inputs) if inputs else None
         async with client.stream(model, messages, extra_input=extra_input, **parameters) as events:
+            printer.has_begun = True
             async for event in events:
                 printer.add(event)
+    except ReplicateError:
+        printer.end_line()
+        raise
     finally:
         printer.hide_status()
 
 
 async def parse_inputs(client: Client, model: str, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Convert inputs of the form of text to the types that the model's schema declares."""
+    """Convert inputs of the form of text to the types that the model's schema declares.
+
+    Raises:
+        InvalidInputError: The JSON of an input is nested too deeply.
+    """
     fields: Mapping[str, InputField] = {}
     with suppress(ModelNotFoundError):  # the creation of the prediction raises it, with its cause
         fields = parse_input_schema(await client.describe(model)).fields
-    return {name: _parse_value(text, fields.get(name)) for name, text in inputs.items()}
+    return {name: _parse_value(name, text, fields.get(name)) for name, text in inputs.items()}
 
 
-def _parse_value(text: str, field: InputField | None) -> Any:
+def _parse_value(name: str, text: str, field: InputField | None) -> Any:
     if field is not None and field.kind == "string":  # `1.0` can be the text of a version
         return text
     try:
         return json.loads(text)
     except ValueError:
         return text
+    except RecursionError:
+        raise too_deep(name) from None
 
 
 def format_event(event: StreamEvent) -> str:
@@ -189,16 +217,28 @@ def show_status(text: str) -> Callable[[], None]:
     Returns:
         A function that erases it.
     """
-    if not (sys.stderr and sys.stderr.isatty()):
+    if not is_shown():
         return _do_nothing
     try:
         from rich.console import Console  # the extra `cli`, and slow to import
+        from rich.live import Live
+        from rich.spinner import Spinner
+        from rich.text import Text
     except ImportError:
-        click.echo(f"\r{text}", nl=False, err=True)
-        return lambda: click.echo(f"\r{' ' * len(text)}\r", nl=False, err=True)
-    status = Console(stderr=True).status(text)
-    status.start()
-    return status.stop
+        line = StatusLine()
+        line.show(text)
+        return line.erase
+    # Not `Console.status`, which puts itself in the place of the standard output.
+    spinner = Spinner("dots", Text(escape_unprintable(text)), style="status.spinner")
+    live = Live(
+        spinner,
+        console=Console(stderr=True),
+        refresh_per_second=_SPINNER_RATE,
+        transient=True,
+        redirect_stdout=False,
+    )
+    live.start()
+    return live.stop
 
 
 def _do_nothing() -> None:

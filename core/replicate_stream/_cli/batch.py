@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from contextlib import AsyncExitStack, aclosing, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from replicate_stream._cli.options import (
     PARAMETER_OPTIONS,
     Text,
     base_url_option,
+    check_model,
     choose_model,
     dialect_option,
     model_option,
@@ -27,6 +30,9 @@ from replicate_stream._cli.progress import Progress, make_display
 SOME_FAILED = 3
 """The exit status if requests have failed."""
 
+_INTERRUPTED = (
+    "Interrupted. What was created runs on; the same command takes it up within the hour."
+)
 _EPILOG = """\b
 A line of IN.jsonl:
   {"key": "sky", "prompt": "Why is the sky blue?", "max_tokens": 50}
@@ -115,9 +121,13 @@ def batch(
     client = Client(base_url=base_url, dialect=dialect)
     journal = journal or output.with_name(f"{output.name}.journal")
     check_files(requests, output, journal)
-    file = RequestFile(requests)
+    file = RequestFile(requests, partial(check_model, client))
     model = choose_model(client, model)
-    if asyncio.run(_run(client, file, output, model, journal, extra_input, settings)):
+    try:
+        failed = asyncio.run(_run(client, file, output, model, journal, extra_input, settings))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_INTERRUPTED) from None
+    if failed:
         raise SystemExit(SOME_FAILED)
 
 
@@ -140,13 +150,15 @@ async def _run(
         opened = await stack.enter_async_context(Journal(journal))
         results = stack.enter_context(closing(ResultFile(output)))
         display = stack.enter_context(make_display(requests.count))
+        # The command line restores it.
+        warnings.showwarning = lambda message, *_: display.print(f"Warning: {message}")
         batch = client.batch(model, requests, journal=opened, **settings)
         async for result in await stack.enter_async_context(aclosing(batch)):
             is_new = result.key not in results.answered
             if is_new:
                 results.add(result)
             elif result.error is not None:  # its line has changed; the old answer stays
-                click.echo(f"{result.key}: {result.error}", err=True)
+                display.print(f"{result.key}: {result.error}")
             progress.add(result, is_new=is_new)
             display.show(progress)
     click.echo(progress.format_summary(), err=True)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
-from replicate_stream import BatchRequest, BatchResult
-from replicate_stream._cli.files import is_file, read_lines, shorten
+from replicate_stream import BatchRequest, BatchResult, ReplicateError
+from replicate_stream._cli.files import is_file, normalize_url, read_lines, shorten
+from replicate_stream._types.contents import parse_contents
 from replicate_stream._types.parameters import check_arguments
+from replicate_stream._types.request import build_request
 
 # Some readers of lines take these for line ends; JSON escapes the others.
 _LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-_URLS = ("http://", "https://", "data:")
 
 
 class RequestFile:
@@ -27,16 +28,21 @@ class RequestFile:
         count: The number of requests.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check_model: Callable[[str], object]) -> None:
         """Check every line, before anything is paid.
 
+        Args:
+            path: The file.
+            check_model: Raises an error of this library for what names no model.
+
         Raises:
-            click.UsageError: A line is not a request, or has the key of an earlier one; or the file
-                is a pipe or a folder.
+            click.UsageError: A line is not a request that every model could take, or has the key of
+                an earlier one; or the file is a pipe or a folder.
         """
         if not is_file(path):
             raise click.UsageError(f"{path} is no regular file; it is read twice")
         self._path = path
+        self._check_model = check_model
         keys: dict[Any, int] = {}
         for number, fields in self._read_lines():
             key = self._check(number, fields)
@@ -83,10 +89,18 @@ class RequestFile:
             check_arguments("batch", fields.keys() - {"key", "prompt", "images", "files"})
         except TypeError as error:
             raise self._build_error(number, f"cannot be read: {error}") from None
-        self._read_parts(number, fields)
+        request = self._build_request(number, dict(fields))
+        model: Any = "-" if request.model is None else request.model
+        try:
+            if request.model is not None:
+                self._check_model(model)
+            parse_contents(build_request(model, request.messages, **request.parameters).messages)
+        except ReplicateError as error:
+            raise self._build_error(number, f"cannot be asked: {error}") from None
         return key
 
     def _build_request(self, number: int, fields: dict[str, Any]) -> BatchRequest:
+        """Build the request of a line; its fields are used up."""
         key, model = fields.pop("key", number), fields.pop("model", None)
         parts = self._read_parts(number, fields)
         prompt = fields.pop("prompt", "")
@@ -103,8 +117,9 @@ class RequestFile:
             if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
                 raise self._build_error(number, f"has {name} that are not a list of paths or URLs")
             for each in given:
-                if each.startswith(_URLS):
-                    parts.append({"type": name[:-1], "url": each})
+                url = normalize_url(each)
+                if url is not None:
+                    parts.append({"type": name[:-1], "url": url})
                     continue
                 path = self._path.parent / each
                 if not is_file(path):
@@ -218,8 +233,8 @@ def _replace_by(path: Path, lines: Iterator[bytes]) -> None:
 
 
 def _add_parts(message: Any, parts: list[dict[str, Any]]) -> Any:
-    if not isinstance(message, Mapping):
+    content = message.get("content", []) if isinstance(message, Mapping) else None
+    if not isinstance(content, str | list):
         return message  # refused later, with the other faults of messages
-    content = message.get("content", [])
     texts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
     return {**message, "content": [*texts, *parts]}

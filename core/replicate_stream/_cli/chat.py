@@ -14,9 +14,10 @@ import click
 from replicate_stream import Client, Message
 from replicate_stream._cli.answer import AnswerPrinter, print_answer
 from replicate_stream._cli.conversation import Conversation, hold_conversation
-from replicate_stream._cli.files import is_file, read_all, shorten
+from replicate_stream._cli.files import read_all, read_part
 from replicate_stream._cli.options import (
     PARAMETER_OPTIONS,
+    PathOrUrl,
     Text,
     base_url_option,
     choose_model,
@@ -60,6 +61,7 @@ Exit status:
 @click.option(
     "--image",
     "images",
+    type=PathOrUrl(),
     multiple=True,
     metavar="PATH|URL",
     help="An image to send. Repeatable.",
@@ -67,6 +69,7 @@ Exit status:
 @click.option(
     "--file",
     "files",
+    type=PathOrUrl(),
     multiple=True,
     metavar="PATH|URL",
     help="Audio, a video or a file to send; a text goes into the prompt. Repeatable.",
@@ -82,9 +85,9 @@ Exit status:
 @click.option(
     "--usage",
     "--include-usage",
-    "include_usage",
+    "shows_usage",
     is_flag=True,
-    help="Print tokens and times on the standard error, and verify the text.",
+    help="Print tokens and times on the standard error.",
 )
 def chat(
     prompt: tuple[str, ...],
@@ -95,7 +98,7 @@ def chat(
     images: tuple[str, ...],
     files: tuple[str, ...],
     is_json: bool,
-    include_usage: bool,
+    shows_usage: bool,
     **parameters: Any,
 ) -> None:
     """Stream an answer to the terminal, or hold a conversation.
@@ -111,11 +114,10 @@ def chat(
             "the prompt is one argument; put it in quotes: "
             'replicate-stream chat "Why is the sky blue?"'
         )
-    parts = (*(_to_part("image", each) for each in images), *(_to_part("file", f) for f in files))
-    parameters["include_usage"] = include_usage or is_json
+    parts = (*(read_part("image", i) for i in images), *(read_part("file", f) for f in files))
     client = Client(base_url=base_url, dialect=dialect)
     model = choose_model(client, model)
-    make_printer = partial(AnswerPrinter, is_json=is_json, shows_usage=include_usage)
+    make_printer = partial(AnswerPrinter, is_json=is_json, shows_usage=shows_usage)
     if not prompt and _is_terminal(sys.stdin) and _is_terminal(sys.stdout):
         system_prompt = parameters.pop("system_prompt")
         start = Conversation(model, system_prompt, parts=parts)
@@ -126,17 +128,14 @@ def chat(
         raise click.UsageError("there is no prompt: pass one, or write one to the standard input")
     content = ({"type": "text", "text": text}, *parts) if parts else text
     question = Message("user", content)
-    asyncio.run(_stream(client, model, question, make_printer(), inputs, parameters))
-
-
-def _to_part(kind: str, path_or_url: str) -> dict[str, Any]:
-    """Build the part of a message for a file; its type follows from its name or its content."""
-    if path_or_url.startswith(("http://", "https://", "data:")):
-        return {"type": kind, "url": path_or_url}
-    path = Path(path_or_url)
-    if not is_file(path):
-        raise click.UsageError(f"{shorten(path_or_url)} is no file and no URL")
-    return {"type": kind, "path": path}
+    printer = make_printer()
+    try:
+        asyncio.run(_stream(client, model, question, printer, inputs, parameters))
+    except KeyboardInterrupt:
+        if not printer.has_begun:
+            raise
+        # asyncio.run has left every context by now.
+        raise KeyboardInterrupt("The prediction was canceled.") from None
 
 
 def _is_terminal(stream: Any) -> bool:

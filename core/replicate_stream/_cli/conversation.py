@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from replicate_stream import Client, Message, ReplicateError
-from replicate_stream._api.models import parse_model
 from replicate_stream._cli.answer import AnswerPrinter, print_answer
+from replicate_stream._cli.options import check_model
 
 _QUOTES = '"""'
 _HELP = """\
@@ -23,6 +23,8 @@ _HELP = """\
 /exit            end the conversation, as Ctrl-D does
 \"\"\"              begin and end a message of several lines
 Ctrl-C           cancel the answer, and keep the conversation"""
+
+_WITHOUT_TEXT = ("/clear", "/help", "/exit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,16 @@ def read_message() -> tuple[str, bool]:
 def _run_command(client: Client, text: str, conversation: Conversation) -> Conversation:
     command, _, argument = text.strip().partition(" ")
     argument = argument.strip()
+    if argument and command in _WITHOUT_TEXT:
+        click.echo(f"{command} takes no text; begin a message with a space to send it", err=True)
+        return conversation
     if command == "/system":
         return replace(conversation, system_prompt=argument or None)
     if command == "/clear":
         return replace(conversation, messages=())
     if command == "/model" and argument:
         try:
-            if client.dialect == "replicate":  # a container takes any name
-                parse_model(argument)
+            check_model(client, argument)
         except ReplicateError as error:
             click.echo(f"Error: {error}", err=True)
             return conversation
@@ -145,8 +149,6 @@ def _ask(
         # asyncio.run has left every context by now, so the prediction is canceled.
         click.echo("\nThe answer was canceled.", err=True)
     except ReplicateError as error:
-        if printer.text:
-            click.echo(err=True)
         click.echo(f"Error: {' '.join(str(error).split())}", err=True)
     if not printer.text:
         return conversation

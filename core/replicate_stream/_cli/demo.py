@@ -13,7 +13,7 @@ import click
 from replicate_stream import Client, Finished, TextDelta
 from replicate_stream._cli.serve import add_local_model
 from replicate_stream._errors import MissingAuthError
-from replicate_stream._settings import TOKEN_VARIABLE
+from replicate_stream._settings import DEFAULT_BASE_URL, TOKEN_VARIABLE
 
 PAID_MODEL = "meta/meta-llama-3-8b-instruct"
 _FRAMEWORKS = ("langchain_core", "llama_index.core")
@@ -50,8 +50,8 @@ def demo(real: bool) -> None:
     if real and not os.environ.get(TOKEN_VARIABLE):
         raise click.ClickException(str(MissingAuthError()))
     if real or _confirm_costs():
-        click.echo(f"Backend: Replicate itself, {PAID_MODEL}. This costs money, though little.")
-        asyncio.run(_stream_all(PAID_MODEL, {"dialect": "replicate"}))
+        click.echo(f"Backend: {_name_service()}, {PAID_MODEL}. This costs money, though little.")
+        _run(PAID_MODEL, {"dialect": "replicate"})
         return
     from replicate_stream.testing import Emulator
 
@@ -63,7 +63,7 @@ def demo(real: bool) -> None:
         click.echo(f"Backend: {DESCRIPTION}.\nExpect fluent English with little sense.")
         settings = {"api_key": emulator.token, "base_url": emulator.base_url}
         settings["dialect"] = "replicate"  # whatever the environment says
-        asyncio.run(_stream_all(MODEL, settings))
+        _run(MODEL, settings)
 
 
 def _is_installed(name: str) -> bool:
@@ -82,7 +82,21 @@ def _confirm_costs() -> bool:
             "used. `make demo REAL=1` or `replicate-stream demo --real` uses it."
         )
         return False
-    return click.confirm(f"{TOKEN_VARIABLE} is set. Use Replicate itself, for a little money?")
+    return click.confirm(f"{TOKEN_VARIABLE} is set. Use {_name_service()}, for a little money?")
+
+
+def _name_service() -> str:
+    """Name the service that REPLICATE_BASE_URL leads to."""
+    base_url = Client(dialect="replicate").base_url
+    return "Replicate itself" if base_url == DEFAULT_BASE_URL else f"the service at {base_url}"
+
+
+def _run(model: str, settings: dict[str, Any]) -> None:
+    try:
+        asyncio.run(_stream_all(model, settings))
+    except KeyboardInterrupt:
+        # asyncio.run has left every context by now.
+        raise KeyboardInterrupt("Interrupted. No prediction runs on.") from None
 
 
 async def _stream_all(model: str, settings: dict[str, Any]) -> None:

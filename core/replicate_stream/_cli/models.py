@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from replicate_stream import Client, ModelSummary
+from replicate_stream import Client, InvalidInputError, ModelSummary
+from replicate_stream._api.models import parse_model
 from replicate_stream._cli.options import Text, base_url_option, choose_model, dialect_option
 from replicate_stream._logging import escape_unprintable
 from replicate_stream._model.field_names import PARAMETERS as NAMES_BY_PARAMETER
@@ -41,12 +42,21 @@ def models(name_or_query: tuple[str, ...], base_url: str | None, dialect: Any) -
     predictions of each. OWNER/NAME prints a model's inputs, and those that the parameters are sent
     in. Other words are a search. Of a container of Cog, the inputs of its one model are printed.
     """
-    text = " ".join(name_or_query)
+    text = " ".join(name_or_query).strip()
     client = Client(base_url=base_url, dialect=dialect)
-    if "/" in text or client.dialect == "cog":
+    if _is_name(text) or client.dialect == "cog":
         asyncio.run(_print_model(client, choose_model(client, text)))
     else:
         asyncio.run(_print_list(client, text or None))
+
+
+def _is_name(text: str) -> bool:
+    """Return True for the name of a model, and for what is a faulty one rather than words."""
+    try:
+        parse_model(text)
+    except InvalidInputError:
+        return "/" in text
+    return True
 
 
 async def _print_list(client: Client, query: str | None) -> None:
@@ -87,6 +97,8 @@ def _format_count(count: int) -> str:
 async def _print_model(client: Client, name: str) -> None:
     async with client:
         schema = await client.describe(name)
+    if schema is None and client.dialect == "replicate" and not parse_model(name).name:
+        raise click.ClickException(f"a version needs its model's name: OWNER/NAME:{name}")
     if schema is None:
         raise click.ClickException(f"{name} publishes no input schema")
     for line in format_profile(build_profile(schema, name)):

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from replicate_stream import Client, Replicate
+from replicate_stream._api.models import parse_model
 from replicate_stream._cli.files import read_all
+from replicate_stream._errors import too_deep
 from replicate_stream._settings import Dialect
 from replicate_stream._types.parameters import PARAMETERS, Parameter
+from replicate_stream._types.strict_json import is_too_deep
 
 _CONTAINER = "container"  # the model of a container, which has no name of its own
 
@@ -34,6 +38,19 @@ class Text(click.types.StringParamType):
             self.fail(
                 f"it is not UTF-8 (byte {error.start}); convert it, e.g. with iconv", param, ctx
             )
+
+
+class PathOrUrl(click.types.StringParamType):
+    """A local file, whose name a shell completes, or a URL."""
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Let the shell complete the names of files."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 def _to_option(parameter: Parameter) -> click.Option:
@@ -80,8 +97,12 @@ def read_schema(_: click.Context, __: click.Parameter, path: Path | None) -> Any
             schema = json.loads(read_all(file, str(path)).decode("utf-8-sig"))
     except ValueError as error:  # not UTF-8, too
         raise click.BadParameter(f"{path} is not JSON: {error}") from None
+    except RecursionError:
+        raise click.BadParameter(f"{path} is nested too deeply") from None
     if not isinstance(schema, dict):
         raise click.BadParameter(f"{path} must hold a JSON schema, which is an object")
+    if is_too_deep(schema):
+        raise click.BadParameter(str(too_deep(str(path))))
     return schema
 
 
@@ -108,3 +129,13 @@ dialect_option = click.option(
 def choose_model(client: Client, model: str | None) -> str:
     """Return the model that was named, or the default of the client's dialect."""
     return model or (_CONTAINER if client.dialect == "cog" else Replicate.default_model)
+
+
+def check_model(client: Client, model: str) -> None:
+    """Check the name of a model; a container takes any.
+
+    Raises:
+        InvalidInputError: It has none of the known forms.
+    """
+    if client.dialect == "replicate":
+        parse_model(model)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any, Protocol
 
 import click
 
 from replicate_stream import BatchResult
+from replicate_stream._cli.status import StatusLine, is_shown
 
 _INTERVAL_ON_TERMINAL = 0.2
 _INTERVAL_IN_LOG = 30.0
@@ -64,34 +64,41 @@ class Display(Protocol):
     def show(self, progress: Progress) -> None:
         """Show the progress, unless that was done a moment ago."""
 
+    def print(self, text: str) -> None:
+        """Print a line on the standard error, above what shows there."""
+
 
 class LineDisplay:
     """One line, which is replaced on a terminal, and added to a log now and then."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._line = StatusLine() if is_shown() else None
         self._shown_at = time.monotonic()
-        self._width = 0
 
     def __enter__(self) -> LineDisplay:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._width:
-            click.echo("\r" + " " * self._width + "\r", nl=False, err=True)
+        if self._line is not None:
+            self._line.erase()
 
     def show(self, progress: Progress) -> None:
         """Show the progress, unless that was done a moment ago."""
-        interval = _INTERVAL_ON_TERMINAL if self._is_terminal else _INTERVAL_IN_LOG
+        interval = _INTERVAL_IN_LOG if self._line is None else _INTERVAL_ON_TERMINAL
         if time.monotonic() - self._shown_at < interval:
             return
         self._shown_at = time.monotonic()
-        line = f"{progress.done}/{progress.total}, {progress.format_speed()}"
-        if self._is_terminal:
-            click.echo("\r" + line.ljust(self._width), nl=False, err=True)
-            self._width = len(line)
+        text = f"{progress.done}/{progress.total}, {progress.format_speed()}"
+        if self._line is None:
+            click.echo(text, err=True)
         else:
-            click.echo(line, err=True)
+            self._line.show(text)
+
+    def print(self, text: str) -> None:
+        """Print a line on the standard error; the progress shows again later."""
+        if self._line is not None:
+            self._line.erase()
+        click.echo(text, err=True)
 
 
 class BarDisplay:
@@ -112,10 +119,14 @@ class BarDisplay:
         """Show the progress; rich draws it a few times a second."""
         self._bar.update(self._task, completed=progress.done, speed=progress.format_speed())
 
+    def print(self, text: str) -> None:
+        """Print a line on the standard error, above the bar: rich sees to that."""
+        click.echo(text, err=True)
+
 
 def make_display(total: int) -> Display:
     """Make the best display that this terminal, and what is installed, allow."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_shown():
         return LineDisplay()
     try:
         from rich.console import Console
@@ -125,7 +136,10 @@ def make_display(total: int) -> Display:
         return LineDisplay()
     speed = TextColumn("{task.fields[speed]}")
     columns = (BarColumn(), MofNCompleteColumn(), speed)
-    return BarDisplay(RichProgress(*columns, console=Console(stderr=True), transient=True), total)
+    bar = RichProgress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+    )
+    return BarDisplay(bar, total)
 
 
 def _format_time(seconds: float | None) -> str:

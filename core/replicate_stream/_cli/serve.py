@@ -37,7 +37,14 @@ _LARGEST_PORT = 65535
     help="0 lets the system choose one.",
     show_default=True,
 )
-def serve(local_model: bool, host: str, port: int) -> None:
+@click.option(
+    "--token-delay",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="The pause before each token of an answer.  [default: 0]",
+)
+def serve(local_model: bool, host: str, port: int, token_delay: float) -> None:
     """Run an emulator of Replicate's API on this machine until Ctrl-C.
 
     Each request is a line on the standard error. Where tools or a schema are asked for, a script
@@ -48,7 +55,7 @@ def serve(local_model: bool, host: str, port: int) -> None:
     from replicate_stream.testing.local_model import DESCRIPTION, MODEL
     from replicate_stream.testing.server.replies import build_default_text
 
-    emulator = Emulator(host=host, port=port, one_port=True)
+    emulator = Emulator(host=host, port=port, one_port=True, token_delay=token_delay)
     for name in MODELS:
         emulator.add_model(name, official=True)
     emulator.add_model(_VISION_MODEL, {"properties": _VISION_INPUT}, official=True)

@@ -134,7 +134,12 @@ class Emulator:
             target=asyncio.run, args=(self._serve(started),), name="replicate-emulator", daemon=True
         )
         self._thread.start()
-        started.result()
+        try:
+            started.result()
+        except BaseException:
+            # The loop's own threads end with it: left alone, they would fail as the program ends.
+            self._thread.join()
+            raise
         # An emulator before this one may have had the same port, and other models.
         forget_models(self.base_url)
         return self

@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import replace
 
+from replicate_stream._logging import escape_unprintable
 from replicate_stream.testing.server.faults import Fault, take_fault
 from replicate_stream.testing.server.http import Connection, ReplyWriter, Request, Response
 from replicate_stream.testing.server.routes import Respond, Route
@@ -102,10 +103,11 @@ class Listener:
             is_whole = await self._send_reply(respond, fault, reply_writer)
         finally:
             path = re.sub(r"/(streams|files)/\w+", r"/\1/…", request.path)  # which is a secret
+            line = escape_unprintable(f"{request.method} {path}")  # anybody can send one
             milliseconds = 1000 * (time.monotonic() - recorded.at)
             status = reply_writer.status or "no reply"
             # Not `info`: tests look for what their own program logs.
-            _log.debug("%s %s %s, %.0f ms", request.method, path, status, milliseconds)
+            _log.debug("%s %s, %.0f ms", line, status, milliseconds)
         keeps_alive = request.headers.get("connection", "").lower() != "close"
         if is_whole and keeps_alive and not fault.reset:
             await connection.writer.drain()
