@@ -96,7 +96,8 @@ class Client:
         timeout: The longest silence, in seconds: until a response, until the first token (while a
             model boots, too), and between tokens; not the wait for the rate limit. None: no limit.
         deadline: The longest time for the whole answer, in seconds, with the wait for the rate
-            limit. Replicate enforces it too (`Cancel-After`), even if this process dies.
+            limit. Replicate enforces it too (`Cancel-After`, at least 5 seconds), even if this
+            process dies.
         headers: Further headers of requests to the API; other hosts do not get them.
         max_retries: Retries of a failed request. The creation of a prediction costs money: it is
             retried only if the first attempt cannot have arrived. What the rate limit refuses

@@ -128,7 +128,8 @@ class RateLimitError(ResponseError):
 
     Raised for look-ups and other requests once `max_retries` are used up, or if the wait is longer
     than `timeout`. Creations of predictions wait for the limit instead; they raise this error only
-    if the wait is longer than what remains of the `deadline`.
+    if the wait is longer than what remains of the `deadline`, and a `ReplicateTimeoutError` if that
+    passes while they wait.
     """
 
 

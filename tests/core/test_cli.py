@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -714,10 +714,10 @@ def test_the_inputs_of_a_model_do_not_steer_the_terminal() -> None:
 
 
 def spawn(
-    *arguments: str, encoding: str | None = None, **environment: str
+    *arguments: str, before: Sequence[str] = (), encoding: str | None = None, **environment: str
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "replicate_stream", *arguments],
+        [*before, sys.executable, "-m", "replicate_stream", *arguments],
         env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -743,6 +743,46 @@ def test_ctrl_c_cancels_the_prediction_and_prints_that(replicate_emulator: Emula
     assert "The prediction was canceled." in errors
     assert "Traceback" not in errors
     assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process at once")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_chat_cancels_the_prediction(
+    name: str, replicate_emulator: Emulator
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.01
+    replicate_emulator.reply = ["word "] * 10_000
+    number: signal.Signals = getattr(signal, name)
+    with spawn(
+        "chat",
+        "Hi",
+        REPLICATE_API_TOKEN=replicate_emulator.token,
+        REPLICATE_BASE_URL=replicate_emulator.base_url,
+    ) as process:
+        replicate_emulator.wait_for(lambda e: e.streams_open == 1, timeout=30)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (128 + number, "")
+    assert replicate_emulator.cancels == list(replicate_emulator.predictions)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_closed_terminal_does_not_end_what_nohup_has_started(
+    replicate_emulator: Emulator,
+) -> None:
+    replicate_emulator.behaviour.token_delay = 0.02
+    replicate_emulator.reply = ["word "] * 50
+    with spawn(
+        "chat",
+        "Hi",
+        REPLICATE_API_TOKEN=replicate_emulator.token,
+        REPLICATE_BASE_URL=replicate_emulator.base_url,
+        before=["nohup"],
+    ) as process:
+        replicate_emulator.wait_for(lambda e: e.streams_open == 1, timeout=30)
+        process.send_signal(signal.SIGHUP)
+        answer, _ = process.communicate(timeout=30)
+    assert (process.returncode, answer) == (0, "word " * 50 + "\n")
 
 
 def read_settings(process: subprocess.Popen[str]) -> tuple[str, dict[str, str]]:

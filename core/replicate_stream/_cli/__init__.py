@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import signal
 import sys
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -18,7 +21,8 @@ from replicate_stream._cli.serve import serve
 from replicate_stream._errors import ParameterWarning, ReplicateError
 from replicate_stream._version import __version__
 
-_INTERRUPTED_STATUS = 130  # the exit status of a program that Ctrl-C ended, as shells report it
+_SIGNAL_STATUS = 128  # with the signal's number, the exit status that shells report
+_INTERRUPTED_STATUS = _SIGNAL_STATUS + signal.SIGINT
 
 
 class _Commands(click.Group):
@@ -44,7 +48,7 @@ class _Commands(click.Group):
             click.ClickException: An error of this library, in one line.
         """
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _exit_on_signals():
                 warnings.simplefilter("default", ParameterWarning)
                 warnings.showwarning = _print_warning  # type: ignore[assignment]  # by position
                 return super().invoke(ctx)
@@ -57,6 +61,28 @@ class _Commands(click.Group):
         except KeyboardInterrupt as interrupt:
             click.echo(f"\n{str(interrupt) or 'Interrupted.'}", err=True)
             raise SystemExit(_INTERRUPTED_STATUS) from None
+
+
+@contextmanager
+def _exit_on_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal raise an exception, which cancels an open prediction.
+
+    Python would end at once, and the prediction run on. A signal that is ignored, as by `nohup`,
+    stays so.
+    """
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # Windows has one
+    changed = [n for n in numbers if n is not None and signal.getsignal(n) == signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, _exit)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _exit(number: int, _: object) -> NoReturn:
+    raise SystemExit(_SIGNAL_STATUS + number)
 
 
 def _to_click_error(error: OSError) -> click.ClickException:
@@ -84,6 +110,7 @@ Exit status:
   0    success                         2    the command line is wrong
   1    an error, in one line           130  Ctrl-C
   3    requests of a batch have failed
+  143  SIGTERM                         129  the terminal was closed
 """
 
 

@@ -27,7 +27,7 @@ class Parameter(NamedTuple):
         minimum: The least number; None for no limit.
         maximum: The greatest number; None for no limit.
         is_setting: True if the adapters' model objects have it as a field, which a call can
-            override; False if it belongs to one call.
+            override; False if it belongs to one call. LlamaIndex's has no `include_usage`.
     """
 
     name: str

@@ -94,8 +94,6 @@ class Emulator:
         for name, number in (("port", port), ("stream_port", stream_port)):
             if not 0 <= number <= _LARGEST_PORT:
                 raise ValueError(f"{name} is {number}; it must be 0 to {_LARGEST_PORT}")
-        if rate_limit is not None and not isinstance(rate_limit, RateLimit):
-            rate_limit = RateLimit(*rate_limit)
         behaviour = Behaviour(
             reply,
             idle_timeout,
@@ -103,7 +101,7 @@ class Emulator:
             boot_time,
             finish_lag,
             replay,
-            rate_limit,
+            rate_limit,  # type: ignore[arg-type]  # a tuple is converted
             shows_is_official,
         )
         self._state = State(FAKE_TOKEN if token is None else token, behaviour)

@@ -78,6 +78,12 @@ class Behaviour:
     shows_is_official: bool = True
     lists_inputs: bool = True
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a field; a tuple will do for a `RateLimit`."""
+        if name == "rate_limit" and value is not None and not isinstance(value, RateLimit):
+            value = RateLimit(*value)
+        object.__setattr__(self, name, value)
+
 
 @dataclass(slots=True)
 class State:

@@ -193,6 +193,13 @@ def test_creations_above_the_rate_limit_are_refused(
     assert refusal.json.get("retry_after") == (int(seconds[1]) if has_field else None)
 
 
+def test_a_tuple_is_a_rate_limit_also_while_the_emulator_runs(send: Fixture) -> None:
+    with Emulator() as emulator:
+        emulator.behaviour.rate_limit = (1, 30)  # type: ignore[assignment]  # the point
+        url = emulator.base_url + OFFICIAL
+        assert [send("POST", url, PROMPT).status for _ in range(2)] == [201, 429]
+
+
 def test_the_rate_limit_counts_all_three_endpoints(send: Fixture) -> None:
     with Emulator(rate_limit=(1, 30)) as emulator:
         paths = [OFFICIAL, "/predictions", "/deployments/a/b/predictions"]
