@@ -134,7 +134,7 @@ class Emulator:
         self._thread.start()
         try:
             started.result()
-        except BaseException:
+        except Exception:
             # The loop's own threads end with it: left alone, they would fail as the program ends.
             self._thread.join()
             raise
