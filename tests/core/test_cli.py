@@ -817,6 +817,36 @@ def test_serve_prints_its_settings_and_ends_on_a_signal(number: signal.Signals) 
     assert stream.startswith("GET /v1/streams/")
 
 
+# From another process, so that a signal can come at any moment of the wait.
+SIGNALS_WHILE_WAITING = """
+import os, subprocess, sys
+from replicate_stream._cli.serve import _catch_signals, _wait_for_signal
+
+caught = _catch_signals()
+sender = subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
+for _ in range(5000):
+    _wait_for_signal(caught)
+sender.kill()
+sender.wait()
+os._exit(0)  # a signal that is under way still has to come
+"""
+SEND_SIGNALS = """
+import os, random, signal, sys, time
+
+while True:
+    os.kill(int(sys.argv[1]), signal.SIGTERM)
+    until = time.perf_counter() + random.random() * 0.0002
+    while time.perf_counter() < until:
+        pass
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends a process there")
+def test_no_signal_holds_serve_at_whatever_moment_it_comes() -> None:
+    command = [sys.executable, "-c", SIGNALS_WHILE_WAITING, SEND_SIGNALS]
+    assert subprocess.run(command, timeout=100, check=False).returncode == 0
+
+
 def test_serve_can_pause_before_each_token() -> None:
     with spawn("serve", "--token-delay", "0.2") as process:
         _, settings = read_settings(process)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,6 +73,7 @@ def serve(local_model: bool, host: str, port: int, token_delay: float) -> None:
         except (OSError, ValueError) as error:  # a ValueError of a name that DNS cannot hold
             problem = getattr(error, "strerror", None) or error
             raise click.ClickException(f"cannot listen on {host}:{port}: {problem}") from error
+        caught = _catch_signals()
         try:
             backend = f"{DESCRIPTION}, as {MODEL}" if local_model else "a script, not a model"
             click.echo(
@@ -83,7 +84,7 @@ def serve(local_model: bool, host: str, port: int, token_delay: float) -> None:
                 f"  export REPLICATE_API_TOKEN={emulator.token}\n\n"
                 "Ctrl-C ends it."
             )
-            _wait_for_signal()
+            _wait_for_signal(caught)
         finally:
             emulator.stop()
 
@@ -152,11 +153,21 @@ def _print_requests() -> Iterator[None]:
         log.setLevel(logging.NOTSET)
 
 
-def _wait_for_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    is_ended = threading.Event()
+def _catch_signals() -> SimpleQueue[int]:
+    """Return a queue that gets Ctrl-C and SIGTERM from now on.
+
+    Of all that can be waited for, it alone may be used in a handler, which interrupts the thread
+    that waits: an event's lock might be held by that.
+    """
+    caught: SimpleQueue[int] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: is_ended.set())
-    # On Windows a signal does not interrupt the wait: its handler runs after the timeout.
-    while not is_ended.wait(timeout=1.0):
-        pass
+        signal.signal(number, lambda each, _: caught.put(each))
+    return caught
+
+
+def _wait_for_signal(caught: SimpleQueue[int]) -> None:
+    while True:
+        # On Windows a signal does not interrupt the wait: its handler runs after the timeout.
+        with suppress(Empty):
+            caught.get(timeout=1.0)
+            return
