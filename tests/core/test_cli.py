@@ -753,12 +753,16 @@ def test_a_signal_that_ends_chat_cancels_the_prediction(
     replicate_emulator.behaviour.token_delay = 0.01
     replicate_emulator.reply = ["word "] * 10_000
     number: signal.Signals = getattr(signal, name)
-    with spawn(
+    # Inherited. The tests may themselves run under `nohup`.
+    previous = signal.signal(number, signal.SIG_DFL)
+    process = spawn(
         "chat",
         "Hi",
         REPLICATE_API_TOKEN=replicate_emulator.token,
         REPLICATE_BASE_URL=replicate_emulator.base_url,
-    ) as process:
+    )
+    signal.signal(number, previous)
+    with process:
         replicate_emulator.wait_for(lambda e: e.streams_open == 1, timeout=30)
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)

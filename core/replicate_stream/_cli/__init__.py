@@ -6,6 +6,7 @@ import errno
 import io
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,8 +71,9 @@ def _exit_on_signals() -> Iterator[None]:
     Python would end at once, and the prediction run on. A signal that is ignored, as by `nohup`,
     stays so.
     """
+    is_main = threading.current_thread() is threading.main_thread()  # which alone sets handlers
     numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # Windows has one
-    changed = [n for n in numbers if n is not None and signal.getsignal(n) == signal.SIG_DFL]
+    changed = [n for n in numbers if is_main and n and signal.getsignal(n) == signal.SIG_DFL]
     for number in changed:
         signal.signal(number, _exit)
     try:
