@@ -394,7 +394,7 @@ async def test_embedding_waits_for_a_busy_container_and_leaving_makes_room(
     container = start_cog("embedder")
     client = connect(container.base_url)
     async with aiohttp.ClientSession() as session:
-        body = {"input": {"texts": '["other"]', "seconds": 0.7}}
+        body = {"input": {"texts": '["other"]', "seconds": 2.0}}
         other = asyncio.create_task(session.post(f"{container.base_url}/predictions", json=body))
         await asyncio.to_thread(container.wait_for, "BUSY")
         with pytest.raises(ReplicateTimeoutError, match=r"busy.* deadline of 0\.2 s"):
@@ -403,6 +403,7 @@ async def test_embedding_waits_for_a_busy_container_and_leaving_makes_room(
         assert await client.embed(MODEL, TEXTS) == embed_here(TEXTS)
         async with await other as reply:
             assert (await reply.json())["status"] == "succeeded"
+    await asyncio.to_thread(container.wait_for, "READY")  # else it may be busy with the one before
     left = asyncio.create_task(client.embed(MODEL, TEXTS, extra_input={"seconds": 60}))
     await asyncio.to_thread(container.wait_for, "BUSY")
     left.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -30,7 +31,7 @@ from replicate_stream import (
     TextDelta,
 )
 from replicate_stream.testing import Emulator
-from tests.cog_server import SCHEMA, CogServer
+from tests.cog_server import SCHEMA, CogServer, Request
 
 MODEL = "any/name"
 ANSWER = "Hello, world"
@@ -371,6 +372,17 @@ async def test_a_wait_until_after_the_deadline_is_a_refusal_at_once(start: Start
         await asyncio.wait_for(client.complete(MODEL, "Hi"), 10)
     assert caught.value.retry_after == 60
     assert len(server.list_predictions()) == 1
+
+
+async def test_a_refusal_that_is_read_after_the_deadline_is_its_time_out(start: Start) -> None:
+    def block(request: Request) -> None:
+        if request.path == "/health-check" and server.list_predictions():
+            time.sleep(0.4)  # the loop is blocked, which is the point
+
+    server = CogServer(refusals=[BUSY] * 10, on_request=block)
+    client = await start(server, deadline=0.3)
+    with pytest.raises(ReplicateTimeoutError, match=r"deadline of 0\.3 s"):
+        await client.complete(MODEL, "Hi")
 
 
 async def test_the_boot_is_a_status_and_is_waited_for(start: Start) -> None:

@@ -111,7 +111,7 @@ class CogRequest:
                     if await is_booting(self._http):  # 409 of versions before 0.17
                         self._ask_for_stream()
                         return None
-                    if (busy.retry_after or 0.0) > self.seconds_left:
+                    if 0 < self.seconds_left < (busy.retry_after or 0.0):
                         raise
                 except (ReplicateConnectionError, ResponseError) as error:
                     if failures >= self._http.settings.max_retries or not self._may_repeat(error):
