@@ -86,6 +86,17 @@ def read_logs(run: RunLlm) -> list[dict[str, Any]]:
     return logs
 
 
+def run_program(program: str, environment: Environment) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def models_file(environment: Environment) -> Path:
     return Path(environment["LLM_USER_PATH"], "replicate-models.json")
 
@@ -405,14 +416,7 @@ def test_a_list_of_models_that_cannot_be_written_stays_as_it_was(
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9, 9))\n"
         "cli(['replicate', 'add', 'acme/other'])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_program(program, environment)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: [Errno")
     assert done.stderr.count("\n") == 1
@@ -536,14 +540,7 @@ def test_another_command_that_uses_the_classes_gets_warnings_and_errors_as_they_
         "        assert warnings.showwarning is show\n"
         "ask()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_program(program, environment)
     assert re.search(r"^<string>:7: ParameterWarning: temperature", done.stderr)
     assert re.search(
         r"^replicate_stream\.PredictionFailedError: .*\nmemory", done.stderr, re.MULTILINE

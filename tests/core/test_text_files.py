@@ -146,13 +146,6 @@ def make_directory(path: Path) -> None:
     path.mkdir()
 
 
-def make_unreadable(path: Path) -> None:
-    path.write_bytes(b"Owls hunt.")
-    path.chmod(0)
-    if os.access(path, os.R_OK):
-        pytest.skip("this user may read everything")
-
-
 def make_too_large(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(MAX_BYTES + 1)  # sparse
@@ -167,7 +160,6 @@ def make_nothing(_: Path) -> None:
     [
         (make_nothing, "cannot be read: No such file"),
         (make_directory, "cannot be read: Is a directory"),
-        (make_unreadable, "cannot be read: Permission denied"),
         (make_too_large, "is larger than 100 MiB"),
     ],
 )
